@@ -1,0 +1,1 @@
+//! Provost keeps an Apple device fleet at the standard that git says it must meet, and proves it.

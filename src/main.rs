@@ -1,0 +1,2 @@
+//! The `provost` program: parse, install the crypto provider, dispatch.
+fn main() {}

@@ -1,0 +1,1 @@
+//! Stories through the whole program, in one binary so that it links once.
