@@ -1,1 +1,5 @@
 //! Provost keeps an Apple device fleet at the standard that git says it must meet, and proves it.
+
+pub mod clock;
+pub mod ids;
+pub mod secret;
