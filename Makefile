@@ -35,7 +35,7 @@ fmt: ## Format the code.
 
 .PHONY: crds
 crds: build-packages ## Write the custom resource definitions in crds/ again.
-	$(CARGO) run --quiet --locked -- crds --out crds
+	$(CARGO) run --quiet --locked -- crd --out crds
 
 .PHONY: doc
 doc: build-packages ## Build the code's documentation, private items included.
