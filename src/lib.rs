@@ -2,5 +2,9 @@
 
 pub mod api;
 pub mod clock;
+pub mod compliance;
 pub mod ids;
+pub mod mdm;
+pub mod policy;
 pub mod secret;
+pub mod store;
