@@ -30,11 +30,6 @@ failed=$(sed -n 's/^test result: .* \([0-9][0-9]*\) failed.*/\1/p' "$output" | a
 long=$(grep -c '^test .* \.\.\. ignored' "$output" || true)
 
 echo
-if [ "$status" -ne 0 ]; then
-    echo "Tests FAILED: $passed passed, $failed failed."
-else
-    echo "Tests passed: $passed."
-fi
 if [ "$long" -gt 0 ]; then
     echo "Long tests, run by 'make test-long' only ($long):"
     sed -n 's/^test \(.*\) \.\.\. ignored,\{0,1\} \{0,1\}/  \1  /p' "$output"
@@ -47,4 +42,6 @@ if [ -s "$left_out" ]; then
         status=1
     fi
 fi
+[ "$status" -eq 0 ] || echo "The tests FAILED."
+echo "Tests: $passed passed, $failed failed"
 exit "$status"

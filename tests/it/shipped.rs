@@ -92,6 +92,53 @@ fn every_parameter_is_used_and_every_use_is_a_parameter() {
 }
 
 #[test]
+fn every_check_is_an_expression() {
+    for (name, baseline) in baselines() {
+        for rule in &baseline.spec.rules {
+            if let Some(check) = &rule.check {
+                let compiled = cel::Program::compile(&check.cel);
+                assert!(compiled.is_ok(), "{name}: {}: {:?}", rule.id, compiled.err());
+            }
+        }
+    }
+}
+
+#[test]
+fn versions_compared_as_text_come_out_right() {
+    let baseline = &baselines()["macos-essentials"];
+    let rule = baseline
+        .spec
+        .rules
+        .iter()
+        .find(|rule| rule.id == "os_supported_operating_system");
+    let check = rule
+        .and_then(|rule| rule.check.as_ref())
+        .expect("the rule has a check");
+    let program = cel::Program::compile(&check.cel).expect("the check is an expression");
+    for (version, holds) in [
+        ("12.7.6", false),
+        ("14.10", false),
+        ("15.0", true),
+        ("15.10.1", true),
+        ("26.1", true),
+    ] {
+        let mut context = cel::Context::default();
+        let facts = BTreeMap::from([("OSVersion", version)]);
+        context
+            .add_variable("DeviceInformation", facts)
+            .expect("facts are data");
+        context
+            .add_variable("params", BTreeMap::from([("minimumMacosVersion", "15")]))
+            .expect("parameters are data");
+        assert_eq!(
+            program.execute(&context).expect("it can be evaluated"),
+            cel::Value::Bool(holds),
+            "{version}"
+        );
+    }
+}
+
+#[test]
 fn assignments_name_only_what_is_there() {
     let baselines = baselines();
     let groups: BTreeSet<_> = of_kind("DeviceGroup").into_keys().collect();
