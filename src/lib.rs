@@ -1,1 +1,4 @@
 //! Provost keeps an Apple device fleet at the standard that git says it must meet, and proves it.
+
+pub mod api;
+pub mod kubeapi;

@@ -1,0 +1,3 @@
+//! The embedded Kubernetes API, and the pure pieces of Kubernetes behaviour it is made of.
+
+
