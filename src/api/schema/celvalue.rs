@@ -18,8 +18,24 @@ use super::format::Format;
 
 /// Names that CEL keeps for itself; `self.__namespace__` reads the property `namespace`.
 const RESERVED: [&str; 18] = [
-    "as", "break", "const", "continue", "else", "false", "for", "function", "if", "import", "in", "let", "loop",
-    "namespace", "null", "package", "return", "true",
+    "as",
+    "break",
+    "const",
+    "continue",
+    "else",
+    "false",
+    "for",
+    "function",
+    "if",
+    "import",
+    "in",
+    "let",
+    "loop",
+    "namespace",
+    "null",
+    "package",
+    "return",
+    "true",
 ];
 
 /// The programs that make CEL's own time values out of text.
@@ -30,7 +46,10 @@ pub(super) struct Conversions {
 
 impl Conversions {
     pub(super) fn new() -> Self {
-        Self { timestamp: Program::compile("timestamp(x)").ok(), duration: Program::compile("duration(x)").ok() }
+        Self {
+            timestamp: Program::compile("timestamp(x)").ok(),
+            duration: Program::compile("duration(x)").ok(),
+        }
     }
 }
 
@@ -65,7 +84,9 @@ impl Converter<'_> {
     }
 
     fn fields(&self, value: &Value, node: &Node, is_resource: bool) -> CelValue {
-        let Value::Object(fields) = value else { return self.value(value, node) };
+        let Value::Object(fields) = value else {
+            return self.value(value, node);
+        };
         let mut seen = HashMap::with_capacity(fields.len());
         for (name, field) in fields {
             if let Some(property) = node.properties.get(name) {
@@ -94,9 +115,14 @@ impl Converter<'_> {
 
     fn text(&self, text: &str, node: &Node) -> CelValue {
         let converted = match node.format {
-            Some(Format::Byte) => STANDARD.decode(text).ok().map(|bytes| CelValue::Bytes(Arc::new(bytes))),
+            Some(Format::Byte) => STANDARD
+                .decode(text)
+                .ok()
+                .map(|bytes| CelValue::Bytes(Arc::new(bytes))),
             Some(Format::DateTime) => self.convert(self.conversions.timestamp.as_ref(), text),
-            Some(Format::Date) => self.convert(self.conversions.timestamp.as_ref(), &format!("{text}T00:00:00Z")),
+            Some(Format::Date) => {
+                self.convert(self.conversions.timestamp.as_ref(), &format!("{text}T00:00:00Z"))
+            }
             Some(Format::Duration) => self.convert(self.conversions.duration.as_ref(), text),
             _ => None,
         };
@@ -123,13 +149,17 @@ fn untyped(value: &Value) -> CelValue {
     match value {
         Value::Null => CelValue::Null,
         Value::Bool(truth) => CelValue::Bool(*truth),
-        Value::Number(number) => {
-            number.as_i64().map_or_else(|| CelValue::Float(number.as_f64().unwrap_or(f64::NAN)), CelValue::Int)
-        }
+        Value::Number(number) => number.as_i64().map_or_else(
+            || CelValue::Float(number.as_f64().unwrap_or(f64::NAN)),
+            CelValue::Int,
+        ),
         Value::String(text) => string(text),
         Value::Array(items) => CelValue::List(Arc::new(items.iter().map(untyped).collect())),
         Value::Object(fields) => {
-            let seen = fields.iter().map(|(name, field)| (key(name), untyped(field))).collect();
+            let seen = fields
+                .iter()
+                .map(|(name, field)| (key(name), untyped(field)))
+                .collect();
             CelValue::Map(Map { map: Arc::new(seen) })
         }
     }
@@ -148,5 +178,8 @@ fn escape(name: &str) -> String {
     if RESERVED.contains(&name) {
         return format!("__{name}__");
     }
-    name.replace("__", "__underscores__").replace('.', "__dot__").replace('-', "__dash__").replace('/', "__slash__")
+    name.replace("__", "__underscores__")
+        .replace('.', "__dot__")
+        .replace('-', "__dash__")
+        .replace('/', "__slash__")
 }

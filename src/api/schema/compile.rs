@@ -44,7 +44,9 @@ impl CompiledSchema {
     /// As [`Self::compile`].
     pub fn compile_at(path: &str, schema: &JSONSchemaProps) -> Result<Self, SchemaError> {
         if depth_exceeds(schema, MAX_SCHEMA_DEPTH) {
-            return Err(SchemaError::TooDeep { limit: MAX_SCHEMA_DEPTH });
+            return Err(SchemaError::TooDeep {
+                limit: MAX_SCHEMA_DEPTH,
+            });
         }
         let mut errors = structural::check(path, schema);
         if errors.is_empty() {
@@ -63,9 +65,13 @@ impl CompiledSchema {
     /// Compiles a schema that this program itself wrote, leaving out the checks made on schemas of others.
     pub(crate) fn trusted(schema: &JSONSchemaProps) -> Result<Self, SchemaError> {
         if depth_exceeds(schema, MAX_SCHEMA_DEPTH) {
-            return Err(SchemaError::TooDeep { limit: MAX_SCHEMA_DEPTH });
+            return Err(SchemaError::TooDeep {
+                limit: MAX_SCHEMA_DEPTH,
+            });
         }
-        Ok(Self { root: Node::compile(schema) })
+        Ok(Self {
+            root: Node::compile(schema),
+        })
     }
 
     /// Fills absent fields with their defaults, and nulls where null is not allowed. A null that has no default is
@@ -293,8 +299,12 @@ impl Node {
             Some(JSONSchemaPropsOrArray::Schemas(_)) | None => None,
         };
         let types = TypeSet::of(schema);
-        let rules: Vec<Rule> =
-            schema.x_kubernetes_validations.iter().flatten().map(Rule::compile).collect();
+        let rules: Vec<Rule> = schema
+            .x_kubernetes_validations
+            .iter()
+            .flatten()
+            .map(Rule::compile)
+            .collect();
         let all_of = Self::compile_all(schema.all_of.as_deref());
         let has_rules = !rules.is_empty()
             || properties.values().any(|node| node.has_rules)
@@ -302,26 +312,49 @@ impl Node {
             || matches!(&additional, Additional::Schema(node) if node.has_rules)
             || all_of.iter().any(|node| node.has_rules);
         Self {
-            format: schema.format.as_deref().and_then(|name| Format::supported(name, &types)),
+            format: schema
+                .format
+                .as_deref()
+                .and_then(|name| Format::supported(name, &types)),
             format_name: schema.format.clone().unwrap_or_default(),
             types,
-            nullable: if schema.nullable == Some(true) { Nullable::Yes } else { Nullable::No },
+            nullable: if schema.nullable == Some(true) {
+                Nullable::Yes
+            } else {
+                Nullable::No
+            },
             preserve: preserved(schema),
-            resource: if schema.x_kubernetes_embedded_resource == Some(true) { Embedded::Yes } else { Embedded::No },
+            resource: if schema.x_kubernetes_embedded_resource == Some(true) {
+                Embedded::Yes
+            } else {
+                Embedded::No
+            },
             list_type: list_type(schema),
             map_type: map_type(schema),
             properties,
             additional,
             items,
             default: schema.default.as_ref().map(|JSON(value)| value.clone()),
-            allowed: schema.enum_.iter().flatten().map(|JSON(value)| value.clone()).collect(),
-            pattern: schema.pattern.as_deref().filter(|text| !text.is_empty()).map(Pattern::compile),
+            allowed: schema
+                .enum_
+                .iter()
+                .flatten()
+                .map(|JSON(value)| value.clone())
+                .collect(),
+            pattern: schema
+                .pattern
+                .as_deref()
+                .filter(|text| !text.is_empty())
+                .map(Pattern::compile),
             bounds: Bounds::of(schema),
             required: schema.required.clone().unwrap_or_default(),
             all_of,
             any_of: Self::compile_all(schema.any_of.as_deref()),
             one_of: Self::compile_all(schema.one_of.as_deref()),
-            not: schema.not.as_deref().map(|schema| Box::new(Self::compile(schema))),
+            not: schema
+                .not
+                .as_deref()
+                .map(|schema| Box::new(Self::compile(schema))),
             rules,
             has_rules,
         }
@@ -342,9 +375,14 @@ impl Node {
 
 impl Pattern {
     pub(super) fn compile(text: &str) -> Self {
-        let compiled =
-            RegexBuilder::new(text).size_limit(MAX_PATTERN_SIZE).build().map_err(|error| error.to_string());
-        Self { text: text.to_owned(), compiled }
+        let compiled = RegexBuilder::new(text)
+            .size_limit(MAX_PATTERN_SIZE)
+            .build()
+            .map_err(|error| error.to_string());
+        Self {
+            text: text.to_owned(),
+            compiled,
+        }
     }
 }
 
@@ -367,7 +405,11 @@ impl Bounds {
 }
 
 fn preserved(schema: &JSONSchemaProps) -> Unknown {
-    if schema.x_kubernetes_preserve_unknown_fields == Some(true) { Unknown::Preserved } else { Unknown::Pruned }
+    if schema.x_kubernetes_preserve_unknown_fields == Some(true) {
+        Unknown::Preserved
+    } else {
+        Unknown::Pruned
+    }
 }
 
 fn list_type(schema: &JSONSchemaProps) -> ListType {
@@ -379,14 +421,23 @@ fn list_type(schema: &JSONSchemaProps) -> ListType {
 }
 
 fn map_type(schema: &JSONSchemaProps) -> MapType {
-    if schema.x_kubernetes_map_type.as_deref() == Some("atomic") { MapType::Atomic } else { MapType::Granular }
+    if schema.x_kubernetes_map_type.as_deref() == Some("atomic") {
+        MapType::Atomic
+    } else {
+        MapType::Granular
+    }
 }
 
 /// Whether some branch of `schema` has more than `limit` levels. Stops at the limit, so it cannot itself recurse far.
 fn depth_exceeds(schema: &JSONSchemaProps, limit: usize) -> bool {
-    let Some(limit) = limit.checked_sub(1) else { return true };
+    let Some(limit) = limit.checked_sub(1) else {
+        return true;
+    };
     let nested = schema.properties.iter().flatten().map(|(_, nested)| nested);
-    let lists = [&schema.all_of, &schema.any_of, &schema.one_of].into_iter().flatten().flatten();
+    let lists = [&schema.all_of, &schema.any_of, &schema.one_of]
+        .into_iter()
+        .flatten()
+        .flatten();
     let additional = match &schema.additional_properties {
         Some(JSONSchemaPropsOrBool::Schema(nested)) => Some(nested.as_ref()),
         _ => None,

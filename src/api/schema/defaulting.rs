@@ -12,8 +12,13 @@ pub(super) fn fill(value: &mut Value, node: &Node) {
     match value {
         Value::Object(fields) => {
             for (name, property) in &node.properties {
-                let Some(default) = &property.default else { continue };
-                if fields.get(name).is_none_or(|field| is_forbidden_null(field, property)) {
+                let Some(default) = &property.default else {
+                    continue;
+                };
+                if fields
+                    .get(name)
+                    .is_none_or(|field| is_forbidden_null(field, property))
+                {
                     fields.insert(name.clone(), default.clone());
                 }
             }
@@ -84,7 +89,10 @@ fn check_node_defaults(node: &Node, at: &Path<'_>, errors: &mut Vec<FieldError>)
         if pruning::prune_value(&mut filled, node).is_empty() {
             fill(&mut filled, node);
             for error in validate::check(&filled, None, node) {
-                errors.push(FieldError { field: at.to_string(), ..error });
+                errors.push(FieldError {
+                    field: at.to_string(),
+                    ..error
+                });
             }
         } else {
             errors.push(FieldError::invalid(at, default, "must not have unknown fields"));

@@ -56,6 +56,10 @@ fn check_resource(fields: &Map<String, Value>, at: &Path<'_>, errors: &mut Vec<F
     if let Some(metadata) = fields.get("metadata")
         && !metadata.is_object()
     {
-        errors.push(FieldError::invalid(at.field("metadata"), metadata, "must be an object"));
+        errors.push(FieldError::invalid(
+            at.field("metadata"),
+            metadata,
+            "must be an object",
+        ));
     }
 }

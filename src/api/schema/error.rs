@@ -107,14 +107,22 @@ impl FieldError {
                 other => go_quote(&other.to_string()),
             })
             .collect();
-        let detail =
-            if names.is_empty() { String::new() } else { format!("supported values: {}", names.join(", ")) };
+        let detail = if names.is_empty() {
+            String::new()
+        } else {
+            format!("supported values: {}", names.join(", "))
+        };
         Self::with_value(field, FieldErrorKind::NotSupported, value, &detail)
     }
 
     /// An error about the object as a whole: Kubernetes blames no field for these.
     pub(super) fn of_object(detail: &str) -> Self {
-        Self::with_value(NO_FIELD, FieldErrorKind::Invalid, &Value::String(String::new()), detail)
+        Self::with_value(
+            NO_FIELD,
+            FieldErrorKind::Invalid,
+            &Value::String(String::new()),
+            detail,
+        )
     }
 
     /// Says that the rules were left out because simpler checks failed.
@@ -130,7 +138,11 @@ impl FieldError {
 
     pub(super) fn too_long(field: impl ToString, max: i64) -> Self {
         let unit = if max == 1 { "byte" } else { "bytes" };
-        Self::without_value(field, FieldErrorKind::TooLong, &format!("may not be more than {max} {unit}"))
+        Self::without_value(
+            field,
+            FieldErrorKind::TooLong,
+            &format!("may not be more than {max} {unit}"),
+        )
     }
 
     pub(super) fn too_many(field: impl ToString, actual: usize, max: i64) -> Self {
@@ -141,7 +153,11 @@ impl FieldError {
 
     fn new(field: impl ToString, kind: FieldErrorKind, message: String) -> Self {
         let field = field.to_string();
-        let field = if field.is_empty() { NO_FIELD.to_owned() } else { field };
+        let field = if field.is_empty() {
+            NO_FIELD.to_owned()
+        } else {
+            field
+        };
         Self { field, kind, message }
     }
 
@@ -217,7 +233,9 @@ pub(crate) fn go_quote(text: &str) -> String {
             '\r' => quoted.push_str("\\r"),
             '\t' => quoted.push_str("\\t"),
             '\u{0b}' => quoted.push_str("\\v"),
-            c if u32::from(c) < 0x20 || c == '\u{7f}' => push_escape(&mut quoted, format_args!("\\x{:02x}", u32::from(c))),
+            c if u32::from(c) < 0x20 || c == '\u{7f}' => {
+                push_escape(&mut quoted, format_args!("\\x{:02x}", u32::from(c)))
+            }
             c if c.is_control() => push_escape(&mut quoted, format_args!("\\u{:04x}", u32::from(c))),
             c => quoted.push(c),
         }
@@ -238,7 +256,11 @@ pub(crate) fn go_float(float: f64) -> String {
         return float.to_string();
     }
     let text = format!("{float:e}");
-    let Some((mantissa, exponent)) = text.split_once('e') else { return text };
-    let (sign, digits) = exponent.strip_prefix('-').map_or(('+', exponent), |digits| ('-', digits));
+    let Some((mantissa, exponent)) = text.split_once('e') else {
+        return text;
+    };
+    let (sign, digits) = exponent
+        .strip_prefix('-')
+        .map_or(('+', exponent), |digits| ('-', digits));
     format!("{mantissa}e{sign}{digits:0>2}")
 }

@@ -108,14 +108,18 @@ impl Format {
             Self::LongName => text.len() <= 253 && text.split('.').all(is_label),
             Self::Mac => is_mac(text),
             Self::ShortName => text.len() <= 63 && is_label(text),
-            Self::Uri => text.starts_with('/') || text.parse::<http::Uri>().is_ok_and(|uri| uri.scheme().is_some()),
+            Self::Uri => {
+                text.starts_with('/') || text.parse::<http::Uri>().is_ok_and(|uri| uri.scheme().is_some())
+            }
             Self::Uuid(version) => is_uuid(text, version),
         }
     }
 }
 
 fn is_cidr(text: &str) -> bool {
-    let Some((address, prefix)) = text.split_once('/') else { return false };
+    let Some((address, prefix)) = text.split_once('/') else {
+        return false;
+    };
     let longest = match address.parse() {
         Ok(IpAddr::V4(_)) => 32,
         Ok(IpAddr::V6(_)) => 128,
@@ -129,23 +133,31 @@ fn is_date(text: &str) -> bool {
 }
 
 fn is_date_time(text: &str) -> bool {
-    let Some((date, time)) = text.split_once(['t', 'T']) else { return false };
+    let Some((date, time)) = text.split_once(['t', 'T']) else {
+        return false;
+    };
     is_date(date) && is_time(time)
 }
 
 /// `HH:MM:SS`, a fraction, and `Z` or an offset.
 fn is_time(text: &str) -> bool {
-    let Some((clock, rest)) = text.split_at_checked(8) else { return false };
+    let Some((clock, rest)) = text.split_at_checked(8) else {
+        return false;
+    };
     let rest = match rest.strip_prefix('.') {
         Some(fraction) => {
             let digits = fraction.bytes().take_while(u8::is_ascii_digit).count();
-            let Some((_, rest)) = fraction.split_at_checked(digits).filter(|_| digits > 0) else { return false };
+            let Some((_, rest)) = fraction.split_at_checked(digits).filter(|_| digits > 0) else {
+                return false;
+            };
             rest
         }
         None => rest,
     };
     let offset = rest.eq_ignore_ascii_case("z")
-        || rest.strip_prefix(['+', '-']).is_some_and(|offset| is_clock(offset, &[99, 99]));
+        || rest
+            .strip_prefix(['+', '-'])
+            .is_some_and(|offset| is_clock(offset, &[99, 99]));
     offset && is_clock(clock, &[23, 59, 59])
 }
 
@@ -172,14 +184,22 @@ fn is_go_duration(text: &str) -> bool {
     }
     let mut parts = 0;
     while !rest.is_empty() {
-        let number = rest.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(rest.len());
-        let Some((digits, after)) = rest.split_at_checked(number) else { return false };
+        let number = rest
+            .find(|c: char| !c.is_ascii_digit() && c != '.')
+            .unwrap_or(rest.len());
+        let Some((digits, after)) = rest.split_at_checked(number) else {
+            return false;
+        };
         if !digits.bytes().any(|byte| byte.is_ascii_digit()) || digits.matches('.').count() > 1 {
             return false;
         }
         let units = ["ns", "us", "µs", "μs", "ms", "s", "m", "h"];
-        let end = after.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(after.len());
-        let Some((unit, after)) = after.split_at_checked(end) else { return false };
+        let end = after
+            .find(|c: char| c.is_ascii_digit() || c == '.')
+            .unwrap_or(after.len());
+        let Some((unit, after)) = after.split_at_checked(end) else {
+            return false;
+        };
         if !units.contains(&unit) {
             return false;
         }
@@ -191,7 +211,9 @@ fn is_go_duration(text: &str) -> bool {
 
 fn is_worded_duration(text: &str) -> bool {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
-    let Some((number, unit)) = text.split_at_checked(digits) else { return false };
+    let Some((number, unit)) = text.split_at_checked(digits) else {
+        return false;
+    };
     let unit = unit.trim().to_lowercase();
     let short = ["ns", "us", "µs", "ms", "s", "m", "h", "d", "w"];
     let long = ["nano", "micro", "milli", "sec", "min", "hour", "day", "week"];
@@ -199,8 +221,11 @@ fn is_worded_duration(text: &str) -> bool {
 }
 
 fn is_email(text: &str) -> bool {
-    let Some((local, domain)) = text.rsplit_once('@') else { return false };
-    let printable = |part: &str| !part.is_empty() && !part.chars().any(|c| c.is_whitespace() || c.is_control());
+    let Some((local, domain)) = text.rsplit_once('@') else {
+        return false;
+    };
+    let printable =
+        |part: &str| !part.is_empty() && !part.chars().any(|c| c.is_whitespace() || c.is_control());
     printable(local)
         && printable(domain)
         && !local.contains(['@', '<', '>', ',', '(', ')'])
@@ -220,7 +245,9 @@ fn is_hostname(text: &str) -> bool {
 
 fn is_label(label: &str) -> bool {
     !label.is_empty()
-        && label.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
+        && label
+            .bytes()
+            .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
         && !label.starts_with('-')
         && !label.ends_with('-')
 }
@@ -229,7 +256,9 @@ fn is_mac(text: &str) -> bool {
     let groups = |separator: char, size: usize, counts: &[usize]| {
         let parts: Vec<&str> = text.split(separator).collect();
         counts.contains(&parts.len())
-            && parts.iter().all(|part| part.len() == size && part.bytes().all(|byte| byte.is_ascii_hexdigit()))
+            && parts
+                .iter()
+                .all(|part| part.len() == size && part.bytes().all(|byte| byte.is_ascii_hexdigit()))
     };
     groups(':', 2, &[6, 8, 20]) || groups('-', 2, &[6, 8, 20]) || groups('.', 4, &[3, 4, 10])
 }
@@ -239,14 +268,19 @@ fn is_uuid(text: &str, version: Option<u8>) -> bool {
     let dashes_in_place = text
         .bytes()
         .scan(0_usize, |digits, byte| {
-            if byte == b'-' { Some(matches!(*digits, 8 | 12 | 16 | 20)) } else { *digits += 1; Some(true) }
+            if byte == b'-' {
+                Some(matches!(*digits, 8 | 12 | 16 | 20))
+            } else {
+                *digits += 1;
+                Some(true)
+            }
         })
         .all(|placed| placed)
         && !text.contains("--");
     let variant = match version {
-        Some(b'4' | b'5') => {
-            digits.get(16).is_some_and(|digit| matches!(digit.to_ascii_lowercase(), b'8' | b'9' | b'a' | b'b'))
-        }
+        Some(b'4' | b'5') => digits
+            .get(16)
+            .is_some_and(|digit| matches!(digit.to_ascii_lowercase(), b'8' | b'9' | b'a' | b'b')),
         _ => true,
     };
     digits.len() == 32

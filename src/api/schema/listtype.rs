@@ -45,13 +45,22 @@ fn check_value(value: &Value, node: &Node, at: &Path<'_>, errors: &mut Vec<Field
 fn check_set(items: &[Value], at: &Path<'_>, errors: &mut Vec<FieldError>) {
     for index in second_occurrences(items.iter().map(Value::to_string)) {
         if let Some(item) = items.get(index) {
-            errors.push(FieldError::with_value(at.index(index), FieldErrorKind::Duplicate, item, ""));
+            errors.push(FieldError::with_value(
+                at.index(index),
+                FieldErrorKind::Duplicate,
+                item,
+                "",
+            ));
         }
     }
 }
 
 fn check_map(items: &[Value], keys: &[String], at: &Path<'_>, errors: &mut Vec<FieldError>) {
-    if let Some((index, item)) = items.iter().enumerate().find(|(_, item)| !item.is_object() && !item.is_null()) {
+    if let Some((index, item)) = items
+        .iter()
+        .enumerate()
+        .find(|(_, item)| !item.is_object() && !item.is_null())
+    {
         let detail = "must be an object for an array of list-type map";
         errors.push(FieldError::invalid(at.index(index), item, detail));
         return;
@@ -59,7 +68,12 @@ fn check_map(items: &[Value], keys: &[String], at: &Path<'_>, errors: &mut Vec<F
     let identities: Vec<Value> = items.iter().map(|item| identity(item, keys)).collect();
     for index in second_occurrences(identities.iter().map(Value::to_string)) {
         if let Some(identity) = identities.get(index) {
-            errors.push(FieldError::with_value(at.index(index), FieldErrorKind::Duplicate, identity, ""));
+            errors.push(FieldError::with_value(
+                at.index(index),
+                FieldErrorKind::Duplicate,
+                identity,
+                "",
+            ));
         }
     }
 }

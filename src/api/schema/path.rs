@@ -20,27 +20,46 @@ pub(super) struct Path<'a> {
 
 impl<'a> Path<'a> {
     /// The object itself.
-    pub(super) const ROOT: Path<'static> = Path { parent: None, segment: Segment::Root };
+    pub(super) const ROOT: Path<'static> = Path {
+        parent: None,
+        segment: Segment::Root,
+    };
 
     /// A path that begins with text of its own, for errors inside a larger document.
     pub(super) fn starting_at(prefix: &'a str) -> Self {
-        let segment = if prefix.is_empty() { Segment::Root } else { Segment::Field(prefix) };
-        Self { parent: None, segment }
+        let segment = if prefix.is_empty() {
+            Segment::Root
+        } else {
+            Segment::Field(prefix)
+        };
+        Self {
+            parent: None,
+            segment,
+        }
     }
 
     /// The field `name` of an object: `spec.name`.
     pub(super) fn field(&'a self, name: &'a str) -> Self {
-        Self { parent: Some(self), segment: Segment::Field(name) }
+        Self {
+            parent: Some(self),
+            segment: Segment::Field(name),
+        }
     }
 
     /// Item `index` of a list: `rules[3]`.
     pub(super) fn index(&'a self, index: usize) -> Self {
-        Self { parent: Some(self), segment: Segment::Index(index) }
+        Self {
+            parent: Some(self),
+            segment: Segment::Index(index),
+        }
     }
 
     /// The entry `key` of a map: `labels[key]`.
     pub(super) fn key(&'a self, key: &'a str) -> Self {
-        Self { parent: Some(self), segment: Segment::Key(key) }
+        Self {
+            parent: Some(self),
+            segment: Segment::Key(key),
+        }
     }
 }
 

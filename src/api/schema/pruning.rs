@@ -15,10 +15,31 @@ const METADATA: [(&str, &[&str]); 15] = [
     ("generateName", &[]),
     ("generation", &[]),
     ("labels", &[]),
-    ("managedFields", &["apiVersion", "fieldsType", "fieldsV1", "manager", "operation", "subresource", "time"]),
+    (
+        "managedFields",
+        &[
+            "apiVersion",
+            "fieldsType",
+            "fieldsV1",
+            "manager",
+            "operation",
+            "subresource",
+            "time",
+        ],
+    ),
     ("name", &[]),
     ("namespace", &[]),
-    ("ownerReferences", &["apiVersion", "blockOwnerDeletion", "controller", "kind", "name", "uid"]),
+    (
+        "ownerReferences",
+        &[
+            "apiVersion",
+            "blockOwnerDeletion",
+            "controller",
+            "kind",
+            "name",
+            "uid",
+        ],
+    ),
     ("resourceVersion", &[]),
     ("selfLink", &[]),
     ("uid", &[]),
@@ -39,7 +60,13 @@ pub(super) fn prune_value(value: &mut Value, node: &Node) -> Vec<String> {
     removed
 }
 
-fn prune(value: &mut Value, node: Option<&Node>, is_resource: bool, at: &Path<'_>, removed: &mut Vec<String>) {
+fn prune(
+    value: &mut Value,
+    node: Option<&Node>,
+    is_resource: bool,
+    at: &Path<'_>,
+    removed: &mut Vec<String>,
+) {
     let is_resource = is_resource || node.is_some_and(|node| node.resource == Embedded::Yes);
     match value {
         Value::Object(fields) => prune_fields(fields, node, is_resource, at, removed),

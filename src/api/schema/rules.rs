@@ -40,11 +40,26 @@ pub(super) struct Rule {
 impl Rule {
     pub(super) fn compile(source: &ValidationRule) -> Self {
         let program = compile(&source.rule);
-        let message = source.message_expression.as_deref().filter(|text| !text.is_empty()).map(compile);
-        let expressions = [program.as_ref().ok(), message.as_ref().and_then(|message| message.as_ref().ok())];
+        let message = source
+            .message_expression
+            .as_deref()
+            .filter(|text| !text.is_empty())
+            .map(compile);
+        let expressions = [
+            program.as_ref().ok(),
+            message.as_ref().and_then(|message| message.as_ref().ok()),
+        ];
         Self {
-            is_transition: expressions.iter().flatten().any(|program| program.references().has_variable("oldSelf")),
-            loops: expressions.iter().flatten().map(|program| loops(program.expression())).max().unwrap_or(0),
+            is_transition: expressions
+                .iter()
+                .flatten()
+                .any(|program| program.references().has_variable("oldSelf")),
+            loops: expressions
+                .iter()
+                .flatten()
+                .map(|program| loops(program.expression()))
+                .max()
+                .unwrap_or(0),
             source: source.clone(),
             program,
             message,
@@ -73,7 +88,8 @@ fn compile(source: &str) -> Result<Program, String> {
 
 /// How deep the loops (`all`, `exists`, `map`, `filter` …) of an expression nest.
 fn loops(expression: &IdedExpr) -> u32 {
-    let deepest = |expressions: &[&IdedExpr]| expressions.iter().map(|nested| loops(nested)).max().unwrap_or(0);
+    let deepest =
+        |expressions: &[&IdedExpr]| expressions.iter().map(|nested| loops(nested)).max().unwrap_or(0);
     match &expression.expr {
         Expr::Unspecified | Expr::Ident(_) | Expr::Literal(_) => 0,
         Expr::Call(call) => deepest(&call.args.iter().chain(call.target.as_deref()).collect::<Vec<_>>()),
@@ -121,8 +137,13 @@ fn check_compilation(node: &Node, correlatable: bool, at: &Path<'_>, errors: &mu
             failed("messageExpression", error);
         }
         if rule.is_transition && !correlatable {
-            let detail = format!("oldSelf cannot be used on the uncorrelatable portion of the schema within {at}");
-            errors.push(FieldError::invalid(here.field("rule"), &Value::from(rule.source.rule.as_str()), &detail));
+            let detail =
+                format!("oldSelf cannot be used on the uncorrelatable portion of the schema within {at}");
+            errors.push(FieldError::invalid(
+                here.field("rule"),
+                &Value::from(rule.source.rule.as_str()),
+                &detail,
+            ));
         }
     }
     let properties = at.field("properties");
@@ -134,7 +155,12 @@ fn check_compilation(node: &Node, correlatable: bool, at: &Path<'_>, errors: &mu
         check_compilation(items, correlatable && keyed, &at.field("items"), errors);
     }
     if let Additional::Schema(additional) = &node.additional {
-        check_compilation(additional, correlatable, &at.field("additionalProperties"), errors);
+        check_compilation(
+            additional,
+            correlatable,
+            &at.field("additionalProperties"),
+            errors,
+        );
     }
 }
 
@@ -186,7 +212,13 @@ impl Run<'_> {
                 if let Some(item_node) = &node.items {
                     let old_items = OldItems::of(old, node);
                     for (index, item) in items.iter().enumerate() {
-                        self.node(item, old_items.counterpart(item), unchanged, item_node, &at.index(index));
+                        self.node(
+                            item,
+                            old_items.counterpart(item),
+                            unchanged,
+                            item_node,
+                            &at.index(index),
+                        );
                     }
                 }
             }
@@ -208,24 +240,35 @@ impl Run<'_> {
     fn rules(&mut self, value: &Value, old: Option<&Value>, unchanged: bool, node: &Node, at: &Path<'_>) {
         let old = old.filter(|old| !old.is_null());
         let applies = |rule: &&Rule| {
-            if rule.is_transition { old.is_some() || rule.is_old_self_optional() } else { !unchanged }
+            if rule.is_transition {
+                old.is_some() || rule.is_old_self_optional()
+            } else {
+                !unchanged
+            }
         };
         if !node.rules.iter().any(|rule| applies(&rule)) {
             return;
         }
         let is_root = self.depth == 0;
         let convert = |value: &Value| {
-            if is_root { self.converter.resource(value, node) } else { self.converter.value(value, node) }
+            if is_root {
+                self.converter.resource(value, node)
+            } else {
+                self.converter.value(value, node)
+            }
         };
         let (new_value, old_value) = (convert(value), old.map(convert));
         let longest = longest(value, 0).max(old.map_or(0, |old| longest(old, 0)));
         for rule in node.rules.iter().filter(applies) {
-            let cost = u64::try_from(longest).unwrap_or(u64::MAX).max(1).saturating_pow(rule.loops);
+            let cost = u64::try_from(longest)
+                .unwrap_or(u64::MAX)
+                .max(1)
+                .saturating_pow(rule.loops);
             let Some(budget) = self.budget.checked_sub(cost) else {
                 self.budget = 0;
-                let detail =
-                    "validation failed due to running out of cost budget, no further validation rules will be run";
-                self.errors.push(FieldError::invalid(at, &type_name(node), detail));
+                let detail = "validation failed due to running out of cost budget, no further validation rules will be run";
+                self.errors
+                    .push(FieldError::invalid(at, &type_name(node), detail));
                 return;
             };
             self.budget = budget;
@@ -244,7 +287,13 @@ impl Run<'_> {
     }
 }
 
-fn run_rule(rule: &Rule, scope: &Context<'_>, value: &Value, node: &Node, at: &Path<'_>) -> Option<FieldError> {
+fn run_rule(
+    rule: &Rule,
+    scope: &Context<'_>,
+    value: &Value,
+    node: &Node,
+    at: &Path<'_>,
+) -> Option<FieldError> {
     let failed = |detail: &str| Some(FieldError::invalid(at, &type_name(node), detail));
     let program = match &rule.program {
         Ok(program) => program,
@@ -253,7 +302,10 @@ fn run_rule(rule: &Rule, scope: &Context<'_>, value: &Value, node: &Node, at: &P
     match program.execute(scope) {
         Ok(CelValue::Bool(true)) => None,
         Ok(CelValue::Bool(false)) => Some(violation(rule, scope, value, node, at)),
-        Ok(_) => failed(&format!("the rule gave no boolean evaluating rule: {}", rule.text())),
+        Ok(_) => failed(&format!(
+            "the rule gave no boolean evaluating rule: {}",
+            rule.text()
+        )),
         Err(error) => failed(&format!("{} evaluating rule: {}", describe(&error), rule.text())),
     }
 }
@@ -278,7 +330,12 @@ fn violation(rule: &Rule, scope: &Context<'_>, value: &Value, node: &Node, at: &
         Some(message) if !message.is_empty() => message.trim().to_owned(),
         _ => format!("failed rule: {}", rule.text()),
     });
-    let field = match rule.source.field_path.as_deref().map(|path| path.trim().trim_start_matches('.')) {
+    let field = match rule
+        .source
+        .field_path
+        .as_deref()
+        .map(|path| path.trim().trim_start_matches('.'))
+    {
         None | Some("") => at.to_string(),
         Some(path) => at.field(path).to_string().replace(".[", "["),
     };
@@ -300,7 +357,9 @@ fn violation(rule: &Rule, scope: &Context<'_>, value: &Value, node: &Node, at: &
 /// The result of the message expression, where there is one that can be shown.
 fn message(rule: &Rule, scope: &Context<'_>) -> Option<String> {
     let program = rule.message.as_ref()?.as_ref().ok()?;
-    let Ok(CelValue::String(text)) = program.execute(scope) else { return None };
+    let Ok(CelValue::String(text)) = program.execute(scope) else {
+        return None;
+    };
     let text = text.trim();
     (!text.is_empty() && text.len() <= MAX_MESSAGE && !text.contains('\n')).then(|| text.to_owned())
 }
@@ -316,12 +375,14 @@ fn longest(value: &Value, depth: usize) -> usize {
         return 0;
     }
     match value {
-        Value::Array(items) => {
-            items.iter().map(|item| longest(item, depth + 1)).fold(items.len(), Ord::max)
-        }
-        Value::Object(fields) => {
-            fields.values().map(|field| longest(field, depth + 1)).fold(fields.len(), Ord::max)
-        }
+        Value::Array(items) => items
+            .iter()
+            .map(|item| longest(item, depth + 1))
+            .fold(items.len(), Ord::max),
+        Value::Object(fields) => fields
+            .values()
+            .map(|field| longest(field, depth + 1))
+            .fold(fields.len(), Ord::max),
         Value::String(_) | Value::Bool(_) | Value::Null | Value::Number(_) => 0,
     }
 }

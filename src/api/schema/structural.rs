@@ -16,8 +16,12 @@ use super::path::Path;
 const TYPES: [&str; 6] = ["array", "boolean", "integer", "number", "object", "string"];
 
 /// The reasons a CEL rule may give.
-const REASONS: [&str; 4] =
-    ["FieldValueDuplicate", "FieldValueForbidden", "FieldValueInvalid", "FieldValueRequired"];
+const REASONS: [&str; 4] = [
+    "FieldValueDuplicate",
+    "FieldValueForbidden",
+    "FieldValueInvalid",
+    "FieldValueRequired",
+];
 
 /// Where in the schema a node stands: it decides what its `type` may be.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -57,7 +61,10 @@ fn check_node(schema: &JSONSchemaProps, level: Level, at: &Path<'_>, errors: &mu
             check_node(item, Level::Item, &at.field("items"), errors);
         }
         Some(JSONSchemaPropsOrArray::Schemas(_)) => {
-            errors.push(forbidden(&at.field("items"), "items must be a schema object and not an array"));
+            errors.push(forbidden(
+                &at.field("items"),
+                "items must be a schema object and not an array",
+            ));
         }
         None if schema.type_.as_deref() == Some("array") => {
             errors.push(FieldError::required(at.field("items"), "must be specified"));
@@ -69,13 +76,22 @@ fn check_node(schema: &JSONSchemaProps, level: Level, at: &Path<'_>, errors: &mu
         if level == Level::Root {
             errors.push(forbidden(&at, "must not be used at the root"));
         }
-        if schema.properties.as_ref().is_some_and(|properties| !properties.is_empty())
+        if schema
+            .properties
+            .as_ref()
+            .is_some_and(|properties| !properties.is_empty())
             && !matches!(additional, JSONSchemaPropsOrBool::Bool(true))
         {
-            errors.push(forbidden(&at, "additionalProperties and properties are mutual exclusive"));
+            errors.push(forbidden(
+                &at,
+                "additionalProperties and properties are mutual exclusive",
+            ));
         }
         if schema.x_kubernetes_embedded_resource == Some(true) {
-            errors.push(forbidden(&at, "must not be used if x-kubernetes-embedded-resource is set"));
+            errors.push(forbidden(
+                &at,
+                "must not be used if x-kubernetes-embedded-resource is set",
+            ));
         }
         if let JSONSchemaPropsOrBool::Schema(additional) = additional {
             check_node(additional, Level::Field, &at, errors);
@@ -109,7 +125,10 @@ fn check_type(schema: &JSONSchemaProps, level: Level, at: &Path<'_>, errors: &mu
     let embedded = schema.x_kubernetes_embedded_resource == Some(true);
     match schema.type_.as_deref().unwrap_or_default() {
         "" if embedded => {
-            errors.push(FieldError::required(at, "must be object if x-kubernetes-embedded-resource is true"));
+            errors.push(FieldError::required(
+                at,
+                "must be object if x-kubernetes-embedded-resource is true",
+            ));
         }
         "" if schema.x_kubernetes_int_or_string != Some(true)
             && schema.x_kubernetes_preserve_unknown_fields != Some(true) =>
@@ -125,7 +144,11 @@ fn check_type(schema: &JSONSchemaProps, level: Level, at: &Path<'_>, errors: &mu
         }
         "" => {}
         other if !TYPES.contains(&other) => {
-            errors.push(FieldError::not_supported(at, &json!(other), &TYPES.map(Value::from)));
+            errors.push(FieldError::not_supported(
+                at,
+                &json!(other),
+                &TYPES.map(Value::from),
+            ));
         }
         other if embedded && other != "object" => {
             errors.push(FieldError::invalid(
@@ -135,7 +158,11 @@ fn check_type(schema: &JSONSchemaProps, level: Level, at: &Path<'_>, errors: &mu
             ));
         }
         other if level == Level::Root && other != "object" => {
-            errors.push(FieldError::invalid(at, &json!(other), "must be object at the root"));
+            errors.push(FieldError::invalid(
+                at,
+                &json!(other),
+                "must be object at the root",
+            ));
         }
         _ => {}
     }
@@ -144,11 +171,21 @@ fn check_type(schema: &JSONSchemaProps, level: Level, at: &Path<'_>, errors: &mu
 fn check_metadata(schema: &JSONSchemaProps, at: &Path<'_>, errors: &mut Vec<FieldError>) {
     let object = schema.type_.as_deref().unwrap_or_default();
     if object != "object" {
-        errors.push(FieldError::invalid(at.field("type"), &json!(object), "must be object"));
+        errors.push(FieldError::invalid(
+            at.field("type"),
+            &json!(object),
+            "must be object",
+        ));
     }
-    let mut rest = JSONSchemaProps { description: None, type_: None, ..schema.clone() };
+    let mut rest = JSONSchemaProps {
+        description: None,
+        type_: None,
+        ..schema.clone()
+    };
     if let Some(properties) = &rest.properties
-        && properties.keys().all(|name| name == "name" || name == "generateName")
+        && properties
+            .keys()
+            .all(|name| name == "name" || name == "generateName")
     {
         rest.properties = None;
     }
@@ -163,7 +200,11 @@ fn check_metadata(schema: &JSONSchemaProps, at: &Path<'_>, errors: &mut Vec<Fiel
 fn check_extensions(schema: &JSONSchemaProps, at: &Path<'_>, errors: &mut Vec<FieldError>) {
     let preserve = at.field("x-kubernetes-preserve-unknown-fields");
     if schema.x_kubernetes_preserve_unknown_fields == Some(false) {
-        errors.push(FieldError::invalid(preserve, &json!(false), "must be true or undefined"));
+        errors.push(FieldError::invalid(
+            preserve,
+            &json!(false),
+            "must be true or undefined",
+        ));
     }
     if schema.x_kubernetes_int_or_string == Some(true) {
         let detail = "must be false if x-kubernetes-int-or-string is true";
@@ -171,22 +212,37 @@ fn check_extensions(schema: &JSONSchemaProps, at: &Path<'_>, errors: &mut Vec<Fi
             errors.push(FieldError::invalid(preserve, &json!(true), detail));
         }
         if schema.x_kubernetes_embedded_resource == Some(true) {
-            errors.push(FieldError::invalid(at.field("x-kubernetes-embedded-resource"), &json!(true), detail));
+            errors.push(FieldError::invalid(
+                at.field("x-kubernetes-embedded-resource"),
+                &json!(true),
+                detail,
+            ));
         }
     }
     let type_ = schema.type_.as_deref().unwrap_or_default();
     if let Some(map_type) = schema.x_kubernetes_map_type.as_deref() {
         if type_ != "object" {
-            errors.push(wrong_type(at, type_, "must be object if x-kubernetes-map-type is specified"));
+            errors.push(wrong_type(
+                at,
+                type_,
+                "must be object if x-kubernetes-map-type is specified",
+            ));
         }
         if !["atomic", "granular"].contains(&map_type) {
             let supported = ["atomic", "granular"].map(Value::from);
-            errors.push(FieldError::not_supported(at.field("x-kubernetes-map-type"), &json!(map_type), &supported));
+            errors.push(FieldError::not_supported(
+                at.field("x-kubernetes-map-type"),
+                &json!(map_type),
+                &supported,
+            ));
         }
     }
     if schema.x_kubernetes_embedded_resource == Some(true)
         && schema.x_kubernetes_preserve_unknown_fields != Some(true)
-        && schema.properties.as_ref().is_none_or(std::collections::BTreeMap::is_empty)
+        && schema
+            .properties
+            .as_ref()
+            .is_none_or(std::collections::BTreeMap::is_empty)
     {
         errors.push(FieldError::required(
             at.field("properties"),
@@ -201,26 +257,39 @@ fn check_list(schema: &JSONSchemaProps, at: &Path<'_>, errors: &mut Vec<FieldErr
     let type_field = at.field("x-kubernetes-list-type");
     let Some(list_type) = schema.x_kubernetes_list_type.as_deref() else {
         if !keys.is_empty() {
-            errors
-                .push(FieldError::required(type_field, "must be map if x-kubernetes-list-map-keys is non-empty"));
+            errors.push(FieldError::required(
+                type_field,
+                "must be map if x-kubernetes-list-map-keys is non-empty",
+            ));
         }
         return;
     };
     let type_ = schema.type_.as_deref().unwrap_or_default();
     if type_ != "array" {
-        errors.push(wrong_type(at, type_, "must be array if x-kubernetes-list-type is specified"));
+        errors.push(wrong_type(
+            at,
+            type_,
+            "must be array if x-kubernetes-list-type is specified",
+        ));
     }
     if !["atomic", "set", "map"].contains(&list_type) {
         let supported = ["atomic", "set", "map"].map(Value::from);
-        errors.push(FieldError::not_supported(type_field, &json!(list_type), &supported));
+        errors.push(FieldError::not_supported(
+            type_field,
+            &json!(list_type),
+            &supported,
+        ));
     }
     if !keys.is_empty() && list_type != "map" {
         let detail = "must be map if x-kubernetes-list-map-keys is non-empty";
         errors.push(FieldError::invalid(type_field, &json!(list_type), detail));
     }
-    let Some(JSONSchemaPropsOrArray::Schema(item)) = &schema.items else { return };
+    let Some(JSONSchemaPropsOrArray::Schema(item)) = &schema.items else {
+        return;
+    };
     let items = at.field("items");
-    if list_type == "set" && item.type_.as_deref() == Some("object")
+    if list_type == "set"
+        && item.type_.as_deref() == Some("object")
         && item.x_kubernetes_map_type.as_deref() != Some("atomic")
     {
         errors.push(FieldError::invalid(
@@ -238,7 +307,10 @@ fn check_list_map(item: &JSONSchemaProps, keys: &[String], at: &Path<'_>, errors
     let items = at.field("items");
     let keys_field = at.field("x-kubernetes-list-map-keys");
     if keys.is_empty() {
-        errors.push(FieldError::required(keys_field, "must not be empty if x-kubernetes-list-type is map"));
+        errors.push(FieldError::required(
+            keys_field,
+            "must not be empty if x-kubernetes-list-type is map",
+        ));
     }
     let type_ = item.type_.as_deref().unwrap_or_default();
     if type_ != "object" {
@@ -247,7 +319,11 @@ fn check_list_map(item: &JSONSchemaProps, keys: &[String], at: &Path<'_>, errors
         return;
     }
     for (position, key) in keys.iter().enumerate() {
-        let Some(property) = item.properties.as_ref().and_then(|properties| properties.get(key)) else {
+        let Some(property) = item
+            .properties
+            .as_ref()
+            .and_then(|properties| properties.get(key))
+        else {
             let detail = "entries must all be names of item properties";
             errors.push(FieldError::invalid(keys_field, &json!(keys), detail));
             continue;
@@ -255,7 +331,11 @@ fn check_list_map(item: &JSONSchemaProps, keys: &[String], at: &Path<'_>, errors
         if matches!(property.type_.as_deref(), Some("array" | "object")) {
             let detail = "must be a scalar type if parent array's x-kubernetes-list-type is map";
             let properties = items.field("properties");
-            errors.push(FieldError::invalid(properties.key(key).field("type"), &json!(property.type_), detail));
+            errors.push(FieldError::invalid(
+                properties.key(key).field("type"),
+                &json!(property.type_),
+                detail,
+            ));
         }
         if property.default.is_none() && !item.required.iter().flatten().any(|required| required == key) {
             let properties = items.field("properties");
@@ -264,7 +344,11 @@ fn check_list_map(item: &JSONSchemaProps, keys: &[String], at: &Path<'_>, errors
             errors.push(FieldError::required(properties.key(key).field("default"), detail));
         }
         if keys.iter().take(position).any(|earlier| earlier == key) {
-            errors.push(FieldError::invalid(keys_field, &json!(keys), "must not contain duplicate entries"));
+            errors.push(FieldError::invalid(
+                keys_field,
+                &json!(keys),
+                "must not contain duplicate entries",
+            ));
         }
     }
 }
@@ -284,7 +368,11 @@ fn check_rules(schema: &JSONSchemaProps, at: &Path<'_>, errors: &mut Vec<FieldEr
             ));
         } else if message.is_some_and(|message| message.contains('\n')) {
             let detail = "must not contain line breaks";
-            errors.push(FieldError::invalid(at.field("message"), &json!(rule.message), detail));
+            errors.push(FieldError::invalid(
+                at.field("message"),
+                &json!(rule.message),
+                detail,
+            ));
         } else if rule.rule.trim().contains('\n') && message.is_none_or(str::is_empty) {
             let detail = "message must be specified if rule contains line breaks";
             errors.push(FieldError::required(at.field("message"), detail));
@@ -303,7 +391,11 @@ fn check_rules(schema: &JSONSchemaProps, at: &Path<'_>, errors: &mut Vec<FieldEr
 
 /// The value validations of a node: what may stand in `allOf`, `anyOf`, `oneOf` and `not`, and its pattern.
 fn check_values(schema: &JSONSchemaProps, int_or_string: bool, at: &Path<'_>, errors: &mut Vec<FieldError>) {
-    for (name, schemas) in [("allOf", &schema.all_of), ("anyOf", &schema.any_of), ("oneOf", &schema.one_of)] {
+    for (name, schemas) in [
+        ("allOf", &schema.all_of),
+        ("anyOf", &schema.any_of),
+        ("oneOf", &schema.one_of),
+    ] {
         let list = at.field(name);
         for (position, nested) in schemas.iter().flatten().enumerate() {
             // `x-kubernetes-int-or-string` may spell its two types out in one of two fixed ways.
@@ -327,12 +419,32 @@ fn check_nested(schema: &JSONSchemaProps, int_or_string: bool, at: &Path<'_>, er
     check_values(schema, int_or_string, at, errors);
     let type_allowed = int_or_string && matches!(schema.type_.as_deref(), Some("integer" | "string"));
     let rules = [
-        ("type", schema.type_.is_some() && !type_allowed, "must be empty to be structural"),
-        ("additionalProperties", schema.additional_properties.is_some(), "must be undefined to be structural"),
-        ("default", schema.default.is_some(), "must be undefined to be structural"),
+        (
+            "type",
+            schema.type_.is_some() && !type_allowed,
+            "must be empty to be structural",
+        ),
+        (
+            "additionalProperties",
+            schema.additional_properties.is_some(),
+            "must be undefined to be structural",
+        ),
+        (
+            "default",
+            schema.default.is_some(),
+            "must be undefined to be structural",
+        ),
         ("title", schema.title.is_some(), "must be empty to be structural"),
-        ("description", schema.description.is_some(), "must be empty to be structural"),
-        ("nullable", schema.nullable == Some(true), "must be false to be structural"),
+        (
+            "description",
+            schema.description.is_some(),
+            "must be empty to be structural",
+        ),
+        (
+            "nullable",
+            schema.nullable == Some(true),
+            "must be false to be structural",
+        ),
         (
             "x-kubernetes-preserve-unknown-fields",
             schema.x_kubernetes_preserve_unknown_fields.is_some(),
@@ -348,10 +460,26 @@ fn check_nested(schema: &JSONSchemaProps, int_or_string: bool, at: &Path<'_>, er
             schema.x_kubernetes_int_or_string == Some(true),
             "must be false to be structural",
         ),
-        ("x-kubernetes-list-map-keys", schema.x_kubernetes_list_map_keys.is_some(), "must be empty to be structural"),
-        ("x-kubernetes-list-type", schema.x_kubernetes_list_type.is_some(), "must be undefined to be structural"),
-        ("x-kubernetes-map-type", schema.x_kubernetes_map_type.is_some(), "must be undefined to be structural"),
-        ("x-kubernetes-validations", schema.x_kubernetes_validations.is_some(), "must be empty to be structural"),
+        (
+            "x-kubernetes-list-map-keys",
+            schema.x_kubernetes_list_map_keys.is_some(),
+            "must be empty to be structural",
+        ),
+        (
+            "x-kubernetes-list-type",
+            schema.x_kubernetes_list_type.is_some(),
+            "must be undefined to be structural",
+        ),
+        (
+            "x-kubernetes-map-type",
+            schema.x_kubernetes_map_type.is_some(),
+            "must be undefined to be structural",
+        ),
+        (
+            "x-kubernetes-validations",
+            schema.x_kubernetes_validations.is_some(),
+            "must be empty to be structural",
+        ),
     ];
     for (name, _, detail) in rules.iter().filter(|(_, broken, _)| *broken) {
         errors.push(forbidden(&at.field(name), detail));

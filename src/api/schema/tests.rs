@@ -20,7 +20,11 @@ fn with_spec(spec: Value) -> CompiledSchema {
 }
 
 fn messages(schema: &CompiledSchema, new: &Value) -> Vec<String> {
-    schema.validate(new, None).iter().map(ToString::to_string).collect()
+    schema
+        .validate(new, None)
+        .iter()
+        .map(ToString::to_string)
+        .collect()
 }
 
 /// What is said about `spec: {x: value}` where `x` has this schema.
@@ -65,25 +69,80 @@ fn a_wrong_type_is_named_as_kubernetes_names_it() {
 #[test]
 fn bounds_are_explained() {
     let cases = [
-        (json!({"type": "integer", "minimum": 1}), json!(0), "Invalid value: 0: spec.x in body should be greater than or equal to 1"),
-        (json!({"type": "number", "maximum": 2.5, "exclusiveMaximum": true}), json!(2.5), "Invalid value: 2.5: spec.x in body should be less than 2.5"),
-        (json!({"type": "integer", "multipleOf": 5}), json!(12), "Invalid value: 12: spec.x in body should be a multiple of 5"),
-        (json!({"type": "string", "maxLength": 3}), json!("long"), "Too long: may not be more than 3 bytes"),
-        (json!({"type": "string", "minLength": 1}), json!(""), r#"Invalid value: "": spec.x in body should be at least 1 chars long"#),
-        (json!({"type": "string", "pattern": "^[a-z]+$"}), json!("A"), r#"Invalid value: "A": spec.x in body should match '^[a-z]+$'"#),
-        (json!({"type": "string", "enum": ["a", "b"]}), json!("x"), r#"Unsupported value: "x": supported values: "a", "b""#),
-        (json!({"type": "integer", "enum": [1, 2]}), json!(3), r#"Unsupported value: 3: supported values: "1", "2""#),
-        (json!({"type": "array", "maxItems": 3, "items": {"type": "integer"}}), json!([1, 2, 3, 4, 5]), "Too many: 5: must have at most 3 items"),
-        (json!({"type": "array", "minItems": 1, "items": {"type": "integer"}}), json!([]), "Invalid value: 0: spec.x in body should have at least 1 items"),
-        (json!({"type": "object", "minProperties": 1, "additionalProperties": {"type": "string"}}), json!({}), "Invalid value: 0: spec.x in body should have at least 1 properties"),
-        (json!({"type": "object", "maxProperties": 1, "additionalProperties": {"type": "string"}}), json!({"a": "", "b": ""}), "Too many: 2: must have at most 1 item"),
-        (json!({"type": "string", "format": "date-time"}), json!("soon"), r#"Invalid value: "soon": spec.x in body must be of type date-time: "soon""#),
+        (
+            json!({"type": "integer", "minimum": 1}),
+            json!(0),
+            "Invalid value: 0: spec.x in body should be greater than or equal to 1",
+        ),
+        (
+            json!({"type": "number", "maximum": 2.5, "exclusiveMaximum": true}),
+            json!(2.5),
+            "Invalid value: 2.5: spec.x in body should be less than 2.5",
+        ),
+        (
+            json!({"type": "integer", "multipleOf": 5}),
+            json!(12),
+            "Invalid value: 12: spec.x in body should be a multiple of 5",
+        ),
+        (
+            json!({"type": "string", "maxLength": 3}),
+            json!("long"),
+            "Too long: may not be more than 3 bytes",
+        ),
+        (
+            json!({"type": "string", "minLength": 1}),
+            json!(""),
+            r#"Invalid value: "": spec.x in body should be at least 1 chars long"#,
+        ),
+        (
+            json!({"type": "string", "pattern": "^[a-z]+$"}),
+            json!("A"),
+            r#"Invalid value: "A": spec.x in body should match '^[a-z]+$'"#,
+        ),
+        (
+            json!({"type": "string", "enum": ["a", "b"]}),
+            json!("x"),
+            r#"Unsupported value: "x": supported values: "a", "b""#,
+        ),
+        (
+            json!({"type": "integer", "enum": [1, 2]}),
+            json!(3),
+            r#"Unsupported value: 3: supported values: "1", "2""#,
+        ),
+        (
+            json!({"type": "array", "maxItems": 3, "items": {"type": "integer"}}),
+            json!([1, 2, 3, 4, 5]),
+            "Too many: 5: must have at most 3 items",
+        ),
+        (
+            json!({"type": "array", "minItems": 1, "items": {"type": "integer"}}),
+            json!([]),
+            "Invalid value: 0: spec.x in body should have at least 1 items",
+        ),
+        (
+            json!({"type": "object", "minProperties": 1, "additionalProperties": {"type": "string"}}),
+            json!({}),
+            "Invalid value: 0: spec.x in body should have at least 1 properties",
+        ),
+        (
+            json!({"type": "object", "maxProperties": 1, "additionalProperties": {"type": "string"}}),
+            json!({"a": "", "b": ""}),
+            "Too many: 2: must have at most 1 item",
+        ),
+        (
+            json!({"type": "string", "format": "date-time"}),
+            json!("soon"),
+            r#"Invalid value: "soon": spec.x in body must be of type date-time: "soon""#,
+        ),
     ];
     for (schema, value, expected) in cases {
         assert_eq!(about(schema, value), [format!("spec.x: {expected}")]);
     }
     assert_eq!(
-        about(json!({"type": "integer", "format": "int32"}), json!(3_000_000_000_i64)),
+        about(
+            json!({"type": "integer", "format": "int32"}),
+            json!(3_000_000_000_i64)
+        ),
         [r#"<nil>: Invalid value: "": Checked value must be of type integer with format int32 in spec.x"#]
     );
 }
@@ -93,12 +152,22 @@ fn required_fields_and_paths_into_lists_are_named() {
     let schema = with_spec(json!({"rules": {"type": "array", "items": {
         "type": "object", "required": ["id"],
         "properties": {"id": {"type": "string"}, "severity": {"type": "string", "enum": ["low", "high"]}}}}}));
-    let errors = schema.validate(&json!({"spec": {"rules": [{"id": "a"}, {"severity": "huge"}]}}), None);
-    let found: Vec<_> = errors.iter().map(|error| (error.field.as_str(), error.kind, error.message.as_str())).collect();
+    let errors = schema.validate(
+        &json!({"spec": {"rules": [{"id": "a"}, {"severity": "huge"}]}}),
+        None,
+    );
+    let found: Vec<_> = errors
+        .iter()
+        .map(|error| (error.field.as_str(), error.kind, error.message.as_str()))
+        .collect();
     assert_eq!(
         found,
         [
-            ("spec.rules[1].severity", FieldErrorKind::NotSupported, r#"Unsupported value: "huge": supported values: "low", "high""#),
+            (
+                "spec.rules[1].severity",
+                FieldErrorKind::NotSupported,
+                r#"Unsupported value: "huge": supported values: "low", "high""#
+            ),
             ("spec.rules[1].id", FieldErrorKind::Required, "Required value"),
         ]
     );
@@ -107,7 +176,8 @@ fn required_fields_and_paths_into_lists_are_named() {
 
 #[test]
 fn a_required_field_at_the_root_has_no_dot_before_it() {
-    let schema = compile(json!({"type": "object", "required": ["spec"], "properties": {"spec": {"type": "object"}}}));
+    let schema =
+        compile(json!({"type": "object", "required": ["spec"], "properties": {"spec": {"type": "object"}}}));
     assert_eq!(messages(&schema, &json!({})), ["spec: Required value"]);
 }
 
@@ -124,7 +194,9 @@ fn combinations_of_schemas_report_the_closest_branch() {
     );
     assert_eq!(
         about(one_of, json!({"a": "", "b": ""})),
-        [r#"<nil>: Invalid value: "": "spec.x" must validate one and only one schema (oneOf). Found 2 valid alternatives"#]
+        [
+            r#"<nil>: Invalid value: "": "spec.x" must validate one and only one schema (oneOf). Found 2 valid alternatives"#
+        ]
     );
     let not = json!({"type": "string", "not": {"enum": ["root"]}});
     assert_eq!(
@@ -140,7 +212,10 @@ fn combinations_of_schemas_report_the_closest_branch() {
 #[test]
 fn lists_of_type_set_and_map_hold_no_duplicates() {
     let set = json!({"type": "array", "x-kubernetes-list-type": "set", "items": {"type": "string"}});
-    assert_eq!(about(set, json!(["a", "b", "a", "a"])), [r#"spec.x[2]: Duplicate value: "a""#]);
+    assert_eq!(
+        about(set, json!(["a", "b", "a", "a"])),
+        [r#"spec.x[2]: Duplicate value: "a""#]
+    );
     let map = json!({"type": "array", "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"],
         "items": {"type": "object", "required": ["type"], "properties": {"type": {"type": "string"}}}});
     assert_eq!(
@@ -156,7 +231,8 @@ fn lists_of_type_set_and_map_hold_no_duplicates() {
 
 #[test]
 fn errors_in_unchanged_parts_do_not_block_an_update() {
-    let schema = with_spec(json!({"x": {"type": "string", "maxLength": 2}, "y": {"type": "string", "maxLength": 2}}));
+    let schema =
+        with_spec(json!({"x": {"type": "string", "maxLength": 2}, "y": {"type": "string", "maxLength": 2}}));
     let old = json!({"spec": {"x": "toolong", "y": "a"}});
     let new = json!({"spec": {"x": "toolong", "y": "b"}});
     assert!(schema.validate(&new, Some(&old)).is_empty());
@@ -173,7 +249,8 @@ fn defaults_fill_nested_objects_lists_and_nulls() {
         "note": {"type": "string"},
         "ticket": {"type": "string", "nullable": true},
     }));
-    let mut object = json!({"spec": {"mode": null, "stages": [{}, {"soak": "2h"}], "note": null, "ticket": null}});
+    let mut object =
+        json!({"spec": {"mode": null, "stages": [{}, {"soak": "2h"}], "note": null, "ticket": null}});
     schema.default(&mut object);
     assert_eq!(
         object,
@@ -181,8 +258,10 @@ fn defaults_fill_nested_objects_lists_and_nulls() {
             "ticket": null}})
     );
     // kstatus needs a status that says "nothing observed yet" on a fresh object.
-    let status = compile(json!({"type": "object", "properties": {"status": {"type": "object",
-        "default": {"observedGeneration": -1}, "properties": {"observedGeneration": {"type": "integer"}}}}}));
+    let status = compile(
+        json!({"type": "object", "properties": {"status": {"type": "object",
+        "default": {"observedGeneration": -1}, "properties": {"observedGeneration": {"type": "integer"}}}}}),
+    );
     let mut fresh = json!({});
     status.default(&mut fresh);
     assert_eq!(fresh, json!({"status": {"observedGeneration": -1}}));
@@ -191,14 +270,14 @@ fn defaults_fill_nested_objects_lists_and_nulls() {
 #[test]
 fn unknown_fields_are_removed_and_named() {
     let schema = compile(json!({"type": "object", "properties": {
-        "metadata": {"type": "object"},
-        "spec": {"type": "object", "properties": {
-            "rules": {"type": "array", "items": {"type": "object", "properties": {"id": {"type": "string"}}}},
-            "labels": {"type": "object", "additionalProperties": {"type": "string"}},
-            "free": {"type": "object", "x-kubernetes-preserve-unknown-fields": true},
-            "template": {"type": "object", "x-kubernetes-embedded-resource": true,
-                "x-kubernetes-preserve-unknown-fields": true},
-        }}}}));
+    "metadata": {"type": "object"},
+    "spec": {"type": "object", "properties": {
+        "rules": {"type": "array", "items": {"type": "object", "properties": {"id": {"type": "string"}}}},
+        "labels": {"type": "object", "additionalProperties": {"type": "string"}},
+        "free": {"type": "object", "x-kubernetes-preserve-unknown-fields": true},
+        "template": {"type": "object", "x-kubernetes-embedded-resource": true,
+            "x-kubernetes-preserve-unknown-fields": true},
+    }}}}));
     let mut object = json!({
         "apiVersion": "v1", "kind": "K",
         "metadata": {"name": "n", "label": {}, "ownerReferences": [{"uid": "1", "extra": 1}]},
@@ -208,8 +287,14 @@ fn unknown_fields_are_removed_and_named() {
     });
     assert_eq!(
         schema.prune(&mut object),
-        ["metadata.label", "metadata.ownerReferences[0].extra", "spec.rules[0].idd", "spec.template.metadata.nmae",
-            "spec.typo", "stauts"]
+        [
+            "metadata.label",
+            "metadata.ownerReferences[0].extra",
+            "spec.rules[0].idd",
+            "spec.template.metadata.nmae",
+            "spec.typo",
+            "stauts"
+        ]
     );
     assert_eq!(object["spec"]["rules"], json!([{"id": "a"}]));
     assert_eq!(object["spec"]["free"], json!({"any": {"thing": 1}}));
@@ -237,12 +322,19 @@ fn rules_say_what_is_wrong() {
             "spec.range.low: Forbidden: low is 5, above 2",
         ]
     );
-    assert!(messages(&schema, &json!({"spec": {"min": 1, "range": {"low": 1}, "names": ["x-1"]}})).is_empty());
+    assert!(
+        messages(
+            &schema,
+            &json!({"spec": {"min": 1, "range": {"low": 1}, "names": ["x-1"]}})
+        )
+        .is_empty()
+    );
 }
 
 #[test]
 fn rules_wait_for_simpler_errors_to_be_corrected() {
-    let schema = with_spec(json!({"x": {"type": "integer", "x-kubernetes-validations": [{"rule": "self > 0"}]}}));
+    let schema =
+        with_spec(json!({"x": {"type": "integer", "x-kubernetes-validations": [{"rule": "self > 0"}]}}));
     assert_eq!(
         messages(&schema, &json!({"spec": {"x": "a"}})),
         [
@@ -266,10 +358,15 @@ fn transition_rules_see_the_old_value_of_the_same_item() {
     }));
     let old = json!({"spec": {"fixed": "a", "items": [{"name": "x", "size": 1}, {"name": "y", "size": 9}]}});
     assert!(schema.validate(&old, None).is_empty());
-    let reordered = json!({"spec": {"fixed": "a", "items": [{"name": "y", "size": 9}, {"name": "x", "size": 1}]}});
+    let reordered =
+        json!({"spec": {"fixed": "a", "items": [{"name": "y", "size": 9}, {"name": "x", "size": 1}]}});
     assert!(schema.validate(&reordered, Some(&old)).is_empty());
     let shrunk = json!({"spec": {"fixed": "b", "items": [{"name": "y", "size": 8}], "once": "old"}});
-    let errors: Vec<String> = schema.validate(&shrunk, Some(&old)).iter().map(ToString::to_string).collect();
+    let errors: Vec<String> = schema
+        .validate(&shrunk, Some(&old))
+        .iter()
+        .map(ToString::to_string)
+        .collect();
     assert_eq!(
         errors,
         [
@@ -301,8 +398,10 @@ fn rules_see_escaped_names_times_and_the_name_of_the_object() {
 
 #[test]
 fn a_rule_that_fails_to_evaluate_is_an_error_of_the_field() {
-    let schema = with_spec(json!({"x": {"type": "object", "properties": {"a": {"type": "integer"}},
-        "x-kubernetes-validations": [{"rule": "self.a > 1"}]}}));
+    let schema = with_spec(
+        json!({"x": {"type": "object", "properties": {"a": {"type": "integer"}},
+        "x-kubernetes-validations": [{"rule": "self.a > 1"}]}}),
+    );
     assert_eq!(
         messages(&schema, &json!({"spec": {"x": {}}})),
         [r#"spec.x: Invalid value: "object": no such key: a evaluating rule: self.a > 1"#]
@@ -317,7 +416,9 @@ fn nested_loops_over_long_lists_run_out_of_budget() {
     let errors = messages(&schema, &json!({"spec": {"x": long}}));
     assert_eq!(
         errors,
-        [r#"spec.x: Invalid value: "array": validation failed due to running out of cost budget, no further validation rules will be run"#]
+        [
+            r#"spec.x: Invalid value: "array": validation failed due to running out of cost budget, no further validation rules will be run"#
+        ]
     );
 }
 
@@ -328,7 +429,9 @@ fn schemas_that_are_not_structural_are_refused() {
         ["properties[spec].type: Required value: must not be empty for specified object fields"]
     );
     assert_eq!(
-        refusal(json!({"type": "object", "properties": {"x": {"type": "object", "anyOf": [{"type": "string"}]}}})),
+        refusal(
+            json!({"type": "object", "properties": {"x": {"type": "object", "anyOf": [{"type": "string"}]}}})
+        ),
         ["properties[x].anyOf[0].type: Forbidden: must be empty to be structural"]
     );
     assert_eq!(
@@ -343,12 +446,30 @@ fn schemas_that_are_not_structural_are_refused() {
         refusal(json!({"type": "object", "properties": {"x": {"type": "integer", "default": "a"}}})),
         [r#"properties[x].default: Invalid value: "string":  in body must be of type integer: "string""#]
     );
-    assert!(refusal(json!({"type": "object", "properties": {"x": {"x-kubernetes-int-or-string": true,
-        "anyOf": [{"type": "integer"}, {"type": "string"}]}}})).is_empty());
+    assert!(
+        refusal(
+            json!({"type": "object", "properties": {"x": {"x-kubernetes-int-or-string": true,
+        "anyOf": [{"type": "integer"}, {"type": "string"}]}}})
+        )
+        .is_empty()
+    );
     let rule = refusal(json!({"type": "object", "x-kubernetes-validations": [{"rule": "self.spec >"}]}));
-    assert!(rule[0].starts_with("x-kubernetes-validations[0].rule: Invalid value: {\"rule\":\"self.spec >\"}: compilation failed"), "{rule:?}");
-    let prefixed = CompiledSchema::compile_at("spec.versions[0].schema.openAPIV3Schema", &props(json!({"type": "string"})));
-    assert!(prefixed.unwrap_err().to_string().contains("spec.versions[0].schema.openAPIV3Schema.type: Invalid value: \"string\""));
+    assert!(
+        rule[0].starts_with(
+            "x-kubernetes-validations[0].rule: Invalid value: {\"rule\":\"self.spec >\"}: compilation failed"
+        ),
+        "{rule:?}"
+    );
+    let prefixed = CompiledSchema::compile_at(
+        "spec.versions[0].schema.openAPIV3Schema",
+        &props(json!({"type": "string"})),
+    );
+    assert!(
+        prefixed
+            .unwrap_err()
+            .to_string()
+            .contains("spec.versions[0].schema.openAPIV3Schema.type: Invalid value: \"string\"")
+    );
 }
 
 #[test]
@@ -357,14 +478,23 @@ fn a_schema_nested_too_deep_is_refused_without_recursing() {
     for _ in 0..100 {
         deep = json!({"type": "array", "items": deep});
     }
-    let schema: JSONSchemaProps = serde_json::from_value(json!({"type": "object", "properties": {"x": deep}})).unwrap();
+    let schema: JSONSchemaProps =
+        serde_json::from_value(json!({"type": "object", "properties": {"x": deep}})).unwrap();
     let error = CompiledSchema::compile(&schema).unwrap_err();
-    assert!(matches!(error, SchemaError::TooDeep { limit: MAX_SCHEMA_DEPTH }));
+    assert!(matches!(
+        error,
+        SchemaError::TooDeep {
+            limit: MAX_SCHEMA_DEPTH
+        }
+    ));
 }
 
 #[test]
 fn texts_are_quoted_as_go_quotes_them() {
-    assert_eq!(super::go_quote("a\"b\\\n\u{1}\u{7f}é\u{85}"), r#""a\"b\\\n\x01\x7fé\u0085""#);
+    assert_eq!(
+        super::go_quote("a\"b\\\n\u{1}\u{7f}é\u{85}"),
+        r#""a\"b\\\n\x01\x7fé\u0085""#
+    );
     assert_eq!(super::go_float(1e21), "1e+21");
     assert_eq!(super::go_float(0.00001), "1e-05");
     assert_eq!(super::go_float(100_000.0), "100000");
@@ -373,14 +503,27 @@ fn texts_are_quoted_as_go_quotes_them() {
 #[test]
 fn formats_are_checked_as_kubernetes_checks_them() {
     let cases = [
-        ("date", "2026-02-29", false), ("date", "2024-02-29", true),
-        ("date-time", "2026-01-01T10:00:00.123+02:00", true), ("date-time", "2026-01-01 10:00:00Z", false),
-        ("byte", "aGk=", true), ("byte", "a", false),
-        ("duration", "1h30m", true), ("duration", "22 ns", true), ("duration", "soon", false),
-        ("ipv4", "10.0.0.1", true), ("ipv4", "10.0.0.256", false), ("ipv6", "::1", true), ("cidr", "10.0.0.0/33", false),
-        ("uuid", "6F9619FF-8B86-D011-B42D-00CF4FC964FF", true), ("uuid4", "6F9619FF-8B86-D011-B42D-00CF4FC964FF", false),
-        ("mac", "01:23:45:67:89:ab", true), ("hostname", "a-.b", false), ("email", "a@b.example", true),
-        ("uri", "https://a.example/x", true), ("uri", "not a uri", false), ("k8s-short-name", "Abc", false),
+        ("date", "2026-02-29", false),
+        ("date", "2024-02-29", true),
+        ("date-time", "2026-01-01T10:00:00.123+02:00", true),
+        ("date-time", "2026-01-01 10:00:00Z", false),
+        ("byte", "aGk=", true),
+        ("byte", "a", false),
+        ("duration", "1h30m", true),
+        ("duration", "22 ns", true),
+        ("duration", "soon", false),
+        ("ipv4", "10.0.0.1", true),
+        ("ipv4", "10.0.0.256", false),
+        ("ipv6", "::1", true),
+        ("cidr", "10.0.0.0/33", false),
+        ("uuid", "6F9619FF-8B86-D011-B42D-00CF4FC964FF", true),
+        ("uuid4", "6F9619FF-8B86-D011-B42D-00CF4FC964FF", false),
+        ("mac", "01:23:45:67:89:ab", true),
+        ("hostname", "a-.b", false),
+        ("email", "a@b.example", true),
+        ("uri", "https://a.example/x", true),
+        ("uri", "not a uri", false),
+        ("k8s-short-name", "Abc", false),
         ("something-new", "anything", true),
     ];
     for (format, text, accepted) in cases {

@@ -84,9 +84,10 @@ fn check_type(value: &Value, node: &Node, at: &Path<'_>) -> Result<(), FieldErro
         Value::String(_) => ("string", node.types.contains(JsonType::String)),
         Value::Array(_) => ("array", node.types.contains(JsonType::Array)),
         Value::Object(_) => ("object", node.types.contains(JsonType::Object)),
-        Value::Number(number) if is_i64(number) => {
-            ("integer", node.types.contains(JsonType::Integer) || node.types.contains(JsonType::Number))
-        }
+        Value::Number(number) if is_i64(number) => (
+            "integer",
+            node.types.contains(JsonType::Integer) || node.types.contains(JsonType::Number),
+        ),
         Value::Number(number) => {
             let whole = node.types.contains(JsonType::Integer) && number.as_f64().is_some_and(is_whole);
             ("number", whole || node.types.contains(JsonType::Number))
@@ -96,7 +97,8 @@ fn check_type(value: &Value, node: &Node, at: &Path<'_>) -> Result<(), FieldErro
         return Ok(());
     }
     // A type error on a field that has a format names the format.
-    let scalar_with_format = node.format.is_some() && !matches!(value, Value::String(_) | Value::Array(_) | Value::Null);
+    let scalar_with_format =
+        node.format.is_some() && !matches!(value, Value::String(_) | Value::Array(_) | Value::Null);
     if scalar_with_format {
         let found = match value {
             Value::Number(number) if is_i64(number) => "int64",
@@ -131,7 +133,9 @@ fn check_combinations(value: &Value, node: &Node, at: &Path<'_>) -> Outcome {
     if let Some(not) = &node.not
         && check_node(value, None, not, at).errors.is_empty()
     {
-        outcome.errors.push(combination_error(at, "must not validate the schema (not)"));
+        outcome
+            .errors
+            .push(combination_error(at, "must not validate the schema (not)"));
     }
     outcome
 }
@@ -148,7 +152,9 @@ fn check_any_of(value: &Value, node: &Node, at: &Path<'_>) -> Outcome {
         }
     }
     let mut outcome = Outcome::default();
-    outcome.errors.push(combination_error(at, "must validate at least one schema (anyOf)"));
+    outcome
+        .errors
+        .push(combination_error(at, "must validate at least one schema (anyOf)"));
     outcome.merge(best.unwrap_or_default());
     outcome
 }
@@ -170,7 +176,11 @@ fn check_one_of(value: &Value, node: &Node, at: &Path<'_>) -> Outcome {
     if valid == 1 {
         return success.unwrap_or_default();
     }
-    let found = if valid == 0 { "Found none valid".to_owned() } else { format!("Found {valid} valid alternatives") };
+    let found = if valid == 0 {
+        "Found none valid".to_owned()
+    } else {
+        format!("Found {valid} valid alternatives")
+    };
     let mut outcome = Outcome::default();
     let text = format!("must validate one and only one schema (oneOf). {found}");
     outcome.errors.push(combination_error(at, &text));
@@ -213,7 +223,11 @@ fn check_text_bounds(text: &str, node: &Node, at: &Path<'_>) -> Option<FieldErro
     let bounds = &node.bounds;
     let length = text.chars().count();
     let invalid = |detail: String| {
-        Some(FieldError::invalid(at, &Value::from(text), &format!("{at} in body {detail}")))
+        Some(FieldError::invalid(
+            at,
+            &Value::from(text),
+            &format!("{at} in body {detail}"),
+        ))
     };
     if let Some(max) = bounds.max_length
         && exceeds(length, max)
@@ -225,26 +239,43 @@ fn check_text_bounds(text: &str, node: &Node, at: &Path<'_>) -> Option<FieldErro
     {
         return invalid(format!("should be at least {min} chars long"));
     }
-    match node.pattern.as_ref().map(|pattern| (&pattern.text, &pattern.compiled)) {
-        Some((pattern, Ok(compiled))) if !compiled.is_match(text) => invalid(format!("should match '{pattern}'")),
-        Some((pattern, Err(error))) => {
-            invalid(format!("should match '{pattern}, but pattern is invalid: {error}'"))
+    match node
+        .pattern
+        .as_ref()
+        .map(|pattern| (&pattern.text, &pattern.compiled))
+    {
+        Some((pattern, Ok(compiled))) if !compiled.is_match(text) => {
+            invalid(format!("should match '{pattern}'"))
         }
+        Some((pattern, Err(error))) => invalid(format!(
+            "should match '{pattern}, but pattern is invalid: {error}'"
+        )),
         Some(_) | None => None,
     }
 }
 
 fn check_number(number: &Number, node: &Node, at: &Path<'_>) -> Vec<FieldError> {
     let mut errors = Vec::new();
-    let Some(value) = number.as_f64() else { return errors };
+    let Some(value) = number.as_f64() else {
+        return errors;
+    };
     if let Some(text) = out_of_range(number, value, node) {
-        errors.push(FieldError::of_object(&format!("Checked value must be of type {text} in {at}")));
+        errors.push(FieldError::of_object(&format!(
+            "Checked value must be of type {text} in {at}"
+        )));
     }
     let mut broken = |detail: String| {
         let detail = format!("{at} in body should be {detail}");
         errors.push(FieldError::invalid(at, &Value::Number(number.clone()), &detail));
     };
-    let Bounds { multiple_of, minimum, exclusive_minimum, maximum, exclusive_maximum, .. } = node.bounds;
+    let Bounds {
+        multiple_of,
+        minimum,
+        exclusive_minimum,
+        maximum,
+        exclusive_maximum,
+        ..
+    } = node.bounds;
     if let Some(factor) = multiple_of
         && !is_multiple(number, value, factor)
     {
@@ -278,7 +309,9 @@ fn out_of_range(number: &Number, value: f64, node: &Node) -> Option<&'static str
         Some(Format::Int32) if !(f64::from(i32::MIN)..=f64::from(i32::MAX)).contains(&value) => {
             Some("integer with format int32")
         }
-        Some(Format::Int64) if !is_i64(number) && value.abs() >= I64_LIMIT => Some("integer with format int64"),
+        Some(Format::Int64) if !is_i64(number) && value.abs() >= I64_LIMIT => {
+            Some("integer with format int64")
+        }
         None if !is_i64(number) && value.abs() >= I64_LIMIT => Some("integer (default format)"),
         _ => None,
     }
@@ -295,10 +328,17 @@ fn is_multiple(number: &Number, value: f64, factor: f64) -> bool {
         && is_whole(factor)
         && factor < I64_LIMIT
     {
-        #[expect(clippy::cast_possible_truncation, reason = "whole and in range, as just checked")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "whole and in range, as just checked"
+        )]
         return integer % (factor as i64) == 0;
     }
-    is_whole(if factor < 1.0 { 1.0 / factor * value } else { value / factor })
+    is_whole(if factor < 1.0 {
+        1.0 / factor * value
+    } else {
+        value / factor
+    })
 }
 
 fn is_i64(number: &Number) -> bool {
@@ -315,15 +355,24 @@ fn check_items(items: &[Value], old: Option<&Value>, node: &Node, at: &Path<'_>)
     if let Some(item_node) = &node.items {
         let old_items = OldItems::of(old, node);
         for (index, item) in items.iter().enumerate() {
-            outcome.merge(check_node(item, old_items.counterpart(item), item_node, &at.index(index)));
+            outcome.merge(check_node(
+                item,
+                old_items.counterpart(item),
+                item_node,
+                &at.index(index),
+            ));
         }
     }
-    let Bounds { min_items, max_items, .. } = node.bounds;
+    let Bounds {
+        min_items, max_items, ..
+    } = node.bounds;
     if let Some(min) = min_items
         && falls_short(items.len(), min)
     {
         let detail = format!("{at} in body should have at least {min} items");
-        outcome.errors.push(FieldError::invalid(at, &Value::from(items.len()), &detail));
+        outcome
+            .errors
+            .push(FieldError::invalid(at, &Value::from(items.len()), &detail));
     }
     if let Some(max) = max_items
         && exceeds(items.len(), max)
@@ -337,7 +386,11 @@ fn check_allowed(value: &Value, node: &Node, at: &Path<'_>) -> Option<FieldError
     if node.allowed.is_empty() || node.allowed.contains(value) {
         return None;
     }
-    let same_number = |allowed: &Value| allowed.as_f64().is_some_and(|number| Some(number) == value.as_f64());
+    let same_number = |allowed: &Value| {
+        allowed
+            .as_f64()
+            .is_some_and(|number| Some(number) == value.as_f64())
+    };
     if node.allowed.iter().any(same_number) {
         return None;
     }
@@ -346,12 +399,18 @@ fn check_allowed(value: &Value, node: &Node, at: &Path<'_>) -> Option<FieldError
 
 fn check_fields(fields: &Map<String, Value>, old: Option<&Value>, node: &Node, at: &Path<'_>) -> Outcome {
     let mut outcome = Outcome::default();
-    let Bounds { min_properties, max_properties, .. } = node.bounds;
+    let Bounds {
+        min_properties,
+        max_properties,
+        ..
+    } = node.bounds;
     if let Some(min) = min_properties
         && falls_short(fields.len(), min)
     {
         let detail = format!("{at} in body should have at least {min} properties");
-        outcome.errors.push(FieldError::invalid(at, &Value::from(fields.len()), &detail));
+        outcome
+            .errors
+            .push(FieldError::invalid(at, &Value::from(fields.len()), &detail));
     }
     if let Some(max) = max_properties
         && exceeds(fields.len(), max)
@@ -369,12 +428,18 @@ fn check_fields(fields: &Map<String, Value>, old: Option<&Value>, node: &Node, a
             Additional::Schema(additional) => outcome.merge(check_node(field, old, additional, &here)),
             Additional::Forbidden => {
                 let detail = format!("{here} in body is a forbidden property");
-                outcome.errors.push(FieldError::invalid(at, &Value::from(name.as_str()), &detail));
+                outcome
+                    .errors
+                    .push(FieldError::invalid(at, &Value::from(name.as_str()), &detail));
             }
             Additional::Any | Additional::Unspecified => {}
         }
     }
-    for name in node.required.iter().filter(|name| !fields.contains_key(name.as_str())) {
+    for name in node
+        .required
+        .iter()
+        .filter(|name| !fields.contains_key(name.as_str()))
+    {
         outcome.errors.push(FieldError::required(at.field(name), ""));
     }
     outcome
@@ -398,9 +463,15 @@ pub(super) struct OldItems<'a> {
 impl<'a> OldItems<'a> {
     pub(super) fn of(old: Option<&'a Value>, node: &'a Node) -> Self {
         let (ListType::Map(keys), Some(Value::Array(items))) = (&node.list_type, old) else {
-            return Self { by_identity: std::collections::HashMap::new(), keys: &[] };
+            return Self {
+                by_identity: std::collections::HashMap::new(),
+                keys: &[],
+            };
         };
-        let by_identity = items.iter().map(|item| (identity(item, keys).to_string(), item)).collect();
+        let by_identity = items
+            .iter()
+            .map(|item| (identity(item, keys).to_string(), item))
+            .collect();
         Self { by_identity, keys }
     }
 
@@ -408,6 +479,8 @@ impl<'a> OldItems<'a> {
         if self.by_identity.is_empty() {
             return None;
         }
-        self.by_identity.get(&identity(item, self.keys).to_string()).copied()
+        self.by_identity
+            .get(&identity(item, self.keys).to_string())
+            .copied()
     }
 }
