@@ -12,23 +12,29 @@ use super::registry::BuiltIn;
 use super::verbs::{Answer, Target, Written};
 
 /// The one user.
-pub const USER: &str = "provost:admin";
+pub(super) const USER: &str = "provost:admin";
 /// The group of administrators, as Kubernetes names it.
-pub const ADMINISTRATORS: &str = "system:masters";
+pub(super) const ADMINISTRATORS: &str = "system:masters";
 
 /// Answers a review.
 ///
 /// # Errors
 /// When the object is no review of this kind.
-pub fn review(target: &Target, mut review: Value) -> Result<Written, ApiError> {
+pub(super) fn review(target: &Target, mut review: Value) -> Result<Written, ApiError> {
     let resource = &target.resource;
-    let found = review.get("kind").and_then(Value::as_str).unwrap_or("");
-    let Some(fields) = review.as_object_mut().filter(|_| found.is_empty() || found == resource.kind) else {
-        return Err(ApiError::BadRequest(format!("the body is not a {}", resource.kind)));
-    };
+    let wrong = || ApiError::BadRequest(format!("the body is not a {}", resource.kind));
+    if review
+        .get("kind")
+        .is_some_and(|found| found.as_str() != Some(&resource.kind))
+    {
+        return Err(wrong());
+    }
+    let fields = review.as_object_mut().ok_or_else(wrong)?;
     fields.insert("apiVersion".to_owned(), json!(resource.api_version()));
     fields.insert("kind".to_owned(), json!(resource.kind));
-    fields.entry("metadata").or_insert_with(|| json!({ "creationTimestamp": null }));
+    fields
+        .entry("metadata")
+        .or_insert_with(|| json!({ "creationTimestamp": null }));
     let status = match resource.built_in {
         Some(BuiltIn::SelfSubjectReview) => {
             json!({ "userInfo": { "username": USER, "groups": [ADMINISTRATORS, "system:authenticated"] } })
@@ -52,5 +58,9 @@ pub fn review(target: &Target, mut review: Value) -> Result<Written, ApiError> {
     if let Some(fields) = review.as_object_mut() {
         fields.insert("status".to_owned(), status);
     }
-    Ok(Written { code: StatusCode::CREATED, object: Answer::Value(review), warnings: Vec::new() })
+    Ok(Written {
+        code: StatusCode::CREATED,
+        object: Answer::Value(review),
+        warnings: Vec::new(),
+    })
 }

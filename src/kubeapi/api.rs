@@ -71,7 +71,11 @@ impl KubeApi {
             stop: CancellationToken::new(),
         });
         core.prepare().await.map_err(StartError::Prepare)?;
-        tokio::spawn(collect::run(Arc::downgrade(&core), core.stop.clone(), core.storage.follow()));
+        tokio::spawn(collect::run(
+            Arc::downgrade(&core),
+            core.stop.clone(),
+            core.storage.follow(),
+        ));
         Ok(Self(core))
     }
 
@@ -136,11 +140,17 @@ impl Core {
     }
 
     async fn stored_definitions(&self) -> Result<Vec<Value>, ApiError> {
-        let resource = super::registry::resource::storage_key("apiextensions.k8s.io", "customresourcedefinitions");
+        let resource =
+            super::registry::resource::storage_key("apiextensions.k8s.io", "customresourcedefinitions");
         let (mut definitions, mut after) = (Vec::new(), None);
         loop {
-            let request =
-                PageRequest { resource: Arc::clone(&resource), namespace: None, after, limit: 100, filter: None };
+            let request = PageRequest {
+                resource: Arc::clone(&resource),
+                namespace: None,
+                after,
+                limit: 100,
+                filter: None,
+            };
             let page = self.storage.page(request).await?;
             for row in &page.rows {
                 definitions.push(parse(row)?);
@@ -164,7 +174,9 @@ impl Core {
         namespace: &str,
         name: &str,
     ) -> Result<Option<(Value, i64)>, ApiError> {
-        let Some(stored) = self.storage.load(resource.key(namespace, name)).await? else { return Ok(None) };
+        let Some(stored) = self.storage.load(resource.key(namespace, name)).await? else {
+            return Ok(None);
+        };
         let mut object = parse(&stored)?;
         resource.to_served(&mut object);
         Ok(Some((object, stored.revision)))
@@ -183,5 +195,6 @@ impl Core {
 
 /// A stored object.
 pub(super) fn parse(stored: &Stored) -> Result<Value, ApiError> {
-    serde_json::from_slice(&stored.body).map_err(|error| ApiError::Internal(format!("a stored object is damaged: {error}")))
+    serde_json::from_slice(&stored.body)
+        .map_err(|error| ApiError::Internal(format!("a stored object is damaged: {error}")))
 }

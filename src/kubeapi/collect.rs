@@ -14,9 +14,9 @@ use tokio_util::sync::CancellationToken;
 use super::api::{Core, parse};
 use super::error::ApiError;
 use super::object;
+use super::registry::BuiltIn;
 use super::registry::definition::CLEANUP_FINALIZER;
 use super::registry::resource::{FOREGROUND, ORPHAN};
-use super::registry::BuiltIn;
 use super::storage::{Key, PageRequest};
 use super::verbs::{DeleteOptions, Part, Target, delete, finish_namespace, rewrite};
 
@@ -64,7 +64,9 @@ async fn look(core: &Arc<Core>) -> Result<(), ApiError> {
     let mut after = 0;
     loop {
         let held = core.storage.held(after).await?;
-        let Some((last, _)) = held.last() else { return Ok(()) };
+        let Some((last, _)) = held.last() else {
+            return Ok(());
+        };
         after = *last;
         for (id, key) in held {
             advance(core, id, &key).await?;
@@ -74,7 +76,12 @@ async fn look(core: &Arc<Core>) -> Result<(), ApiError> {
 
 fn target(core: &Core, key: &Key) -> Option<Target> {
     let resource = core.registry.served().by_storage(&key.resource)?.clone();
-    Some(Target { resource, namespace: key.namespace.clone(), name: key.name.clone(), part: Part::Main })
+    Some(Target {
+        resource,
+        namespace: key.namespace.clone(),
+        name: key.name.clone(),
+        part: Part::Main,
+    })
 }
 
 /// A deletion that found nothing has nothing left to do.
@@ -87,7 +94,9 @@ fn gone<T>(result: Result<T, ApiError>) -> Result<(), ApiError> {
 
 /// Takes the next step for one object.
 async fn advance(core: &Arc<Core>, id: i64, key: &Key) -> Result<(), ApiError> {
-    let Some(target) = target(core, key) else { return Ok(()) };
+    let Some(target) = target(core, key) else {
+        return Ok(());
+    };
     let Some((found, revision)) = core.load(&target.resource, &key.namespace, &key.name).await? else {
         return Ok(());
     };
@@ -134,16 +143,31 @@ async fn empty_namespace(core: &Arc<Core>, namespace: &str) -> Result<bool, ApiE
             gone(delete(core, &target, &DeleteOptions::default()).await)?;
         }
     }
-    Ok(contents.is_empty() || core.storage.in_namespace(namespace.to_owned(), 1).await?.is_empty())
+    Ok(contents.is_empty()
+        || core
+            .storage
+            .in_namespace(namespace.to_owned(), 1)
+            .await?
+            .is_empty())
 }
 
 /// Deletes the objects of a definition; true when nothing is left.
 async fn empty_definition(core: &Arc<Core>, definition: &Value) -> Result<bool, ApiError> {
     let name = object::text(definition, "name");
-    let first = |limit| PageRequest { resource: name.into(), namespace: None, after: None, limit, filter: None };
+    let first = |limit| PageRequest {
+        resource: name.into(),
+        namespace: None,
+        after: None,
+        limit,
+        filter: None,
+    };
     let page = core.storage.page(first(STEP)).await?;
     for row in &page.rows {
-        let key = Key { resource: name.into(), namespace: row.namespace.clone(), name: row.name.clone() };
+        let key = Key {
+            resource: name.into(),
+            namespace: row.namespace.clone(),
+            name: row.name.clone(),
+        };
         if let Some(target) = target(core, &key) {
             gone(delete(core, &target, &DeleteOptions::default()).await)?;
         }
@@ -156,7 +180,9 @@ async fn delete_dependents(core: &Arc<Core>, owner: &Value) -> Result<bool, ApiE
     let uid = object::text(owner, "uid");
     let mut free = true;
     for key in core.storage.dependents(uid.to_owned()).await? {
-        let Some(target) = target(core, &key) else { continue };
+        let Some(target) = target(core, &key) else {
+            continue;
+        };
         gone(delete(core, &target, &DeleteOptions::default()).await)?;
         if let Some(stored) = core.storage.load(key).await? {
             free &= !blocks(&parse(&stored)?, uid);
@@ -166,7 +192,8 @@ async fn delete_dependents(core: &Arc<Core>, owner: &Value) -> Result<bool, ApiE
 }
 
 fn blocks(dependent: &Value, owner: &str) -> bool {
-    let references = object::metadata(dependent).and_then(|metadata| metadata.get("ownerReferences")?.as_array());
+    let references =
+        object::metadata(dependent).and_then(|metadata| metadata.get("ownerReferences")?.as_array());
     references.into_iter().flatten().any(|reference| {
         reference.get("uid").and_then(Value::as_str) == Some(owner)
             && reference.get("blockOwnerDeletion") == Some(&Value::Bool(true))
@@ -186,8 +213,12 @@ async fn release_dependents(core: &Arc<Core>, owner: &Value) -> Result<(), ApiEr
 
 async fn forget_owners(core: &Arc<Core>, target: &Target, owners: &[String]) -> Result<(), ApiError> {
     let forgotten = rewrite(core, target, |object| {
-        let Some(metadata) = object::metadata_mut(object) else { return };
-        let Some(Value::Array(references)) = metadata.get_mut("ownerReferences") else { return };
+        let Some(metadata) = object::metadata_mut(object) else {
+            return;
+        };
+        let Some(Value::Array(references)) = metadata.get_mut("ownerReferences") else {
+            return;
+        };
         references.retain(|reference| {
             let uid = reference.get("uid").and_then(Value::as_str).unwrap_or("");
             !owners.iter().any(|owner| owner == uid)
@@ -217,7 +248,10 @@ async fn without_owner(
     if missing.is_empty() {
         core.storage.release(id, revision).await?;
     } else if missing.len() == owners.len() {
-        let options = DeleteOptions { uid: Some(object::text(found, "uid").to_owned()), ..DeleteOptions::default() };
+        let options = DeleteOptions {
+            uid: Some(object::text(found, "uid").to_owned()),
+            ..DeleteOptions::default()
+        };
         gone(delete(core, target, &options).await)?;
     } else {
         forget_owners(core, target, &missing).await?;

@@ -21,7 +21,11 @@ const VERSION: (&str, &str, &str) = ("1", "37", "v1.37.0+provost");
 ///
 /// # Errors
 /// 404 for groups that are not served.
-pub(super) fn answer(core: &Arc<Core>, path: &str, headers: &HeaderMap) -> Result<Option<Response>, ApiError> {
+pub(super) fn answer(
+    core: &Arc<Core>,
+    path: &str,
+    headers: &HeaderMap,
+) -> Result<Option<Response>, ApiError> {
     let served = core.registry.served();
     let segments: Vec<&str> = path.trim_matches('/').split('/').collect();
     let aggregated = wants_aggregated(headers);
@@ -55,7 +59,10 @@ pub(super) fn answer(core: &Arc<Core>, path: &str, headers: &HeaderMap) -> Resul
         }),
         ["healthz" | "livez" | "readyz", ..] => {
             let mut response = "ok".into_response();
-            response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+            response.headers_mut().insert(
+                CONTENT_TYPE,
+                HeaderValue::from_static("text/plain; charset=utf-8"),
+            );
             return Ok(Some(response));
         }
         _ => return Ok(None),
@@ -64,7 +71,10 @@ pub(super) fn answer(core: &Arc<Core>, path: &str, headers: &HeaderMap) -> Resul
 }
 
 fn wants_aggregated(headers: &HeaderMap) -> bool {
-    let accept = headers.get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or("");
+    let accept = headers
+        .get(ACCEPT)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or("");
     accept.split(',').any(|entry| {
         let mut parts = entry.split(';').map(str::trim);
         let parameters: Vec<&str> = parts.clone().skip(1).collect();
@@ -79,16 +89,31 @@ fn paths(served: &Served) -> Vec<String> {
     let mut paths = vec!["/api".to_owned(), "/api/v1".to_owned(), "/apis".to_owned()];
     for (group, versions) in served.groups().iter().filter(|(group, _)| !group.is_empty()) {
         paths.push(format!("/apis/{group}"));
-        paths.extend(versions.iter().map(|(version, _)| format!("/apis/{group}/{version}")));
+        paths.extend(
+            versions
+                .iter()
+                .map(|(version, _)| format!("/apis/{group}/{version}")),
+        );
     }
-    for path in ["/healthz", "/livez", "/openapi/v2", "/openapi/v3", "/readyz", "/version"] {
+    for path in [
+        "/healthz",
+        "/livez",
+        "/openapi/v2",
+        "/openapi/v3",
+        "/readyz",
+        "/version",
+    ] {
         paths.push(path.to_owned());
     }
     paths
 }
 
 fn groups(served: &Served) -> impl Iterator<Item = &str> {
-    served.groups().keys().map(String::as_str).filter(|group| !group.is_empty())
+    served
+        .groups()
+        .keys()
+        .map(String::as_str)
+        .filter(|group| !group.is_empty())
 }
 
 fn group_of(served: &Served, group: &str) -> Value {
@@ -103,8 +128,10 @@ fn group_of(served: &Served, group: &str) -> Value {
 
 fn resource_list(served: &Served, group: &str, version: &str) -> Result<Value, ApiError> {
     let versions = served.groups().get(group).ok_or(ApiError::NoSuchResource)?;
-    let (_, members) =
-        versions.iter().find(|(found, _)| found == version).ok_or(ApiError::NoSuchResource)?;
+    let (_, members) = versions
+        .iter()
+        .find(|(found, _)| found == version)
+        .ok_or(ApiError::NoSuchResource)?;
     let mut resources = Vec::new();
     for resource in members {
         let mut entry = json!({
@@ -142,8 +169,13 @@ const SUBRESOURCE_VERBS: [&str; 3] = ["get", "patch", "update"];
 type Subresource<'a> = (&'static str, &'a str, Option<(&'static str, &'static str)>);
 
 fn subresources(resource: &Resource) -> Vec<Subresource<'_>> {
-    let status = resource.status.then_some(("status", resource.kind.as_str(), None));
-    let scale = resource.scale.is_some().then_some(("scale", "Scale", Some(("autoscaling", "v1"))));
+    let status = resource
+        .status
+        .then_some(("status", resource.kind.as_str(), None));
+    let scale = resource
+        .scale
+        .is_some()
+        .then_some(("scale", "Scale", Some(("autoscaling", "v1"))));
     status.into_iter().chain(scale).collect()
 }
 
@@ -153,12 +185,18 @@ fn aggregated_response(served: &Served, wanted: impl Fn(&str) -> bool) -> Respon
         .iter()
         .filter(|(group, _)| wanted(group))
         .map(|(group, versions)| {
-            let metadata = if group.is_empty() { json!({}) } else { json!({ "name": group }) };
+            let metadata = if group.is_empty() {
+                json!({})
+            } else {
+                json!({ "name": group })
+            };
             let versions: Vec<_> = versions
                 .iter()
                 .map(|(version, members)| {
-                    let resources: Vec<_> =
-                        members.iter().map(|resource| aggregated_resource(resource)).collect();
+                    let resources: Vec<_> = members
+                        .iter()
+                        .map(|resource| aggregated_resource(resource))
+                        .collect();
                     json!({ "version": version, "resources": resources, "freshness": "Current" })
                 })
                 .collect();
@@ -172,7 +210,8 @@ fn aggregated_response(served: &Served, wanted: impl Fn(&str) -> bool) -> Respon
 }
 
 fn aggregated_resource(resource: &Resource) -> Value {
-    let kind = |group: &str, version: &str, kind: &str| json!({ "group": group, "version": version, "kind": kind });
+    let kind =
+        |group: &str, version: &str, kind: &str| json!({ "group": group, "version": version, "kind": kind });
     let subresources: Vec<_> = subresources(resource)
         .into_iter()
         .map(|(name, name_of_kind, other)| {

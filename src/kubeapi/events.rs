@@ -15,17 +15,19 @@ const NAMES: &[(&str, &str)] = &[
 ];
 
 /// From `v1` to `events.k8s.io/v1`.
-pub fn to_v1(event: &mut Value) {
+pub(super) fn to_v1(event: &mut Value) {
     rename(event, NAMES.iter().copied());
 }
 
 /// From `events.k8s.io/v1` to `v1`.
-pub fn to_core(event: &mut Value) {
+pub(super) fn to_core(event: &mut Value) {
     rename(event, NAMES.iter().map(|&(core, v1)| (v1, core)));
 }
 
 fn rename<'a>(event: &mut Value, names: impl Iterator<Item = (&'a str, &'a str)>) {
-    let Some(fields) = event.as_object_mut() else { return };
+    let Some(fields) = event.as_object_mut() else {
+        return;
+    };
     for (from, to) in names {
         if let Some(value) = fields.remove(from) {
             fields.insert(to.to_owned(), value);

@@ -21,15 +21,20 @@ use super::{access, discovery};
 /// The API for callers that have been authenticated, all of them administrators.
 pub(super) fn router(core: Arc<Core>) -> Router {
     let panicked = |_: Box<dyn std::any::Any + Send>| {
-        ApiError::Internal("the request could not be handled; this is a fault of the server".to_owned()).into_response()
+        ApiError::Internal("the request could not be handled; this is a fault of the server".to_owned())
+            .into_response()
     };
-    Router::new().fallback(handle).with_state(core).layer(CatchPanicLayer::custom(panicked))
+    Router::new()
+        .fallback(handle)
+        .with_state(core)
+        .layer(CatchPanicLayer::custom(panicked))
 }
 
 async fn handle(State(core): State<Arc<Core>>, request: Request) -> Response {
     let id = core.entropy.uuid().to_string();
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-    let span = tracing::debug_span!("kubeapi.request", request.id = id, http.method = %method, http.path = path);
+    let span =
+        tracing::debug_span!("kubeapi.request", request.id = id, http.method = %method, http.path = path);
     let answer = async {
         let response = answer(&core, request).await.unwrap_or_else(|error| {
             tracing::debug!(error = %error, "refused");
@@ -53,18 +58,32 @@ async fn answer(core: &Arc<Core>, request: Request) -> Result<Response, ApiError
         return Ok(response);
     }
     let path = Path::parse(parts.uri.path()).ok_or(ApiError::NoSuchResource)?;
-    let resource = core.registry.served().find(&path.group, &path.version, &path.plural).cloned();
+    let resource = core
+        .registry
+        .served()
+        .find(&path.group, &path.version, &path.plural)
+        .cloned();
     let resource = resource.ok_or(ApiError::NoSuchResource)?;
     let target = target(resource, path)?;
-    let input = Input { core, target, query, headers: parts.headers };
+    let input = Input {
+        core,
+        target,
+        query,
+        headers: parts.headers,
+    };
     if reads {
         return input.read().await;
     }
-    let length = input.headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
+    let length = input
+        .headers
+        .get(header::CONTENT_LENGTH)
+        .and_then(|value| value.to_str().ok()?.parse().ok());
     if length.is_some_and(|length: usize| length > MAX_BODY) {
         return Err(ApiError::TooLarge(MAX_BODY));
     }
-    let body = axum::body::to_bytes(body, MAX_BODY).await.map_err(|_| ApiError::TooLarge(MAX_BODY))?;
+    let body = axum::body::to_bytes(body, MAX_BODY)
+        .await
+        .map_err(|_| ApiError::TooLarge(MAX_BODY))?;
     input.write(&parts.method, body).await
 }
 
@@ -81,7 +100,12 @@ fn target(resource: Arc<Resource>, path: Path) -> Result<Target, ApiError> {
         Some(_) => return Err(ApiError::NoSuchResource),
     };
     let (namespace, name) = (path.namespace.unwrap_or_default(), path.name.unwrap_or_default());
-    Ok(Target { resource, namespace, name, part })
+    Ok(Target {
+        resource,
+        namespace,
+        name,
+        part,
+    })
 }
 
 /// A request that has been read up to its body.
@@ -100,18 +124,32 @@ impl Input<'_> {
         }
         let form = Form::negotiate(&self.headers)?;
         if target.part == Part::Scale {
-            let found = core.load(&target.resource, &target.namespace, &target.name).await?;
+            let found = core
+                .load(&target.resource, &target.namespace, &target.name)
+                .await?;
             let (object, _) = found.ok_or_else(|| ApiError::NotFound(target.subject()))?;
-            return Ok(respond(StatusCode::OK, verbs::scale(&target.resource, &object)?.to_string().into()));
+            return Ok(respond(
+                StatusCode::OK,
+                verbs::scale(&target.resource, &object)?.to_string().into(),
+            ));
         }
         if !target.name.is_empty() && !query.flag("watch") {
-            return Ok(respond(StatusCode::OK, verbs::get(core, target, form, query).await?.into()));
+            return Ok(respond(
+                StatusCode::OK,
+                verbs::get(core, target, form, query).await?.into(),
+            ));
         }
         let listing = Listing::parse(query, &target.resource)?;
         if query.flag("watch") {
-            return Ok(respond(StatusCode::OK, verbs::watch(core, target, listing, form, query).await?));
+            return Ok(respond(
+                StatusCode::OK,
+                verbs::watch(core, target, listing, form, query).await?,
+            ));
         }
-        Ok(respond(StatusCode::OK, verbs::list(core, target, listing, form, query).await?))
+        Ok(respond(
+            StatusCode::OK,
+            verbs::list(core, target, listing, form, query).await?,
+        ))
     }
 
     async fn write(&self, method: &Method, body: Bytes) -> Result<Response, ApiError> {
@@ -156,7 +194,11 @@ impl Input<'_> {
 
     async fn delete(&self, body: Bytes) -> Result<Response, ApiError> {
         let (core, target) = (self.core, &self.target);
-        let body = if body.is_empty() { json!({}) } else { read_body(&self.headers, &body)? };
+        let body = if body.is_empty() {
+            json!({})
+        } else {
+            read_body(&self.headers, &body)?
+        };
         let options = DeleteOptions::parse(&self.query, &body)?;
         if target.name.is_empty() {
             let listing = Listing::parse(&self.query, &target.resource)?;
@@ -176,9 +218,11 @@ impl Input<'_> {
                 });
                 Ok(respond(StatusCode::OK, status.to_string().into()))
             }
-            Deleted::Waiting(object) => {
-                self.written(Written { code: StatusCode::OK, object, warnings: Vec::new() })
-            }
+            Deleted::Waiting(object) => self.written(Written {
+                code: StatusCode::OK,
+                object,
+                warnings: Vec::new(),
+            }),
         }
     }
 
@@ -209,13 +253,18 @@ fn respond(code: StatusCode, body: Body) -> Response {
     *response.status_mut() = code;
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache, private"));
+    headers.insert(
+        header::CACHE_CONTROL,
+        HeaderValue::from_static("no-cache, private"),
+    );
     response
 }
 
 /// A JSON answer that depends on nothing stored.
 pub(super) fn json_response(body: &Value, content_type: &'static str) -> Response {
     let mut response = respond(StatusCode::OK, body.to_string().into());
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     response
 }

@@ -36,3 +36,6 @@ mod validation;
 mod verbs;
 
 pub use api::{KubeApi, Options, StartError};
+
+#[cfg(test)]
+mod tests;

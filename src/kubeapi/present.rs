@@ -9,7 +9,7 @@ use super::request::{Form, Query};
 
 /// Whether a table names its columns: in a watch only the first does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum TableHeader {
+pub(super) enum TableHeader {
     /// Not yet sent.
     First,
     /// Sent.
@@ -20,7 +20,12 @@ pub enum TableHeader {
 ///
 /// # Errors
 /// When the query asks for something a table cannot have.
-pub fn single(resource: &Resource, objects: Vec<Value>, form: Form, query: &Query) -> Result<Bytes, ApiError> {
+pub(super) fn single(
+    resource: &Resource,
+    objects: Vec<Value>,
+    form: Form,
+    query: &Query,
+) -> Result<Bytes, ApiError> {
     let object = match form {
         Form::Table => table(resource, objects, None, query, TableHeader::First)?,
         Form::Object => objects.into_iter().next().unwrap_or_default(),
@@ -33,7 +38,7 @@ pub fn single(resource: &Resource, objects: Vec<Value>, form: Form, query: &Quer
 ///
 /// # Errors
 /// When the query asks for something a table cannot have.
-pub fn list(
+pub(super) fn list(
     resource: &Resource,
     objects: Vec<Value>,
     metadata: Value,
@@ -57,7 +62,7 @@ pub fn list(
 ///
 /// # Errors
 /// When the query asks for something a table cannot have.
-pub fn event(
+pub(super) fn event(
     resource: &Resource,
     object: Value,
     form: Form,
@@ -67,7 +72,13 @@ pub fn event(
     let object = match form {
         Form::Object => object,
         Form::Partial => partial(object),
-        Form::Table => table(resource, vec![object], None, query, std::mem::replace(header, TableHeader::Sent))?,
+        Form::Table => table(
+            resource,
+            vec![object],
+            None,
+            query,
+            std::mem::replace(header, TableHeader::Sent),
+        )?,
     };
     Ok(serialise(&object))
 }
@@ -76,7 +87,7 @@ pub fn event(
 ///
 /// # Errors
 /// When the query asks for something a table cannot have.
-pub fn bookmark(
+pub(super) fn bookmark(
     resource: &Resource,
     object: Value,
     form: Form,
@@ -103,3 +114,13 @@ fn serialise(object: &Value) -> Bytes {
     object.to_string().into_bytes().into()
 }
 
+/// The objects as a table.
+fn table(
+    resource: &Resource,
+    objects: Vec<Value>,
+    metadata: Option<Value>,
+    _query: &Query,
+    _header: TableHeader,
+) -> Result<Value, ApiError> {
+    Ok(json!({ "kind": resource.list_kind, "metadata": metadata, "items": objects }))
+}

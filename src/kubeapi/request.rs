@@ -10,11 +10,11 @@ use super::error::ApiError;
 use super::object;
 
 /// The largest request body, as the Kubernetes API server's.
-pub const MAX_BODY: usize = 3 * 1024 * 1024;
+pub(super) const MAX_BODY: usize = 3 * 1024 * 1024;
 
 /// A path below `/api` or `/apis`, taken apart but not looked up.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Path {
+pub(super) struct Path {
     /// API group, empty for the core group.
     pub group: String,
     /// Version.
@@ -32,9 +32,12 @@ pub struct Path {
 impl Path {
     /// Takes apart the path of a resource; `None` for anything else.
     #[must_use]
-    pub fn parse(path: &str) -> Option<Self> {
-        let segments: Vec<String> =
-            path.trim_matches('/').split('/').map(percent_decode).collect::<Option<_>>()?;
+    pub(super) fn parse(path: &str) -> Option<Self> {
+        let segments: Vec<String> = path
+            .trim_matches('/')
+            .split('/')
+            .map(percent_decode)
+            .collect::<Option<_>>()?;
         let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
         let (group, version, rest) = match segments.as_slice() {
             ["api", version, rest @ ..] => ("", version, rest),
@@ -85,14 +88,14 @@ fn percent_decode(segment: &str) -> Option<String> {
 
 /// The query parameters.
 #[derive(Debug, Clone, Default)]
-pub struct Query(HashMap<String, String>);
+pub(super) struct Query(HashMap<String, String>);
 
 impl Query {
     /// Reads the query of `uri`; of a repeated parameter the last counts.
     ///
     /// # Errors
     /// When it is not form encoded.
-    pub fn parse(uri: &Uri) -> Result<Self, ApiError> {
+    pub(super) fn parse(uri: &Uri) -> Result<Self, ApiError> {
         let pairs = axum::extract::Query::<Vec<(String, String)>>::try_from_uri(uri)
             .map_err(|error| ApiError::BadRequest(error.to_string()))?;
         Ok(Self(pairs.0.into_iter().collect()))
@@ -100,23 +103,30 @@ impl Query {
 
     /// A parameter; empty reads as absent.
     #[must_use]
-    pub fn text(&self, name: &str) -> Option<&str> {
-        self.0.get(name).map(String::as_str).filter(|value| !value.is_empty())
+    pub(super) fn text(&self, name: &str) -> Option<&str> {
+        self.0
+            .get(name)
+            .map(String::as_str)
+            .filter(|value| !value.is_empty())
     }
 
     /// A boolean parameter; a bare name is true.
     #[must_use]
-    pub fn flag(&self, name: &str) -> bool {
-        self.0.get(name).is_some_and(|value| !matches!(value.as_str(), "false" | "0" | "False" | "f"))
+    pub(super) fn flag(&self, name: &str) -> bool {
+        self.0
+            .get(name)
+            .is_some_and(|value| !matches!(value.as_str(), "false" | "0" | "False" | "f"))
     }
 
     /// A number.
     ///
     /// # Errors
     /// When it is none.
-    pub fn number(&self, name: &str) -> Result<Option<i64>, ApiError> {
+    pub(super) fn number(&self, name: &str) -> Result<Option<i64>, ApiError> {
         let parse = |value: &str| {
-            value.parse().map_err(|_| ApiError::BadRequest(format!("invalid value for {name}: {value:?}")))
+            value
+                .parse()
+                .map_err(|_| ApiError::BadRequest(format!("invalid value for {name}: {value:?}")))
         };
         self.text(name).map(parse).transpose()
     }
@@ -124,7 +134,7 @@ impl Query {
 
 /// How strictly unknown fields are treated.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum FieldValidation {
+pub(super) enum FieldValidation {
     /// Dropped silently.
     Ignore,
     /// Refused.
@@ -136,7 +146,7 @@ pub enum FieldValidation {
 
 /// Options of create, replace, patch and delete.
 #[derive(Debug, Clone, Default)]
-pub struct WriteOptions {
+pub(super) struct WriteOptions {
     /// Do everything but keep nothing.
     pub dry_run: bool,
     /// Who owns the fields that are set.
@@ -155,7 +165,7 @@ impl WriteOptions {
     ///
     /// # Errors
     /// An option with a value that means nothing.
-    pub fn parse(query: &Query, headers: &HeaderMap) -> Result<Self, ApiError> {
+    pub(super) fn parse(query: &Query, headers: &HeaderMap) -> Result<Self, ApiError> {
         let dry_run = match query.text("dryRun") {
             None => false,
             Some("All") => true,
@@ -176,18 +186,27 @@ impl WriteOptions {
             }
         };
         let agent = headers.get(USER_AGENT).and_then(|value| value.to_str().ok());
-        let agent = agent.and_then(|agent| agent.split('/').next()).filter(|agent| !agent.is_empty());
+        let agent = agent
+            .and_then(|agent| agent.split('/').next())
+            .filter(|agent| !agent.is_empty());
         let manager = query.text("fieldManager").or(agent).unwrap_or("unknown");
         if manager.len() > MAX_MANAGER || manager.chars().any(char::is_control) {
-            return Err(ApiError::BadRequest("invalid fieldManager: at most 128 printable characters".to_owned()));
+            return Err(ApiError::BadRequest(
+                "invalid fieldManager: at most 128 printable characters".to_owned(),
+            ));
         }
-        Ok(Self { dry_run, manager: manager.to_owned(), field_validation, force: query.flag("force") })
+        Ok(Self {
+            dry_run,
+            manager: manager.to_owned(),
+            field_validation,
+            force: query.flag("force"),
+        })
     }
 }
 
 /// The shape of the answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Form {
+pub(super) enum Form {
     /// The objects themselves.
     Object,
     /// `PartialObjectMetadata(List)`: metadata only.
@@ -204,12 +223,18 @@ impl Form {
     ///
     /// # Errors
     /// When none can.
-    pub fn negotiate(headers: &HeaderMap) -> Result<Self, ApiError> {
-        let Some(accept) = headers.get(ACCEPT).and_then(|value| value.to_str().ok()).filter(|text| !text.is_empty())
+    pub(super) fn negotiate(headers: &HeaderMap) -> Result<Self, ApiError> {
+        let Some(accept) = headers
+            .get(ACCEPT)
+            .and_then(|value| value.to_str().ok())
+            .filter(|text| !text.is_empty())
         else {
             return Ok(Self::Object);
         };
-        accept.split(',').find_map(Self::of_entry).ok_or(ApiError::NotAcceptable(ACCEPTED))
+        accept
+            .split(',')
+            .find_map(Self::of_entry)
+            .ok_or(ApiError::NotAcceptable(ACCEPTED))
     }
 
     fn of_entry(entry: &str) -> Option<Self> {
@@ -218,7 +243,9 @@ impl Form {
             return None;
         }
         let parameters: HashMap<&str, &str> = parts.filter_map(|part| part.split_once('=')).collect();
-        let Some(shape) = parameters.get("as") else { return Some(Self::Object) };
+        let Some(shape) = parameters.get("as") else {
+            return Some(Self::Object);
+        };
         if parameters.get("g") != Some(&"meta.k8s.io") || parameters.get("v") != Some(&"v1") {
             return None;
         }
@@ -232,7 +259,7 @@ impl Form {
 
 /// The formats of a patch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PatchFormat {
+pub(super) enum PatchFormat {
     /// Server-side apply; JSON or YAML.
     Apply,
     /// RFC 6902.
@@ -251,7 +278,7 @@ impl PatchFormat {
     ///
     /// # Errors
     /// When it is none of a patch.
-    pub fn of(headers: &HeaderMap) -> Result<Self, ApiError> {
+    pub(super) fn of(headers: &HeaderMap) -> Result<Self, ApiError> {
         match media_type(headers).as_str() {
             "application/apply-patch+yaml" | "application/apply-patch+json" => Ok(Self::Apply),
             "application/json-patch+json" => Ok(Self::Json),
@@ -263,7 +290,10 @@ impl PatchFormat {
 }
 
 fn media_type(headers: &HeaderMap) -> String {
-    let value = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
+    let value = headers
+        .get(CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or("");
     value.split(';').next().unwrap_or("").trim().to_ascii_lowercase()
 }
 
@@ -271,20 +301,35 @@ fn media_type(headers: &HeaderMap) -> String {
 ///
 /// # Errors
 /// A body that is neither, nests too deeply, or has another content type.
-pub fn read_body(headers: &HeaderMap, body: &[u8]) -> Result<Value, ApiError> {
+pub(super) fn read_body(headers: &HeaderMap, body: &[u8]) -> Result<Value, ApiError> {
     let malformed = |error: &dyn std::fmt::Display| {
-        ApiError::BadRequest(format!("the object provided is unrecognized or malformed: {error}"))
+        ApiError::BadRequest(format!(
+            "the object provided is unrecognized or malformed: {error}"
+        ))
     };
     let value = match media_type(headers).as_str() {
-        "" | "application/json" | "application/json-patch+json" | "application/merge-patch+json"
-        | "application/strategic-merge-patch+json" | "application/apply-patch+json" => {
+        ""
+        | "application/json"
+        | "application/json-patch+json"
+        | "application/merge-patch+json"
+        | "application/strategic-merge-patch+json"
+        | "application/apply-patch+json" => {
             serde_json::from_slice(body).map_err(|error| malformed(&error))?
         }
-        "application/yaml" | "application/apply-patch+yaml" => read_yaml(body).map_err(|error| malformed(&error))?,
-        _ => return Err(ApiError::UnsupportedMediaType("application/json, application/yaml")),
+        "application/yaml" | "application/apply-patch+yaml" => {
+            read_yaml(body).map_err(|error| malformed(&error))?
+        }
+        _ => {
+            return Err(ApiError::UnsupportedMediaType(
+                "application/json, application/yaml",
+            ));
+        }
     };
     if !object::within_depth(&value, object::MAX_DEPTH) {
-        return Err(malformed(&format_args!("nested more than {} levels deep", object::MAX_DEPTH)));
+        return Err(malformed(&format_args!(
+            "nested more than {} levels deep",
+            object::MAX_DEPTH
+        )));
     }
     Ok(value)
 }
@@ -305,14 +350,30 @@ mod tests {
         let path = Path::parse("/apis/provost.dev/v1alpha1/namespaces/fleet/devices/a%3Ab/status").unwrap();
         assert_eq!(path.group, "provost.dev");
         assert_eq!(path.namespace.as_deref(), Some("fleet"));
-        assert_eq!((path.plural.as_str(), path.name.as_deref()), ("devices", Some("a:b")));
+        assert_eq!(
+            (path.plural.as_str(), path.name.as_deref()),
+            ("devices", Some("a:b"))
+        );
         assert_eq!(path.subresource.as_deref(), Some("status"));
         let namespace = Path::parse("/api/v1/namespaces/fleet").unwrap();
-        assert_eq!((namespace.plural.as_str(), namespace.name.as_deref()), ("namespaces", Some("fleet")));
+        assert_eq!(
+            (namespace.plural.as_str(), namespace.name.as_deref()),
+            ("namespaces", Some("fleet"))
+        );
         assert_eq!(namespace.namespace, None);
         let inside = Path::parse("/api/v1/namespaces/fleet/secrets").unwrap();
-        assert_eq!((inside.plural.as_str(), inside.namespace.as_deref()), ("secrets", Some("fleet")));
-        for other in ["/", "/api", "/api/v1", "/version", "/api/v1/pods/a/b/c", "/api/v1/%zz"] {
+        assert_eq!(
+            (inside.plural.as_str(), inside.namespace.as_deref()),
+            ("secrets", Some("fleet"))
+        );
+        for other in [
+            "/",
+            "/api",
+            "/api/v1",
+            "/version",
+            "/api/v1/pods/a/b/c",
+            "/api/v1/%zz",
+        ] {
             assert_eq!(Path::parse(other), None, "{other}");
         }
     }
@@ -320,11 +381,24 @@ mod tests {
     #[test]
     fn the_first_representation_that_can_be_served_is_chosen() {
         let form = |accept: &'static str| {
-            Form::negotiate(&HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static(accept))])).ok()
+            Form::negotiate(&HeaderMap::from_iter([(
+                ACCEPT,
+                HeaderValue::from_static(accept),
+            )]))
+            .ok()
         };
-        assert_eq!(form("application/json;as=Table;v=v1;g=meta.k8s.io,application/json"), Some(Form::Table));
-        assert_eq!(form("application/vnd.kubernetes.protobuf, */*"), Some(Form::Object));
-        assert_eq!(form("application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"), Some(Form::Partial));
+        assert_eq!(
+            form("application/json;as=Table;v=v1;g=meta.k8s.io,application/json"),
+            Some(Form::Table)
+        );
+        assert_eq!(
+            form("application/vnd.kubernetes.protobuf, */*"),
+            Some(Form::Object)
+        );
+        assert_eq!(
+            form("application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"),
+            Some(Form::Partial)
+        );
         assert_eq!(form("application/vnd.kubernetes.protobuf"), None);
     }
 
@@ -332,7 +406,10 @@ mod tests {
     fn a_bomb_in_the_body_is_refused() {
         let yaml = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static("application/yaml"))]);
         let mut bomb = "a: &a [x, x, x, x, x, x, x, x, x]\n".to_owned();
-        for (name, of) in ["b", "c", "d", "e", "f", "g", "h", "i"].iter().zip(["a", "b", "c", "d", "e", "f", "g", "h"]) {
+        for (name, of) in ["b", "c", "d", "e", "f", "g", "h", "i"]
+            .iter()
+            .zip(["a", "b", "c", "d", "e", "f", "g", "h"])
+        {
             let aliases = vec![format!("*{of}"); 9].join(", ");
             bomb.push_str(&format!("{name}: &{name} [{aliases}]\n"));
         }

@@ -15,7 +15,7 @@ const MAX_DATA: usize = 1 << 20;
 
 /// What is wrong with `new`, of `resource`, that replaces `old`.
 #[must_use]
-pub fn check(resource: &Resource, new: &Value, old: Option<&Value>) -> Vec<FieldError> {
+pub(super) fn check(resource: &Resource, new: &Value, old: Option<&Value>) -> Vec<FieldError> {
     let mut errors = check_metadata(resource, new);
     if let Some(schema) = &resource.schema {
         errors.extend(schema.validate(new, old));
@@ -64,7 +64,11 @@ fn check_data(new: &Value, old: Option<&Value>) -> Vec<FieldError> {
             let good = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
             if key.is_empty() || key.len() > MAX_SUBDOMAIN || !key.chars().all(good) {
                 let detail = "a valid config key must consist of alphanumeric characters, '-', '_' or '.'";
-                errors.push(FieldError::invalid(format!("{field}[{key}]"), &key.as_str().into(), detail));
+                errors.push(FieldError::invalid(
+                    format!("{field}[{key}]"),
+                    &key.as_str().into(),
+                    detail,
+                ));
             }
         }
     }
@@ -76,7 +80,11 @@ fn check_data(new: &Value, old: Option<&Value>) -> Vec<FieldError> {
         for field in ["data", "binaryData", "immutable"] {
             if new.get(field) != old.get(field) {
                 let detail = "field is immutable when `immutable` is set";
-                errors.push(FieldError::without_value(field, FieldErrorKind::Forbidden, detail));
+                errors.push(FieldError::without_value(
+                    field,
+                    FieldErrorKind::Forbidden,
+                    detail,
+                ));
             }
         }
     }
@@ -89,26 +97,50 @@ fn check_metadata(resource: &Resource, new: &Value) -> Vec<FieldError> {
     if let Some(detail) = name_problem(resource, name) {
         errors.push(FieldError::invalid("metadata.name", &name.into(), detail));
     }
-    let Some(metadata) = object::metadata(new) else { return errors };
-    for (key, value) in metadata.get("labels").and_then(Value::as_object).into_iter().flatten() {
+    let Some(metadata) = object::metadata(new) else {
+        return errors;
+    };
+    for (key, value) in metadata
+        .get("labels")
+        .and_then(Value::as_object)
+        .into_iter()
+        .flatten()
+    {
         let value_text = value.as_str().unwrap_or("");
         if !is_qualified_name(key) {
-            errors.push(FieldError::invalid("metadata.labels", &key.as_str().into(), QUALIFIED));
+            errors.push(FieldError::invalid(
+                "metadata.labels",
+                &key.as_str().into(),
+                QUALIFIED,
+            ));
         }
         if !is_label_value(value_text) {
             errors.push(FieldError::invalid("metadata.labels", value, LABEL_VALUE));
         }
     }
     let mut size = 0;
-    for (key, value) in metadata.get("annotations").and_then(Value::as_object).into_iter().flatten() {
+    for (key, value) in metadata
+        .get("annotations")
+        .and_then(Value::as_object)
+        .into_iter()
+        .flatten()
+    {
         size += key.len() + value.as_str().map_or(0, str::len);
         if !is_qualified_name(&key.to_ascii_lowercase()) {
-            errors.push(FieldError::invalid("metadata.annotations", &key.as_str().into(), QUALIFIED));
+            errors.push(FieldError::invalid(
+                "metadata.annotations",
+                &key.as_str().into(),
+                QUALIFIED,
+            ));
         }
     }
     if size > MAX_ANNOTATIONS {
         let detail = format!("may not be more than {MAX_ANNOTATIONS} bytes");
-        errors.push(FieldError::without_value("metadata.annotations", FieldErrorKind::TooLong, &detail));
+        errors.push(FieldError::without_value(
+            "metadata.annotations",
+            FieldErrorKind::TooLong,
+            &detail,
+        ));
     }
     for (index, finalizer) in object::finalizers(new).iter().enumerate() {
         if !is_qualified_name(finalizer) {
@@ -123,9 +155,18 @@ fn check_metadata(resource: &Resource, new: &Value) -> Vec<FieldError> {
 fn check_owners(references: Option<&Value>) -> Vec<FieldError> {
     let mut errors = Vec::new();
     let mut controllers = 0;
-    for (index, reference) in references.and_then(Value::as_array).into_iter().flatten().enumerate() {
+    for (index, reference) in references
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .enumerate()
+    {
         for field in ["apiVersion", "kind", "name", "uid"] {
-            if reference.get(field).and_then(Value::as_str).is_none_or(str::is_empty) {
+            if reference
+                .get(field)
+                .and_then(Value::as_str)
+                .is_none_or(str::is_empty)
+            {
                 let path = format!("metadata.ownerReferences[{index}].{field}");
                 errors.push(FieldError::required(path, "must not be empty"));
             }
@@ -134,7 +175,11 @@ fn check_owners(references: Option<&Value>) -> Vec<FieldError> {
     }
     if controllers > 1 {
         let detail = "Only one reference can have Controller set to true";
-        errors.push(FieldError::invalid("metadata.ownerReferences", &Value::Null, detail));
+        errors.push(FieldError::invalid(
+            "metadata.ownerReferences",
+            &Value::Null,
+            detail,
+        ));
     }
     errors
 }
@@ -186,7 +231,9 @@ fn is_name_part(text: &str) -> bool {
     text.len() <= MAX_LABEL_VALUE
         && bytes.first().is_some_and(u8::is_ascii_alphanumeric)
         && bytes.last().is_some_and(u8::is_ascii_alphanumeric)
-        && bytes.iter().all(|&c| c.is_ascii_alphanumeric() || matches!(c, b'-' | b'_' | b'.'))
+        && bytes
+            .iter()
+            .all(|&c| c.is_ascii_alphanumeric() || matches!(c, b'-' | b'_' | b'.'))
 }
 
 /// `prefix/name` or `name`, as label keys, annotation keys and finalizers are written.

@@ -12,7 +12,7 @@ use super::resource::{Resource, api_version, storage_key};
 
 /// Which built-in a resource is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum BuiltIn {
+pub(crate) enum BuiltIn {
     /// `v1 ConfigMap`
     ConfigMap,
     /// `rbac.authorization.k8s.io/v1 ClusterRole`
@@ -52,7 +52,7 @@ pub enum BuiltIn {
 impl BuiltIn {
     /// Whether objects of this kind are answered and forgotten.
     #[must_use]
-    pub fn is_review(self) -> bool {
+    pub(crate) fn is_review(self) -> bool {
         matches!(
             self,
             Self::LocalSubjectAccessReview
@@ -65,8 +65,11 @@ impl BuiltIn {
 
     /// Whether a replace must name the `resourceVersion` it replaces.
     #[must_use]
-    pub fn needs_revision(self) -> bool {
-        matches!(self, Self::Definition | Self::Lease | Self::Namespace | Self::ServiceAccount)
+    pub(crate) fn needs_revision(self) -> bool {
+        matches!(
+            self,
+            Self::Definition | Self::Lease | Self::Namespace | Self::ServiceAccount
+        )
     }
 
     /// Reads `object` as its type and gives it back as the type writes it, so that a difference shows what the type
@@ -74,7 +77,7 @@ impl BuiltIn {
     ///
     /// # Errors
     /// When a field has a wrong type or a required one is missing.
-    pub fn round_trip(self, object: &Value) -> Result<Option<Value>, serde_json::Error> {
+    pub(crate) fn round_trip(self, object: &Value) -> Result<Option<Value>, serde_json::Error> {
         match self {
             Self::ClusterRole => through::<rbac::v1::ClusterRole>(object),
             Self::ClusterRoleBinding => through::<rbac::v1::ClusterRoleBinding>(object),
@@ -124,7 +127,14 @@ fn through<T: DeserializeOwned + Serialize>(object: &Value) -> Result<Option<Val
 }
 
 /// Group, kind, plural, short names, namespaced, which.
-type Row = (&'static str, &'static str, &'static str, &'static [&'static str], bool, BuiltIn);
+type Row = (
+    &'static str,
+    &'static str,
+    &'static str,
+    &'static [&'static str],
+    bool,
+    BuiltIn,
+);
 
 const AUTHENTICATION: &str = "authentication.k8s.io";
 const AUTHORIZATION: &str = "authorization.k8s.io";
@@ -135,7 +145,14 @@ const ROWS: &[Row] = &[
     ("", "Event", "events", &["ev"], true, BuiltIn::Event),
     ("", "Namespace", "namespaces", &["ns"], false, BuiltIn::Namespace),
     ("", "Secret", "secrets", &[], true, BuiltIn::Secret),
-    ("", "ServiceAccount", "serviceaccounts", &["sa"], true, BuiltIn::ServiceAccount),
+    (
+        "",
+        "ServiceAccount",
+        "serviceaccounts",
+        &["sa"],
+        true,
+        BuiltIn::ServiceAccount,
+    ),
     (
         "apiextensions.k8s.io",
         "CustomResourceDefinition",
@@ -144,7 +161,14 @@ const ROWS: &[Row] = &[
         false,
         BuiltIn::Definition,
     ),
-    (AUTHENTICATION, "SelfSubjectReview", "selfsubjectreviews", &[], false, BuiltIn::SelfSubjectReview),
+    (
+        AUTHENTICATION,
+        "SelfSubjectReview",
+        "selfsubjectreviews",
+        &[],
+        false,
+        BuiltIn::SelfSubjectReview,
+    ),
     (
         AUTHORIZATION,
         "LocalSubjectAccessReview",
@@ -169,18 +193,60 @@ const ROWS: &[Row] = &[
         false,
         BuiltIn::SelfSubjectRulesReview,
     ),
-    (AUTHORIZATION, "SubjectAccessReview", "subjectaccessreviews", &[], false, BuiltIn::SubjectAccessReview),
-    ("coordination.k8s.io", "Lease", "leases", &[], true, BuiltIn::Lease),
-    ("events.k8s.io", "Event", "events", &["ev"], true, BuiltIn::EventV1),
-    (RBAC, "ClusterRole", "clusterroles", &[], false, BuiltIn::ClusterRole),
-    (RBAC, "ClusterRoleBinding", "clusterrolebindings", &[], false, BuiltIn::ClusterRoleBinding),
+    (
+        AUTHORIZATION,
+        "SubjectAccessReview",
+        "subjectaccessreviews",
+        &[],
+        false,
+        BuiltIn::SubjectAccessReview,
+    ),
+    (
+        "coordination.k8s.io",
+        "Lease",
+        "leases",
+        &[],
+        true,
+        BuiltIn::Lease,
+    ),
+    (
+        "events.k8s.io",
+        "Event",
+        "events",
+        &["ev"],
+        true,
+        BuiltIn::EventV1,
+    ),
+    (
+        RBAC,
+        "ClusterRole",
+        "clusterroles",
+        &[],
+        false,
+        BuiltIn::ClusterRole,
+    ),
+    (
+        RBAC,
+        "ClusterRoleBinding",
+        "clusterrolebindings",
+        &[],
+        false,
+        BuiltIn::ClusterRoleBinding,
+    ),
     (RBAC, "Role", "roles", &[], true, BuiltIn::Role),
-    (RBAC, "RoleBinding", "rolebindings", &[], true, BuiltIn::RoleBinding),
+    (
+        RBAC,
+        "RoleBinding",
+        "rolebindings",
+        &[],
+        true,
+        BuiltIn::RoleBinding,
+    ),
 ];
 
 /// Every built-in resource.
 #[must_use]
-pub fn resources() -> Vec<Arc<Resource>> {
+pub(crate) fn resources() -> Vec<Arc<Resource>> {
     ROWS.iter().map(|row| Arc::new(resource(row))).collect()
 }
 
@@ -195,7 +261,11 @@ fn resource(&(group, kind, plural, short_names, namespaced, built_in): &Row) -> 
         plural: plural.to_owned(),
         singular: kind.to_lowercase(),
         short_names: short_names.iter().map(|&name| name.to_owned()).collect(),
-        categories: if built_in == BuiltIn::Definition { vec!["api-extensions".to_owned()] } else { Vec::new() },
+        categories: if built_in == BuiltIn::Definition {
+            vec!["api-extensions".to_owned()]
+        } else {
+            Vec::new()
+        },
         namespaced,
         storage: storage_key(home, plural),
         stored_as: api_version(home, "v1"),
@@ -204,7 +274,11 @@ fn resource(&(group, kind, plural, short_names, namespaced, built_in): &Row) -> 
         schema: None,
         properties: None,
         columns: Vec::new(),
-        selectable: built_in.selectable().iter().map(|&label| label.to_owned()).collect(),
+        selectable: built_in
+            .selectable()
+            .iter()
+            .map(|&label| label.to_owned())
+            .collect(),
         built_in: Some(built_in),
         terminating: false,
     }

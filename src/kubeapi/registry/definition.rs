@@ -12,16 +12,21 @@ use crate::api::schema::{CompiledSchema, FieldError, SchemaError};
 use crate::kubeapi::object;
 
 /// Holds a definition until its objects are gone.
-pub const CLEANUP_FINALIZER: &str = "customresourcecleanup.apiextensions.k8s.io";
+pub(crate) const CLEANUP_FINALIZER: &str = "customresourcecleanup.apiextensions.k8s.io";
 
 /// Versions one definition may have.
 const MAX_VERSIONS: usize = 20;
 
 /// Fills in what the author of a definition may leave out.
-pub fn default(definition: &mut Value) {
-    let Some(spec) = definition.get_mut("spec").and_then(Value::as_object_mut) else { return };
-    spec.entry("conversion").or_insert_with(|| json!({ "strategy": "None" }));
-    let Some(names) = spec.get_mut("names").and_then(Value::as_object_mut) else { return };
+pub(crate) fn default(definition: &mut Value) {
+    let Some(spec) = definition.get_mut("spec").and_then(Value::as_object_mut) else {
+        return;
+    };
+    spec.entry("conversion")
+        .or_insert_with(|| json!({ "strategy": "None" }));
+    let Some(names) = spec.get_mut("names").and_then(Value::as_object_mut) else {
+        return;
+    };
     let kind = names.get("kind").and_then(Value::as_str).unwrap_or("").to_owned();
     fill(names, "singular", kind.to_lowercase());
     fill(names, "listKind", format!("{kind}List"));
@@ -35,7 +40,7 @@ fn fill(names: &mut Map<String, Value>, field: &str, value: String) {
 
 /// What is wrong with a definition.
 #[must_use]
-pub fn validate(definition: &Value) -> Vec<FieldError> {
+pub(crate) fn validate(definition: &Value) -> Vec<FieldError> {
     let typed: CustomResourceDefinition = match serde::Deserialize::deserialize(definition) {
         Ok(typed) => typed,
         Err(error) => return vec![FieldError::invalid("spec", &Value::Null, &error.to_string())],
@@ -63,15 +68,34 @@ pub fn validate(definition: &Value) -> Vec<FieldError> {
     }
     if !matches!(spec.scope.as_str(), "Namespaced" | "Cluster") {
         let supported = [json!("Cluster"), json!("Namespaced")];
-        errors.push(FieldError::not_supported("spec.scope", &json!(spec.scope), &supported));
+        errors.push(FieldError::not_supported(
+            "spec.scope",
+            &json!(spec.scope),
+            &supported,
+        ));
     }
-    if spec.conversion.as_ref().is_some_and(|conversion| conversion.strategy != "None") {
-        let strategy = spec.conversion.as_ref().map(|conversion| conversion.strategy.clone());
-        errors.push(FieldError::not_supported("spec.conversion.strategy", &json!(strategy), &[json!("None")]));
+    if spec
+        .conversion
+        .as_ref()
+        .is_some_and(|conversion| conversion.strategy != "None")
+    {
+        let strategy = spec
+            .conversion
+            .as_ref()
+            .map(|conversion| conversion.strategy.clone());
+        errors.push(FieldError::not_supported(
+            "spec.conversion.strategy",
+            &json!(strategy),
+            &[json!("None")],
+        ));
     }
     if spec.preserve_unknown_fields == Some(true) {
         let detail = "must be false in order to use defaults in the schema";
-        errors.push(FieldError::invalid("spec.preserveUnknownFields", &json!(true), detail));
+        errors.push(FieldError::invalid(
+            "spec.preserveUnknownFields",
+            &json!(true),
+            detail,
+        ));
     }
     errors.extend(validate_versions(&spec.versions));
     errors
@@ -80,7 +104,11 @@ pub fn validate(definition: &Value) -> Vec<FieldError> {
 fn validate_versions(versions: &[CustomResourceDefinitionVersion]) -> Vec<FieldError> {
     let mut errors = Vec::new();
     if versions.len() > MAX_VERSIONS {
-        errors.push(FieldError::invalid("spec.versions", &json!(versions.len()), "too many versions"));
+        errors.push(FieldError::invalid(
+            "spec.versions",
+            &json!(versions.len()),
+            "too many versions",
+        ));
         return errors;
     }
     if versions.iter().filter(|version| version.storage).count() != 1 {
@@ -89,14 +117,22 @@ fn validate_versions(versions: &[CustomResourceDefinitionVersion]) -> Vec<FieldE
     }
     for (index, version) in versions.iter().enumerate() {
         let path = format!("spec.versions[{index}]");
-        if version.name.is_empty() || versions.iter().take(index).any(|other| other.name == version.name) {
+        if version.name.is_empty()
+            || versions
+                .iter()
+                .take(index)
+                .any(|other| other.name == version.name)
+        {
             errors.push(FieldError::invalid(
                 format!("{path}.name"),
                 &json!(version.name),
                 "must be set and unique",
             ));
         }
-        let schema = version.schema.as_ref().and_then(|schema| schema.open_api_v3_schema.as_ref());
+        let schema = version
+            .schema
+            .as_ref()
+            .and_then(|schema| schema.open_api_v3_schema.as_ref());
         let path = format!("{path}.schema.openAPIV3Schema");
         match schema {
             None => errors.push(FieldError::required(path, "schemas are required")),
@@ -111,11 +147,20 @@ fn validate_versions(versions: &[CustomResourceDefinitionVersion]) -> Vec<FieldE
 }
 
 /// Sets the status of a definition: its names are accepted unless `clash` says what takes one of them.
-pub fn set_status(definition: &mut Value, clash: Option<&Clash>, now: &Value) {
+pub(crate) fn set_status(definition: &mut Value, clash: Option<&Clash>, now: &Value) {
     let spec = definition.get("spec").cloned().unwrap_or_default();
-    let versions = spec.get("versions").and_then(Value::as_array).cloned().unwrap_or_default();
-    let storage = versions.iter().find(|version| version.get("storage") == Some(&Value::Bool(true)));
-    let storage = storage.and_then(|version| version.get("name")).cloned().unwrap_or_default();
+    let versions = spec
+        .get("versions")
+        .and_then(Value::as_array)
+        .cloned()
+        .unwrap_or_default();
+    let storage = versions
+        .iter()
+        .find(|version| version.get("storage") == Some(&Value::Bool(true)));
+    let storage = storage
+        .and_then(|version| version.get("name"))
+        .cloned()
+        .unwrap_or_default();
     let old = definition.get("status").cloned().unwrap_or_default();
     let mut stored = object::strings(old.get("storedVersions"));
     if let Some(name) = storage.as_str()
@@ -125,15 +170,34 @@ pub fn set_status(definition: &mut Value, clash: Option<&Clash>, now: &Value) {
     }
     let conditions = match clash {
         None => vec![
-            ("NamesAccepted", "True", "NoConflicts", "no conflicts found".to_owned()),
-            ("Established", "True", "InitialNamesAccepted", "the initial names have been accepted".to_owned()),
+            (
+                "NamesAccepted",
+                "True",
+                "NoConflicts",
+                "no conflicts found".to_owned(),
+            ),
+            (
+                "Established",
+                "True",
+                "InitialNamesAccepted",
+                "the initial names have been accepted".to_owned(),
+            ),
         ],
         Some(clash) => vec![
             ("NamesAccepted", "False", clash.reason, clash.message.clone()),
-            ("Established", "False", "NotAccepted", "not all names are accepted".to_owned()),
+            (
+                "Established",
+                "False",
+                "NotAccepted",
+                "not all names are accepted".to_owned(),
+            ),
         ],
     };
-    let before = old.get("conditions").and_then(Value::as_array).cloned().unwrap_or_default();
+    let before = old
+        .get("conditions")
+        .and_then(Value::as_array)
+        .cloned()
+        .unwrap_or_default();
     let mut after: Vec<Value> = conditions
         .into_iter()
         .map(|(kind, status, reason, message)| {
@@ -150,7 +214,10 @@ pub fn set_status(definition: &mut Value, clash: Option<&Clash>, now: &Value) {
     }));
     let names = match clash {
         None => spec.get("names").cloned().unwrap_or_default(),
-        Some(_) => old.get("acceptedNames").cloned().unwrap_or_else(|| json!({ "plural": "", "kind": "" })),
+        Some(_) => old
+            .get("acceptedNames")
+            .cloned()
+            .unwrap_or_else(|| json!({ "plural": "", "kind": "" })),
     };
     if let Some(fields) = definition.as_object_mut() {
         let status = json!({ "acceptedNames": names, "conditions": after, "storedVersions": stored });
@@ -160,16 +227,17 @@ pub fn set_status(definition: &mut Value, clash: Option<&Clash>, now: &Value) {
 
 /// Whether a stored definition has the condition `Established`.
 #[must_use]
-pub fn is_established(definition: &Value) -> bool {
+pub(crate) fn is_established(definition: &Value) -> bool {
     let conditions = object::at(definition, "status.conditions").and_then(Value::as_array);
     conditions.into_iter().flatten().any(|condition| {
-        condition.get("type") == Some(&json!("Established")) && condition.get("status") == Some(&json!("True"))
+        condition.get("type") == Some(&json!("Established"))
+            && condition.get("status") == Some(&json!("True"))
     })
 }
 
 /// A name of a definition that another resource of the group already has.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Clash {
+pub(crate) struct Clash {
     /// `PluralConflict`, `KindConflict`, …
     pub reason: &'static str,
     /// Which name.
@@ -177,7 +245,10 @@ pub struct Clash {
 }
 
 /// Compares the names of a definition with the resources that are served by others.
-pub fn clash<'a>(definition: &Value, others: impl Iterator<Item = &'a Arc<Resource>>) -> Option<Clash> {
+pub(crate) fn clash<'a>(
+    definition: &Value,
+    others: impl Iterator<Item = &'a Arc<Resource>>,
+) -> Option<Clash> {
     let group = object::at(definition, "spec.group").and_then(Value::as_str)?;
     let names: CustomResourceDefinitionNames =
         serde::Deserialize::deserialize(object::at(definition, "spec.names")?).ok()?;
@@ -185,17 +256,36 @@ pub fn clash<'a>(definition: &Value, others: impl Iterator<Item = &'a Arc<Resour
     let mut mine = vec![names.plural.clone()];
     mine.extend(names.singular.clone());
     mine.extend(names.short_names.clone().unwrap_or_default());
-    let list_kind = names.list_kind.clone().unwrap_or_else(|| format!("{}List", names.kind));
+    let list_kind = names
+        .list_kind
+        .clone()
+        .unwrap_or_else(|| format!("{}List", names.kind));
     for other in others.filter(|other| other.group == group && other.storage != own) {
         let mut theirs = vec![&other.plural, &other.singular];
         theirs.extend(&other.short_names);
         if let Some(name) = mine.iter().find(|name| theirs.contains(name)) {
-            let reason = if *name == names.plural { "PluralConflict" } else { "ShortNamesConflict" };
-            return Some(Clash { reason, message: format!("{name:?} is already in use") });
+            let reason = if *name == names.plural {
+                "PluralConflict"
+            } else if Some(name) == names.singular.as_ref() {
+                "SingularConflict"
+            } else {
+                "ShortNamesConflict"
+            };
+            return Some(Clash {
+                reason,
+                message: format!("{name:?} is already in use"),
+            });
         }
         if names.kind == other.kind || list_kind == other.list_kind {
-            let reason = if names.kind == other.kind { "KindConflict" } else { "ListKindConflict" };
-            return Some(Clash { reason, message: format!("{:?} is already in use", names.kind) });
+            let reason = if names.kind == other.kind {
+                "KindConflict"
+            } else {
+                "ListKindConflict"
+            };
+            return Some(Clash {
+                reason,
+                message: format!("{:?} is already in use", names.kind),
+            });
         }
     }
     None
@@ -203,22 +293,35 @@ pub fn clash<'a>(definition: &Value, others: impl Iterator<Item = &'a Arc<Resour
 
 /// The resources a definition makes, one per served version; none when it cannot be read.
 #[must_use]
-pub fn resources(definition: &Value) -> Vec<Arc<Resource>> {
+pub(crate) fn resources(definition: &Value) -> Vec<Arc<Resource>> {
     let Ok(typed) = <CustomResourceDefinition as serde::Deserialize>::deserialize(definition) else {
         return Vec::new();
     };
     let terminating = object::is_terminating(definition);
     let spec = typed.spec;
-    let Some(names) = typed.status.and_then(|status| status.accepted_names) else { return Vec::new() };
+    let Some(names) = typed.status.and_then(|status| status.accepted_names) else {
+        return Vec::new();
+    };
     let storage = storage_key(&spec.group, &names.plural);
-    let stored = spec.versions.iter().find(|version| version.storage).map(|version| version.name.clone());
+    let stored = spec
+        .versions
+        .iter()
+        .find(|version| version.storage)
+        .map(|version| version.name.clone());
     let stored_as = api_version(&spec.group, &stored.unwrap_or_default());
     let mut resources = Vec::new();
     for version in spec.versions.into_iter().filter(|version| version.served) {
-        let properties = version.schema.and_then(|schema| schema.open_api_v3_schema).map(Arc::new);
+        let properties = version
+            .schema
+            .and_then(|schema| schema.open_api_v3_schema)
+            .map(Arc::new);
         let schema = properties.as_deref().map(CompiledSchema::compile).transpose();
         let Ok(schema) = schema else {
-            tracing::error!(definition = storage.as_ref(), version = version.name, "a stored schema does not compile");
+            tracing::error!(
+                definition = storage.as_ref(),
+                version = version.name,
+                "a stored schema does not compile"
+            );
             continue;
         };
         let subresources = version.subresources.unwrap_or_default();
@@ -227,9 +330,15 @@ pub fn resources(definition: &Value) -> Vec<Arc<Resource>> {
             group: spec.group.clone(),
             version: version.name,
             kind: names.kind.clone(),
-            list_kind: names.list_kind.clone().unwrap_or_else(|| format!("{}List", names.kind)),
+            list_kind: names
+                .list_kind
+                .clone()
+                .unwrap_or_else(|| format!("{}List", names.kind)),
             plural: names.plural.clone(),
-            singular: names.singular.clone().unwrap_or_else(|| names.kind.to_lowercase()),
+            singular: names
+                .singular
+                .clone()
+                .unwrap_or_else(|| names.kind.to_lowercase()),
             short_names: names.short_names.clone().unwrap_or_default(),
             categories: names.categories.clone().unwrap_or_default(),
             namespaced: spec.scope == "Namespaced",

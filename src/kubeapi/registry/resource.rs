@@ -18,7 +18,7 @@ use crate::kubeapi::{events, object};
 
 /// A resource in one served version.
 #[derive(Debug)]
-pub struct Resource {
+pub(crate) struct Resource {
     /// API group, empty for the core group.
     pub group: String,
     /// Served version.
@@ -45,8 +45,6 @@ pub struct Resource {
     pub status: bool,
     /// Where `/scale` finds its numbers.
     pub scale: Option<CustomResourceSubresourceScale>,
-    /// How server-side apply merges its objects.
-    pub types: Arc<TypeInfo>,
     /// The compiled schema of a custom resource.
     pub schema: Option<Arc<CompiledSchema>>,
     /// The same schema as written, for OpenAPI.
@@ -62,59 +60,80 @@ pub struct Resource {
 }
 
 /// Holds an owner until its dependents are gone.
-pub const FOREGROUND: &str = "foregroundDeletion";
+pub(crate) const FOREGROUND: &str = "foregroundDeletion";
 /// Holds an owner until its dependents have forgotten it.
-pub const ORPHAN: &str = "orphan";
+pub(crate) const ORPHAN: &str = "orphan";
 
 /// Verbs of ordinary resources, for discovery.
-pub const VERBS: &[&str] =
-    &["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];
+pub(crate) const VERBS: &[&str] = &[
+    "create",
+    "delete",
+    "deletecollection",
+    "get",
+    "list",
+    "patch",
+    "update",
+    "watch",
+];
 
 impl Resource {
     /// `group/version`, or the version alone for the core group.
     #[must_use]
-    pub fn api_version(&self) -> String {
+    pub(crate) fn api_version(&self) -> String {
         api_version(&self.group, &self.version)
+    }
+
+    /// How server-side apply merges its objects.
+    #[must_use]
+    pub(crate) fn types(&self) -> TypeInfo<'_> {
+        match &self.schema {
+            Some(schema) => TypeInfo::custom(schema),
+            None => TypeInfo::builtin(&self.group, &self.kind),
+        }
     }
 
     /// Whether objects are kept; reviews are only answered.
     #[must_use]
-    pub fn is_stored(&self) -> bool {
+    pub(crate) fn is_stored(&self) -> bool {
         !self.built_in.is_some_and(BuiltIn::is_review)
     }
 
     /// Verbs for discovery.
     #[must_use]
-    pub fn verbs(&self) -> &'static [&'static str] {
+    pub(crate) fn verbs(&self) -> &'static [&'static str] {
         if self.is_stored() { VERBS } else { &["create"] }
     }
 
     /// The storage key of an object.
     #[must_use]
-    pub fn key(&self, namespace: &str, name: &str) -> Key {
-        Key { resource: Arc::clone(&self.storage), namespace: namespace.to_owned(), name: name.to_owned() }
+    pub(crate) fn key(&self, namespace: &str, name: &str) -> Key {
+        Key {
+            resource: Arc::clone(&self.storage),
+            namespace: namespace.to_owned(),
+            name: name.to_owned(),
+        }
     }
 
     /// Whether bodies are sealed at rest.
     #[must_use]
-    pub fn is_sealed(&self) -> bool {
+    pub(crate) fn is_sealed(&self) -> bool {
         self.built_in == Some(BuiltIn::Secret)
     }
 
     /// Whether `metadata.generation` is kept.
     #[must_use]
-    pub fn has_generation(&self) -> bool {
+    pub(crate) fn has_generation(&self) -> bool {
         matches!(self.built_in, None | Some(BuiltIn::Definition))
     }
 
     /// Whether stored JSON can be served as it is.
     #[must_use]
-    pub fn serves_as_stored(&self) -> bool {
+    pub(crate) fn serves_as_stored(&self) -> bool {
         self.api_version() == self.stored_as
     }
 
     /// Turns a stored object into this version.
-    pub fn to_served(&self, object: &mut Value) {
+    pub(crate) fn to_served(&self, object: &mut Value) {
         if self.serves_as_stored() {
             return;
         }
@@ -125,7 +144,7 @@ impl Resource {
     }
 
     /// Turns an object of this version into the stored one.
-    pub fn to_stored(&self, object: &mut Value) {
+    pub(crate) fn to_stored(&self, object: &mut Value) {
         if self.serves_as_stored() {
             return;
         }
@@ -137,7 +156,7 @@ impl Resource {
 
     /// What selectors see of a stored object.
     #[must_use]
-    pub fn facets(&self, object: &Value) -> Facets {
+    pub(crate) fn facets(&self, object: &Value) -> Facets {
         let labels = object::metadata(object).and_then(|metadata| metadata.get("labels")?.as_object());
         let labels = labels.into_iter().flatten();
         let mut fields = BTreeMap::new();
@@ -165,17 +184,19 @@ impl Resource {
         const STEPS: [&str; 3] = [FOREGROUND, ORPHAN, definition::CLEANUP_FINALIZER];
         object::is_terminating(object)
             && (self.built_in == Some(BuiltIn::Namespace)
-                || object::finalizers(object).iter().any(|finalizer| STEPS.contains(&finalizer.as_str())))
+                || object::finalizers(object)
+                    .iter()
+                    .any(|finalizer| STEPS.contains(&finalizer.as_str())))
     }
 
     /// The labels that field selectors of this version may use.
     #[must_use]
-    pub fn field_labels(&self) -> Vec<String> {
+    pub(crate) fn field_labels(&self) -> Vec<String> {
         let own = self.selectable.iter().flat_map(|label| {
             let newer = match self.built_in {
-                Some(BuiltIn::EventV1) => V1_EVENT_LABELS.iter().find_map(|(v1, core)| {
-                    label.strip_prefix(core).map(|rest| format!("{v1}{rest}"))
-                }),
+                Some(BuiltIn::EventV1) => V1_EVENT_LABELS
+                    .iter()
+                    .find_map(|(v1, core)| label.strip_prefix(core).map(|rest| format!("{v1}{rest}"))),
                 Some(BuiltIn::Event) if label == "source.component" => Some("source".to_owned()),
                 _ => None,
             };
@@ -187,7 +208,7 @@ impl Resource {
 
     /// The label under which [`Facets::fields`] keeps the value of a field selector's label.
     #[must_use]
-    pub fn stored_label<'a>(&self, label: &'a str) -> Cow<'a, str> {
+    pub(crate) fn stored_label<'a>(&self, label: &'a str) -> Cow<'a, str> {
         match self.built_in {
             Some(BuiltIn::EventV1) => V1_EVENT_LABELS
                 .iter()
@@ -200,19 +221,29 @@ impl Resource {
 }
 
 /// Prefixes of field labels in `events.k8s.io/v1`, and as they are stored.
-const V1_EVENT_LABELS: &[(&str, &str)] =
-    &[("regarding.", "involvedObject."), ("reportingController", "reportingComponent")];
+const V1_EVENT_LABELS: &[(&str, &str)] = &[
+    ("regarding.", "involvedObject."),
+    ("reportingController", "reportingComponent"),
+];
 
 /// `group/version`, or the version alone for the core group.
 #[must_use]
-pub fn api_version(group: &str, version: &str) -> String {
-    if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") }
+pub(crate) fn api_version(group: &str, version: &str) -> String {
+    if group.is_empty() {
+        version.to_owned()
+    } else {
+        format!("{group}/{version}")
+    }
 }
 
 /// `plural.group`, or the plural alone for the core group.
 #[must_use]
-pub fn storage_key(group: &str, plural: &str) -> Arc<str> {
-    if group.is_empty() { plural.into() } else { format!("{plural}.{group}").into() }
+pub(crate) fn storage_key(group: &str, plural: &str) -> Arc<str> {
+    if group.is_empty() {
+        plural.into()
+    } else {
+        format!("{plural}.{group}").into()
+    }
 }
 
 fn set_api_version(object: &mut Value, api_version: String) {

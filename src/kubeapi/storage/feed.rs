@@ -62,8 +62,17 @@ struct Tail {
 
 impl Feed {
     pub(super) fn new(head: i64, most: usize, most_bytes: usize) -> Self {
-        let tail = Tail { changes: VecDeque::new(), bytes: 0, floor: head };
-        Self { tail: RwLock::new(tail), head: watch::Sender::new(head), most, most_bytes }
+        let tail = Tail {
+            changes: VecDeque::new(),
+            bytes: 0,
+            floor: head,
+        };
+        Self {
+            tail: RwLock::new(tail),
+            head: watch::Sender::new(head),
+            most,
+            most_bytes,
+        }
     }
 
     pub(super) fn head(&self) -> i64 {
@@ -76,7 +85,9 @@ impl Feed {
 
     /// Adds committed changes, then wakes the watchers.
     pub(super) fn publish(&self, changes: Vec<Arc<Change>>) {
-        let Some(head) = changes.last().map(|change| change.revision) else { return };
+        let Some(head) = changes.last().map(|change| change.revision) else {
+            return;
+        };
         {
             let mut tail = self.tail.write().unwrap_or_else(PoisonError::into_inner);
             for change in changes {
@@ -84,7 +95,9 @@ impl Feed {
                 tail.changes.push_back(change);
             }
             while tail.changes.len() > self.most || tail.bytes > self.most_bytes {
-                let Some(oldest) = tail.changes.pop_front() else { break };
+                let Some(oldest) = tail.changes.pop_front() else {
+                    break;
+                };
                 tail.bytes -= oldest.body.len();
                 tail.floor = oldest.revision;
             }
@@ -95,7 +108,11 @@ impl Feed {
     /// Forgets everything up to `revision`, as the database does.
     pub(super) fn compact(&self, revision: i64) {
         let mut tail = self.tail.write().unwrap_or_else(PoisonError::into_inner);
-        while tail.changes.front().is_some_and(|change| change.revision <= revision) {
+        while tail
+            .changes
+            .front()
+            .is_some_and(|change| change.revision <= revision)
+        {
             if let Some(oldest) = tail.changes.pop_front() {
                 tail.bytes -= oldest.body.len();
             }

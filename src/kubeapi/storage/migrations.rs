@@ -69,10 +69,16 @@ pub(super) fn configure(connection: &Connection) -> rusqlite::Result<()> {
 
 /// Brings the file at `path` to the newest schema.
 pub(super) fn migrate(connection: &mut Connection, path: &Path) -> Result<(), OpenError> {
-    let database = |source| OpenError::Database { path: path.to_owned(), source };
-    let application: i64 =
-        connection.pragma_query_value(None, "application_id", |row| row.get(0)).map_err(database)?;
-    let found: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(database)?;
+    let database = |source| OpenError::Database {
+        path: path.to_owned(),
+        source,
+    };
+    let application: i64 = connection
+        .pragma_query_value(None, "application_id", |row| row.get(0))
+        .map_err(database)?;
+    let found: i64 = connection
+        .pragma_query_value(None, "user_version", |row| row.get(0))
+        .map_err(database)?;
     let known = i64::try_from(STEPS.len()).unwrap_or(i64::MAX);
     let empty = connection
         .query_row("SELECT 1 FROM sqlite_schema LIMIT 1", [], |_| Ok(()))
@@ -80,17 +86,27 @@ pub(super) fn migrate(connection: &mut Connection, path: &Path) -> Result<(), Op
         .map_err(database)?
         .is_none();
     if application != APPLICATION_ID && !(empty && application == 0) {
-        return Err(OpenError::Foreign { path: path.to_owned() });
+        return Err(OpenError::Foreign {
+            path: path.to_owned(),
+        });
     }
     if found > known {
-        return Err(OpenError::Newer { path: path.to_owned(), found, known });
+        return Err(OpenError::Newer {
+            path: path.to_owned(),
+            found,
+            known,
+        });
     }
     let done = usize::try_from(found).unwrap_or(0);
-    for (index, step) in STEPS.iter().enumerate().skip(done) {
+    for (version, step) in (1_i64..).zip(STEPS).skip(done) {
         let transaction = connection.transaction().map_err(database)?;
         transaction.execute_batch(step).map_err(database)?;
-        transaction.pragma_update(None, "application_id", APPLICATION_ID).map_err(database)?;
-        transaction.pragma_update(None, "user_version", index + 1).map_err(database)?;
+        transaction
+            .pragma_update(None, "application_id", APPLICATION_ID)
+            .map_err(database)?;
+        transaction
+            .pragma_update(None, "user_version", version)
+            .map_err(database)?;
         transaction.commit().map_err(database)?;
     }
     Ok(())

@@ -24,11 +24,11 @@ use serde_json::Value;
 use tokio::sync::{mpsc, oneshot, watch};
 
 pub use facets::Facets;
+use feed::Feed;
 pub use feed::{Change, ChangeKind};
+use reader::Readers;
 pub use reader::{Filter, Page, PageRequest};
 pub use seal::{AeadSeal, KeyFileError, Seal, SealError};
-use feed::Feed;
-use reader::Readers;
 
 /// Why the database could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -40,7 +40,9 @@ pub enum OpenError {
         path: PathBuf,
     },
     /// A later version of the program has written the file.
-    #[error("{path} has schema {found}, this program knows up to {known}; run the newer program, or restore a backup")]
+    #[error(
+        "{path} has schema {found}, this program knows up to {known}; run the newer program, or restore a backup"
+    )]
     Newer {
         /// The file.
         path: PathBuf,
@@ -183,7 +185,11 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { log_changes: 20_000, memory_changes: 2_048, memory_bytes: 8 << 20 }
+        Self {
+            log_changes: 20_000,
+            memory_changes: 2_048,
+            memory_bytes: 8 << 20,
+        }
     }
 }
 
@@ -204,7 +210,10 @@ impl Storage {
     /// # Errors
     /// A foreign or newer file, or a database that cannot be opened.
     pub fn open(path: &Path, seal: Arc<dyn Seal>, limits: Limits) -> Result<Self, OpenError> {
-        let database = |source| OpenError::Database { path: path.to_owned(), source };
+        let database = |source| OpenError::Database {
+            path: path.to_owned(),
+            source,
+        };
         let mut connection = Connection::open(path).map_err(database)?;
         migrations::configure(&connection).map_err(database)?;
         migrations::migrate(&mut connection, path)?;
@@ -226,7 +235,10 @@ impl Storage {
     /// When the database fails; then nothing was written.
     pub async fn write(&self, write: Write) -> Result<Outcome, StorageError> {
         let (answer, answered) = oneshot::channel();
-        let job = writer::Job::Write { write: Box::new(write), answer };
+        let job = writer::Job::Write {
+            write: Box::new(write),
+            answer,
+        };
         self.jobs.send(job).await.map_err(|_| StorageError::Closed)?;
         answered.await.map_err(|_| StorageError::Closed)?
     }
@@ -278,7 +290,8 @@ impl Storage {
         if let Some((changes, upto)) = self.feed.since(&resource, revision) {
             return Ok(Replay::Changes { changes, upto });
         }
-        self.read(move |readers| readers.changes(&resource, revision)).await
+        self.read(move |readers| readers.changes(&resource, revision))
+            .await
     }
 
     /// The oldest revision a watch can start from.
@@ -338,7 +351,8 @@ impl Storage {
     /// # Errors
     /// When the database fails.
     pub async fn in_namespace(&self, namespace: String, limit: usize) -> Result<Vec<Key>, StorageError> {
-        self.read(move |readers| readers.in_namespace(&namespace, limit)).await
+        self.read(move |readers| readers.in_namespace(&namespace, limit))
+            .await
     }
 
     async fn read<T: Send + 'static>(
@@ -346,9 +360,8 @@ impl Storage {
         work: impl FnOnce(&Readers) -> Result<T, StorageError> + Send + 'static,
     ) -> Result<T, StorageError> {
         let readers = Arc::clone(&self.readers);
-        tokio::task::spawn_blocking(move || work(&readers)).await.map_err(|_| StorageError::Closed)?
+        tokio::task::spawn_blocking(move || work(&readers))
+            .await
+            .map_err(|_| StorageError::Closed)?
     }
 }
-
-#[cfg(test)]
-mod tests;

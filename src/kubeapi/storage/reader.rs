@@ -58,7 +58,11 @@ pub(super) struct Readers {
 
 impl Readers {
     pub(super) fn new(path: PathBuf, seal: Arc<dyn Seal>) -> Self {
-        Self { path, seal, idle: Mutex::new(Vec::new()) }
+        Self {
+            path,
+            seal,
+            idle: Mutex::new(Vec::new()),
+        }
     }
 
     fn with<T>(
@@ -158,13 +162,20 @@ impl Readers {
                 }
             }
             if rows.len() >= request.limit || bytes >= PAGE_BYTES {
-                next = rows.last().map(|last: &Stored| (last.namespace.clone(), last.name.clone()));
+                next = rows
+                    .last()
+                    .map(|last: &Stored| (last.namespace.clone(), last.name.clone()));
                 break;
             }
             let revision = row.get(2)?;
             let body = self.body(&request.resource, &namespace, &name, revision, row, 4)?;
             bytes += body.len();
-            rows.push(Stored { namespace, name, revision, body });
+            rows.push(Stored {
+                namespace,
+                name,
+                revision,
+                body,
+            });
         }
         let remaining = match (&next, &request.filter) {
             (Some((namespace, name)), None) => Some(
@@ -173,18 +184,28 @@ impl Readers {
                         "SELECT count(*) FROM objects WHERE resource = ?1
                          AND (namespace, name) > (?2, ?3) AND (?4 IS NULL OR namespace = ?4)",
                     )?
-                    .query_row(params![&*request.resource, namespace, name, request.namespace], |row| row.get(0))?,
+                    .query_row(
+                        params![&*request.resource, namespace, name, request.namespace],
+                        |row| row.get(0),
+                    )?,
             ),
             _ => None,
         };
-        Ok(Page { revision, rows, next, remaining })
+        Ok(Page {
+            revision,
+            rows,
+            next,
+            remaining,
+        })
     }
 
     pub(super) fn changes(&self, resource: &Arc<str>, revision: i64) -> Result<Replay, StorageError> {
         self.with(|connection| {
             let snapshot = connection.transaction()?;
             let (head, compacted): (i64, i64) =
-                snapshot.query_row("SELECT revision, compacted FROM head", [], |row| Ok((row.get(0)?, row.get(1)?)))?;
+                snapshot.query_row("SELECT revision, compacted FROM head", [], |row| {
+                    Ok((row.get(0)?, row.get(1)?))
+                })?;
             if revision < compacted {
                 return Ok(Replay::Compacted);
             }
@@ -278,7 +299,11 @@ impl Readers {
 }
 
 fn key(row: &Row<'_>) -> rusqlite::Result<Key> {
-    Ok(Key { resource: row.get::<_, String>(0)?.into(), namespace: row.get(1)?, name: row.get(2)? })
+    Ok(Key {
+        resource: row.get::<_, String>(0)?.into(),
+        namespace: row.get(1)?,
+        name: row.get(2)?,
+    })
 }
 
 /// The facets in a row. They were written by this program; what cannot be read matches no selector.

@@ -52,7 +52,9 @@ pub enum KeyFileError {
         mode: u32,
     },
     /// The file holds no 32-byte key.
-    #[error("{path} is not a 32-byte key; restore it from a backup, without it stored Secrets cannot be read")]
+    #[error(
+        "{path} is not a 32-byte key; restore it from a backup, without it stored Secrets cannot be read"
+    )]
     NotAKey {
         /// The key file.
         path: PathBuf,
@@ -77,7 +79,6 @@ pub enum KeyFileError {
     },
 }
 
-
 const KEY_LENGTH: usize = 32;
 
 /// AES-256-GCM with random nonces. Layout: nonce (12 bytes), ciphertext, tag (16 bytes).
@@ -95,7 +96,10 @@ impl AeadSeal {
     /// [`SealError::Seal`] when the cipher refuses the key.
     pub fn new(key: &Secret<[u8; KEY_LENGTH]>, entropy: impl Entropy) -> Result<Self, SealError> {
         let key = UnboundKey::new(&AES_256_GCM, key.reveal()).map_err(|_| SealError::Seal)?;
-        Ok(Self { key: LessSafeKey::new(key), entropy: Box::new(entropy) })
+        Ok(Self {
+            key: LessSafeKey::new(key),
+            entropy: Box::new(entropy),
+        })
     }
 
     /// A sealer with the key in `path`; the file is made (mode 0600) when it is not there.
@@ -109,32 +113,51 @@ impl AeadSeal {
             }
             other => other?,
         };
-        Self::new(&key, entropy).map_err(|_| KeyFileError::NotAKey { path: path.to_owned() })
+        Self::new(&key, entropy).map_err(|_| KeyFileError::NotAKey {
+            path: path.to_owned(),
+        })
     }
 }
 
 fn read_key(path: &Path) -> Result<Secret<[u8; KEY_LENGTH]>, KeyFileError> {
-    let read = |source| KeyFileError::Read { path: path.to_owned(), source };
+    let read = |source| KeyFileError::Read {
+        path: path.to_owned(),
+        source,
+    };
     let mut file = std::fs::File::open(path).map_err(read)?;
     let mode = file.metadata().map_err(read)?.permissions().mode() & 0o777;
     if mode & 0o077 != 0 {
-        return Err(KeyFileError::Exposed { path: path.to_owned(), mode });
+        return Err(KeyFileError::Exposed {
+            path: path.to_owned(),
+            mode,
+        });
     }
     let mut key = [0; KEY_LENGTH];
     let mut rest = [0; 1];
     if file.read_exact(&mut key).is_err() || file.read(&mut rest).map_err(read)? != 0 {
-        return Err(KeyFileError::NotAKey { path: path.to_owned() });
+        return Err(KeyFileError::NotAKey {
+            path: path.to_owned(),
+        });
     }
     Ok(Secret::new(key))
 }
 
 fn create_key(path: &Path, entropy: &impl Entropy) -> Result<Secret<[u8; KEY_LENGTH]>, KeyFileError> {
-    let write = |source| KeyFileError::Write { path: path.to_owned(), source };
+    let write = |source| KeyFileError::Write {
+        path: path.to_owned(),
+        source,
+    };
     let mut key = [0; KEY_LENGTH];
     entropy.fill(&mut key);
-    let mut file =
-        std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(write)?;
-    file.write_all(&key).and_then(|()| file.sync_all()).map_err(write)?;
+    let mut file = std::fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)
+        .map_err(write)?;
+    file.write_all(&key)
+        .and_then(|()| file.sync_all())
+        .map_err(write)?;
     Ok(Secret::new(key))
 }
 
@@ -144,7 +167,11 @@ impl Seal for AeadSeal {
         self.entropy.fill(&mut nonce);
         let mut sealed = clear.to_vec();
         self.key
-            .seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), Aad::from(associated), &mut sealed)
+            .seal_in_place_append_tag(
+                Nonce::assume_unique_for_key(nonce),
+                Aad::from(associated),
+                &mut sealed,
+            )
             .map_err(|_| SealError::Seal)?;
         sealed.splice(0..0, nonce);
         Ok(sealed)
@@ -155,7 +182,11 @@ impl Seal for AeadSeal {
         let mut clear = sealed.to_vec();
         let length = self
             .key
-            .open_in_place(Nonce::assume_unique_for_key(*nonce), Aad::from(associated), &mut clear)
+            .open_in_place(
+                Nonce::assume_unique_for_key(*nonce),
+                Aad::from(associated),
+                &mut clear,
+            )
             .map_err(|_| SealError::Open)?
             .len();
         clear.truncate(length);
@@ -182,18 +213,44 @@ mod tests {
     fn the_key_file_is_made_once_and_kept_private() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("seal.key");
-        let sealed = AeadSeal::from_file(&path, SystemEntropy).unwrap().seal(b"", b"x").unwrap();
-        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-        assert_eq!(AeadSeal::from_file(&path, SystemEntropy).unwrap().open(b"", &sealed).unwrap(), b"x");
+        let sealed = AeadSeal::from_file(&path, SystemEntropy)
+            .unwrap()
+            .seal(b"", b"x")
+            .unwrap();
+        assert_eq!(
+            std::fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+            0o600
+        );
+        assert_eq!(
+            AeadSeal::from_file(&path, SystemEntropy)
+                .unwrap()
+                .open(b"", &sealed)
+                .unwrap(),
+            b"x"
+        );
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
-        assert!(matches!(AeadSeal::from_file(&path, SystemEntropy), Err(KeyFileError::Exposed { .. })));
+        assert!(matches!(
+            AeadSeal::from_file(&path, SystemEntropy),
+            Err(KeyFileError::Exposed { .. })
+        ));
     }
 
     #[test]
     fn a_damaged_key_file_is_named() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("seal.key");
-        drop(std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&path).unwrap());
-        assert!(matches!(AeadSeal::from_file(&path, SystemEntropy), Err(KeyFileError::NotAKey { .. })));
+        drop(
+            std::fs::OpenOptions::new()
+                .write(true)
+                .create(true)
+                .truncate(true)
+                .mode(0o600)
+                .open(&path)
+                .unwrap(),
+        );
+        assert!(matches!(
+            AeadSeal::from_file(&path, SystemEntropy),
+            Err(KeyFileError::NotAKey { .. })
+        ));
     }
 }

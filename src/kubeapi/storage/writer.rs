@@ -18,9 +18,19 @@ use super::{Expected, Facets, Key, Limits, Outcome, StorageError, Write};
 const GROUP: usize = 512;
 
 pub(super) enum Job {
-    Write { write: Box<Write>, answer: oneshot::Sender<Result<Outcome, StorageError>> },
-    Compact { revision: i64, answer: oneshot::Sender<Result<(), StorageError>> },
-    Release { id: i64, revision: i64, answer: oneshot::Sender<Result<(), StorageError>> },
+    Write {
+        write: Box<Write>,
+        answer: oneshot::Sender<Result<Outcome, StorageError>>,
+    },
+    Compact {
+        revision: i64,
+        answer: oneshot::Sender<Result<(), StorageError>>,
+    },
+    Release {
+        id: i64,
+        revision: i64,
+        answer: oneshot::Sender<Result<(), StorageError>>,
+    },
 }
 
 pub(super) struct Writer {
@@ -47,7 +57,14 @@ impl Writer {
         limits: Limits,
         head: i64,
     ) -> Self {
-        Self { connection, seal, feed, limits, head, compacted: 0 }
+        Self {
+            connection,
+            seal,
+            feed,
+            limits,
+            head,
+            compacted: 0,
+        }
     }
 
     /// Works until every sender is gone.
@@ -114,13 +131,17 @@ impl Writer {
         if writes.is_empty() {
             return Ok(Vec::new());
         }
-        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let transaction = self
+            .connection
+            .transaction_with_behavior(TransactionBehavior::Immediate)?;
         let mut head = self.head;
         let mut outcomes = Vec::with_capacity(writes.len());
         for write in writes {
             outcomes.push(apply(&transaction, &*self.seal, write, &mut head)?);
         }
-        transaction.prepare_cached("UPDATE head SET revision = ?1")?.execute([head])?;
+        transaction
+            .prepare_cached("UPDATE head SET revision = ?1")?
+            .execute([head])?;
         transaction.commit()?;
         self.head = head;
         Ok(outcomes)
@@ -134,7 +155,9 @@ impl Writer {
     }
 
     fn compact(&mut self, revision: i64) -> Result<(), StorageError> {
-        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let transaction = self
+            .connection
+            .transaction_with_behavior(TransactionBehavior::Immediate)?;
         transaction.execute("DELETE FROM changes WHERE revision <= ?1", [revision])?;
         transaction.execute("UPDATE head SET compacted = max(compacted, ?1)", [revision])?;
         transaction.commit()?;
@@ -151,7 +174,14 @@ fn apply(
     head: &mut i64,
 ) -> Result<Outcome, StorageError> {
     match write {
-        Write::Put { key, expected, object, facets, expires, sealed } => {
+        Write::Put {
+            key,
+            expected,
+            object,
+            facets,
+            expires,
+            sealed,
+        } => {
             let found = find(transaction, &key)?;
             let current = found.as_ref().map(|row| row.revision);
             let met = match expected {
@@ -165,29 +195,81 @@ fn apply(
             let body = serialise(object, *head)?;
             let facets_text = text(&facets)?;
             let stored = at_rest(seal, &key, *head, &body, sealed)?;
-            put(transaction, &key, found.as_ref().map(|row| row.id), *head, &facets, &facets_text, expires, sealed, &stored)?;
-            let kind = if found.is_some() { ChangeKind::Modified } else { ChangeKind::Added };
-            let previous = found.map(|row| row.facets).filter(|previous| *previous != facets_text);
-            record(transaction, &key, *head, kind, previous.as_deref(), &facets_text, sealed, &stored)?;
-            Ok(Outcome::Committed(Arc::new(change(key, *head, kind, previous, facets, body))))
+            put(
+                transaction,
+                &key,
+                found.as_ref().map(|row| row.id),
+                *head,
+                &facets,
+                &facets_text,
+                expires,
+                sealed,
+                &stored,
+            )?;
+            let kind = if found.is_some() {
+                ChangeKind::Modified
+            } else {
+                ChangeKind::Added
+            };
+            let previous = found
+                .map(|row| row.facets)
+                .filter(|previous| *previous != facets_text);
+            record(
+                transaction,
+                &key,
+                *head,
+                kind,
+                previous.as_deref(),
+                &facets_text,
+                sealed,
+                &stored,
+            )?;
+            Ok(Outcome::Committed(Arc::new(change(
+                key, *head, kind, previous, facets, body,
+            ))))
         }
-        Write::Remove { key, revision, object, sealed } => {
+        Write::Remove {
+            key,
+            revision,
+            object,
+            sealed,
+        } => {
             let found = find(transaction, &key)?;
             let Some(row) = found.filter(|row| row.revision == revision) else {
-                return Ok(Outcome::Mismatch(find(transaction, &key)?.map(|row| row.revision)));
+                return Ok(Outcome::Mismatch(
+                    find(transaction, &key)?.map(|row| row.revision),
+                ));
             };
             *head += 1;
             let body = serialise(object, *head)?;
             let stored = at_rest(seal, &key, *head, &body, sealed)?;
-            transaction.prepare_cached("DELETE FROM objects WHERE id = ?1")?.execute([row.id])?;
-            record(transaction, &key, *head, ChangeKind::Deleted, None, &row.facets, sealed, &stored)?;
+            transaction
+                .prepare_cached("DELETE FROM objects WHERE id = ?1")?
+                .execute([row.id])?;
+            record(
+                transaction,
+                &key,
+                *head,
+                ChangeKind::Deleted,
+                None,
+                &row.facets,
+                sealed,
+                &stored,
+            )?;
             let facets: Facets = serde_json::from_str(&row.facets).unwrap_or_default();
             transaction
                 .prepare_cached(
                     "UPDATE objects SET held = 1 WHERE id IN (SELECT object FROM owners WHERE owner = ?1)",
                 )?
                 .execute([&facets.uid])?;
-            Ok(Outcome::Committed(Arc::new(change(key, *head, ChangeKind::Deleted, None, facets, body))))
+            Ok(Outcome::Committed(Arc::new(change(
+                key,
+                *head,
+                ChangeKind::Deleted,
+                None,
+                facets,
+                body,
+            ))))
         }
     }
 }
@@ -198,7 +280,11 @@ fn find(transaction: &Transaction<'_>, key: &Key) -> Result<Option<Row>, Storage
     )?;
     let row = statement
         .query_row(params![&*key.resource, key.namespace, key.name], |row| {
-            Ok(Row { id: row.get(0)?, revision: row.get(1)?, facets: row.get(2)? })
+            Ok(Row {
+                id: row.get(0)?,
+                revision: row.get(1)?,
+                facets: row.get(2)?,
+            })
         })
         .optional()?;
     Ok(row)
@@ -224,7 +310,9 @@ fn put(
                  WHERE id = ?1",
             )?
             .execute(params![id, revision, expires, held, facets_text, sealed, stored])?;
-        transaction.prepare_cached("DELETE FROM owners WHERE object = ?1")?.execute([id])?;
+        transaction
+            .prepare_cached("DELETE FROM owners WHERE object = ?1")?
+            .execute([id])?;
         id
     } else {
         transaction
@@ -278,7 +366,15 @@ fn record(
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
         )?
         .execute(params![
-            revision, &*key.resource, key.namespace, key.name, kind, previous, facets, sealed, stored
+            revision,
+            &*key.resource,
+            key.namespace,
+            key.name,
+            kind,
+            previous,
+            facets,
+            sealed,
+            stored
         ])?;
     Ok(())
 }
@@ -307,7 +403,8 @@ fn serialise(mut object: Value, revision: i64) -> Result<Bytes, StorageError> {
     if let Some(Value::Object(metadata)) = object.get_mut("metadata") {
         metadata.insert("resourceVersion".to_owned(), Value::String(revision.to_string()));
     }
-    let body = serde_json::to_vec(&object).map_err(|error| StorageError::Database(error.to_string().into()))?;
+    let body =
+        serde_json::to_vec(&object).map_err(|error| StorageError::Database(error.to_string().into()))?;
     Ok(body.into())
 }
 
@@ -327,7 +424,10 @@ fn at_rest(
         return Ok(body.clone());
     }
     let sealed = seal
-        .seal(&associated(&key.resource, &key.namespace, &key.name, revision), body)
+        .seal(
+            &associated(&key.resource, &key.namespace, &key.name, revision),
+            body,
+        )
         .map_err(|error| StorageError::Seal(error.to_string().into()))?;
     Ok(sealed.into())
 }

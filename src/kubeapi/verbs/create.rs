@@ -25,7 +25,7 @@ const MAX_PREFIX: usize = 253 - SUFFIX;
 ///
 /// # Errors
 /// 409 when it exists, 404 when its namespace does not, 400 and 422 when it is not acceptable.
-pub async fn create(
+pub(crate) async fn create(
     core: &Arc<Core>,
     target: &Target,
     object: Value,
@@ -43,7 +43,7 @@ pub async fn create(
 ///
 /// # Errors
 /// As [`create`].
-pub async fn create_built_in(
+pub(crate) async fn create_built_in(
     core: &Arc<Core>,
     built_in: BuiltIn,
     object: Value,
@@ -52,8 +52,16 @@ pub async fn create_built_in(
     let resource = served.all().find(|resource| resource.built_in == Some(built_in));
     let resource = resource.cloned().ok_or(ApiError::NoSuchResource)?;
     let namespace = object::text(&object, "namespace").to_owned();
-    let target = Target { resource, namespace, name: String::new(), part: Part::Main };
-    let options = WriteOptions { manager: "provost".to_owned(), ..WriteOptions::default() };
+    let target = Target {
+        resource,
+        namespace,
+        name: String::new(),
+        part: Part::Main,
+    };
+    let options = WriteOptions {
+        manager: "provost".to_owned(),
+        ..WriteOptions::default()
+    };
     create(core, &target, object, &options).await
 }
 
@@ -90,16 +98,27 @@ pub(super) async fn create_locked(
     let mut warnings = Vec::new();
     draft::identify(target, &mut object)?;
     require_namespace(core, target).await?;
-    draft::conform(&target.resource, &mut object, options.field_validation, &mut warnings)?;
+    draft::conform(
+        &target.resource,
+        &mut object,
+        options.field_validation,
+        &mut warnings,
+    )?;
     draft::begin(core, target, &mut object)?;
     let prefix = object::text(&object, "generateName").to_owned();
     let generated = object::text(&object, "name").is_empty();
     if generated && prefix.is_empty() {
         let resource = &target.resource;
-        let subject =
-            Subject { group: resource.group.clone(), kind: resource.kind.clone(), name: String::new() };
+        let subject = Subject {
+            group: resource.group.clone(),
+            kind: resource.kind.clone(),
+            name: String::new(),
+        };
         let error = FieldError::required("metadata.name", "name or generateName is required");
-        return Err(ApiError::Invalid { subject, errors: vec![error] });
+        return Err(ApiError::Invalid {
+            subject,
+            errors: vec![error],
+        });
     }
     for _ in 0..NAME_ATTEMPTS {
         let mut object = object.clone();
@@ -112,7 +131,12 @@ pub(super) async fn create_locked(
         }
         draft::validate(target, &object, None)?;
         let name = object::text(&object, "name").to_owned();
-        if options.dry_run && core.load(&target.resource, &target.namespace, &name).await?.is_some() {
+        if options.dry_run
+            && core
+                .load(&target.resource, &target.namespace, &name)
+                .await?
+                .is_some()
+        {
             return Err(ApiError::AlreadyExists(subject(&target.resource, &name)));
         }
         match draft::commit(core, target, options, Expected::Absent, object, warnings.clone()).await? {
@@ -127,7 +151,9 @@ pub(super) async fn create_locked(
 fn generate_name(core: &Core, prefix: &str) -> String {
     let mut bytes = [0; SUFFIX];
     core.entropy.fill(&mut bytes);
-    let letters = bytes.iter().filter_map(|byte| NAME_ALPHABET.get(usize::from(*byte) % NAME_ALPHABET.len()));
+    let letters = bytes
+        .iter()
+        .filter_map(|byte| NAME_ALPHABET.get(usize::from(*byte) % NAME_ALPHABET.len()));
     let suffix: String = letters.map(|&letter| char::from(letter)).collect();
     let prefix: String = prefix.chars().take(MAX_PREFIX).collect();
     format!("{prefix}{suffix}")
@@ -139,7 +165,9 @@ async fn require_namespace(core: &Core, target: &Target) -> Result<(), ApiError>
         return Ok(());
     }
     let served = core.registry.served();
-    let namespaces = served.find("", "v1", "namespaces").ok_or(ApiError::NoSuchResource)?;
+    let namespaces = served
+        .find("", "v1", "namespaces")
+        .ok_or(ApiError::NoSuchResource)?;
     let found = core.load(namespaces, "", &target.namespace).await?;
     let Some((namespace, _)) = found else {
         return Err(ApiError::NotFound(subject(namespaces, &target.namespace)));
@@ -147,7 +175,10 @@ async fn require_namespace(core: &Core, target: &Target) -> Result<(), ApiError>
     if object::is_terminating(&namespace) {
         let name = &target.namespace;
         let why = format!("unable to create new content in namespace {name} because it is being terminated");
-        return Err(ApiError::Forbidden { subject: target.subject(), why });
+        return Err(ApiError::Forbidden {
+            subject: target.subject(),
+            why,
+        });
     }
     Ok(())
 }

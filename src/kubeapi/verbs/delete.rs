@@ -20,7 +20,7 @@ use crate::kubeapi::storage::Expected;
 
 /// What happens to the dependents of a deleted object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Propagation {
+pub(crate) enum Propagation {
     /// They are deleted after it.
     Background,
     /// They are deleted before it.
@@ -31,7 +31,7 @@ pub enum Propagation {
 
 /// How to delete.
 #[derive(Debug, Clone, Default)]
-pub struct DeleteOptions {
+pub(crate) struct DeleteOptions {
     /// Only the object with this uid.
     pub uid: Option<String>,
     /// Only the object at this revision.
@@ -47,9 +47,14 @@ impl DeleteOptions {
     ///
     /// # Errors
     /// An option with a value that means nothing.
-    pub fn parse(query: &Query, body: &Value) -> Result<Self, ApiError> {
-        let text = |path: &str| object::at(body, path).and_then(Value::as_str).map(ToOwned::to_owned);
-        let propagation = text("propagationPolicy").or_else(|| query.text("propagationPolicy").map(ToOwned::to_owned));
+    pub(crate) fn parse(query: &Query, body: &Value) -> Result<Self, ApiError> {
+        let text = |path: &str| {
+            object::at(body, path)
+                .and_then(Value::as_str)
+                .map(ToOwned::to_owned)
+        };
+        let propagation =
+            text("propagationPolicy").or_else(|| query.text("propagationPolicy").map(ToOwned::to_owned));
         let propagation = match propagation.as_deref() {
             None | Some("") => match body.get("orphanDependents").and_then(Value::as_bool) {
                 Some(true) => Some(Propagation::Orphan),
@@ -70,7 +75,9 @@ impl DeleteOptions {
             None => object::strings(body.get("dryRun")),
         };
         if dry_run.iter().any(|value| value != "All") {
-            return Err(ApiError::BadRequest("invalid dryRun: supported values: \"All\"".to_owned()));
+            return Err(ApiError::BadRequest(
+                "invalid dryRun: supported values: \"All\"".to_owned(),
+            ));
         }
         Ok(Self {
             uid: text("preconditions.uid"),
@@ -83,7 +90,7 @@ impl DeleteOptions {
 
 /// What a deletion led to.
 #[derive(Debug)]
-pub enum Deleted {
+pub(crate) enum Deleted {
     /// The object is gone; this was its last state.
     Gone(Answer),
     /// The object waits for its finalizers.
@@ -94,11 +101,19 @@ pub enum Deleted {
 ///
 /// # Errors
 /// 404 when it is not there, 409 when a precondition does not hold.
-pub async fn delete(core: &Arc<Core>, target: &Target, options: &DeleteOptions) -> Result<Deleted, ApiError> {
-    if target.resource.built_in == Some(BuiltIn::Namespace) && PERMANENT_NAMESPACES.contains(&target.name.as_str())
+pub(crate) async fn delete(
+    core: &Arc<Core>,
+    target: &Target,
+    options: &DeleteOptions,
+) -> Result<Deleted, ApiError> {
+    if target.resource.built_in == Some(BuiltIn::Namespace)
+        && PERMANENT_NAMESPACES.contains(&target.name.as_str())
     {
         let why = "this namespace may not be deleted".to_owned();
-        return Err(ApiError::Forbidden { subject: target.subject(), why });
+        return Err(ApiError::Forbidden {
+            subject: target.subject(),
+            why,
+        });
     }
     let mut definitions = lock_definitions(core, target).await;
     let deleted = delete_locked(core, target, options).await?;
@@ -114,7 +129,9 @@ async fn delete_locked(
     options: &DeleteOptions,
 ) -> Result<Deleted, ApiError> {
     for _ in 0..ATTEMPTS {
-        let found = core.load(&target.resource, &target.namespace, &target.name).await?;
+        let found = core
+            .load(&target.resource, &target.namespace, &target.name)
+            .await?;
         let (old, revision) = found.ok_or_else(|| ApiError::NotFound(target.subject()))?;
         check(target, &old, options)?;
         let finalizers = finalizers_for(&old, options.propagation);
@@ -132,7 +149,16 @@ async fn delete_locked(
             return Ok(Deleted::Waiting(Answer::Value(new)));
         }
         let write = WriteOptions::default();
-        match draft::commit(core, target, &write, Expected::Revision(revision), new, Vec::new()).await? {
+        match draft::commit(
+            core,
+            target,
+            &write,
+            Expected::Revision(revision),
+            new,
+            Vec::new(),
+        )
+        .await?
+        {
             Commit::Done(Written { object, .. }) => return Ok(Deleted::Waiting(object)),
             Commit::Lost(_) => {}
         }
@@ -141,13 +167,23 @@ async fn delete_locked(
 }
 
 fn check(target: &Target, old: &Value, options: &DeleteOptions) -> Result<(), ApiError> {
-    let conditions = [("UID", "uid", &options.uid), ("ResourceVersion", "resourceVersion", &options.revision)];
+    let conditions = [
+        ("UID", "uid", &options.uid),
+        ("ResourceVersion", "resourceVersion", &options.revision),
+    ];
     for (words, field, asked) in conditions {
         let found = object::text(old, field);
-        if let Some(asked) = asked.as_deref().filter(|asked| !asked.is_empty() && *asked != found) {
-            let why =
-                format!("Precondition failed: {words} in precondition: {asked}, {words} in object meta: {found}");
-            return Err(ApiError::Conflict { subject: target.subject(), why });
+        if let Some(asked) = asked
+            .as_deref()
+            .filter(|asked| !asked.is_empty() && *asked != found)
+        {
+            let why = format!(
+                "Precondition failed: {words} in precondition: {asked}, {words} in object meta: {found}"
+            );
+            return Err(ApiError::Conflict {
+                subject: target.subject(),
+                why,
+            });
         }
     }
     Ok(())
@@ -191,7 +227,7 @@ fn mark(core: &Core, target: &Target, old: &Value, finalizers: Vec<String>) -> V
 ///
 /// # Errors
 /// When the database fails.
-pub async fn finish_namespace(core: &Arc<Core>, target: &Target) -> Result<(), ApiError> {
+pub(crate) async fn finish_namespace(core: &Arc<Core>, target: &Target) -> Result<(), ApiError> {
     if let Some((namespace, revision)) = core.load(&target.resource, "", &target.name).await?
         && object::is_terminating(&namespace)
         && object::finalizers(&namespace).is_empty()
@@ -205,7 +241,7 @@ pub async fn finish_namespace(core: &Arc<Core>, target: &Target) -> Result<(), A
 ///
 /// # Errors
 /// As [`delete`]; objects deleted before the error stay deleted.
-pub async fn delete_collection(
+pub(crate) async fn delete_collection(
     core: &Arc<Core>,
     target: &Target,
     listing: &Listing,
@@ -238,5 +274,9 @@ pub async fn delete_collection(
         "apiVersion": target.resource.api_version(), "kind": target.resource.list_kind,
         "metadata": { "resourceVersion": core.storage.head().to_string() }, "items": items,
     });
-    Ok(Written { code: StatusCode::OK, object: Answer::Value(list), warnings: Vec::new() })
+    Ok(Written {
+        code: StatusCode::OK,
+        object: Answer::Value(list),
+        warnings: Vec::new(),
+    })
 }

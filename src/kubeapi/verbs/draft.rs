@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 
 use super::{Answer, Part, Target, Written, subject};
 use crate::kubeapi::api::Core;
-use crate::kubeapi::apply;
+use crate::kubeapi::apply::{self, ResetFields, TrackRequest};
 use crate::kubeapi::error::{ApiError, Subject};
 use crate::kubeapi::object;
 use crate::kubeapi::registry::{BuiltIn, Resource};
@@ -23,7 +23,9 @@ pub(super) fn identify(target: &Target, object: &mut Value) -> Result<(), ApiErr
     let resource = &target.resource;
     let (api_version, kind) = (resource.api_version(), resource.kind.clone());
     let Some(fields) = object.as_object_mut() else {
-        return Err(ApiError::BadRequest("the object provided is not a JSON object".to_owned()));
+        return Err(ApiError::BadRequest(
+            "the object provided is not a JSON object".to_owned(),
+        ));
     };
     for (field, expected, words) in [("apiVersion", api_version, "API version"), ("kind", kind, "kind")] {
         match fields.get(field).and_then(Value::as_str).unwrap_or("") {
@@ -39,7 +41,8 @@ pub(super) fn identify(target: &Target, object: &mut Value) -> Result<(), ApiErr
     let namespace = object::text(object, "namespace");
     if !namespace.is_empty() && namespace != target.namespace {
         return Err(ApiError::BadRequest(
-            "the namespace of the provided object does not match the namespace sent on the request".to_owned(),
+            "the namespace of the provided object does not match the namespace sent on the request"
+                .to_owned(),
         ));
     }
     if resource.namespaced && namespace.is_empty() {
@@ -66,10 +69,14 @@ pub(super) fn conform(
     warnings: &mut Vec<String>,
 ) -> Result<(), ApiError> {
     refuse_unknown(resource, prune(resource, object)?, strictness, warnings)?;
+    fill_defaults(resource, object);
+    Ok(())
+}
+
+fn fill_defaults(resource: &Resource, object: &mut Value) {
     if let Some(schema) = &resource.schema {
         schema.default(object);
     }
-    Ok(())
 }
 
 /// Drops what the schema does not know and says what that was.
@@ -140,7 +147,9 @@ fn drop_unknown(found: &mut Value, known: &Value, path: &mut String, unknown: &m
 
 fn cannot_handle(resource: &Resource, why: &dyn std::fmt::Display) -> ApiError {
     let (kind, version) = (&resource.kind, &resource.version);
-    ApiError::BadRequest(format!("{kind} in version {version:?} cannot be handled as a {kind}: {why}"))
+    ApiError::BadRequest(format!(
+        "{kind} in version {version:?} cannot be handled as a {kind}: {why}"
+    ))
 }
 
 /// Refuses or reports unknown fields, as asked.
@@ -153,7 +162,9 @@ pub(super) fn refuse_unknown(
     if unknown.is_empty() {
         return Ok(());
     }
-    let mut texts = unknown.into_iter().map(|field| format!("unknown field {field:?}"));
+    let mut texts = unknown
+        .into_iter()
+        .map(|field| format!("unknown field {field:?}"));
     match strictness {
         FieldValidation::Ignore => {}
         FieldValidation::Warn => warnings.extend(texts.by_ref().take(MAX_WARNINGS)),
@@ -170,9 +181,17 @@ pub(super) fn refuse_unknown(
 pub(super) fn begin(core: &Core, target: &Target, object: &mut Value) -> Result<(), ApiError> {
     let resource = &target.resource;
     if !object::text(object, "resourceVersion").is_empty() {
-        return Err(ApiError::BadRequest("resourceVersion should not be set on objects to be created".to_owned()));
+        return Err(ApiError::BadRequest(
+            "resourceVersion should not be set on objects to be created".to_owned(),
+        ));
     }
-    for field in ["resourceVersion", "selfLink", "deletionTimestamp", "deletionGracePeriodSeconds", "generation"] {
+    for field in [
+        "resourceVersion",
+        "selfLink",
+        "deletionTimestamp",
+        "deletionGracePeriodSeconds",
+        "generation",
+    ] {
         object::set(object, field, None);
     }
     object::set(object, "uid", Some(json!(core.entropy.uuid().to_string())));
@@ -180,11 +199,10 @@ pub(super) fn begin(core: &Core, target: &Target, object: &mut Value) -> Result<
     if resource.has_generation() {
         object::set(object, "generation", Some(json!(1)));
     }
-    if resource.status
-        && let Some(fields) = object.as_object_mut()
-    {
-        fields.remove("status");
+    if resource.status {
+        replace_field(object, "status", None);
     }
+    fill_defaults(resource, object);
     Ok(())
 }
 
@@ -203,18 +221,35 @@ pub(super) fn carry_over(target: &Target, old: &Value, new: &mut Value) -> Resul
         replace_field(new, "status", old.get("status").cloned());
     }
     let old_metadata = object::metadata(old);
-    for field in ["uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation", "name"] {
-        object::set(new, field, old_metadata.and_then(|metadata| metadata.get(field).cloned()));
+    for field in [
+        "uid",
+        "creationTimestamp",
+        "deletionTimestamp",
+        "deletionGracePeriodSeconds",
+        "generation",
+        "name",
+    ] {
+        object::set(
+            new,
+            field,
+            old_metadata.and_then(|metadata| metadata.get(field).cloned()),
+        );
     }
     object::set(new, "selfLink", None);
     if object::is_terminating(old) {
         let before = object::finalizers(old);
-        if let Some(added) = object::finalizers(new).iter().find(|finalizer| !before.contains(finalizer)) {
+        if let Some(added) = object::finalizers(new)
+            .iter()
+            .find(|finalizer| !before.contains(finalizer))
+        {
             let why = format!(
                 "metadata.finalizers: no new finalizers can be added if the object is being deleted, found new \
                  finalizers {added:?}"
             );
-            return Err(ApiError::Forbidden { subject: target.subject(), why });
+            return Err(ApiError::Forbidden {
+                subject: target.subject(),
+                why,
+            });
         }
     }
     if resource.has_generation() && spec_differs(resource, old, new) {
@@ -224,7 +259,9 @@ pub(super) fn carry_over(target: &Target, old: &Value, new: &mut Value) -> Resul
 }
 
 fn replace_field(object: &mut Value, field: &str, value: Option<Value>) {
-    let Some(fields) = object.as_object_mut() else { return };
+    let Some(fields) = object.as_object_mut() else {
+        return;
+    };
     match value {
         Some(value) => fields.insert(field.to_owned(), value),
         None => fields.remove(field),
@@ -283,7 +320,8 @@ pub(super) fn derive(core: &Core, resource: &Resource, new: &mut Value, old: Opt
                 use base64::Engine as _;
                 let data = fields.entry("data").or_insert_with(|| json!({}));
                 for (key, text) in texts {
-                    let encoded = base64::engine::general_purpose::STANDARD.encode(text.as_str().unwrap_or(""));
+                    let encoded =
+                        base64::engine::general_purpose::STANDARD.encode(text.as_str().unwrap_or(""));
                     if let Some(data) = data.as_object_mut() {
                         data.insert(key, Value::String(encoded));
                     }
@@ -294,7 +332,7 @@ pub(super) fn derive(core: &Core, resource: &Resource, new: &mut Value, old: Opt
     }
 }
 
-/// Records who set what, unless the caller has done so (apply).
+/// Records who set what.
 pub(super) fn track(
     core: &Core,
     target: &Target,
@@ -302,17 +340,25 @@ pub(super) fn track(
     old: Option<&Value>,
     new: &mut Value,
 ) {
-    let request = request(core, target, options);
-    apply::track(old, new, &request, &target.resource.types);
+    let resource = &target.resource;
+    *new = apply::track(&TrackRequest {
+        before: old,
+        after: new,
+        types: resource.types(),
+        manager: &options.manager,
+        api_version: &resource.api_version(),
+        subresource: target.part.subresource(),
+        reset: reset_fields(target),
+        now: core.now(),
+    });
 }
 
-/// The request as field managers see it.
-pub(super) fn request(core: &Core, target: &Target, options: &WriteOptions) -> apply::ApplyRequest {
-    apply::ApplyRequest {
-        manager: options.manager.clone(),
-        force: options.force,
-        subresource: target.part.subresource().to_owned(),
-        now: core.now(),
+/// What an endpoint does not write, and nobody can come to own through it.
+pub(super) fn reset_fields(target: &Target) -> ResetFields {
+    match target.part {
+        Part::Status => ResetFields::AllButStatus,
+        Part::Main | Part::Scale if target.resource.status => ResetFields::Status,
+        Part::Main | Part::Scale => ResetFields::Nothing,
     }
 }
 
@@ -342,7 +388,8 @@ pub(super) fn is_same(old: &Value, new: &Value) -> bool {
     let comparable = |object: &Value| {
         let mut object = object.clone();
         object::set(&mut object, "resourceVersion", None);
-        let managers = object::metadata_mut(&mut object).and_then(|metadata| metadata.get_mut("managedFields"));
+        let managers =
+            object::metadata_mut(&mut object).and_then(|metadata| metadata.get_mut("managedFields"));
         for manager in managers.and_then(Value::as_array_mut).into_iter().flatten() {
             if let Some(manager) = manager.as_object_mut() {
                 manager.remove("time");
@@ -370,9 +417,17 @@ pub(super) async fn commit(
     warnings: Vec<String>,
 ) -> Result<Commit, ApiError> {
     let resource = &target.resource;
-    let code = if expected == Expected::Absent { StatusCode::CREATED } else { StatusCode::OK };
+    let code = if expected == Expected::Absent {
+        StatusCode::CREATED
+    } else {
+        StatusCode::OK
+    };
     if options.dry_run {
-        return Ok(Commit::Done(Written { code, object: Answer::Value(object), warnings }));
+        return Ok(Commit::Done(Written {
+            code,
+            object: Answer::Value(object),
+            warnings,
+        }));
     }
     resource.to_stored(&mut object);
     let size = serde_json::to_vec(&object).map_or(usize::MAX, |body| body.len());
@@ -389,9 +444,11 @@ pub(super) async fn commit(
         object,
     };
     match core.storage.write(write).await? {
-        Outcome::Committed(change) => {
-            Ok(Commit::Done(Written { code, object: answer(resource, &change)?, warnings }))
-        }
+        Outcome::Committed(change) => Ok(Commit::Done(Written {
+            code,
+            object: answer(resource, &change)?,
+            warnings,
+        })),
         Outcome::Mismatch(revision) => Ok(Commit::Lost(revision)),
     }
 }
@@ -406,7 +463,12 @@ pub(super) async fn remove(
     let resource = &target.resource;
     resource.to_stored(&mut object);
     let key = resource.key(&target.namespace, object::text(&object, "name"));
-    let write = Write::Remove { key, revision, object, sealed: resource.is_sealed() };
+    let write = Write::Remove {
+        key,
+        revision,
+        object,
+        sealed: resource.is_sealed(),
+    };
     match core.storage.write(write).await? {
         Outcome::Committed(change) => Ok(Some(answer(resource, &change)?)),
         Outcome::Mismatch(_) => Ok(None),
@@ -427,6 +489,7 @@ fn answer(resource: &Resource, change: &Change) -> Result<Answer, ApiError> {
 pub(super) fn overtaken(target: &Target, name: &str) -> ApiError {
     ApiError::Conflict {
         subject: subject(&target.resource, name),
-        why: "the object has been modified; please apply your changes to the latest version and try again".to_owned(),
+        why: "the object has been modified; please apply your changes to the latest version and try again"
+            .to_owned(),
     }
 }

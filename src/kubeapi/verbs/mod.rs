@@ -12,13 +12,13 @@ mod scale;
 mod update;
 mod watch;
 
-pub use create::{create, create_built_in};
-pub use delete::{DeleteOptions, Deleted, delete, delete_collection, finish_namespace};
-pub use patch::patch;
-pub use read::{Listing, get, list};
-pub use scale::{patch_scale, replace_scale, scale};
-pub use update::{replace, rewrite};
-pub use watch::watch;
+pub(super) use create::{create, create_built_in};
+pub(super) use delete::{DeleteOptions, Deleted, delete, delete_collection, finish_namespace};
+pub(super) use patch::patch;
+pub(super) use read::{Listing, get, list};
+pub(super) use scale::{patch_scale, replace_scale, scale};
+pub(super) use update::{replace, rewrite};
+pub(super) use watch::watch;
 
 use std::sync::Arc;
 
@@ -31,7 +31,7 @@ use super::registry::Resource;
 
 /// What a request is about: a served resource, perhaps a namespace, an object, a subresource.
 #[derive(Debug, Clone)]
-pub struct Target {
+pub(super) struct Target {
     /// The resource.
     pub resource: Arc<Resource>,
     /// The namespace; empty for cluster-scoped objects and for lists of all namespaces.
@@ -44,7 +44,7 @@ pub struct Target {
 
 /// Which part of an object a request reads or writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Part {
+pub(super) enum Part {
     /// Everything but the status, where the status is a subresource.
     Main,
     /// `/status`.
@@ -56,7 +56,7 @@ pub enum Part {
 impl Part {
     /// The subresource, as managed fields name it.
     #[must_use]
-    pub fn subresource(self) -> &'static str {
+    pub(super) fn subresource(self) -> &'static str {
         match self {
             Self::Main => "",
             Self::Status => "status",
@@ -68,20 +68,24 @@ impl Part {
 impl Target {
     /// The object for messages.
     #[must_use]
-    pub fn subject(&self) -> Subject {
+    pub(super) fn subject(&self) -> Subject {
         subject(&self.resource, &self.name)
     }
 }
 
 /// An object of `resource` for messages.
 #[must_use]
-pub fn subject(resource: &Resource, name: &str) -> Subject {
-    Subject { group: resource.group.clone(), kind: resource.plural.clone(), name: name.to_owned() }
+pub(super) fn subject(resource: &Resource, name: &str) -> Subject {
+    Subject {
+        group: resource.group.clone(),
+        kind: resource.plural.clone(),
+        name: name.to_owned(),
+    }
 }
 
 /// An answered write.
 #[derive(Debug)]
-pub struct Written {
+pub(super) struct Written {
     /// 200 or 201.
     pub code: StatusCode,
     /// The object, in the version it was asked for.
@@ -92,7 +96,7 @@ pub struct Written {
 
 /// An object as an answer: already serialised where nothing need be changed.
 #[derive(Debug)]
-pub enum Answer {
+pub(super) enum Answer {
     /// Serialised in the version asked for.
     Bytes(Bytes),
     /// To be serialised.
@@ -104,11 +108,10 @@ impl Answer {
     ///
     /// # Errors
     /// When a stored object is damaged.
-    pub fn into_value(self) -> Result<Value, super::error::ApiError> {
+    pub(super) fn into_value(self) -> Result<Value, super::error::ApiError> {
         match self {
-            Self::Bytes(bytes) => {
-                serde_json::from_slice(&bytes).map_err(|error| super::error::ApiError::Internal(error.to_string()))
-            }
+            Self::Bytes(bytes) => serde_json::from_slice(&bytes)
+                .map_err(|error| super::error::ApiError::Internal(error.to_string())),
             Self::Value(value) => Ok(value),
         }
     }

@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::create::{Tracking, create_locked, lock_definitions};
 use super::draft;
 use super::update::{ATTEMPTS, attempt, update};
 use super::{Part, Target, Written};
 use crate::kubeapi::api::Core;
-use crate::kubeapi::apply::{self, ApplyError};
+use crate::kubeapi::apply::{self, ApplyError, ApplyRequest};
 use crate::kubeapi::error::ApiError;
 use crate::kubeapi::object;
 use crate::kubeapi::patch::{PatchError, json_patch, merge_patch, strategic_merge_patch};
@@ -19,7 +19,7 @@ use crate::kubeapi::request::{PatchFormat, WriteOptions};
 ///
 /// # Errors
 /// 404 when it is not there, 409 on a conflict, 400 and 422 when the patch or its result is not acceptable.
-pub async fn patch(
+pub(crate) async fn patch(
     core: &Arc<Core>,
     target: &Target,
     format: PatchFormat,
@@ -57,7 +57,9 @@ fn refused(error: PatchError) -> ApiError {
     match error {
         PatchError::Malformed(message) => ApiError::BadRequest(message),
         PatchError::TooLarge(_) => ApiError::TooLarge(crate::kubeapi::request::MAX_BODY),
-        other => ApiError::Unprocessable(format!("the server rejected our request due to an error in our request: {other}")),
+        other => ApiError::Unprocessable(format!(
+            "the server rejected our request due to an error in our request: {other}"
+        )),
     }
 }
 
@@ -70,22 +72,34 @@ async fn server_side_apply(
     let resource = &target.resource;
     let mut warnings = Vec::new();
     for field in ["apiVersion", "kind"] {
-        if applied.get(field).and_then(Value::as_str).is_none_or(str::is_empty) {
-            return Err(ApiError::BadRequest(format!("error decoding applied configuration: {field} is required")));
+        if applied
+            .get(field)
+            .and_then(Value::as_str)
+            .is_none_or(str::is_empty)
+        {
+            return Err(ApiError::BadRequest(format!(
+                "error decoding applied configuration: {field} is required"
+            )));
         }
     }
     draft::identify(target, &mut applied)?;
-    if object::metadata(&applied).is_some_and(|metadata| metadata.contains_key("managedFields")) {
-        return Err(ApiError::BadRequest("metadata.managedFields must be nil".to_owned()));
-    }
     let unknown = draft::prune(resource, &mut applied)?;
     draft::refuse_unknown(resource, unknown, options.field_validation, &mut warnings)?;
-    keep_part(target, &mut applied);
-    let request = draft::request(core, target, options);
+    let api_version = resource.api_version();
     for _ in 0..ATTEMPTS {
         let found = core.load(resource, &target.namespace, &target.name).await?;
-        let merged = apply::apply(found.as_ref().map(|(old, _)| old), &applied, &request, &resource.types);
-        let merged = merged.map_err(conflict)?;
+        let merged = apply::apply(&ApplyRequest {
+            live: found.as_ref().map(|(old, _)| old),
+            config: &applied,
+            types: resource.types(),
+            manager: &options.manager,
+            api_version: &api_version,
+            subresource: target.part.subresource(),
+            reset: draft::reset_fields(target),
+            force: options.force,
+            now: core.now(),
+        });
+        let merged = merged.map_err(not_applied)?;
         let written = match found {
             None if target.part != Part::Main => return Err(ApiError::NotFound(target.subject())),
             None if !object::text(&applied, "uid").is_empty() => {
@@ -93,7 +107,10 @@ async fn server_side_apply(
                     "uid mismatch: the provided object specified uid {}, and no existing object was found",
                     object::text(&applied, "uid")
                 );
-                return Err(ApiError::Conflict { subject: target.subject(), why });
+                return Err(ApiError::Conflict {
+                    subject: target.subject(),
+                    why,
+                });
             }
             None => match create_locked(core, target, merged, options, Tracking::Applied).await {
                 Ok(written) => Some(written),
@@ -113,37 +130,17 @@ async fn server_side_apply(
     Err(draft::overtaken(target, &target.name))
 }
 
-/// Leaves of an applied configuration only what this endpoint writes, so that nobody comes to own the rest.
-fn keep_part(target: &Target, applied: &mut Value) {
-    let (status, name, namespace) =
-        (target.resource.status, object::text(applied, "name").to_owned(), object::text(applied, "namespace").to_owned());
-    let revision = object::metadata(applied).and_then(|metadata| metadata.get("resourceVersion").cloned());
-    let Some(fields) = applied.as_object_mut() else { return };
-    match target.part {
-        Part::Main if status => {
-            fields.remove("status");
-        }
-        Part::Main | Part::Scale => {}
-        Part::Status => {
-            fields.retain(|field, _| matches!(field.as_str(), "apiVersion" | "kind" | "metadata" | "status"));
-            let mut metadata = json!({ "name": name });
-            if !namespace.is_empty() {
-                metadata["namespace"] = json!(namespace);
-            }
-            if let Some(revision) = revision {
-                metadata["resourceVersion"] = revision;
-            }
-            fields.insert("metadata".to_owned(), metadata);
-        }
-    }
-}
-
-fn conflict(error: ApplyError) -> ApiError {
+fn not_applied(error: ApplyError) -> ApiError {
+    let message = error.to_string();
     match error {
-        ApplyError::Conflict(conflicts) => ApiError::ApplyConflict {
-            message: conflicts.to_string(),
-            causes: conflicts.causes(),
-        },
-        other => ApiError::BadRequest(other.to_string()),
+        ApplyError::Conflict(conflicts) => {
+            let causes = conflicts
+                .into_iter()
+                .map(|conflict| (conflict.field, conflict.message))
+                .collect();
+            ApiError::ApplyConflict { message, causes }
+        }
+        ApplyError::BadRequest(_) => ApiError::BadRequest(message),
+        _ => ApiError::Internal(message),
     }
 }

@@ -13,18 +13,18 @@ use serde_json::{Value, json};
 use super::Target;
 use crate::kubeapi::api::{Core, parse};
 use crate::kubeapi::error::ApiError;
+use crate::kubeapi::present;
 use crate::kubeapi::registry::Resource;
 use crate::kubeapi::request::{Form, Query};
 use crate::kubeapi::selector::{FieldSelector, LabelSelector};
 use crate::kubeapi::storage::{Facets, Filter, Page, PageRequest, Stored};
-use crate::kubeapi::present;
 
 /// Objects read from the database at a time for a list without a limit.
 const CHUNK: usize = 500;
 
 /// Which objects of a collection, and in which pieces.
 #[derive(Clone, Default)]
-pub struct Listing {
+pub(crate) struct Listing {
     /// By labels.
     pub labels: LabelSelector,
     /// By fields.
@@ -42,7 +42,7 @@ pub struct Listing {
 /// A `continue` token: where the next page starts, and the revision of the first page. Pages are read from the present,
 /// and name the first page's revision: a watch from there replays whatever changed between the pages.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Cursor {
+pub(crate) struct Cursor {
     rv: i64,
     ns: String,
     name: String,
@@ -53,10 +53,12 @@ impl Listing {
     ///
     /// # Errors
     /// A selector or token that cannot be read, or a field that cannot be selected by.
-    pub fn parse(query: &Query, resource: &Resource) -> Result<Self, ApiError> {
+    pub(crate) fn parse(query: &Query, resource: &Resource) -> Result<Self, ApiError> {
         let bad = |error: &dyn std::fmt::Display| ApiError::BadRequest(error.to_string());
-        let labels = LabelSelector::parse(query.text("labelSelector").unwrap_or("")).map_err(|error| bad(&error))?;
-        let fields = FieldSelector::parse(query.text("fieldSelector").unwrap_or("")).map_err(|error| bad(&error))?;
+        let labels =
+            LabelSelector::parse(query.text("labelSelector").unwrap_or("")).map_err(|error| bad(&error))?;
+        let fields =
+            FieldSelector::parse(query.text("fieldSelector").unwrap_or("")).map_err(|error| bad(&error))?;
         let selectable = resource.field_labels();
         let selectable: Vec<&str> = selectable.iter().map(String::as_str).collect();
         fields.check_supported(&selectable).map_err(|error| bad(&error))?;
@@ -64,30 +66,46 @@ impl Listing {
         let cursor = query.text("continue").map(Cursor::parse).transpose()?;
         let revision = query.number("resourceVersion").map_err(|_| {
             let value = query.text("resourceVersion").unwrap_or("");
-            ApiError::BadRequest(format!("Invalid resource version {value:?}: strconv.ParseUint: invalid syntax"))
+            ApiError::BadRequest(format!(
+                "Invalid resource version {value:?}: strconv.ParseUint: invalid syntax"
+            ))
         })?;
         let exact = match query.text("resourceVersionMatch") {
             None | Some("NotOlderThan") => false,
             Some("Exact") => true,
-            Some(other) => return Err(ApiError::BadRequest(format!("invalid resourceVersionMatch {other:?}"))),
+            Some(other) => {
+                return Err(ApiError::BadRequest(format!(
+                    "invalid resourceVersionMatch {other:?}"
+                )));
+            }
         };
-        Ok(Self { labels, fields, limit: usize::try_from(limit).unwrap_or(0), cursor, revision, exact })
+        Ok(Self {
+            labels,
+            fields,
+            limit: usize::try_from(limit).unwrap_or(0),
+            cursor,
+            revision,
+            exact,
+        })
     }
 
     /// Whether everything is chosen.
     #[must_use]
-    pub fn is_everything(&self) -> bool {
+    pub(crate) fn is_everything(&self) -> bool {
         self.labels.is_everything() && self.fields.is_everything()
     }
 
     /// Whether an object is chosen.
     #[must_use]
-    pub fn matches(&self, resource: &Resource, namespace: &str, name: &str, facets: &Facets) -> bool {
+    pub(crate) fn matches(&self, resource: &Resource, namespace: &str, name: &str, facets: &Facets) -> bool {
         self.labels.matches(&facets.labels)
             && self.fields.matches(|label| match label {
                 "metadata.name" => Some(Cow::Borrowed(name)),
                 "metadata.namespace" => Some(Cow::Borrowed(namespace)),
-                label => facets.fields.get(resource.stored_label(label).as_ref()).map(|value| value.into()),
+                label => facets
+                    .fields
+                    .get(resource.stored_label(label).as_ref())
+                    .map(|value| value.into()),
             })
     }
 }
@@ -108,9 +126,18 @@ impl Cursor {
 ///
 /// # Errors
 /// 404 when it is not there.
-pub async fn get(core: &Arc<Core>, target: &Target, form: Form, query: &Query) -> Result<Bytes, ApiError> {
+pub(crate) async fn get(
+    core: &Arc<Core>,
+    target: &Target,
+    form: Form,
+    query: &Query,
+) -> Result<Bytes, ApiError> {
     let key = target.resource.key(&target.namespace, &target.name);
-    let stored = core.storage.load(key).await?.ok_or_else(|| ApiError::NotFound(target.subject()))?;
+    let stored = core
+        .storage
+        .load(key)
+        .await?
+        .ok_or_else(|| ApiError::NotFound(target.subject()))?;
     if form == Form::Object && target.resource.serves_as_stored() {
         return Ok(stored.body);
     }
@@ -156,7 +183,7 @@ pub(super) async fn pages(
 ///
 /// # Errors
 /// 410 when the `continue` token is older than the change log, 504 when the revision asked for lies in the future.
-pub async fn list(
+pub(crate) async fn list(
     core: &Arc<Core>,
     target: &Target,
     listing: Listing,
@@ -175,7 +202,10 @@ pub async fn list(
     {
         return Err(expired());
     }
-    let after = listing.cursor.as_ref().map(|cursor| (cursor.ns.clone(), cursor.name.clone()));
+    let after = listing
+        .cursor
+        .as_ref()
+        .map(|cursor| (cursor.ns.clone(), cursor.name.clone()));
     let first = pages(core, target, &listing, after).await?;
     let revision = listing.cursor.as_ref().map_or(first.revision, |cursor| cursor.rv);
     if form == Form::Object && listing.limit == 0 && first.next.is_some() {
@@ -192,7 +222,14 @@ pub async fn list(
     }
     let mut metadata = json!({ "resourceVersion": revision.to_string() });
     if let Some((ns, name)) = next {
-        metadata["continue"] = json!(Cursor { rv: revision, ns, name }.token());
+        metadata["continue"] = json!(
+            Cursor {
+                rv: revision,
+                ns,
+                name
+            }
+            .token()
+        );
         if let Some(remaining) = first.remaining {
             metadata["remainingItemCount"] = json!(remaining);
         }
@@ -248,21 +285,31 @@ fn stream(core: &Arc<Core>, target: &Target, listing: Listing, first: Page, revi
     }
     let metadata = json!({ "resourceVersion": revision.to_string() });
     let start = opening(&target.resource, &metadata);
-    let state = (Arc::clone(core), target.clone(), listing, Step::Rows(first, true), start);
-    let chunks = futures::stream::try_unfold(state, async move |(core, target, listing, step, mut buffer)| {
-        let (page, first) = match step {
-            Step::Done => return Ok::<_, ApiError>(None),
-            Step::Rows(page, first) => (page, first),
-            Step::Load(after) => (pages(&core, &target, &listing, Some(after)).await?, false),
-        };
-        append(&target.resource, &page.rows, first, &mut buffer)?;
-        let next = if let Some(after) = page.next {
-            Step::Load(after)
-        } else {
-            buffer.extend_from_slice(b"]}\n");
-            Step::Done
-        };
-        Ok(Some((Bytes::from(buffer), (core, target, listing, next, Vec::new()))))
-    });
+    let state = (
+        Arc::clone(core),
+        target.clone(),
+        listing,
+        Step::Rows(first, true),
+        start,
+    );
+    let chunks =
+        futures::stream::try_unfold(state, async move |(core, target, listing, step, mut buffer)| {
+            let (page, first) = match step {
+                Step::Done => return Ok::<_, ApiError>(None),
+                Step::Rows(page, first) => (page, first),
+                Step::Load(after) => (pages(&core, &target, &listing, Some(after)).await?, false),
+            };
+            append(&target.resource, &page.rows, first, &mut buffer)?;
+            let next = if let Some(after) = page.next {
+                Step::Load(after)
+            } else {
+                buffer.extend_from_slice(b"]}\n");
+                Step::Done
+            };
+            Ok(Some((
+                Bytes::from(buffer),
+                (core, target, listing, next, Vec::new()),
+            )))
+        });
     Body::from_stream(chunks)
 }

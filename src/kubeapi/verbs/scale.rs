@@ -18,16 +18,24 @@ use crate::kubeapi::request::{PatchFormat, WriteOptions};
 ///
 /// # Errors
 /// When the resource has no scale.
-pub fn scale(resource: &Resource, object: &Value) -> Result<Value, ApiError> {
+pub(crate) fn scale(resource: &Resource, object: &Value) -> Result<Value, ApiError> {
     let paths = resource.scale.as_ref().ok_or(ApiError::NoSuchResource)?;
     let number = |path: &str| object::at(object, path).and_then(Value::as_i64).unwrap_or(0);
-    let selector = paths.label_selector_path.as_deref().and_then(|path| object::at(object, path));
+    let selector = paths
+        .label_selector_path
+        .as_deref()
+        .and_then(|path| object::at(object, path));
     let mut status = json!({ "replicas": number(&paths.status_replicas_path) });
     if let Some(selector) = selector {
         status["selector"] = selector.clone();
     }
     let metadata = object::metadata(object);
-    let keep = |field: &str| metadata.and_then(|metadata| metadata.get(field)).cloned().unwrap_or_default();
+    let keep = |field: &str| {
+        metadata
+            .and_then(|metadata| metadata.get(field))
+            .cloned()
+            .unwrap_or_default()
+    };
     Ok(json!({
         "apiVersion": "autoscaling/v1", "kind": "Scale",
         "metadata": {
@@ -43,7 +51,7 @@ pub fn scale(resource: &Resource, object: &Value) -> Result<Value, ApiError> {
 ///
 /// # Errors
 /// As replacing the object itself.
-pub async fn replace_scale(
+pub(crate) async fn replace_scale(
     core: &Arc<Core>,
     target: &Target,
     scale: &Value,
@@ -56,7 +64,7 @@ pub async fn replace_scale(
 ///
 /// # Errors
 /// As patching the object itself.
-pub async fn patch_scale(
+pub(crate) async fn patch_scale(
     core: &Arc<Core>,
     target: &Target,
     format: PatchFormat,
@@ -80,16 +88,22 @@ async fn change(
     options: &WriteOptions,
     new: impl Fn(&Value) -> Result<Value, ApiError> + Send + Sync,
 ) -> Result<Written, ApiError> {
-    let main = Target { part: Part::Main, ..target.clone() };
+    let main = Target {
+        part: Part::Main,
+        ..target.clone()
+    };
     let resource = &target.resource;
     let mut written = attempt(core, &main, options, Tracking::Update, |old| {
         let scale = new(&scale(resource, old)?)?;
-        let replicas = object::at(&scale, "spec.replicas").cloned().unwrap_or_else(|| json!(0));
+        let replicas = object::at(&scale, "spec.replicas")
+            .cloned()
+            .unwrap_or_else(|| json!(0));
         let mut changed = old.clone();
         if let Some(paths) = &resource.scale {
             put(&mut changed, &paths.spec_replicas_path, replicas);
         }
-        if let Some(revision) = object::metadata(&scale).and_then(|metadata| metadata.get("resourceVersion")) {
+        if let Some(revision) = object::metadata(&scale).and_then(|metadata| metadata.get("resourceVersion"))
+        {
             object::set(&mut changed, "resourceVersion", Some(revision.clone()));
         }
         Ok(changed)
@@ -106,7 +120,9 @@ fn put(object: &mut Value, path: &str, value: Value) {
         if !place.is_object() {
             *place = Value::Object(Map::new());
         }
-        let Some(fields) = place.as_object_mut() else { return };
+        let Some(fields) = place.as_object_mut() else {
+            return;
+        };
         place = fields.entry(part).or_insert(Value::Null);
     }
     *place = value;

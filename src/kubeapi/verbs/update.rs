@@ -23,7 +23,7 @@ pub(super) const ATTEMPTS: usize = 16;
 ///
 /// # Errors
 /// 404 when it is not there, 409 when `resourceVersion` or `uid` differ, 400 and 422 when it is not acceptable.
-pub async fn replace(
+pub(crate) async fn replace(
     core: &Arc<Core>,
     target: &Target,
     mut object: Value,
@@ -34,11 +34,17 @@ pub async fn replace(
     if object::text(&object, "resourceVersion").is_empty()
         && resource.built_in.is_none_or(BuiltIn::needs_revision)
     {
-        let subject =
-            Subject { group: resource.group.clone(), kind: resource.kind.clone(), name: target.name.clone() };
+        let subject = Subject {
+            group: resource.group.clone(),
+            kind: resource.kind.clone(),
+            name: target.name.clone(),
+        };
         let detail = "must be specified for an update";
         let error = FieldError::invalid("metadata.resourceVersion", &json!(0), detail);
-        return Err(ApiError::Invalid { subject, errors: vec![error] });
+        return Err(ApiError::Invalid {
+            subject,
+            errors: vec![error],
+        });
     }
     let mut definitions = lock_definitions(core, target).await;
     let written = attempt(core, target, options, Tracking::Update, |_| Ok(object.clone())).await?;
@@ -52,12 +58,15 @@ pub async fn replace(
 ///
 /// # Errors
 /// As [`replace`].
-pub async fn rewrite(
+pub(crate) async fn rewrite(
     core: &Arc<Core>,
     target: &Target,
     change: impl Fn(&mut Value) + Send + Sync,
 ) -> Result<Written, ApiError> {
-    let options = WriteOptions { manager: "provost".to_owned(), ..WriteOptions::default() };
+    let options = WriteOptions {
+        manager: "provost".to_owned(),
+        ..WriteOptions::default()
+    };
     let mut definitions = lock_definitions(core, target).await;
     let written = attempt(core, target, &options, Tracking::Applied, |old| {
         let mut new = old.clone();
@@ -80,7 +89,9 @@ pub(super) async fn attempt(
     change: impl Fn(&Value) -> Result<Value, ApiError> + Send + Sync,
 ) -> Result<Written, ApiError> {
     for _ in 0..ATTEMPTS {
-        let found = core.load(&target.resource, &target.namespace, &target.name).await?;
+        let found = core
+            .load(&target.resource, &target.namespace, &target.name)
+            .await?;
         let (old, revision) = found.ok_or_else(|| ApiError::NotFound(target.subject()))?;
         let new = change(&old)?;
         if let Some(written) = update(core, target, options, tracking, &old, revision, new).await? {
@@ -103,7 +114,12 @@ pub(super) async fn update(
     let mut warnings = Vec::new();
     draft::identify(target, &mut new)?;
     check_preconditions(target, old, &new)?;
-    draft::conform(&target.resource, &mut new, options.field_validation, &mut warnings)?;
+    draft::conform(
+        &target.resource,
+        &mut new,
+        options.field_validation,
+        &mut warnings,
+    )?;
     draft::carry_over(target, old, &mut new)?;
     if target.part == Part::Main {
         draft::derive(core, &target.resource, &mut new, Some(old));
@@ -114,15 +130,30 @@ pub(super) async fn update(
     let current = object::metadata(old).and_then(|metadata| metadata.get("resourceVersion").cloned());
     object::set(&mut new, "resourceVersion", current);
     if draft::is_same(old, &new) {
-        return Ok(Some(Written { code: StatusCode::OK, object: Answer::Value(old.clone()), warnings }));
+        return Ok(Some(Written {
+            code: StatusCode::OK,
+            object: Answer::Value(old.clone()),
+            warnings,
+        }));
     }
     draft::validate(target, &new, Some(old))?;
-    if object::is_terminating(&new) && object::finalizers(&new).is_empty() && is_finalized(&target.resource, &new) {
+    if object::is_terminating(&new)
+        && object::finalizers(&new).is_empty()
+        && is_finalized(&target.resource, &new)
+    {
         if options.dry_run {
-            return Ok(Some(Written { code: StatusCode::OK, object: Answer::Value(new), warnings }));
+            return Ok(Some(Written {
+                code: StatusCode::OK,
+                object: Answer::Value(new),
+                warnings,
+            }));
         }
         let last = draft::remove(core, target, revision, new).await?;
-        return Ok(last.map(|object| Written { code: StatusCode::OK, object, warnings }));
+        return Ok(last.map(|object| Written {
+            code: StatusCode::OK,
+            object,
+            warnings,
+        }));
     }
     match draft::commit(core, target, options, Expected::Revision(revision), new, warnings).await? {
         Commit::Done(written) => Ok(Some(written)),
@@ -140,7 +171,10 @@ fn check_preconditions(target: &Target, old: &Value, new: &Value) -> Result<(), 
     let (asked, found) = (object::text(new, "uid"), object::text(old, "uid"));
     if !asked.is_empty() && asked != found {
         let why = format!("Precondition failed: UID in precondition: {asked}, UID in object meta: {found}");
-        return Err(ApiError::Conflict { subject: target.subject(), why });
+        return Err(ApiError::Conflict {
+            subject: target.subject(),
+            why,
+        });
     }
     let asked = object::text(new, "resourceVersion");
     if !asked.is_empty() && asked != object::text(old, "resourceVersion") {

@@ -63,7 +63,7 @@ struct Watch {
 ///
 /// # Errors
 /// Options that do not fit each other.
-pub async fn watch(
+pub(crate) async fn watch(
     core: &Arc<Core>,
     target: &Target,
     listing: Listing,
@@ -97,7 +97,11 @@ pub async fn watch(
         query: query.clone(),
         revision: if initial || asked == 0 { current } else { asked },
         ahead: HashMap::new(),
-        phase: if initial { Phase::Initial(None) } else { Phase::Live },
+        phase: if initial {
+            Phase::Initial(None)
+        } else {
+            Phase::Live
+        },
         queue: VecDeque::new(),
         head,
         deadline: now + timeout.map_or(DEFAULT_TIMEOUT, Duration::from_secs),
@@ -105,7 +109,11 @@ pub async fn watch(
         next_bookmark: now + BOOKMARK_INTERVAL,
         announce,
         header: TableHeader::First,
-        listing: Listing { limit: 0, cursor: None, ..listing },
+        listing: Listing {
+            limit: 0,
+            cursor: None,
+            ..listing
+        },
     };
     if asked > current {
         // A revision that was never handed out: the database was replaced by an older one.
@@ -162,7 +170,10 @@ impl Watch {
         // Marked as seen before the log is read, so that a write in between wakes the wait below.
         self.head.borrow_and_update();
         let storage = &self.core.storage;
-        match storage.changes(Arc::clone(&self.target.resource.storage), self.revision).await? {
+        match storage
+            .changes(Arc::clone(&self.target.resource.storage), self.revision)
+            .await?
+        {
             Replay::Compacted => self.too_old(),
             Replay::Changes { changes, upto } => {
                 for change in changes {
@@ -181,7 +192,9 @@ impl Watch {
         let now = Instant::now();
         let resource = &self.target.resource;
         let served = self.core.registry.served();
-        let gone = served.find(&resource.group, &resource.version, &resource.plural).is_none();
+        let gone = served
+            .find(&resource.group, &resource.version, &resource.plural)
+            .is_none();
         if now >= self.deadline || gone || self.core.stop.is_cancelled() {
             if self.bookmarks && !gone {
                 self.bookmark(&json!({}))?;
@@ -192,7 +205,11 @@ impl Watch {
         if self.bookmarks && now >= self.next_bookmark {
             return self.bookmark(&json!({}));
         }
-        let until = if self.bookmarks { self.deadline.min(self.next_bookmark) } else { self.deadline };
+        let until = if self.bookmarks {
+            self.deadline.min(self.next_bookmark)
+        } else {
+            self.deadline
+        };
         tokio::select! {
             changed = self.head.changed() => if changed.is_err() { self.phase = Phase::Done },
             () = tokio::time::sleep_until(until) => {}
@@ -212,7 +229,10 @@ impl Watch {
                 return Ok(());
             }
         }
-        let matches = |facets| self.listing.matches(&self.target.resource, &change.namespace, &change.name, facets);
+        let matches = |facets| {
+            self.listing
+                .matches(&self.target.resource, &change.namespace, &change.name, facets)
+        };
         let now = matches(&change.facets);
         let before = match change.kind {
             ChangeKind::Added => false,
@@ -220,8 +240,12 @@ impl Watch {
             ChangeKind::Modified => change.previous.as_ref().map_or(now, matches),
         };
         match (change.kind, before, now) {
-            (ChangeKind::Deleted, _, true) | (ChangeKind::Modified, true, false) => self.send("DELETED", &change.body),
-            (ChangeKind::Added, _, true) | (ChangeKind::Modified, false, true) => self.send("ADDED", &change.body),
+            (ChangeKind::Deleted, _, true) | (ChangeKind::Modified, true, false) => {
+                self.send("DELETED", &change.body)
+            }
+            (ChangeKind::Added, _, true) | (ChangeKind::Modified, false, true) => {
+                self.send("ADDED", &change.body)
+            }
             (ChangeKind::Modified, true, true) => self.send("MODIFIED", &change.body),
             _ => Ok(()),
         }
@@ -244,11 +268,15 @@ impl Watch {
     fn bookmark(&mut self, annotations: &Value) -> Result<(), ApiError> {
         self.next_bookmark = Instant::now() + BOOKMARK_INTERVAL;
         let mut metadata = json!({ "resourceVersion": self.revision.to_string(), "creationTimestamp": null });
-        if annotations.as_object().is_some_and(|annotations| !annotations.is_empty()) {
+        if annotations
+            .as_object()
+            .is_some_and(|annotations| !annotations.is_empty())
+        {
             metadata["annotations"] = annotations.clone();
         }
         let resource = &self.target.resource;
-        let object = json!({ "kind": resource.kind, "apiVersion": resource.api_version(), "metadata": metadata });
+        let object =
+            json!({ "kind": resource.kind, "apiVersion": resource.api_version(), "metadata": metadata });
         let object = present::bookmark(resource, object, self.form, &self.query, &mut self.header)?;
         self.queue.push_back(line("BOOKMARK", &object));
         Ok(())
