@@ -1,0 +1,1 @@
+//! https against git's own server program behind a small TLS front, under a private authority.

@@ -1,0 +1,1 @@
+//! ssh against an unprivileged OpenSSH server.
