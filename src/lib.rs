@@ -1,5 +1,6 @@
 //! Provost keeps an Apple device fleet at the standard that git says it must meet, and proves it.
 
+pub mod api;
 pub mod clock;
 pub mod gitops;
 pub mod ids;
