@@ -1,2 +1,13 @@
-//! From a git repository to objects ready to apply: [`fetch`], [`read`].
+//! From a git repository to objects ready to apply.
+//!
+//! ```text
+//!   fetch ──► Revision{files} ──► read ──► Documents ──► validate ──► plan ──► (the GitSource controller applies)
+//! ```
+//!
+//! [`fetch`] is the adapter to git; the rest is pure. The controller, conditions and the API live in `controllers`.
+
 pub mod fetch;
+mod finding;
+pub mod read;
+
+pub use finding::{Finding, Position};
