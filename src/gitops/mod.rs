@@ -8,6 +8,7 @@
 
 pub mod fetch;
 mod finding;
+pub mod plan;
 pub mod read;
 
 pub use finding::{Finding, Position};

@@ -138,6 +138,11 @@ impl<'r> Connection<'r> {
             {
                 (FetchErrorKind::NotFound, "there is no git repository at this URL".to_owned())
             }
+            // What the far side's git says on its error channel before it hangs up.
+            (ErrorCode::Eof, ErrorClass::Ssh) => (
+                FetchErrorKind::NotFound,
+                "the server does not serve this repository to this key; it says".to_owned(),
+            ),
             (_, ErrorClass::Ssh) if self.was_refused_by_key(&error) => (
                 FetchErrorKind::Authentication,
                 "the SSH identity could not be used; check its format and passphrase".to_owned(),

@@ -152,7 +152,7 @@ fn attempt(
     Ok(Revision {
         name: format!("{name}sha1:{}", commit.id()),
         commit: commit.id().to_string(),
-        parents: commit.parent_ids().map(|id| id.to_string()).collect(),
+        parents: parents(&commit),
         author: Author {
             name: one_line(author.name_bytes()),
             email: one_line(author.email_bytes()),
@@ -338,6 +338,15 @@ fn missing<'a>(what: &str, names: impl Iterator<Item = &'a str>) -> FetchError {
         FetchErrorKind::NotFound,
         format!("the repository has no {what}; {offer}"),
     )
+}
+
+/// The parents that the commit itself names: where a shallow fetch ended, libgit2 leaves them out.
+fn parents(commit: &Commit<'_>) -> Vec<String> {
+    let header = String::from_utf8_lossy(commit.raw_header_bytes());
+    let ids = header.lines().filter_map(|line| line.strip_prefix("parent "));
+    ids.filter(|id| Oid::from_str(id).is_ok())
+        .map(str::to_owned)
+        .collect()
 }
 
 /// The first line, fit for a status and a terminal.

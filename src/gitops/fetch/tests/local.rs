@@ -16,7 +16,7 @@ fn a_branch_is_read_with_who_what_and_when() {
     let origin = Origin::with(FILES);
     let parent = origin
         .repository
-        .head()
+        .find_reference("refs/heads/main")
         .unwrap()
         .peel_to_commit()
         .unwrap()
