@@ -2,6 +2,10 @@
 
 pub mod api;
 pub mod clock;
+pub mod compliance;
 pub mod gitops;
 pub mod ids;
+pub mod mdm;
+pub mod policy;
 pub mod secret;
+pub mod store;
