@@ -5,6 +5,7 @@ pub mod clock;
 pub mod compliance;
 pub mod gitops;
 pub mod ids;
+pub mod kubeapi;
 pub mod mdm;
 pub mod policy;
 pub mod secret;
