@@ -10,5 +10,6 @@ pub mod fetch;
 mod finding;
 pub mod plan;
 pub mod read;
+pub mod validate;
 
 pub use finding::{Finding, Position};

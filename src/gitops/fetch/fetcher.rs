@@ -270,7 +270,7 @@ fn fetch_commit<'c>(cache: &'c Cache, connection: &Connection<'_>, id: &str) -> 
         connection.check_deadline()?;
         if repository.is_shallow() {
             // What a shallow cache lacks, a later full fetch does not bring; and the objects may differ anyway.
-            let message = "the cache is shallow and the commit is not in it";
+            let message = format!("the repository has no commit {id}");
             return Err(Attempt::Suspect(FetchError::new(
                 FetchErrorKind::NotFound,
                 message,

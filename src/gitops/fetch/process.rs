@@ -9,7 +9,7 @@ use git2::ConfigLevel;
 /// How long a server may take to accept a connection.
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a server may stay silent. Shorter in unit tests, which wait for it.
-pub(super) const SILENCE_TIMEOUT: Duration = Duration::from_secs(if cfg!(test) { 5 } else { 30 });
+pub(super) const SILENCE_TIMEOUT: Duration = Duration::from_secs(if cfg!(test) { 8 } else { 30 });
 
 /// Sets the time-outs, and keeps the git configuration of the computer and its user out: a rewritten URL, a proxy or
 /// a credential helper there would decide what a fleet gets.

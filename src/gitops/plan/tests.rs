@@ -17,14 +17,12 @@ const POLICY: PrunePolicy<'_> = PrunePolicy {
 
 /// A revision of profiles, each with a content.
 fn revision(objects: &[(&str, &str)]) -> Documents {
-    let text: String = objects
-        .iter()
-        .map(|(name, content)| {
-            format!(
-                "---\napiVersion: provost.dev/v1alpha1\nkind: Profile\nmetadata: {{name: {name}}}\nspec: {{title: {content}}}\n"
-            )
-        })
-        .collect();
+    let document = |(name, content): &(&str, &str)| {
+        format!(
+            "---\napiVersion: provost.dev/v1alpha1\nkind: Profile\nmetadata: {{name: {name}}}\nspec: {{title: {content}}}\n"
+        )
+    };
+    let text = objects.iter().map(document).collect::<Vec<_>>().concat();
     read_documents(
         &[SourceFile {
             path: "a.yaml".into(),

@@ -102,22 +102,19 @@ pub(super) fn read(file: &str, document: YamlDocument, namespace: &str) -> Readi
     if value.get("status").is_some() {
         report("status", "Provost writes the status; remove it here".into());
     }
-    let name = match value.get("metadata") {
-        Some(Value::Object(metadata)) => {
-            check_metadata(metadata, namespace, &mut report);
-            metadata
-                .get("name")
-                .and_then(Value::as_str)
-                .unwrap_or_default()
-                .to_owned()
-        }
-        _ => {
-            report(
-                "metadata",
-                "required: a mapping that holds at least the name".into(),
-            );
-            String::new()
-        }
+    let name = if let Some(Value::Object(metadata)) = value.get("metadata") {
+        check_metadata(metadata, namespace, &mut report);
+        metadata
+            .get("name")
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+            .to_owned()
+    } else {
+        report(
+            "metadata",
+            "required: a mapping that holds at least the name".into(),
+        );
+        String::new()
     };
     if !findings.is_empty() {
         return Reading::Wrong(findings);

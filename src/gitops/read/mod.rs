@@ -18,6 +18,7 @@ use std::collections::btree_map::Entry;
 
 pub use document::Document;
 pub use position::PositionIndex;
+pub(super) use position::after_key;
 
 use self::document::Reading;
 use super::fetch::SourceFile;

@@ -70,7 +70,7 @@ impl Node {
 }
 
 /// What follows `key` in `path`, which may write it as `.key`, `key`, `[key]` or `["key"]`.
-fn after_key<'p>(path: &'p str, key: &str) -> Option<&'p str> {
+pub(in crate::gitops) fn after_key<'p>(path: &'p str, key: &str) -> Option<&'p str> {
     if let Some(rest) = path.strip_prefix('[') {
         let (rest, end) = rest.strip_prefix('"').map_or((rest, "]"), |rest| (rest, "\"]"));
         return rest.strip_prefix(key)?.strip_prefix(end);

@@ -127,12 +127,11 @@ fn metadata_is_checked_field_by_field() {
 
 #[test]
 fn there_is_an_end_to_objects_and_to_mistakes() {
-    let many: String = (0..=MAXIMUM_OBJECTS)
+    let many = (0..=MAXIMUM_OBJECTS)
         .map(|n| format!("---\n{}", baseline(&format!("b{n}"))))
-        .collect();
+        .collect::<Vec<_>>()
+        .concat();
     assert!(findings(&[file("many.yaml", &many)])[0].contains("more than 4096 objects"));
-    let wrong: String = (0..500)
-        .map(|_| "---\napiVersion: provost.dev/v1alpha1\n")
-        .collect();
+    let wrong = "---\napiVersion: provost.dev/v1alpha1\n".repeat(500);
     assert_eq!(findings(&[file("wrong.yaml", &wrong)]).len(), MAXIMUM_FINDINGS);
 }

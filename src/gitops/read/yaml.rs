@@ -6,6 +6,7 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
+use std::fmt::Write as _;
 
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle, ScanError, StrInput};
 use serde_json::{Map, Value};
@@ -370,7 +371,10 @@ impl Loader {
                     field.push_str(key);
                 }
                 Frame::Mapping { key: None, .. } => {}
-                Frame::Sequence { items, .. } => field.push_str(&format!("[{}]", items.len())),
+                Frame::Sequence { items, .. } => {
+                    // Writing to a String cannot fail.
+                    let _ = write!(field, "[{}]", items.len());
+                }
             }
         }
         YamlError {

@@ -2,7 +2,7 @@
 
 mod server;
 
-use self::server::{Authority, HttpsOrigin, Rules};
+use self::server::{Authority, HttpsOrigin, Quirk};
 use super::super::FetchErrorKind;
 use super::*;
 use crate::secret::Secret;
@@ -25,7 +25,7 @@ fn ready(server: &HttpsOrigin, cache: &Path) -> FetchRequest {
 
 #[test]
 fn a_branch_comes_one_commit_deep_and_is_followed() {
-    let server = HttpsOrigin::start(Origin::with(FILES), Rules::default());
+    let server = HttpsOrigin::start(Origin::with(FILES), Quirk::None);
     for n in 0..5 {
         server
             .origin
@@ -75,7 +75,7 @@ fn a_commit_comes_alone_where_the_server_allows_it_and_with_everything_where_not
         config
             .set_bool("uploadpack.allowReachableSHA1InWant", allowed)
             .unwrap();
-        let server = HttpsOrigin::start(origin, Rules::default());
+        let server = HttpsOrigin::start(origin, Quirk::None);
         let cache = tempfile::tempdir().unwrap();
         let mut request = ready(&server, cache.path());
         request.reference = Reference::Commit(old.clone());
@@ -110,7 +110,7 @@ fn a_commit_comes_alone_where_the_server_allows_it_and_with_everything_where_not
 
 #[test]
 fn only_the_named_authority_is_trusted() {
-    let server = HttpsOrigin::start(Origin::with(FILES), Rules::default());
+    let server = HttpsOrigin::start(Origin::with(FILES), Quirk::None);
     let cache = tempfile::tempdir().unwrap();
     let mut request = ready(&server, cache.path());
     fetch(&request).unwrap();
@@ -135,17 +135,8 @@ fn only_the_named_authority_is_trusted() {
 
 #[test]
 fn a_certificate_for_another_name_or_past_its_time_is_refused() {
-    for rules in [
-        Rules {
-            names: vec!["other.example.com".into()],
-            ..Rules::default()
-        },
-        Rules {
-            expired: true,
-            ..Rules::default()
-        },
-    ] {
-        let server = HttpsOrigin::start(Origin::with(FILES), rules);
+    for quirk in [Quirk::OtherName, Quirk::Expired] {
+        let server = HttpsOrigin::start(Origin::with(FILES), quirk);
         let cache = tempfile::tempdir().unwrap();
         let error = fetch(&ready(&server, cache.path())).unwrap_err();
         assert_eq!(error.kind, FetchErrorKind::Certificate, "{}", error.report());
@@ -154,13 +145,7 @@ fn a_certificate_for_another_name_or_past_its_time_is_refused() {
 
 #[test]
 fn a_root_is_enough_when_the_server_sends_its_intermediate() {
-    let server = HttpsOrigin::start(
-        Origin::with(FILES),
-        Rules {
-            intermediate: true,
-            ..Rules::default()
-        },
-    );
+    let server = HttpsOrigin::start(Origin::with(FILES), Quirk::Intermediate);
     let cache = tempfile::tempdir().unwrap();
     let mut request = ready(&server, cache.path());
     assert_eq!(fetch(&request).unwrap().files.len(), 1);
@@ -170,13 +155,7 @@ fn a_root_is_enough_when_the_server_sends_its_intermediate() {
 
 #[test]
 fn credentials_are_asked_for_once_and_never_shown() {
-    let server = HttpsOrigin::start(
-        Origin::with(FILES),
-        Rules {
-            authorization: true,
-            ..Rules::default()
-        },
-    );
+    let server = HttpsOrigin::start(Origin::with(FILES), Quirk::Authorization);
     let cache = tempfile::tempdir().unwrap();
     let mut request = ready(&server, cache.path());
     for right in [
@@ -215,7 +194,7 @@ fn credentials_are_asked_for_once_and_never_shown() {
 
 #[test]
 fn a_missing_repository_and_a_redirect_to_another_host_are_told() {
-    let server = HttpsOrigin::start(Origin::with(FILES), Rules::default());
+    let server = HttpsOrigin::start(Origin::with(FILES), Quirk::None);
     let cache = tempfile::tempdir().unwrap();
     let mut request = ready(&server, cache.path());
     request.url = server.url().replace("policy.git", "nothing.git");
@@ -244,7 +223,7 @@ fn a_large_repository_is_cut_off_while_it_arrives() {
     })
     .take(2_000_000)
     .collect();
-    let server = HttpsOrigin::start(Origin::with(&[("a.yaml", &noise)]), Rules::default());
+    let server = HttpsOrigin::start(Origin::with(&[("a.yaml", &noise)]), Quirk::None);
     let cache = tempfile::tempdir().unwrap();
     let mut request = ready(&server, cache.path());
     request.limits.repository_bytes = 100_000;
@@ -269,13 +248,7 @@ fn a_silent_server_and_a_closed_port_end_the_fetch() {
 
 #[test]
 fn a_second_fetch_of_one_source_does_not_wait_behind_the_first() {
-    let server = HttpsOrigin::start(
-        Origin::with(FILES),
-        Rules {
-            stall: true,
-            ..Rules::default()
-        },
-    );
+    let server = HttpsOrigin::start(Origin::with(FILES), Quirk::Silent);
     let cache = tempfile::tempdir().unwrap();
     let request = ready(&server, cache.path());
     let fetcher = Fetcher::new();

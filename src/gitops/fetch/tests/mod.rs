@@ -21,7 +21,7 @@ fn request(url: &str, cache_dir: &Path) -> FetchRequest {
         ca_pem: None,
         limits: Limits::default(),
         cache_dir: cache_dir.to_owned(),
-        timeout: Duration::from_secs(60),
+        timeout: Duration::from_mins(1),
     }
 }
 

@@ -104,10 +104,8 @@ impl SshOrigin {
     }
 
     fn known_hosts(&self, names: &[&str]) -> String {
-        names
-            .iter()
-            .map(|name| format!("[127.0.0.1]:{} {}", self.port, public(self.dir.path(), name)))
-            .collect()
+        let line = |name: &&str| format!("[127.0.0.1]:{} {}", self.port, public(self.dir.path(), name));
+        names.iter().map(line).collect::<Vec<_>>().concat()
     }
 
     fn request(&self, identity: &str, known_hosts: String, cache: &Path) -> FetchRequest {

@@ -120,7 +120,7 @@ fn bombs_are_refused_before_they_grow() {
     let mut laughs = String::from("a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n");
     for level in 1..30 {
         let aliases = vec![format!("*a{}", level - 1); 10].join(", ");
-        laughs.push_str(&format!("a{level}: &a{level} [{aliases}]\n"));
+        writeln!(laughs, "a{level}: &a{level} [{aliases}]").unwrap();
     }
     assert!(refusal(&laughs).2.contains("aliases included"));
 
@@ -139,13 +139,14 @@ fn bombs_are_refused_before_they_grow() {
     assert!(refusal(&"[".repeat(100_000)).2.contains("recursion limit"));
     assert!(refusal(&"{a: ".repeat(100_000)).2.contains("recursion limit"));
     assert!(refusal(&"- ".repeat(100_000)).2.contains("nest deeper"));
-    let indented: String = (0..2_000)
+    let indented = (0..2_000)
         .map(|level| format!("{}a:\n", " ".repeat(level)))
-        .collect();
+        .collect::<Vec<_>>()
+        .concat();
     assert!(refusal(&indented).2.contains("nest deeper"));
     let mut ladder = String::from("a0: &a0 [x]\n");
     for level in 1..100 {
-        ladder.push_str(&format!("a{level}: &a{level} [*a{}]\n", level - 1));
+        writeln!(ladder, "a{level}: &a{level} [*a{}]", level - 1).unwrap();
     }
     assert!(refusal(&ladder).2.contains("nest deeper"));
 
@@ -187,12 +188,11 @@ fn json_value() -> impl Strategy<Value = Value> {
         any::<i64>().prop_map(Value::from),
         "[ -~é€\n\"\\\\]{0,12}".prop_map(Value::from),
     ];
-    let tree = leaf.prop_recursive(4, 32, 5, |inside| {
+    leaf.prop_recursive(4, 32, 5, |inside| {
         prop_oneof![
             prop::collection::vec(inside.clone(), 0..5).prop_map(Value::from),
             prop::collection::btree_map("[a-z<~.]{1,6}", inside, 0..5)
                 .prop_map(|map| Value::Object(map.into_iter().collect())),
         ]
-    });
-    tree
+    })
 }

@@ -20,19 +20,20 @@ use tokio_rustls::TlsAcceptor;
 
 use super::super::Origin;
 
-/// How the server behaves.
-#[derive(Clone, Default)]
-pub(super) struct Rules {
-    /// The names in its certificate; `127.0.0.1` when empty.
-    pub(super) names: Vec<String>,
+/// What is special about the server.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Quirk {
+    None,
+    /// Its certificate is for another name.
+    OtherName,
     /// Its certificate is past its time.
-    pub(super) expired: bool,
+    Expired,
     /// Its certificate comes from an intermediate authority.
-    pub(super) intermediate: bool,
+    Intermediate,
     /// It wants `deploy` and `correct horse`, or the bearer token `correct-token`.
-    pub(super) authorization: bool,
+    Authorization,
     /// It takes requests and never answers.
-    pub(super) stall: bool,
+    Silent,
 }
 
 /// A private certificate authority.
@@ -73,18 +74,18 @@ impl Authority {
     }
 
     /// A certificate chain for a server, and its key.
-    fn server(&self, rules: &Rules) -> (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>) {
-        let names = if rules.names.is_empty() {
-            vec!["127.0.0.1".to_owned()]
+    fn server(&self, quirk: Quirk) -> (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>) {
+        let name = if quirk == Quirk::OtherName {
+            "other.example.com"
         } else {
-            rules.names.clone()
+            "127.0.0.1"
         };
-        let mut parameters = CertificateParams::new(names).unwrap();
-        if rules.expired {
+        let mut parameters = CertificateParams::new(vec![name.to_owned()]).unwrap();
+        if quirk == Quirk::Expired {
             parameters.not_after = rcgen::date_time_ymd(2020, 1, 1);
         }
         let key = KeyPair::generate().unwrap();
-        let chain = if rules.intermediate {
+        let chain = if quirk == Quirk::Intermediate {
             let between = self.intermediate();
             let leaf = parameters.signed_by(&key, &between.issuer).unwrap();
             vec![leaf.der().clone(), between.certificate.der().clone()]
@@ -106,21 +107,21 @@ pub(super) struct HttpsOrigin {
 
 #[derive(Clone)]
 struct Front {
-    rules: Rules,
+    quirk: Quirk,
     root: PathBuf,
     port: u16,
     requests: std::sync::mpsc::Sender<()>,
 }
 
 impl HttpsOrigin {
-    pub(super) fn start(origin: Origin, rules: Rules) -> Self {
+    pub(super) fn start(origin: Origin, quirk: Quirk) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
             .build()
             .unwrap();
         let authority = Authority::new("Fleet Authority");
-        let (chain, key) = authority.server(&rules);
+        let (chain, key) = authority.server(quirk);
         let config = rustls::ServerConfig::builder_with_provider(Arc::new(
             rustls::crypto::aws_lc_rs::default_provider(),
         ))
@@ -134,7 +135,7 @@ impl HttpsOrigin {
         let port = listener.local_addr().unwrap().port();
         let (sender, requests) = std::sync::mpsc::channel();
         let front = Front {
-            rules,
+            quirk,
             root: origin.root().to_owned(),
             port,
             requests: sender,
@@ -180,7 +181,7 @@ impl HttpsOrigin {
 impl Front {
     async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
         let _ = self.requests.send(());
-        if self.rules.stall {
+        if self.quirk == Quirk::Silent {
             std::future::pending::<()>().await;
         }
         let (path, query) = (
@@ -196,7 +197,7 @@ impl Front {
                 return answer.body(Full::default()).unwrap();
             }
         }
-        if self.rules.authorization && !is_authorised(request.headers()) {
+        if self.quirk == Quirk::Authorization && !is_authorised(request.headers()) {
             let answer = Response::builder().status(StatusCode::UNAUTHORIZED);
             return answer
                 .header(header::WWW_AUTHENTICATE, "Basic realm=\"git\"")
