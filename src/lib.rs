@@ -3,7 +3,9 @@
 pub mod api;
 pub mod clock;
 pub mod compliance;
+pub mod gitops;
 pub mod ids;
+pub mod kubeapi;
 pub mod mdm;
 pub mod policy;
 pub mod secret;

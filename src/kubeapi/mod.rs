@@ -1,0 +1,4 @@
+//! The embedded Kubernetes API, and the pure pieces of Kubernetes behaviour it is made of.
+
+pub mod patch;
+pub mod selector;
