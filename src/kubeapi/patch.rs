@@ -196,7 +196,7 @@ fn list_merge(path: &[&str]) -> ListMerge {
         ["metadata", "ownerReferences"] => ListMerge::ByKey("uid"),
         ["metadata", "finalizers"] => ListMerge::Values,
         ["status", "conditions"] => ListMerge::ByKey("type"),
-        ["secrets" | "imagePullSecrets"] => ListMerge::ByKey("name"),
+        ["secrets"] => ListMerge::ByKey("name"),
         _ => ListMerge::Atomic,
     }
 }

@@ -364,6 +364,11 @@ impl Node {
         schemas.unwrap_or_default().iter().map(Self::compile).collect()
     }
 
+    /// The value that an absent field takes.
+    pub(crate) fn default(&self) -> Option<&Value> {
+        self.default.as_ref()
+    }
+
     /// The schema of the field `name` of an object: a named property, else the one for additional properties.
     pub(crate) fn field(&self, name: &str) -> Option<&Self> {
         self.properties.get(name).or(match &self.additional {
