@@ -3,6 +3,7 @@
 pub mod api;
 pub mod clock;
 pub mod compliance;
+pub mod gitops;
 pub mod ids;
 pub mod kubeapi;
 pub mod mdm;

@@ -2,7 +2,7 @@
 
 use std::fmt::Debug;
 
-use futures::{StreamExt as _, TryStreamExt as _};
+use futures::StreamExt as _;
 use kube::api::Api;
 use kube::core::DeserializeGuard;
 use kube::runtime::{WatchStreamExt as _, watcher};
@@ -29,39 +29,45 @@ pub enum Watched<K> {
     Listed,
 }
 
-/// Watches every namespace and sends what happens until `shutdown`. An object that cannot be read (written by a newer version, say) is logged and
-/// passed on as gone, so that it does not stop the others.
-pub async fn watch<K, E>(
-    api: Api<DeserializeGuard<K>>,
+/// Watches every namespace and sends what happens until `shutdown`. `read` says what an object means: [`plain`] or [`guarded`].
+pub async fn watch<W, K, E>(
+    api: Api<W>,
+    read: fn(W) -> Watched<K>,
     events: mpsc::Sender<E>,
     wrap: fn(Watched<K>) -> E,
     shutdown: CancellationToken,
 ) where
-    K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + 'static,
+    W: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + 'static,
     E: Send + 'static,
 {
-    let kind = K::kind(&()).into_owned();
+    let kind = W::kind(&()).into_owned();
     let stream = watcher(api, watcher::Config::default()).default_backoff();
-    let stream = stream.map_ok(|event| match event {
-        watcher::Event::Init => Watched::Listing,
-        watcher::Event::InitDone => Watched::Listed,
-        watcher::Event::InitApply(object) | watcher::Event::Apply(object) => present(object),
-        watcher::Event::Delete(object) => gone(&object),
-    });
-    let mut stream = std::pin::pin!(stream.take_until(shutdown.clone().cancelled_owned()));
+    let mut stream = std::pin::pin!(stream.take_until(shutdown.cancelled_owned()));
     while let Some(event) = stream.next().await {
-        match event {
-            Ok(event) => {
-                if events.send(wrap(event)).await.is_err() {
-                    return;
-                }
+        let event = match event {
+            Ok(watcher::Event::Init) => Watched::Listing,
+            Ok(watcher::Event::InitDone) => Watched::Listed,
+            Ok(watcher::Event::InitApply(object) | watcher::Event::Apply(object)) => read(object),
+            Ok(watcher::Event::Delete(object)) => gone(&object),
+            Err(error) => {
+                tracing::warn!(kind, error = %Chain(&error), "the watch was interrupted and goes on");
+                continue;
             }
-            Err(error) => tracing::warn!(kind, error = %Chain(&error), "the watch was interrupted and goes on"),
+        };
+        if events.send(wrap(event)).await.is_err() {
+            return;
         }
     }
 }
 
-fn present<K: Resource<DynamicType = ()>>(object: DeserializeGuard<K>) -> Watched<K> {
+/// An object that can always be read.
+pub fn plain<K: Resource<DynamicType = ()>>(object: K) -> Watched<K> {
+    Watched::Present(Box::new(object))
+}
+
+/// An object that may not be readable (written by a newer version, say): it is logged and passed on as gone, so that it does not stop the
+/// others.
+pub fn guarded<K: Resource<DynamicType = ()>>(object: DeserializeGuard<K>) -> Watched<K> {
     let gone = gone(&object);
     match object.0 {
         Ok(object) => Watched::Present(Box::new(object)),
@@ -77,7 +83,7 @@ fn present<K: Resource<DynamicType = ()>>(object: DeserializeGuard<K>) -> Watche
     }
 }
 
-fn gone<K: Resource<DynamicType = ()>>(object: &DeserializeGuard<K>) -> Watched<K> {
+fn gone<W: Resource, K>(object: &W) -> Watched<K> {
     Watched::Gone { namespace: object.namespace().unwrap_or_default(), name: object.name_any() }
 }
 

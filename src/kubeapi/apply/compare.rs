@@ -9,6 +9,7 @@ use super::types::Shape;
 pub(super) fn field_set(value: &Value, shape: Shape<'_>) -> FieldSet {
     let mut set = FieldSet::default();
     collect(value, shape, &mut set);
+    set.trim();
     set
 }
 
@@ -24,7 +25,8 @@ fn collect(value: &Value, shape: Shape<'_>, set: &mut FieldSet) {
                 }
             }
         }
-        Value::Array(items) if !shape.is_atomic_list() => {
+        // Kubernetes lets nobody own an empty list with keys, so that applying it twice differs from applying it once.
+        Value::Array(items) if !shape.is_atomic_list() && !items.is_empty() => {
             for item in items {
                 let Some(step) = shape.step(item) else { continue };
                 let below = set.enter(step);
@@ -85,6 +87,9 @@ pub(super) fn compare(old: &Value, new: &Value, shape: Shape<'_>) -> Comparison 
             removed,
         },
     );
+    for set in [added, modified, removed] {
+        set.trim();
+    }
     comparison
 }
 

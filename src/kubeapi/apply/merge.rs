@@ -159,36 +159,33 @@ impl<'a> Indexed<'a> {
     }
 }
 
-/// Takes the fields of `set` out of `value`. A map or list that becomes empty goes too: nothing is left when it does.
-pub(super) fn remove(value: &Value, set: &FieldSet, shape: Shape<'_>) -> Option<Value> {
+/// Takes the fields of `set` out of `value`. A map or list that loses its last field stays, empty, unless it is in the set
+/// itself.
+pub(super) fn remove(value: &Value, set: &FieldSet, shape: Shape<'_>) -> Value {
     match value {
-        Value::Object(fields) if !shape.is_atomic_map() && !fields.is_empty() => {
-            let mut kept = Map::new();
-            for (name, field) in fields {
+        Value::Object(fields) if !shape.is_atomic_map() => {
+            let kept = fields.iter().filter_map(|(name, field)| {
                 let field = match set.child(&Step::field(name)) {
-                    Some(below) if below.is_owned() => continue,
+                    Some(below) if below.is_owned() => return None,
                     Some(below) => remove(field, below, shape.field(name)),
-                    None => Some(field.clone()),
+                    None => field.clone(),
                 };
-                if let Some(field) = field {
-                    kept.insert(name.clone(), field);
-                }
-            }
-            (!kept.is_empty()).then_some(Value::Object(kept))
+                Some((name.clone(), field))
+            });
+            Value::Object(kept.collect())
         }
-        Value::Array(items) if !shape.is_atomic_list() && !items.is_empty() => {
-            let mut kept = Vec::new();
-            for item in items {
-                let item = match shape.step(item).and_then(|step| set.child(&step)) {
-                    Some(below) if below.is_owned() => continue,
-                    Some(below) => remove(item, below, shape.item()),
-                    None => Some(item.clone()),
-                };
-                kept.extend(item);
-            }
-            (!kept.is_empty()).then_some(Value::Array(kept))
+        Value::Array(items) if !shape.is_atomic_list() => {
+            let kept =
+                items
+                    .iter()
+                    .filter_map(|item| match shape.step(item).and_then(|step| set.child(&step)) {
+                        Some(below) if below.is_owned() => None,
+                        Some(below) => Some(remove(item, below, shape.item())),
+                        None => Some(item.clone()),
+                    });
+            Value::Array(kept.collect())
         }
-        other => Some(other.clone()),
+        other => other.clone(),
     }
 }
 

@@ -321,12 +321,12 @@ impl<'a> Applying<'a> {
         let named = |set: &FieldSet, value: &Value| with_named_parents(set, value, self.shape);
         let merged_set = named(&field_set(&merged, self.shape), &merged);
         let last = named(last, &merged);
-        let bare = remove(&merged, &last, self.shape).unwrap_or_else(|| empty_object(&merged));
+        let bare = remove(&merged, &last, self.shape);
         let bare_set = named(&field_set(&bare, self.shape), &bare);
         let owned = named(&managers.all_fields(), &merged);
         let unowned = merged_set.difference(&bare_set.union(&owned));
         let abandoned = unowned.intersection(&last);
-        remove(&merged, &abandoned, self.shape).unwrap_or(merged)
+        remove(&merged, &abandoned, self.shape)
     }
 
     fn conflicts(&self, managers: &Managers, changed: &FieldSet) -> Vec<ApplyConflict> {

@@ -104,6 +104,14 @@ impl FieldSet {
         !self.owned && self.children.values().all(Self::is_empty)
     }
 
+    /// Forgets steps that were entered but lead to no path.
+    pub(super) fn trim(&mut self) {
+        self.children.retain(|_, child| {
+            child.trim();
+            child.owned || !child.children.is_empty()
+        });
+    }
+
     /// Puts the path that ends here into the set.
     pub(super) fn own(&mut self) {
         self.owned = true;
@@ -113,7 +121,7 @@ impl FieldSet {
         self.owned
     }
 
-    /// The set below a step, made if it is not there.
+    /// The set below a step, made if it is not there; whoever enters [trims](Self::trim) afterwards.
     pub(super) fn enter(&mut self, step: Step) -> &mut Self {
         self.children.entry(step).or_default()
     }
