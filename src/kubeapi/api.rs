@@ -102,6 +102,11 @@ impl KubeApi {
         self.0.storage.head()
     }
 
+    /// The present moment by the API's clock.
+    pub(super) fn now(&self) -> Timestamp {
+        self.0.now()
+    }
+
     /// Drops the change log up to `revision`, so that watches from further back must start over.
     ///
     /// # Errors

@@ -17,8 +17,8 @@ use super::{KubeApi, Options};
 use crate::clock::{SystemClock, SystemEntropy};
 
 /// An API in a folder that goes away with it.
-struct TestApi {
-    api: KubeApi,
+pub(in crate::kubeapi) struct TestApi {
+    pub(in crate::kubeapi) api: KubeApi,
     folder: tempfile::TempDir,
 }
 
@@ -35,7 +35,7 @@ async fn open(folder: &Path, limits: Limits) -> KubeApi {
 }
 
 impl TestApi {
-    async fn new() -> Self {
+    pub(in crate::kubeapi) async fn new() -> Self {
         Self::with(Limits::default()).await
     }
 
@@ -48,10 +48,14 @@ impl TestApi {
     }
 
     /// With the definition of `Kite` installed.
-    async fn with_kites() -> Self {
+    pub(in crate::kubeapi) async fn with_kites() -> Self {
         let test = Self::new().await;
         test.install(kite_definition()).await;
         test
+    }
+
+    pub(in crate::kubeapi) fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     async fn install(&self, definition: Value) {

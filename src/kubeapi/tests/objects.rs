@@ -443,7 +443,8 @@ async fn definitions_are_checked_and_names_are_not_shared() {
     );
     let mut rival = kite_definition();
     rival["metadata"]["name"] = json!("dragons.toys.example.org");
-    rival["spec"]["names"] = json!({ "plural": "dragons", "singular": "dragon", "kind": "Kite", "listKind": "Dragons" });
+    rival["spec"]["names"] =
+        json!({ "plural": "dragons", "singular": "dragon", "kind": "Kite", "listKind": "Dragons" });
     let (code, rival) = test.request("POST", path, "", rival).await;
     assert_eq!(code, 201, "{rival}");
     assert_eq!(rival["status"]["conditions"][0]["reason"], "KindConflict");
