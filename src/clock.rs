@@ -20,7 +20,10 @@ pub trait Clock: Send + Sync + 'static {
 pub struct SystemClock;
 
 impl Clock for SystemClock {
-    #[expect(clippy::disallowed_methods, reason = "the one place that reads the system clock")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the one place that reads the system clock"
+    )]
     fn now(&self) -> Timestamp {
         Timestamp::now()
     }
@@ -89,7 +92,10 @@ impl SeededEntropy {
 
 impl Entropy for SeededEntropy {
     fn fill(&self, bytes: &mut [u8]) {
-        rand::Rng::fill_bytes(&mut *self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner), bytes);
+        rand::Rng::fill_bytes(
+            &mut *self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner),
+            bytes,
+        );
     }
 }
 

@@ -39,7 +39,11 @@ fn check(kind: &'static str, text: &str, maximum: usize, allowed: fn(char) -> bo
         return Err(IdError::Empty { kind });
     }
     if text.len() > maximum {
-        return Err(IdError::TooLong { kind, length: text.len(), maximum });
+        return Err(IdError::TooLong {
+            kind,
+            length: text.len(),
+            maximum,
+        });
     }
     match text.chars().find(|c| !allowed(*c)) {
         Some(character) => Err(IdError::Character { kind, character }),
@@ -190,7 +194,8 @@ impl Serialize for Digest {
 impl<'de> Deserialize<'de> for Digest {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        Self::from_hex(&text).ok_or_else(|| serde::de::Error::custom("a SHA-256 digest has 64 hexadecimal digits"))
+        Self::from_hex(&text)
+            .ok_or_else(|| serde::de::Error::custom("a SHA-256 digest has 64 hexadecimal digits"))
     }
 }
 
@@ -207,7 +212,10 @@ mod tests {
 
     #[test]
     fn what_cannot_be_an_id_is_refused_with_the_reason() {
-        assert_eq!(EnrollmentId::parse("").unwrap_err().to_string(), "enrolment id is empty");
+        assert_eq!(
+            EnrollmentId::parse("").unwrap_err().to_string(),
+            "enrolment id is empty"
+        );
         assert_eq!(
             EnrollmentId::parse("A0:user").unwrap_err().to_string(),
             "enrolment id may not hold the character ':'"

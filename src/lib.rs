@@ -2,4 +2,6 @@
 
 pub mod clock;
 pub mod ids;
+pub mod push;
 pub mod secret;
+pub mod simulator;
