@@ -5,3 +5,11 @@
 //! JSON) and never looks into the server's database or API.
 
 pub mod apns;
+mod declarative;
+mod model;
+mod predicate;
+mod profile;
+mod seed;
+mod settings;
+mod shelf;
+mod status;
