@@ -30,7 +30,13 @@ const fn release(
     minor: u16,
     marketing_name: &'static str,
 ) -> Release {
-    Release { version, build, major, minor, marketing_name }
+    Release {
+        version,
+        build,
+        major,
+        minor,
+        marketing_name,
+    }
 }
 
 /// Product identifier, model name, model number.
@@ -41,7 +47,10 @@ const IPHONES: &[Product] = &[
     ("iPhone16,1", "iPhone 15 Pro", "MTUW3"),
     ("iPhone15,4", "iPhone 15", "MTP03"),
 ];
-const IPADS: &[Product] = &[("iPad16,3", "iPad Pro", "MVV83"), ("iPad14,8", "iPad Air", "MUWC3")];
+const IPADS: &[Product] = &[
+    ("iPad16,3", "iPad Pro", "MVV83"),
+    ("iPad14,8", "iPad Air", "MUWC3"),
+];
 const MACS: &[Product] = &[
     ("Mac16,10", "Mac mini", "MU9D3"),
     ("Mac16,12", "MacBook Air", "MW0Y3"),
@@ -52,19 +61,26 @@ const CLASSIC_IPHONES: &[Product] = &[("iPhone10,4", "iPhone 8", "MQ6K2")];
 const CLASSIC_IPADS: &[Product] = &[("iPad8,1", "iPad Pro", "MTXN2")];
 const CLASSIC_MACS: &[Product] = &[("MacBookPro15,1", "MacBook Pro", "MR932")];
 
-const IOS: &[Release] = &[release("26.1", "23B85", 26, 1, "iOS 26"), release("18.7.2", "22H124", 18, 7, "iOS 18")];
-const IPADOS: &[Release] =
-    &[release("26.1", "23B85", 26, 1, "iPadOS 26"), release("18.7.2", "22H124", 18, 7, "iPadOS 18")];
-const MACOS: &[Release] =
-    &[release("26.1", "25B78", 26, 1, "macOS Tahoe"), release("15.7.2", "24G325", 15, 7, "macOS Sequoia")];
+const IOS: &[Release] = &[
+    release("26.1", "23B85", 26, 1, "iOS 26"),
+    release("18.7.2", "22H124", 18, 7, "iOS 18"),
+];
+const IPADOS: &[Release] = &[
+    release("26.1", "23B85", 26, 1, "iPadOS 26"),
+    release("18.7.2", "22H124", 18, 7, "iPadOS 18"),
+];
+const MACOS: &[Release] = &[
+    release("26.1", "25B78", 26, 1, "macOS Tahoe"),
+    release("15.7.2", "24G325", 15, 7, "macOS Sequoia"),
+];
 const CLASSIC_IOS: &[Release] = &[release("14.8.1", "18H107", 14, 8, "iOS 14")];
 const CLASSIC_IPADOS: &[Release] = &[release("14.8.1", "18H107", 14, 8, "iPadOS 14")];
 const CLASSIC_MACOS: &[Release] = &[release("12.7.6", "21H1320", 12, 7, "macOS Monterey")];
 
 /// Letters and digits that Apple uses in serial numbers.
 const SERIAL_LETTERS: &[char] = &[
-    'C', 'D', 'F', 'G', 'H', 'J', 'K', 'L', 'M', 'N', 'P', 'Q', 'R', 'T', 'V', 'W', 'X', 'Y', '0', '1', '2', '3', '4',
-    '5', '6', '7', '9',
+    'C', 'D', 'F', 'G', 'H', 'J', 'K', 'L', 'M', 'N', 'P', 'Q', 'R', 'T', 'V', 'W', 'X', 'Y', '0', '1', '2',
+    '3', '4', '5', '6', '7', '9',
 ];
 
 /// One device's unchanging part.
@@ -128,7 +144,11 @@ impl Identity {
 
     /// Whether the system is at least this macOS, or this iOS.
     pub(super) const fn is_at_least(&self, macos: (u16, u16), ios: (u16, u16)) -> bool {
-        let (major, minor) = if matches!(self.family, Family::Mac) { macos } else { ios };
+        let (major, minor) = if matches!(self.family, Family::Mac) {
+            macos
+        } else {
+            ios
+        };
         self.release.major > major || (self.release.major == major && self.release.minor >= minor)
     }
 
@@ -164,9 +184,28 @@ mod tests {
     fn a_fleet_is_the_same_each_time_and_all_devices_differ() {
         let fleet = |seed| -> Vec<Identity> { (0..2000).map(|n| Identity::draw(seed, n, 10)).collect() };
         let (first, again) = (fleet(7), fleet(7));
-        assert!(first.iter().zip(&again).all(|(a, b)| a.udid == b.udid && a.product == b.product));
-        assert_eq!(first.iter().map(|device| &device.udid).collect::<BTreeSet<_>>().len(), 2000);
-        assert_eq!(first.iter().map(|device| &device.serial).collect::<BTreeSet<_>>().len(), 2000);
+        assert!(
+            first
+                .iter()
+                .zip(&again)
+                .all(|(a, b)| a.udid == b.udid && a.product == b.product)
+        );
+        assert_eq!(
+            first
+                .iter()
+                .map(|device| &device.udid)
+                .collect::<BTreeSet<_>>()
+                .len(),
+            2000
+        );
+        assert_eq!(
+            first
+                .iter()
+                .map(|device| &device.serial)
+                .collect::<BTreeSet<_>>()
+                .len(),
+            2000
+        );
         assert_ne!(fleet(8)[0].udid, first[0].udid);
     }
 
@@ -175,7 +214,11 @@ mod tests {
         let fleet: Vec<Identity> = (0..500).map(|n| Identity::draw(1, n, 10)).collect();
         for family in [Family::IPhone, Family::IPad, Family::Mac] {
             for declarative in [true, false] {
-                assert!(fleet.iter().any(|d| d.family == family && d.is_declarative() == declarative));
+                assert!(
+                    fleet
+                        .iter()
+                        .any(|d| d.family == family && d.is_declarative() == declarative)
+                );
             }
         }
         let old = fleet.iter().filter(|device| !device.is_declarative()).count();
@@ -185,7 +228,11 @@ mod tests {
 
     #[test]
     fn versions_compare_by_number() {
-        let mac = Identity { release: &CLASSIC_MACOS[0], family: Family::Mac, ..Identity::draw(1, 1, 0) };
+        let mac = Identity {
+            release: &CLASSIC_MACOS[0],
+            family: Family::Mac,
+            ..Identity::draw(1, 1, 0)
+        };
         assert!(mac.is_at_least((12, 7), (99, 0)) && !mac.is_at_least((12, 8), (1, 0)));
         assert!(!mac.is_at_least((13, 0), (1, 0)) && mac.is_at_least((9, 9), (99, 0)));
     }

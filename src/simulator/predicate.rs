@@ -37,7 +37,12 @@ pub(super) struct PredicateError {
 
 /// The value of `predicate` over `facts`.
 pub(super) fn evaluate(predicate: &str, facts: &dyn Facts) -> Result<bool, PredicateError> {
-    let mut parser = Parser { text: predicate, at: 0, depth: 0, facts };
+    let mut parser = Parser {
+        text: predicate,
+        at: 0,
+        depth: 0,
+        facts,
+    };
     if predicate.len() > MAX_LENGTH {
         return Err(parser.expected("a shorter predicate"));
     }
@@ -93,7 +98,10 @@ const WORDS: &[(&str, Operator)] = &[
 
 impl<'a> Parser<'a> {
     const fn expected(&self, expected: &'static str) -> PredicateError {
-        PredicateError { expected, at: self.at }
+        PredicateError {
+            expected,
+            at: self.at,
+        }
     }
 
     fn rest(&self) -> &'a str {
@@ -117,15 +125,23 @@ impl<'a> Parser<'a> {
     fn word(&mut self, word: &str) -> bool {
         self.blanks();
         let rest = self.rest();
-        let found = rest.get(..word.len()).is_some_and(|start| start.eq_ignore_ascii_case(word))
-            && !rest.get(word.len()..).unwrap_or_default().starts_with(|c: char| c.is_alphanumeric() || c == '_');
+        let found = rest
+            .get(..word.len())
+            .is_some_and(|start| start.eq_ignore_ascii_case(word))
+            && !rest
+                .get(word.len()..)
+                .unwrap_or_default()
+                .starts_with(|c: char| c.is_alphanumeric() || c == '_');
         if found {
             self.at += word.len();
         }
         found
     }
 
-    fn nested<T>(&mut self, inner: impl FnOnce(&mut Self) -> Result<T, PredicateError>) -> Result<T, PredicateError> {
+    fn nested<T>(
+        &mut self,
+        inner: impl FnOnce(&mut Self) -> Result<T, PredicateError>,
+    ) -> Result<T, PredicateError> {
         if self.depth >= MAX_DEPTH {
             return Err(self.expected("less nesting"));
         }
@@ -165,7 +181,11 @@ impl<'a> Parser<'a> {
         }
         if self.symbol("(") {
             let value = self.nested(Self::either)?;
-            return if self.symbol(")") { Ok(value) } else { Err(self.expected("`)`")) };
+            return if self.symbol(")") {
+                Ok(value)
+            } else {
+                Err(self.expected("`)`"))
+            };
         }
         self.comparison()
     }
@@ -230,7 +250,9 @@ impl<'a> Parser<'a> {
 
     /// The name in `@status(name)`, after the opening parenthesis.
     fn name(&mut self) -> Result<String, PredicateError> {
-        let Some((name, _)) = self.rest().split_once(')') else { return Err(self.expected("`)`")) };
+        let Some((name, _)) = self.rest().split_once(')') else {
+            return Err(self.expected("`)`"));
+        };
         let named = name.trim().to_owned();
         if named.is_empty() || named.contains(['(', ' ', '\'', '"']) {
             return Err(self.expected("a name"));
@@ -273,8 +295,12 @@ impl<'a> Parser<'a> {
 
     fn number(&mut self) -> Result<Value, PredicateError> {
         let rest = self.rest();
-        let end = rest.find(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '+'))).unwrap_or(rest.len());
-        let number = rest.get(..end).and_then(|text| serde_json::from_str::<serde_json::Number>(text).ok());
+        let end = rest
+            .find(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '+')))
+            .unwrap_or(rest.len());
+        let number = rest
+            .get(..end)
+            .and_then(|text| serde_json::from_str::<serde_json::Number>(text).ok());
         let number = number.ok_or_else(|| self.expected("a number"))?;
         self.at += end;
         Ok(Value::Number(number))
@@ -318,7 +344,9 @@ fn order(left: &Value, right: &Value) -> Option<Ordering> {
 }
 
 fn number(value: &Value) -> Option<f64> {
-    value.as_f64().or_else(|| value.as_bool().map(|flag| f64::from(u8::from(flag))))
+    value
+        .as_f64()
+        .or_else(|| value.as_bool().map(|flag| f64::from(u8::from(flag))))
 }
 
 fn contains(whole: &Value, part: &Value) -> bool {
@@ -364,10 +392,16 @@ mod tests {
             ("(@status(device.operating-system.family) == 'macOS')", true),
             ("@status(device.operating-system.family)=='iOS'", false),
             ("@status(device.operating-system.family) != \"iOS\"", true),
-            ("@status(device.operating-system.family) IN {'iOS', 'macOS'}", true),
+            (
+                "@status(device.operating-system.family) IN {'iOS', 'macOS'}",
+                true,
+            ),
             ("NOT @status(device.operating-system.family) in {}", true),
             ("@property(shard) <= 42 AND @property(shard) > -1.5", true),
-            ("@property(shard) < 10 || (@property(ring) ==[c] 'PILOT' && TRUEPREDICATE)", true),
+            (
+                "@property(shard) < 10 || (@property(ring) ==[c] 'PILOT' && TRUEPREDICATE)",
+                true,
+            ),
             ("@property(shard) < 10 OR FALSEPREDICATE", false),
             ("!(@property(shard) = 42)", false),
             ("@status(diskmanagement.filevault.enabled) == YES", true),

@@ -46,12 +46,21 @@ impl Profile {
             .and_then(Value::as_array)
             .ok_or(ProfileError::Lacks("PayloadContent"))?
             .iter()
-            .map(|payload| read_payload(payload.as_dictionary().ok_or(ProfileError::Lacks("PayloadContent"))?))
+            .map(|payload| {
+                read_payload(
+                    payload
+                        .as_dictionary()
+                        .ok_or(ProfileError::Lacks("PayloadContent"))?,
+                )
+            })
             .collect::<Result<_, _>>()?;
         Ok(Self {
             identifier: text(&profile, "PayloadIdentifier")?,
             uuid: text(&profile, "PayloadUUID")?,
-            version: profile.get("PayloadVersion").and_then(Value::as_signed_integer).unwrap_or(1),
+            version: profile
+                .get("PayloadVersion")
+                .and_then(Value::as_signed_integer)
+                .unwrap_or(1),
             display_name: text(&profile, "PayloadDisplayName").ok(),
             removal_disallowed: profile
                 .get("PayloadRemovalDisallowed")
@@ -72,7 +81,10 @@ fn read_payload(payload: &Dictionary) -> Result<Payload, ProfileError> {
 }
 
 fn text(dictionary: &Dictionary, key: &'static str) -> Result<String, ProfileError> {
-    let value = dictionary.get(key).and_then(Value::as_string).filter(|value| !value.is_empty());
+    let value = dictionary
+        .get(key)
+        .and_then(Value::as_string)
+        .filter(|value| !value.is_empty());
     value.map(str::to_owned).ok_or(ProfileError::Lacks(key))
 }
 
@@ -81,7 +93,12 @@ pub(super) mod tests {
     use super::*;
 
     /// A profile with one payload; `content` is the payload's own keys, as XML.
-    pub(in crate::simulator) fn profile_xml(identifier: &str, uuid: &str, kind: &str, content: &str) -> Vec<u8> {
+    pub(in crate::simulator) fn profile_xml(
+        identifier: &str,
+        uuid: &str,
+        kind: &str,
+        content: &str,
+    ) -> Vec<u8> {
         format!(
             r#"<?xml version="1.0" encoding="UTF-8"?><plist version="1.0"><dict>
             <key>PayloadType</key><string>Configuration</string><key>PayloadVersion</key><integer>1</integer>
@@ -97,19 +114,39 @@ pub(super) mod tests {
 
     #[test]
     fn a_profile_is_read_with_its_payloads() {
-        let xml = profile_xml("a.b", "U", "com.apple.screensaver", "<key>askForPassword</key><true/>");
+        let xml = profile_xml(
+            "a.b",
+            "U",
+            "com.apple.screensaver",
+            "<key>askForPassword</key><true/>",
+        );
         let profile = Profile::parse(&xml).unwrap();
         assert_eq!((profile.identifier.as_str(), profile.uuid.as_str()), ("a.b", "U"));
         assert_eq!(profile.payloads[0].kind, "com.apple.screensaver");
-        assert_eq!(profile.payloads[0].content.get("askForPassword"), Some(&Value::Boolean(true)));
+        assert_eq!(
+            profile.payloads[0].content.get("askForPassword"),
+            Some(&Value::Boolean(true))
+        );
     }
 
     #[test]
     fn what_is_missing_is_named() {
         assert!(matches!(Profile::parse(b"nothing"), Err(ProfileError::Read(_))));
-        let without = String::from_utf8(profile_xml("a", "U", "t", "")).unwrap().replace("PayloadUUID", "x");
-        assert!(Profile::parse(without.as_bytes()).unwrap_err().to_string().contains("PayloadUUID"));
-        let wrong = String::from_utf8(profile_xml("a", "U", "t", "")).unwrap().replace("Configuration", "App");
-        assert!(matches!(Profile::parse(wrong.as_bytes()), Err(ProfileError::Kind(_))));
+        let without = String::from_utf8(profile_xml("a", "U", "t", ""))
+            .unwrap()
+            .replace("PayloadUUID", "x");
+        assert!(
+            Profile::parse(without.as_bytes())
+                .unwrap_err()
+                .to_string()
+                .contains("PayloadUUID")
+        );
+        let wrong = String::from_utf8(profile_xml("a", "U", "t", ""))
+            .unwrap()
+            .replace("Configuration", "App");
+        assert!(matches!(
+            Profile::parse(wrong.as_bytes()),
+            Err(ProfileError::Kind(_))
+        ));
     }
 }

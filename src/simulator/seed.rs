@@ -25,7 +25,10 @@ impl Seed {
     /// A number under `bound`; 0 when `bound` is 0.
     pub(super) fn below(&mut self, bound: usize) -> usize {
         let bound = u64::try_from(bound).unwrap_or(u64::MAX);
-        self.next().checked_rem(bound).and_then(|value| usize::try_from(value).ok()).unwrap_or(0)
+        self.next()
+            .checked_rem(bound)
+            .and_then(|value| usize::try_from(value).ok())
+            .unwrap_or(0)
     }
 
     /// True in `percent` of a hundred cases.

@@ -82,7 +82,10 @@ impl Settings {
         let present = mac || seed.chance(85);
         Self {
             file_vault: mac && seed.chance(55),
-            firewall: Firewall { enabled: mac && seed.chance(35), ..Firewall::default() },
+            firewall: Firewall {
+                enabled: mac && seed.chance(35),
+                ..Firewall::default()
+            },
             gatekeeper: mac && seed.chance(90),
             system_integrity_protection: mac,
             authenticated_root: mac,
@@ -92,8 +95,17 @@ impl Settings {
                 length: if present { 6 } else { 0 },
                 ..Passcode::default()
             },
-            screen_lock: ScreenLock { asks: seed.chance(60), grace_seconds: 300, idle_seconds: 1200 },
-            updates: Updates { checks: true, downloads: seed.chance(70), installs: seed.chance(40), installs_security: true },
+            screen_lock: ScreenLock {
+                asks: seed.chance(60),
+                grace_seconds: 300,
+                idle_seconds: 1200,
+            },
+            updates: Updates {
+                checks: true,
+                downloads: seed.chance(70),
+                installs: seed.chance(40),
+                installs_security: true,
+            },
             restrictions: BTreeMap::new(),
         }
     }
@@ -140,7 +152,10 @@ impl Settings {
             "com.apple.screensaver" => {
                 set(&mut self.screen_lock.asks, flag("askForPassword"));
                 set(&mut self.screen_lock.grace_seconds, number("askForPasswordDelay"));
-                set(&mut self.screen_lock.idle_seconds, number("idleTime").or_else(|| number("loginWindowIdleTime")));
+                set(
+                    &mut self.screen_lock.idle_seconds,
+                    number("idleTime").or_else(|| number("loginWindowIdleTime")),
+                );
             }
             "com.apple.mobiledevice.passwordpolicy" => {
                 let length = number("minLength");
@@ -150,7 +165,10 @@ impl Settings {
             "com.apple.SoftwareUpdate" => {
                 set(&mut self.updates.checks, flag("AutomaticCheckEnabled"));
                 set(&mut self.updates.downloads, flag("AutomaticDownload"));
-                set(&mut self.updates.installs, flag("AutomaticallyInstallMacOSUpdates"));
+                set(
+                    &mut self.updates.installs,
+                    flag("AutomaticallyInstallMacOSUpdates"),
+                );
                 set(&mut self.updates.installs_security, flag("CriticalUpdateInstall"));
             }
             "com.apple.applicationaccess" => {
@@ -170,7 +188,10 @@ impl Settings {
                 let length = number("MinimumLength");
                 let demanded = content.get("RequirePasscode").and_then(Json::as_bool);
                 self.demand_passcode(demanded.or(length.map(|length| length > 0)), length);
-                self.lock_screen(number("MaximumInactivityInMinutes"), number("MaximumGracePeriodInMinutes"));
+                self.lock_screen(
+                    number("MaximumInactivityInMinutes"),
+                    number("MaximumGracePeriodInMinutes"),
+                );
             }
             "com.apple.configuration.softwareupdate.settings" => {
                 let action = |key: &str| {
@@ -179,7 +200,10 @@ impl Settings {
                 };
                 set(&mut self.updates.downloads, action("Download"));
                 set(&mut self.updates.installs, action("InstallOSUpdates"));
-                set(&mut self.updates.installs_security, action("InstallSecurityUpdate"));
+                set(
+                    &mut self.updates.installs_security,
+                    action("InstallSecurityUpdate"),
+                );
             }
             _ => {}
         }
@@ -192,8 +216,14 @@ impl Settings {
     }
 
     fn lock_screen(&mut self, idle_minutes: Option<i64>, grace_minutes: Option<i64>) {
-        set(&mut self.screen_lock.idle_seconds, idle_minutes.map(|minutes| minutes.saturating_mul(60)));
-        set(&mut self.screen_lock.grace_seconds, grace_minutes.map(|minutes| minutes.saturating_mul(60)));
+        set(
+            &mut self.screen_lock.idle_seconds,
+            idle_minutes.map(|minutes| minutes.saturating_mul(60)),
+        );
+        set(
+            &mut self.screen_lock.grace_seconds,
+            grace_minutes.map(|minutes| minutes.saturating_mul(60)),
+        );
         self.screen_lock.asks |= grace_minutes.is_some();
     }
 }
@@ -219,11 +249,18 @@ mod tests {
     use super::*;
 
     fn found(family: Family) -> Settings {
-        let identity = (0..100).map(|n| Identity::draw(1, n, 0)).find(|i| i.family == family).unwrap();
+        let identity = (0..100)
+            .map(|n| Identity::draw(1, n, 0))
+            .find(|i| i.family == family)
+            .unwrap();
         Settings {
             file_vault: false,
             firewall: Firewall::default(),
-            passcode: Passcode { present: true, length: 6, ..Passcode::default() },
+            passcode: Passcode {
+                present: true,
+                length: 6,
+                ..Passcode::default()
+            },
             ..Settings::as_found(&identity, &mut Seed::new(1, 1))
         }
     }
@@ -238,7 +275,11 @@ mod tests {
         let mut settings = found(Family::Mac);
         let content = dictionary(r#"{"EnableFirewall": true, "EnableStealthMode": true}"#);
         settings.lay_over(&Demand::Payload("com.apple.security.firewall", &content));
-        let expected = Firewall { enabled: true, stealth: true, ..Firewall::default() };
+        let expected = Firewall {
+            enabled: true,
+            stealth: true,
+            ..Firewall::default()
+        };
         assert_eq!(settings.firewall, expected);
     }
 
@@ -276,9 +317,15 @@ mod tests {
         assert!(settings.updates.installs && !settings.updates.downloads);
         let sharing = dictionary(r#"{"allowFileSharingModification": false, "PayloadVersion": 1}"#);
         settings.lay_over(&Demand::Payload("com.apple.applicationaccess", &sharing));
-        assert_eq!(settings.restrictions, BTreeMap::from([("allowFileSharingModification".to_owned(), false)]));
+        assert_eq!(
+            settings.restrictions,
+            BTreeMap::from([("allowFileSharingModification".to_owned(), false)])
+        );
         let declared = json!({"AutomaticActions": {"Download": "AlwaysOn", "InstallOSUpdates": "Allowed"}});
-        settings.lay_over(&Demand::Declaration("com.apple.configuration.softwareupdate.settings", &declared));
+        settings.lay_over(&Demand::Declaration(
+            "com.apple.configuration.softwareupdate.settings",
+            &declared,
+        ));
         assert!(settings.updates.downloads && settings.updates.installs);
     }
 }

@@ -20,13 +20,20 @@ struct Books<T> {
 
 impl<T> Default for Shelf<T> {
     fn default() -> Self {
-        Self(Mutex::new(Books { by_hash: HashMap::new(), added: 0 }))
+        Self(Mutex::new(Books {
+            by_hash: HashMap::new(),
+            added: 0,
+        }))
     }
 }
 
 impl<T> Shelf<T> {
     /// The document in `bytes`: the one on the shelf, or a newly parsed one.
-    pub(super) fn take<E>(&self, bytes: &[u8], parse: impl FnOnce(&[u8]) -> Result<T, E>) -> Result<Arc<T>, E> {
+    pub(super) fn take<E>(
+        &self,
+        bytes: &[u8],
+        parse: impl FnOnce(&[u8]) -> Result<T, E>,
+    ) -> Result<Arc<T>, E> {
         let hash: [u8; 32] = Sha256::digest(bytes).into();
         if let Some(found) = self.books().by_hash.get(&hash).and_then(Weak::upgrade) {
             return Ok(found);
@@ -59,7 +66,10 @@ mod tests {
         for n in 0..SWEEP_EVERY {
             take(&n.to_be_bytes());
         }
-        assert!(shelf.books().by_hash.len() <= 3, "the held one and what came with or after the sweep");
+        assert!(
+            shelf.books().by_hash.len() <= 3,
+            "the held one and what came with or after the sweep"
+        );
         assert!(shelf.take(b"b", |_| Err::<Vec<u8>, _>("no")).is_err());
     }
 }

@@ -53,7 +53,9 @@ const CONFIGURATION: &str = "com.apple.configuration.";
 
 /// What the device with this `identity` makes of `type_name`.
 pub(super) fn configuration(type_name: &str, identity: &Identity) -> Support {
-    let Some(short) = type_name.strip_prefix(CONFIGURATION) else { return Support::Unknown };
+    let Some(short) = type_name.strip_prefix(CONFIGURATION) else {
+        return Support::Unknown;
+    };
     match CONFIGURATIONS.iter().find(|(name, ..)| *name == short) {
         None => Support::Unknown,
         Some((_, macos, ios)) if identity.is_at_least(*macos, *ios) => Support::Supported,
@@ -64,7 +66,9 @@ pub(super) fn configuration(type_name: &str, identity: &Identity) -> Support {
 
 /// All configuration types of the device, for its client capabilities.
 pub(super) fn configurations(identity: &Identity) -> Vec<String> {
-    let known = CONFIGURATIONS.iter().filter(|(_, macos, ios)| identity.is_at_least(*macos, *ios));
+    let known = CONFIGURATIONS
+        .iter()
+        .filter(|(_, macos, ios)| identity.is_at_least(*macos, *ios));
     known.map(|(name, ..)| format!("{CONFIGURATION}{name}")).collect()
 }
 

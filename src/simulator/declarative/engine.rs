@@ -47,7 +47,11 @@ pub(super) struct Reason {
 
 fn reason(code: &'static str, description: &str, detail: Option<(&'static str, &str)>) -> Reason {
     let detail = detail.map(|(name, value)| (name, value.to_owned()));
-    Reason { code, description: description.to_owned(), detail }
+    Reason {
+        code,
+        description: description.to_owned(),
+        detail,
+    }
 }
 
 /// What became of a declaration.
@@ -60,11 +64,19 @@ pub(super) struct State {
 
 impl State {
     const fn active() -> Self {
-        Self { active: true, validity: Validity::Valid, reasons: Vec::new() }
+        Self {
+            active: true,
+            validity: Validity::Valid,
+            reasons: Vec::new(),
+        }
     }
 
     fn inactive(validity: Validity, reason: Reason) -> Self {
-        Self { active: false, validity, reasons: vec![reason] }
+        Self {
+            active: false,
+            validity,
+            reasons: vec![reason],
+        }
     }
 
     fn invalid(reason: Reason) -> Self {
@@ -125,18 +137,39 @@ impl Declarative {
 
     /// Takes over `manifest` with the fetched declarations: what it does not list goes. The set counts as held only
     /// if nothing is missing.
-    pub(in crate::simulator) fn adopt(&mut self, manifest: &Manifest, fetched: Vec<(Kind, Arc<Declaration>)>) {
+    pub(in crate::simulator) fn adopt(
+        &mut self,
+        manifest: &Manifest,
+        fetched: Vec<(Kind, Arc<Declaration>)>,
+    ) {
         for (kind, declaration) in fetched {
             let key = (kind, declaration.identifier.clone());
             let reported = self.held.get(&key).and_then(|held| held.reported);
-            let state = State::inactive(Validity::Unknown, reason("Error.MissingState", "Not evaluated yet.", None));
+            let state = State::inactive(
+                Validity::Unknown,
+                reason("Error.MissingState", "Not evaluated yet.", None),
+            );
             self.gone.remove(&key);
-            self.held.insert(key, Held { declaration, state, reported, profile: None });
+            self.held.insert(
+                key,
+                Held {
+                    declaration,
+                    state,
+                    reported,
+                    profile: None,
+                },
+            );
         }
-        let listed: BTreeSet<(Kind, &str)> =
-            manifest.items().map(|(kind, item)| (kind, item.identifier.as_str())).collect();
-        let dropped: Vec<(Kind, String)> =
-            self.held.keys().filter(|(kind, id)| !listed.contains(&(*kind, id.as_str()))).cloned().collect();
+        let listed: BTreeSet<(Kind, &str)> = manifest
+            .items()
+            .map(|(kind, item)| (kind, item.identifier.as_str()))
+            .collect();
+        let dropped: Vec<(Kind, String)> = self
+            .held
+            .keys()
+            .filter(|(kind, id)| !listed.contains(&(*kind, id.as_str())))
+            .cloned()
+            .collect();
         for key in dropped {
             if self.held.remove(&key).is_some_and(|held| held.reported.is_some()) {
                 self.gone.insert(key);
@@ -226,7 +259,11 @@ impl Declarative {
         if !missing.is_empty() {
             let detail = Some(("ConfigurationIdentifiers", missing.join(", ")));
             let description = "The activation names configurations that are not present.".to_owned();
-            return State::invalid(Reason { code: "Error.MissingConfigurations", description, detail });
+            return State::invalid(Reason {
+                code: "Error.MissingConfigurations",
+                description,
+                detail,
+            });
         }
         let Some(predicate) = activation.payload.get("Predicate").and_then(Value::as_str) else {
             return State::active();
@@ -235,7 +272,11 @@ impl Declarative {
             Ok(true) => State::active(),
             Ok(false) => State::inactive(
                 Validity::Valid,
-                reason("Info.Predicate", "The predicate is false.", Some(("Predicate", predicate))),
+                reason(
+                    "Info.Predicate",
+                    "The predicate is false.",
+                    Some(("Predicate", predicate)),
+                ),
             ),
             Err(error) => State::invalid(reason(
                 "Error.UnableToParsePredicate",
@@ -265,7 +306,10 @@ impl Declarative {
         }
         match named {
             Some(Named { by_active: true, .. }) => {}
-            Some(Named { by_failed: Some(activation), .. }) => {
+            Some(Named {
+                by_failed: Some(activation),
+                ..
+            }) => {
                 let description = "The activation that names the configuration failed.";
                 let detail = Some(("Identifier", activation.as_str()));
                 return State::inactive(
@@ -286,7 +330,10 @@ impl Declarative {
         }
         match (&held.profile, is_legacy(declaration)) {
             (Some(Err(error)), true) => State::invalid(cannot_be_applied(error)),
-            (None, true) => State { validity: Validity::Unknown, ..State::active() },
+            (None, true) => State {
+                validity: Validity::Unknown,
+                ..State::active()
+            },
             _ => State::active(),
         }
     }
@@ -312,10 +359,11 @@ impl Declarative {
 
     /// The profiles in force, each with the identifier of its configuration.
     pub(in crate::simulator) fn profiles(&self) -> impl Iterator<Item = (&str, &Arc<Profile>)> {
-        self.active_configurations().filter_map(|held| match &held.profile {
-            Some(Ok(profile)) => Some((held.declaration.identifier.as_str(), profile)),
-            _ => None,
-        })
+        self.active_configurations()
+            .filter_map(|held| match &held.profile {
+                Some(Ok(profile)) => Some((held.declaration.identifier.as_str(), profile)),
+                _ => None,
+            })
     }
 
     /// What the configurations in force demand, profiles aside.
@@ -348,7 +396,10 @@ impl Declarative {
     }
 
     fn of_kind(&self, wanted: Kind) -> impl Iterator<Item = &Held> {
-        self.held.iter().filter(move |((kind, _), _)| *kind == wanted).map(|(_, held)| held)
+        self.held
+            .iter()
+            .filter(move |((kind, _), _)| *kind == wanted)
+            .map(|(_, held)| held)
     }
 }
 
@@ -375,7 +426,10 @@ impl Facts for DeviceFacts<'_> {
 }
 
 fn standard_configurations(activation: &Declaration) -> impl Iterator<Item = &str> {
-    let named = activation.payload.get("StandardConfigurations").and_then(Value::as_array);
+    let named = activation
+        .payload
+        .get("StandardConfigurations")
+        .and_then(Value::as_array);
     named.into_iter().flatten().filter_map(Value::as_str)
 }
 
@@ -385,7 +439,10 @@ fn is_legacy(declaration: &Declaration) -> bool {
 
 /// Checks what this reading of the types needs; names what is wrong.
 fn check_payload(declaration: &Declaration) -> Result<(), &'static str> {
-    let payload = declaration.payload.as_object().ok_or("Payload is not an object")?;
+    let payload = declaration
+        .payload
+        .as_object()
+        .ok_or("Payload is not an object")?;
     match declaration.type_name.as_str() {
         LEGACY | LEGACY_INTERACTIVE if !payload.get("ProfileURL").is_some_and(Value::is_string) => {
             Err("ProfileURL is missing")
@@ -400,15 +457,27 @@ fn check_payload(declaration: &Declaration) -> Result<(), &'static str> {
 
 fn unknown_type(declaration: &Declaration) -> Reason {
     let detail = Some(("UnknownDeclarationType", declaration.type_name.as_str()));
-    reason("Error.UnknownDeclarationType", "The declaration type is not known.", detail)
+    reason(
+        "Error.UnknownDeclarationType",
+        "The declaration type is not known.",
+        detail,
+    )
 }
 
 fn not_referenced(declaration: &Declaration) -> Reason {
     let detail = Some(("Identifier", declaration.identifier.as_str()));
-    reason("Info.NotReferencedByActivation", "No active activation names the configuration.", detail)
+    reason(
+        "Info.NotReferencedByActivation",
+        "No active activation names the configuration.",
+        detail,
+    )
 }
 
 fn cannot_be_applied(error: &str) -> Reason {
     let description = "The configuration cannot be applied to the device.";
-    reason("Error.ConfigurationCannotBeApplied", description, Some(("Error", error)))
+    reason(
+        "Error.ConfigurationCannotBeApplied",
+        description,
+        Some(("Error", error)),
+    )
 }

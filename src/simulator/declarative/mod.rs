@@ -15,4 +15,4 @@ mod wire;
 
 pub(super) use engine::{Breakage, Declarative};
 pub(super) use report::Report;
-pub(super) use wire::{Declaration, Kind, Manifest, ManifestItem, SyncTokens};
+pub(super) use wire::{Declaration, Kind, Manifest, SyncTokens};

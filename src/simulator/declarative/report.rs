@@ -33,15 +33,25 @@ impl Declarative {
             return None;
         }
         let mut body = json!({ "StatusItems": tree, "Errors": errors });
-        if let (true, Value::Object(body)) = (full && status::knows_full_reports(observed.identity), &mut body) {
+        if let (true, Value::Object(body)) =
+            (full && status::knows_full_reports(observed.identity), &mut body)
+        {
             body.insert("FullReport".to_owned(), Value::Bool(true));
         }
-        Some(Report { body, declarations, items })
+        Some(Report {
+            body,
+            declarations,
+            items,
+        })
     }
 
     /// The server has taken `report`.
     pub(in crate::simulator) fn reported(&mut self, report: Report) {
-        let Report { body: _, declarations, items } = report;
+        let Report {
+            body: _,
+            declarations,
+            items,
+        } = report;
         for (key, digest) in declarations {
             if let Some(held) = self.held.get_mut(&key) {
                 held.reported = Some(digest);
@@ -102,7 +112,10 @@ impl Declarative {
             }
         }
         for (kind, identifier) in self.gone.iter().filter(|_| !full) {
-            sections.entry(*kind).or_default().push(json!({"identifier": identifier, "_removed": true}));
+            sections
+                .entry(*kind)
+                .or_default()
+                .push(json!({"identifier": identifier, "_removed": true}));
         }
         if full || sections.values().any(|section| !section.is_empty()) {
             let sections: Map<String, Value> = sections
@@ -121,8 +134,11 @@ fn entry(held: &Held) -> Value {
         .reasons
         .iter()
         .map(|reason| {
-            let details: Map<String, Value> =
-                reason.detail.iter().map(|(name, value)| ((*name).to_owned(), json!(value))).collect();
+            let details: Map<String, Value> = reason
+                .detail
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), json!(value)))
+                .collect();
             json!({"code": reason.code, "description": reason.description, "details": details})
         })
         .collect();

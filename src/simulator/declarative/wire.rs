@@ -13,7 +13,12 @@ pub(in crate::simulator) enum Kind {
 }
 
 impl Kind {
-    pub(super) const ALL: [Self; 4] = [Self::Activation, Self::Asset, Self::Configuration, Self::Management];
+    pub(super) const ALL: [Self; 4] = [
+        Self::Activation,
+        Self::Asset,
+        Self::Configuration,
+        Self::Management,
+    ];
 
     /// Its name in the path `declaration/<kind>/<identifier>`.
     pub(in crate::simulator) const fn path(self) -> &'static str {
