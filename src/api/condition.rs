@@ -109,15 +109,30 @@ pub struct Statement {
 
 impl Statement {
     /// A statement with its message.
-    pub fn new(kind: ConditionType, status: impl Into<Status>, reason: Reason, message: impl Into<String>) -> Self {
-        Self { kind, status: status.into(), reason, message: message.into() }
+    pub fn new(
+        kind: ConditionType,
+        status: impl Into<Status>,
+        reason: Reason,
+        message: impl Into<String>,
+    ) -> Self {
+        Self {
+            kind,
+            status: status.into(),
+            reason,
+            message: message.into(),
+        }
     }
 }
 
 /// Merges `statements` into `old`: a condition that is not stated is dropped, the transition time moves only
 /// when the value does. The one place that makes conditions.
 #[must_use]
-pub fn merge(old: &[Condition], statements: &[Statement], generation: Option<i64>, now: Timestamp) -> Vec<Condition> {
+pub fn merge(
+    old: &[Condition],
+    statements: &[Statement],
+    generation: Option<i64>,
+    now: Timestamp,
+) -> Vec<Condition> {
     statements
         .iter()
         .map(|statement| {
@@ -158,20 +173,27 @@ mod tests {
 
     #[test]
     fn the_transition_time_moves_only_with_the_value() {
-        let ready = |ok: bool, text: &str| {
-            vec![Statement::new(ConditionType::Ready, ok, Reason::Succeeded, text)]
-        };
+        let ready =
+            |ok: bool, text: &str| vec![Statement::new(ConditionType::Ready, ok, Reason::Succeeded, text)];
         let first = merge(&[], &ready(false, "a"), Some(1), at(1));
         let second = merge(&first, &ready(false, "b"), Some(2), at(2));
         assert_eq!(second[0].last_transition_time.0, at(1));
-        assert_eq!((second[0].message.as_str(), second[0].observed_generation), ("b", Some(2)));
+        assert_eq!(
+            (second[0].message.as_str(), second[0].observed_generation),
+            ("b", Some(2))
+        );
         let third = merge(&second, &ready(true, "c"), Some(2), at(3));
         assert_eq!(third[0].last_transition_time.0, at(3));
     }
 
     #[test]
     fn a_long_message_is_cut_at_a_character() {
-        let statement = Statement::new(ConditionType::Ready, false, Reason::InvalidSpec, "é".repeat(4_000));
+        let statement = Statement::new(
+            ConditionType::Ready,
+            false,
+            Reason::InvalidSpec,
+            "é".repeat(4_000),
+        );
         let merged = merge(&[], &[statement], None, at(1));
         assert!(merged[0].message.len() <= MAXIMUM_MESSAGE);
         assert!(merged[0].message.ends_with('…'));

@@ -4,7 +4,7 @@ use super::seed::Seed;
 
 /// The kinds of device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Family {
+pub(super) enum Family {
     /// An iPhone with iOS.
     IPhone,
     /// An iPad with iPadOS.
@@ -85,7 +85,7 @@ const SERIAL_LETTERS: &[char] = &[
 
 /// One device's unchanging part.
 #[derive(Debug, Clone)]
-pub struct Identity {
+pub(super) struct Identity {
     pub(super) udid: String,
     pub(super) serial: String,
     pub(super) name: String,

@@ -29,6 +29,10 @@ pub(super) const TOPIC: &str = "com.apple.mgmt.External.00000000-0000-4000-8000-
 pub(super) struct Script {
     /// Commands that wait, each with its UUID.
     pub(super) queue: VecDeque<(String, Dictionary)>,
+    /// A command that every poll is offered, whoever polls; its UUID is `everyone`.
+    pub(super) everyone: Option<Dictionary>,
+    /// Whether messages are answered and not kept.
+    pub(super) forgetful: bool,
     /// Declarations: kind, and document.
     pub(super) declarations: Vec<(&'static str, Json)>,
     /// Declarations that are advertised, and answered 404 so many times.
@@ -294,8 +298,13 @@ async fn command(
         text(&report, "CommandUUID").to_owned(),
         text(&report, "Status").to_owned(),
     );
-    if status != "Idle" {
+    if status != "Idle" && !script.forgetful {
         script.reports.push(report);
+    }
+    if status == "Idle"
+        && let Some(command) = script.everyone.clone()
+    {
+        return offer("everyone".to_owned(), command);
     }
     // A command that was put off goes to the end, and is not offered again in this contact.
     if status == "NotNow" {
@@ -307,6 +316,10 @@ async fn command(
     let Some((uuid, command)) = script.queue.front().cloned() else {
         return StatusCode::OK.into_response();
     };
+    offer(uuid, command)
+}
+
+fn offer(uuid: String, command: Dictionary) -> Response {
     let mut offered = Dictionary::new();
     offered.insert("CommandUUID".to_owned(), uuid.into());
     offered.insert("Command".to_owned(), command.into());
@@ -337,7 +350,9 @@ async fn check_in(
         }
         _ => StatusCode::OK.into_response(),
     };
-    script.check_ins.push(message);
+    if !script.forgetful {
+        script.check_ins.push(message);
+    }
     answer
 }
 

@@ -1,0 +1,5 @@
+//! The embedded Kubernetes API, and the pure pieces of Kubernetes behaviour it is made of.
+
+pub mod apply;
+pub mod patch;
+pub mod selector;

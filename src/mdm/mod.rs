@@ -1,0 +1,3 @@
+//! Apple's device-management protocol.
+
+pub mod command;

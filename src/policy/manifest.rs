@@ -1,0 +1,66 @@
+//! Manifests: everything that one class of devices should hold, already serialised.
+//!
+//! A manifest is named by the digest of its content, so equal content is one manifest, whichever class, replica or
+//! restart made it. Declarations are Apple's (declarative management, `declaration-items`); profiles are fetched through a
+//! `com.apple.configuration.legacy` declaration, or sent as `InstallProfile` to devices without declarative management.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::Digest;
+
+/// The four sections of Apple's declaration manifest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Section {
+    /// What switches configurations on.
+    Activations,
+    /// What configurations refer to.
+    Assets,
+    /// What is configured.
+    Configurations,
+    /// Facts about the management itself.
+    Management,
+}
+
+/// One declaration, as served.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Declaration {
+    /// Its section of the manifest.
+    pub section: Section,
+    /// Its stable identifier, at most 64 bytes.
+    pub identifier: Arc<str>,
+    /// The digest of its content, at most 64 bytes.
+    pub server_token: Arc<str>,
+    /// The whole declaration as JSON text: `Type`, `Identifier`, `ServerToken`, `Payload`.
+    pub body: Arc<str>,
+}
+
+/// One configuration profile, as served.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProfileDocument {
+    /// `PayloadIdentifier` of the profile; stable over revisions.
+    pub identifier: Arc<str>,
+    /// `PayloadUUID` of the profile; derived from its content.
+    pub uuid: Arc<str>,
+    /// The digest of `body`; the last part of the path it is served under.
+    pub digest: Digest,
+    /// The profile as an XML property list.
+    pub body: Arc<str>,
+}
+
+/// What a device without declarative management may have been told to hold, and must be told to drop when it is not in the manifest.
+pub const PROFILE_PREFIX: &str = "dev.provost.profile.";
+
+/// Everything one class of devices should hold.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// The digest of the declarations' tokens and the profiles' digests.
+    pub id: Digest,
+    /// Apple's `DeclarationsToken`: the digest of the sorted `(section, identifier, server token)`.
+    pub declarations_token: Arc<str>,
+    /// Declarations, sorted by section and identifier. Empty for devices without declarative management.
+    pub declarations: Vec<Declaration>,
+    /// Profiles, sorted by identifier: referenced by declarations, or to be sent by command.
+    pub profiles: Vec<ProfileDocument>,
+}

@@ -1,0 +1,440 @@
+//! The store: what the device plane needs to remember, as a port with adapters.
+//!
+//! Both planes meet here. Controllers write manifests, pointers and commands; the gateway writes enrolments, reports and
+//! results; [`Store::changes`] wakes the other side. Every method that changes something is one transaction and returns after it is
+//! durable. Secrets (push tokens, push magics) are sealed by the adapter and never stand in clear in the database.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use tokio::sync::broadcast;
+
+use crate::api::common::{EnrollmentMode, Platform, Verdict};
+use crate::compliance::Facts;
+use crate::ids::{CommandUuid, Digest, EnrollmentId, Namespace, PushTopic, SerialNumber};
+use crate::mdm::command::{FinalState, NewCommand, OfferedCommand, PendingCommand, ReportStatus};
+use crate::policy::Manifest;
+use crate::secret::Secret;
+
+/// Why the store could not do it.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The database failed. Nothing was changed; the caller may try again.
+    #[error("the store could not {action}")]
+    Database {
+        /// What was tried.
+        action: &'static str,
+        /// The adapter's own error.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// A stored value cannot be read: a defect, or a damaged file.
+    #[error("the store holds a damaged {what}")]
+    Damaged {
+        /// What is damaged.
+        what: &'static str,
+        /// How that was noticed.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The store has been closed.
+    #[error("the store is closed")]
+    Closed,
+}
+
+/// The right to enrol one device, once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Invitation {
+    /// The SHA-256 of the challenge; the challenge itself is never stored.
+    pub challenge: Digest,
+    /// The fleet that the device will belong to.
+    pub namespace: Namespace,
+    /// Labels of the Device object.
+    pub labels: BTreeMap<String, String>,
+    /// The only hardware that may use it.
+    pub serial_number: Option<SerialNumber>,
+    /// The only enrolment that may use it.
+    pub udid: Option<EnrollmentId>,
+    /// Until when.
+    pub expires_at: Timestamp,
+}
+
+/// Why an invitation cannot be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// No such challenge.
+    #[error("the challenge is unknown")]
+    Unknown,
+    /// Used before.
+    #[error("the challenge has been used")]
+    Used,
+    /// Too late.
+    #[error("the challenge has expired")]
+    Expired,
+    /// It is bound to another device.
+    #[error("the challenge is for another device")]
+    WrongDevice,
+    /// The certificate was not issued here for this device, or has been withdrawn.
+    #[error("the certificate does not belong to this device")]
+    WrongCertificate,
+}
+
+/// An identity certificate, issued on an invitation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IssuedCertificate {
+    /// The SHA-256 of its DER.
+    pub fingerprint: Digest,
+    /// The enrolment it was issued for: the common name of the request.
+    pub enrollment: EnrollmentId,
+    /// The end of its validity.
+    pub not_after: Timestamp,
+    /// The fleet, from the invitation.
+    pub namespace: Namespace,
+    /// Labels, from the invitation.
+    pub labels: BTreeMap<String, String>,
+    /// The hardware it is bound to, from the invitation.
+    pub serial_number: Option<SerialNumber>,
+}
+
+/// The life of an enrolment.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, strum::IntoStaticStr, strum::EnumString,
+)]
+pub enum EnrollmentState {
+    /// Authenticate came; TokenUpdate has not.
+    Authenticated,
+    /// Active.
+    Enrolled,
+    /// To be told to remove its MDM profile at the next contact.
+    Removing,
+    /// Ended: checked out, removed or forgotten. Refused until invited again.
+    Ended,
+}
+
+/// What Authenticate says of a device.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Authentication {
+    /// Who.
+    pub enrollment: EnrollmentId,
+    /// The fingerprint of the certificate it came with.
+    pub certificate: Digest,
+    /// The push topic of its MDM profile.
+    pub topic: PushTopic,
+    /// Its operating system.
+    pub platform: Platform,
+    /// How it is managed.
+    pub mode: EnrollmentMode,
+    /// Hardware, absent in a User Enrollment.
+    pub serial_number: Option<SerialNumber>,
+    /// The model identifier, such as `Mac16,10`.
+    pub model: Option<String>,
+    /// The operating system's version.
+    pub os_version: String,
+    /// Its build.
+    pub build_version: Option<String>,
+    /// Whether this system can be managed by declarations.
+    pub declarative: bool,
+}
+
+/// How to wake a device.
+#[derive(Debug, Clone)]
+pub struct PushAddress {
+    /// The topic of its MDM profile.
+    pub topic: PushTopic,
+    /// Its push token.
+    pub token: Secret<Vec<u8>>,
+    /// What to say to it.
+    pub magic: Secret<String>,
+}
+
+/// One enrolment.
+#[derive(Debug, Clone)]
+pub struct Enrollment {
+    /// Who.
+    pub id: EnrollmentId,
+    /// The fleet.
+    pub namespace: Namespace,
+    /// Labels of the invitation, for the Device object.
+    pub labels: BTreeMap<String, String>,
+    /// Where it stands.
+    pub state: EnrollmentState,
+    /// The pinned certificate.
+    pub certificate: Digest,
+    /// Its operating system.
+    pub platform: Platform,
+    /// How it is managed.
+    pub mode: EnrollmentMode,
+    /// Hardware.
+    pub serial_number: Option<SerialNumber>,
+    /// The model identifier.
+    pub model: Option<String>,
+    /// The operating system's version, by the newest report.
+    pub os_version: String,
+    /// Its build.
+    pub build_version: Option<String>,
+    /// Whether it is managed by declarations.
+    pub declarative: bool,
+    /// How often TokenUpdate came since Authenticate; 1 is the enrolling one.
+    pub token_updates: u32,
+    /// When Authenticate came.
+    pub enrolled_at: Timestamp,
+    /// What it should hold.
+    pub manifest: Option<Digest>,
+    /// What it should have held before; served until the new one is reported.
+    pub previous_manifest: Option<Digest>,
+    /// What it last proved to hold.
+    pub applied_manifest: Option<Digest>,
+}
+
+/// What became of a report on a command.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ReportOutcome {
+    /// The command has ended by this report.
+    Ended {
+        /// How.
+        state: FinalState,
+        /// What it was.
+        request_type: Arc<str>,
+    },
+    /// The command waits for the device's next Idle.
+    Deferred,
+    /// Unknown or ended before: recorded, nothing changed.
+    AlreadyKnown,
+}
+
+/// One ended command, as history keeps it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CommandResult {
+    /// Its UUID.
+    pub uuid: CommandUuid,
+    /// Apple's `RequestType`.
+    pub request_type: Arc<str>,
+    /// How it ended.
+    pub state: FinalState,
+    /// The ErrorChain, or why it was cancelled.
+    pub detail: Vec<String>,
+    /// When it was queued.
+    pub queued_at: Timestamp,
+    /// When it ended.
+    pub ended_at: Timestamp,
+}
+
+/// The verdicts of one device, by `baseline/rule`.
+pub type Verdicts = BTreeMap<Arc<str>, Verdict>;
+
+/// A change of a verdict or of an enrolment: append-only.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Transition {
+    /// When.
+    pub time: Timestamp,
+    /// `baseline/rule`. None: the enrolment itself.
+    pub rule: Option<Arc<str>>,
+    /// Before. None: there was no verdict.
+    pub from: Option<Verdict>,
+    /// After. None: the rule no longer applies.
+    pub to: Option<Verdict>,
+    /// The git revision in force.
+    pub revision: Option<Arc<str>>,
+    /// Where the evidence comes from: a [`crate::compliance::Source`]'s name, `CheckIn` or `Policy`.
+    pub evidence: Arc<str>,
+    /// What happened, for people.
+    pub reason: String,
+}
+
+/// Something that the other plane may want to look at. Lost ones do no harm: readers look again at everything when they lag.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change {
+    /// An enrolment began, changed or ended.
+    Enrollment(EnrollmentId),
+    /// A device reported facts.
+    Facts(EnrollmentId),
+    /// A device has pending commands or a new manifest: wake it.
+    Work(EnrollmentId),
+}
+
+/// The port. `now` is always the caller's clock.
+#[async_trait]
+pub trait Store: Send + Sync + 'static {
+    // ---- the right to enrol
+
+    /// Keeps an invitation.
+    async fn invite(&self, invitation: Invitation) -> Result<(), StoreError>;
+
+    /// The invitation of a challenge, if `enrollment` may use it now. Changes nothing: a check before a certificate is made.
+    async fn invitation(
+        &self,
+        challenge: Digest,
+        enrollment: &EnrollmentId,
+        now: Timestamp,
+    ) -> Result<Result<Invitation, Refusal>, StoreError>;
+
+    /// Uses an invitation up and records the certificate issued on it, or neither.
+    async fn issue(
+        &self,
+        challenge: Digest,
+        certificate: IssuedCertificate,
+        now: Timestamp,
+    ) -> Result<Result<(), Refusal>, StoreError>;
+
+    // ---- enrolments
+
+    /// A new enrolment begins: refused unless the certificate was issued for this enrolment, is not used by another one and not withdrawn, and the
+    /// serial number fits the invitation. Clears queue, facts, verdicts and manifest pointers of the enrolment before; keeps history.
+    async fn authenticate(
+        &self,
+        authentication: Authentication,
+        now: Timestamp,
+    ) -> Result<Result<Enrollment, Refusal>, StoreError>;
+
+    /// Keeps a push address and counts the TokenUpdate; `Authenticated` becomes `Enrolled`. None: no such enrolment, or it has ended.
+    async fn token_update(
+        &self,
+        enrollment: &EnrollmentId,
+        push: PushAddress,
+        now: Timestamp,
+    ) -> Result<Option<Enrollment>, StoreError>;
+
+    /// One enrolment, ended ones included.
+    async fn enrollment(&self, id: &EnrollmentId) -> Result<Option<Enrollment>, StoreError>;
+
+    /// The enrolment that a certificate is pinned to, ended ones included. The hot path of every request.
+    async fn enrollment_by_certificate(&self, fingerprint: Digest) -> Result<Option<Enrollment>, StoreError>;
+
+    /// Enrolments in the order of their ids, after `after`, at most `limit`.
+    async fn enrollments(
+        &self,
+        after: Option<&EnrollmentId>,
+        limit: usize,
+    ) -> Result<Vec<Enrollment>, StoreError>;
+
+    /// Ends an enrolment: pin withdrawn, queue cleared, push address dropped. False: it had ended before or never was.
+    async fn end(&self, enrollment: &EnrollmentId, reason: &str, now: Timestamp) -> Result<bool, StoreError>;
+
+    /// Marks an enrolment for removal at the next contact. False: there is none that is active.
+    async fn remove_at_next_contact(
+        &self,
+        enrollment: &EnrollmentId,
+        now: Timestamp,
+    ) -> Result<bool, StoreError>;
+
+    /// Keeps what a report says about the system (`DeviceInformation`, status items).
+    async fn update_system(
+        &self,
+        enrollment: &EnrollmentId,
+        os_version: &str,
+        build_version: Option<&str>,
+    ) -> Result<(), StoreError>;
+
+    /// How to wake a device. None: it has no push address, or the enrolment has ended.
+    async fn push_address(&self, enrollment: &EnrollmentId) -> Result<Option<PushAddress>, StoreError>;
+
+    /// Forgets a push address that APNs calls unregistered.
+    async fn drop_push_address(&self, enrollment: &EnrollmentId) -> Result<(), StoreError>;
+
+    /// Keeps when devices were last heard of; called in batches.
+    async fn seen(&self, times: &[(EnrollmentId, Timestamp)]) -> Result<(), StoreError>;
+
+    /// When a device was last heard of.
+    async fn last_seen(&self, enrollment: &EnrollmentId) -> Result<Option<Timestamp>, StoreError>;
+
+    // ---- the command queue
+
+    /// Queues commands, all in one transaction, collapsing equal intents. Enrolments that do not exist or have ended are returned, and do not
+    /// keep the others from being queued.
+    async fn enqueue(
+        &self,
+        commands: Vec<NewCommand>,
+        now: Timestamp,
+    ) -> Result<Vec<EnrollmentId>, StoreError>;
+
+    /// The next command for a device that went idle (`Idle`) or has just reported. `idle` offers again what answered NotNow. Expires what is
+    /// past its deadline. Writes nothing where nothing is pending.
+    async fn next_command(
+        &self,
+        enrollment: &EnrollmentId,
+        idle: bool,
+        now: Timestamp,
+    ) -> Result<Option<OfferedCommand>, StoreError>;
+
+    /// Takes a report on a command. Idempotent.
+    async fn report(
+        &self,
+        enrollment: &EnrollmentId,
+        uuid: &CommandUuid,
+        status: &ReportStatus,
+        now: Timestamp,
+    ) -> Result<ReportOutcome, StoreError>;
+
+    /// What is pending for a device, in the order of delivery.
+    async fn pending(&self, enrollment: &EnrollmentId) -> Result<Vec<PendingCommand>, StoreError>;
+
+    /// The devices that have something pending, in the order of their ids, after `after`, at most `limit`.
+    async fn with_pending(
+        &self,
+        after: Option<&EnrollmentId>,
+        limit: usize,
+    ) -> Result<Vec<EnrollmentId>, StoreError>;
+
+    /// The last ended commands of a device, newest first.
+    async fn results(
+        &self,
+        enrollment: &EnrollmentId,
+        limit: usize,
+    ) -> Result<Vec<CommandResult>, StoreError>;
+
+    // ---- desired state
+
+    /// Keeps a manifest under its id. Keeping it twice is keeping it once.
+    async fn keep_manifest(&self, manifest: Arc<Manifest>) -> Result<(), StoreError>;
+
+    /// A manifest. Adapters keep the ones in use in memory.
+    async fn manifest(&self, id: Digest) -> Result<Option<Arc<Manifest>>, StoreError>;
+
+    /// Points devices at manifests, all in one transaction; a pointer that stands right already is not written. Returns how many were.
+    async fn point(&self, pointers: &[(EnrollmentId, Digest)], now: Timestamp) -> Result<usize, StoreError>;
+
+    /// Records that a device has proved to hold a manifest. True: that is news.
+    async fn applied(&self, enrollment: &EnrollmentId, manifest: Digest) -> Result<bool, StoreError>;
+
+    /// Removes manifests that nothing points at any more. Returns how many.
+    async fn collect_manifests(&self) -> Result<usize, StoreError>;
+
+    // ---- facts and verdicts
+
+    /// What a device has reported.
+    async fn facts(&self, enrollment: &EnrollmentId) -> Result<Facts, StoreError>;
+
+    /// Changes a device's facts in one transaction. `change` returns whether anything but time changed, which is also when readers are woken; it
+    /// is returned.
+    async fn update_facts(
+        &self,
+        enrollment: &EnrollmentId,
+        change: Box<dyn FnOnce(&mut Facts) -> bool + Send>,
+    ) -> Result<bool, StoreError>;
+
+    /// The verdicts of a device as last recorded.
+    async fn verdicts(&self, enrollment: &EnrollmentId) -> Result<Verdicts, StoreError>;
+
+    /// Records verdicts and the transitions that led to them, together.
+    async fn record_verdicts(
+        &self,
+        enrollment: &EnrollmentId,
+        verdicts: Verdicts,
+        transitions: Vec<Transition>,
+    ) -> Result<(), StoreError>;
+
+    /// The last transitions of a device, newest first.
+    async fn transitions(
+        &self,
+        enrollment: &EnrollmentId,
+        limit: usize,
+    ) -> Result<Vec<Transition>, StoreError>;
+
+    // ---- waking each other
+
+    /// A feed of changes from now on.
+    fn changes(&self) -> broadcast::Receiver<Change>;
+}
