@@ -8,5 +8,7 @@ pub mod ids;
 pub mod kubeapi;
 pub mod mdm;
 pub mod policy;
+pub mod push;
 pub mod secret;
+pub mod simulator;
 pub mod store;
