@@ -25,19 +25,19 @@ mod discovery;
 mod error;
 mod events;
 mod http;
-pub mod kubeconfig;
 mod object;
+pub mod kubeconfig;
+pub mod openapi;
 pub mod patch;
 mod present;
 mod registry;
 mod request;
 pub mod selector;
-pub mod serve;
-pub mod storage;
-mod validation;
-mod verbs;
-
-pub use api::{KubeApi, Options, StartError};
-
 #[cfg(test)]
 mod tests;
+mod validation;
+mod verbs;
+pub mod serve;
+pub mod storage;
+pub mod table;
+pub use api::{KubeApi, Options, StartError};
