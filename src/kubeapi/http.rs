@@ -211,7 +211,7 @@ impl Input<'_> {
                     "name": target.name, "kind": target.resource.plural, "uid": super::object::text(&object, "uid"),
                 });
                 if !target.resource.group.is_empty() {
-                    details["group"] = json!(target.resource.group);
+                    object::put(&mut details, "group", json!(target.resource.group));
                 }
                 let status = json!({
                     "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details,

@@ -99,7 +99,7 @@ pub(super) fn bookmark(
         let header = std::mem::replace(header, TableHeader::Sent);
         let mut empty = table(resource, Vec::new(), Some(metadata), query, header)?;
         // Clients find the revision and its annotations in the row's object.
-        empty["rows"] = json!([{ "cells": [], "object": partial(object) }]);
+        object::put(&mut empty, "rows", json!([{ "cells": [], "object": partial(object) }]));
         return Ok(serialise(&empty));
     }
     event(resource, object, form, query, header)

@@ -20,9 +20,11 @@ use super::object;
 #[derive(Debug, Default)]
 pub(super) struct Served {
     by_path: HashMap<(String, String, String), Arc<Resource>>,
-    /// Group to its versions, the preferred first, each with its resources in order of name.
-    groups: BTreeMap<String, Vec<(String, Vec<Arc<Resource>>)>>,
+    groups: Groups,
 }
+
+/// Group to its versions, the preferred first, each with its resources in order of name.
+pub(super) type Groups = BTreeMap<String, Vec<(String, Vec<Arc<Resource>>)>>;
 
 impl Served {
     fn new(resources: impl IntoIterator<Item = Arc<Resource>>) -> Self {
@@ -78,7 +80,7 @@ impl Served {
 
     /// The groups in order of name, each with its versions, the preferred first.
     #[must_use]
-    pub(super) fn groups(&self) -> &BTreeMap<String, Vec<(String, Vec<Arc<Resource>>)>> {
+    pub(super) fn groups(&self) -> &Groups {
         &self.groups
     }
 

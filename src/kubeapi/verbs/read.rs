@@ -222,16 +222,16 @@ pub(crate) async fn list(
     }
     let mut metadata = json!({ "resourceVersion": revision.to_string() });
     if let Some((ns, name)) = next {
-        metadata["continue"] = json!(
+        object::put(&mut metadata, "continue", json!(
             Cursor {
                 rv: revision,
                 ns,
                 name
             }
             .token()
-        );
+        ));
         if let Some(remaining) = first.remaining {
-            metadata["remainingItemCount"] = json!(remaining);
+            object::put(&mut metadata, "remainingItemCount", json!(remaining));
         }
     }
     if form == Form::Object {

@@ -23,11 +23,11 @@ use crate::kubeapi::request::{Form, Query};
 use crate::kubeapi::storage::{Change, ChangeKind, Replay};
 
 /// Time after which a watch without `timeoutSeconds` ends.
-const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30 * 60);
+const DEFAULT_TIMEOUT: Duration = Duration::from_mins(30);
 /// The longest time a watch may ask for.
 const MAX_TIMEOUT: i64 = 24 * 3600;
 /// Time between bookmarks.
-const BOOKMARK_INTERVAL: Duration = Duration::from_secs(60);
+const BOOKMARK_INTERVAL: Duration = Duration::from_mins(1);
 
 enum Phase {
     /// Sends what there is, after this namespace and name.
@@ -272,7 +272,7 @@ impl Watch {
             .as_object()
             .is_some_and(|annotations| !annotations.is_empty())
         {
-            metadata["annotations"] = annotations.clone();
+            object::put(&mut metadata, "annotations", annotations.clone());
         }
         let resource = &self.target.resource;
         let object =
