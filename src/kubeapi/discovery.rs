@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::api::Core;
 use super::error::ApiError;
 use super::http::json_response;
+use super::object;
 use super::registry::{Resource, Served};
 
 const JSON: &str = "application/json";

@@ -6,6 +6,7 @@ use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 use serde_json::{Value, json};
 
+use super::object;
 use super::storage::StorageError;
 use crate::api::schema::FieldError;
 

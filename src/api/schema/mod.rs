@@ -23,10 +23,8 @@ mod validate;
 
 pub use compile::{CompiledSchema, MAX_SCHEMA_DEPTH};
 pub(crate) use compile::{Embedded, ListType, MapType, Node};
-#[cfg(test)]
-use error::go_float;
-pub(crate) use error::go_quote;
 pub use error::{FieldError, FieldErrorKind, SchemaError};
+pub(crate) use error::{go_float, go_quote};
 
 #[cfg(test)]
 mod tests;

@@ -7,7 +7,7 @@ pub(super) mod definition;
 pub(super) mod resource;
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use serde_json::Value;
 
@@ -21,6 +21,7 @@ use super::object;
 pub(super) struct Served {
     by_path: HashMap<(String, String, String), Arc<Resource>>,
     groups: Groups,
+    openapi_index: OnceLock<Value>,
 }
 
 /// Group to its versions, the preferred first, each with its resources in order of name.
@@ -82,6 +83,11 @@ impl Served {
     #[must_use]
     pub(super) fn groups(&self) -> &Groups {
         &self.groups
+    }
+
+    /// The `OpenAPI` index of this set, made once.
+    pub(super) fn openapi_index(&self, make: impl FnOnce() -> Value) -> &Value {
+        self.openapi_index.get_or_init(make)
     }
 
     /// Every served resource, in order of group, version and name.

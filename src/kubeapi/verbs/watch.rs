@@ -18,7 +18,8 @@ use super::Target;
 use super::read::{Listing, pages};
 use crate::kubeapi::api::Core;
 use crate::kubeapi::error::ApiError;
-use crate::kubeapi::present::{self, TableHeader};
+use crate::kubeapi::object;
+use crate::kubeapi::present::{Shape, TableHeader};
 use crate::kubeapi::request::{Form, Query};
 use crate::kubeapi::storage::{Change, ChangeKind, Replay};
 
@@ -260,7 +261,8 @@ impl Watch {
         let mut object: Value =
             serde_json::from_slice(body).map_err(|error| ApiError::Internal(error.to_string()))?;
         resource.to_served(&mut object);
-        let object = present::event(resource, object, self.form, &self.query, &mut self.header)?;
+        let shape = Shape::new(resource, self.form, &self.query, self.core.now())?;
+        let object = shape.event(object, &mut self.header);
         self.queue.push_back(line(kind, &object));
         Ok(())
     }
@@ -277,7 +279,8 @@ impl Watch {
         let resource = &self.target.resource;
         let object =
             json!({ "kind": resource.kind, "apiVersion": resource.api_version(), "metadata": metadata });
-        let object = present::bookmark(resource, object, self.form, &self.query, &mut self.header)?;
+        let shape = Shape::new(resource, self.form, &self.query, self.core.now())?;
+        let object = shape.bookmark(object, &mut self.header);
         self.queue.push_back(line("BOOKMARK", &object));
         Ok(())
     }
