@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::api::Core;
 use super::error::ApiError;
 use super::http::json_response;
+use super::object;
 use super::registry::{Resource, Served};
 
 const JSON: &str = "application/json";
@@ -47,8 +48,8 @@ pub(super) fn answer(
                 return Err(ApiError::NoSuchResource);
             }
             let mut body = group_of(&served, group);
-            body["kind"] = json!("APIGroup");
-            body["apiVersion"] = json!("v1");
+            object::put(&mut body, "kind", json!("APIGroup"));
+            object::put(&mut body, "apiVersion", json!("v1"));
             body
         }
         ["apis", group, version] => resource_list(&served, group, version)?,
@@ -139,10 +140,10 @@ fn resource_list(served: &Served, group: &str, version: &str) -> Result<Value, A
             "kind": resource.kind, "verbs": resource.verbs(),
         });
         if !resource.short_names.is_empty() {
-            entry["shortNames"] = json!(resource.short_names);
+            object::put(&mut entry, "shortNames", json!(resource.short_names));
         }
         if !resource.categories.is_empty() {
-            entry["categories"] = json!(resource.categories);
+            object::put(&mut entry, "categories", json!(resource.categories));
         }
         resources.push(entry);
         for (name, kind, group) in subresources(resource) {
@@ -151,8 +152,8 @@ fn resource_list(served: &Served, group: &str, version: &str) -> Result<Value, A
                 "kind": kind, "verbs": SUBRESOURCE_VERBS,
             });
             if let Some((group, version)) = group {
-                entry["group"] = json!(group);
-                entry["version"] = json!(version);
+                object::put(&mut entry, "group", json!(group));
+                object::put(&mut entry, "version", json!(version));
             }
             resources.push(entry);
         }
@@ -227,13 +228,13 @@ fn aggregated_resource(resource: &Resource) -> Value {
         "singularResource": resource.singular, "verbs": resource.verbs(),
     });
     if !resource.short_names.is_empty() {
-        entry["shortNames"] = json!(resource.short_names);
+        object::put(&mut entry, "shortNames", json!(resource.short_names));
     }
     if !resource.categories.is_empty() {
-        entry["categories"] = json!(resource.categories);
+        object::put(&mut entry, "categories", json!(resource.categories));
     }
     if !subresources.is_empty() {
-        entry["subresources"] = Value::Array(subresources);
+        object::put(&mut entry, "subresources", Value::Array(subresources));
     }
     entry
 }

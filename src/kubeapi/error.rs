@@ -6,6 +6,7 @@ use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 use serde_json::{Value, json};
 
+use super::object;
 use super::storage::StorageError;
 use crate::api::schema::FieldError;
 
@@ -32,7 +33,7 @@ impl Subject {
     fn details(&self) -> Value {
         let mut details = json!({ "name": self.name, "kind": self.kind });
         if !self.group.is_empty() {
-            details["group"] = json!(self.group);
+            object::put(&mut details, "group", json!(self.group));
         }
         details
     }
@@ -160,7 +161,7 @@ impl ApiError {
             "message": self.to_string(), "reason": reason, "code": code.as_u16(),
         });
         if let Some(details) = self.details() {
-            status["details"] = details;
+            object::put(&mut status, "details", details);
         }
         status
     }
@@ -188,7 +189,7 @@ impl ApiError {
                     })
                     .collect();
                 let mut details = subject.details();
-                details["causes"] = Value::Array(causes);
+                object::put(&mut details, "causes", Value::Array(causes));
                 Some(details)
             }
             Self::NoSuchResource => Some(json!({})),

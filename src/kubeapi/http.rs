@@ -13,10 +13,12 @@ use tracing::Instrument as _;
 
 use super::api::Core;
 use super::error::ApiError;
+use super::object;
+use super::present::Shape;
 use super::registry::{BuiltIn, Resource};
 use super::request::{Form, MAX_BODY, PatchFormat, Path, Query, WriteOptions, read_body};
 use super::verbs::{self, Answer, DeleteOptions, Deleted, Listing, Part, Target, Written};
-use super::{access, discovery};
+use super::{access, discovery, documents};
 
 /// The API for callers that have been authenticated, all of them administrators.
 pub(super) fn router(core: Arc<Core>) -> Router {
@@ -55,6 +57,9 @@ async fn answer(core: &Arc<Core>, request: Request) -> Result<Response, ApiError
     let query = Query::parse(&parts.uri)?;
     let reads = matches!(parts.method, Method::GET | Method::HEAD);
     if reads && let Some(response) = discovery::answer(core, parts.uri.path(), &parts.headers)? {
+        return Ok(response);
+    }
+    if reads && let Some(response) = documents::answer(core, parts.uri.path(), &parts.headers).await? {
         return Ok(response);
     }
     let path = Path::parse(parts.uri.path()).ok_or(ApiError::NoSuchResource)?;
@@ -208,10 +213,10 @@ impl Input<'_> {
             Deleted::Gone(object) => {
                 let object = object.into_value()?;
                 let mut details = json!({
-                    "name": target.name, "kind": target.resource.plural, "uid": super::object::text(&object, "uid"),
+                    "name": target.name, "kind": target.resource.plural, "uid": object::text(&object, "uid"),
                 });
                 if !target.resource.group.is_empty() {
-                    details["group"] = json!(target.resource.group);
+                    object::put(&mut details, "group", json!(target.resource.group));
                 }
                 let status = json!({
                     "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details,
@@ -233,8 +238,8 @@ impl Input<'_> {
             (Form::Object, Answer::Bytes(bytes)) => bytes.into(),
             (Form::Object, Answer::Value(value)) => value.to_string().into(),
             (_, object) => {
-                let object = object.into_value()?;
-                super::present::single(&self.target.resource, vec![object], form, &self.query)?.into()
+                let shape = Shape::new(&self.target.resource, form, &self.query, self.core.now())?;
+                shape.single(object.into_value()?).into()
             }
         };
         let mut response = respond(written.code, body);

@@ -22,22 +22,25 @@ mod api;
 pub mod apply;
 mod collect;
 mod discovery;
+mod documents;
 mod error;
 mod events;
 mod http;
-mod object;
 pub mod kubeconfig;
+mod object;
 pub mod openapi;
 pub mod patch;
 mod present;
 mod registry;
 mod request;
 pub mod selector;
-#[cfg(test)]
-mod tests;
-mod validation;
-mod verbs;
 pub mod serve;
 pub mod storage;
 pub mod table;
+mod validation;
+mod verbs;
+
 pub use api::{KubeApi, Options, StartError};
+
+#[cfg(test)]
+mod tests;

@@ -45,6 +45,13 @@ pub(super) fn set(object: &mut Value, field: &str, value: Option<Value>) {
     };
 }
 
+/// Sets a field of an object; anything else stays as it is.
+pub(super) fn put(object: &mut Value, field: &str, value: Value) {
+    if let Some(fields) = object.as_object_mut() {
+        fields.insert(field.to_owned(), value);
+    }
+}
+
 /// `metadata.generation`.
 #[must_use]
 pub(super) fn generation(object: &Value) -> i64 {

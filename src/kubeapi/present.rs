@@ -1,11 +1,14 @@
 //! Other shapes of an answer: `Table` for kubectl, `PartialObjectMetadata` for caches that need no bodies.
 
 use bytes::Bytes;
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::error::ApiError;
+use super::object;
 use super::registry::Resource;
 use super::request::{Form, Query};
+use super::table::{IncludeObject, ListPosition, TableOptions, table};
 
 /// Whether a table names its columns: in a watch only the first does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,111 +19,125 @@ pub(super) enum TableHeader {
     Sent,
 }
 
-/// One object in another shape.
-///
-/// # Errors
-/// When the query asks for something a table cannot have.
-pub(super) fn single(
-    resource: &Resource,
-    objects: Vec<Value>,
+/// The shape that one request asked for.
+pub(super) struct Shape<'a> {
+    resource: &'a Resource,
     form: Form,
-    query: &Query,
-) -> Result<Bytes, ApiError> {
-    let object = match form {
-        Form::Table => table(resource, objects, None, query, TableHeader::First)?,
-        Form::Object => objects.into_iter().next().unwrap_or_default(),
-        Form::Partial => objects.into_iter().next().map(partial).unwrap_or_default(),
-    };
-    Ok(serialise(&object))
+    include: IncludeObject,
+    now: Timestamp,
 }
 
-/// A list in another shape.
-///
-/// # Errors
-/// When the query asks for something a table cannot have.
-pub(super) fn list(
-    resource: &Resource,
-    objects: Vec<Value>,
-    metadata: Value,
-    form: Form,
-    query: &Query,
-) -> Result<Bytes, ApiError> {
-    let list = match form {
-        Form::Table => table(resource, objects, Some(metadata), query, TableHeader::First)?,
-        Form::Partial => json!({
-            "kind": "PartialObjectMetadataList", "apiVersion": "meta.k8s.io/v1", "metadata": metadata,
-            "items": objects.into_iter().map(partial).collect::<Vec<_>>(),
-        }),
-        Form::Object => json!({
-            "kind": resource.list_kind, "apiVersion": resource.api_version(), "metadata": metadata, "items": objects,
-        }),
-    };
-    Ok(serialise(&list))
-}
-
-/// The object of a watch event in another shape.
-///
-/// # Errors
-/// When the query asks for something a table cannot have.
-pub(super) fn event(
-    resource: &Resource,
-    object: Value,
-    form: Form,
-    query: &Query,
-    header: &mut TableHeader,
-) -> Result<Bytes, ApiError> {
-    let object = match form {
-        Form::Object => object,
-        Form::Partial => partial(object),
-        Form::Table => table(
+impl<'a> Shape<'a> {
+    /// What the request asked for; ages in tables count from `now`.
+    ///
+    /// # Errors
+    /// When the query asks for something a table cannot have.
+    pub(super) fn new(
+        resource: &'a Resource,
+        form: Form,
+        query: &Query,
+        now: Timestamp,
+    ) -> Result<Self, ApiError> {
+        let include =
+            IncludeObject::parse(query.text("includeObject").unwrap_or("")).map_err(ApiError::BadRequest)?;
+        Ok(Self {
             resource,
-            vec![object],
-            None,
-            query,
-            std::mem::replace(header, TableHeader::Sent),
-        )?,
-    };
-    Ok(serialise(&object))
-}
-
-/// The object of a bookmark in another shape.
-///
-/// # Errors
-/// When the query asks for something a table cannot have.
-pub(super) fn bookmark(
-    resource: &Resource,
-    object: Value,
-    form: Form,
-    query: &Query,
-    header: &mut TableHeader,
-) -> Result<Bytes, ApiError> {
-    if form == Form::Table {
-        let metadata = object.get("metadata").cloned().unwrap_or_default();
-        let header = std::mem::replace(header, TableHeader::Sent);
-        let mut empty = table(resource, Vec::new(), Some(metadata), query, header)?;
-        // Clients find the revision and its annotations in the row's object.
-        empty["rows"] = json!([{ "cells": [], "object": partial(object) }]);
-        return Ok(serialise(&empty));
+            form,
+            include,
+            now,
+        })
     }
-    event(resource, object, form, query, header)
+
+    /// One object.
+    pub(super) fn single(&self, object: Value) -> Bytes {
+        let shaped = match self.form {
+            Form::Object => object,
+            Form::Partial => partial(&object),
+            Form::Table => {
+                let revision = object::text(&object, "resourceVersion").to_owned();
+                let position = ListPosition {
+                    resource_version: &revision,
+                    ..ListPosition::default()
+                };
+                self.table(&[object], position, TableHeader::First)
+            }
+        };
+        serialise(&shaped)
+    }
+
+    /// A list with its `metadata`.
+    pub(super) fn list(&self, objects: &[Value], metadata: &Value) -> Bytes {
+        let text = |field: &str| metadata.get(field).and_then(Value::as_str).unwrap_or("");
+        let list = match self.form {
+            Form::Table => {
+                let position = ListPosition {
+                    resource_version: text("resourceVersion"),
+                    continue_token: text("continue"),
+                    remaining: metadata.get("remainingItemCount").and_then(Value::as_u64),
+                };
+                self.table(objects, position, TableHeader::First)
+            }
+            Form::Partial => json!({
+                "kind": "PartialObjectMetadataList", "apiVersion": "meta.k8s.io/v1", "metadata": metadata,
+                "items": objects.iter().map(partial).collect::<Vec<_>>(),
+            }),
+            Form::Object => json!({
+                "kind": self.resource.list_kind, "apiVersion": self.resource.api_version(), "metadata": metadata,
+                "items": objects,
+            }),
+        };
+        serialise(&list)
+    }
+
+    /// The object of a watch event.
+    pub(super) fn event(&self, object: Value, header: &mut TableHeader) -> Bytes {
+        if self.form != Form::Table {
+            return self.single(object);
+        }
+        let revision = object::text(&object, "resourceVersion").to_owned();
+        let position = ListPosition {
+            resource_version: &revision,
+            ..ListPosition::default()
+        };
+        serialise(&self.table(&[object], position, std::mem::replace(header, TableHeader::Sent)))
+    }
+
+    /// The object of a bookmark.
+    pub(super) fn bookmark(&self, object: Value, header: &mut TableHeader) -> Bytes {
+        if self.form != Form::Table {
+            return self.single(object);
+        }
+        let revision = object::text(&object, "resourceVersion").to_owned();
+        let position = ListPosition {
+            resource_version: &revision,
+            ..ListPosition::default()
+        };
+        let mut empty = self.table(&[], position, std::mem::replace(header, TableHeader::Sent));
+        // Clients find the revision and its annotations in the row's object.
+        object::put(
+            &mut empty,
+            "rows",
+            json!([{ "cells": [], "object": partial(&object) }]),
+        );
+        serialise(&empty)
+    }
+
+    fn table(&self, objects: &[Value], position: ListPosition<'_>, header: TableHeader) -> Value {
+        let options = TableOptions {
+            version: "v1",
+            include: self.include,
+            no_headers: header == TableHeader::Sent,
+            now: self.now,
+        };
+        table(&self.resource.columns, objects, position, options)
+    }
 }
 
-fn partial(object: Value) -> Value {
+fn partial(object: &Value) -> Value {
     let metadata = object.get("metadata").cloned().unwrap_or_default();
     json!({ "kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": metadata })
 }
 
 fn serialise(object: &Value) -> Bytes {
     object.to_string().into_bytes().into()
-}
-
-/// The objects as a table.
-fn table(
-    resource: &Resource,
-    objects: Vec<Value>,
-    metadata: Option<Value>,
-    _query: &Query,
-    _header: TableHeader,
-) -> Result<Value, ApiError> {
-    Ok(json!({ "kind": resource.list_kind, "metadata": metadata, "items": objects }))
 }

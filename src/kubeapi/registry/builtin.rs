@@ -9,6 +9,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::resource::{Resource, api_version, storage_key};
+use crate::kubeapi::table::Columns;
 
 /// Which built-in a resource is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -273,7 +274,7 @@ fn resource(&(group, kind, plural, short_names, namespaced, built_in): &Row) -> 
         scale: None,
         schema: None,
         properties: None,
-        columns: Vec::new(),
+        columns: Columns::builtin(group, kind),
         selectable: built_in
             .selectable()
             .iter()

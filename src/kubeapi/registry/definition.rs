@@ -10,6 +10,7 @@ use serde_json::{Map, Value, json};
 use super::resource::{Resource, api_version, storage_key};
 use crate::api::schema::{CompiledSchema, FieldError, SchemaError};
 use crate::kubeapi::object;
+use crate::kubeapi::table::Columns;
 
 /// Holds a definition until its objects are gone.
 pub(crate) const CLEANUP_FINALIZER: &str = "customresourcecleanup.apiextensions.k8s.io";
@@ -348,7 +349,7 @@ pub(crate) fn resources(definition: &Value) -> Vec<Arc<Resource>> {
             scale: subresources.scale,
             schema: schema.map(Arc::new),
             properties,
-            columns: version.additional_printer_columns.unwrap_or_default(),
+            columns: Columns::custom(&version.additional_printer_columns.unwrap_or_default()),
             selectable: selectable
                 .into_iter()
                 .map(|field| field.json_path.trim_start_matches('.').to_owned())

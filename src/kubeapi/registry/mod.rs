@@ -7,7 +7,7 @@ pub(super) mod definition;
 pub(super) mod resource;
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use serde_json::Value;
 
@@ -20,9 +20,12 @@ use super::object;
 #[derive(Debug, Default)]
 pub(super) struct Served {
     by_path: HashMap<(String, String, String), Arc<Resource>>,
-    /// Group to its versions, the preferred first, each with its resources in order of name.
-    groups: BTreeMap<String, Vec<(String, Vec<Arc<Resource>>)>>,
+    groups: Groups,
+    openapi_index: OnceLock<Value>,
 }
+
+/// Group to its versions, the preferred first, each with its resources in order of name.
+pub(super) type Groups = BTreeMap<String, Vec<(String, Vec<Arc<Resource>>)>>;
 
 impl Served {
     fn new(resources: impl IntoIterator<Item = Arc<Resource>>) -> Self {
@@ -78,8 +81,13 @@ impl Served {
 
     /// The groups in order of name, each with its versions, the preferred first.
     #[must_use]
-    pub(super) fn groups(&self) -> &BTreeMap<String, Vec<(String, Vec<Arc<Resource>>)>> {
+    pub(super) fn groups(&self) -> &Groups {
         &self.groups
+    }
+
+    /// The `OpenAPI` index of this set, made once.
+    pub(super) fn openapi_index(&self, make: impl FnOnce() -> Value) -> &Value {
+        self.openapi_index.get_or_init(make)
     }
 
     /// Every served resource, in order of group, version and name.

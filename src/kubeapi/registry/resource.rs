@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
-    CustomResourceColumnDefinition, CustomResourceSubresourceScale, JSONSchemaProps,
+    CustomResourceSubresourceScale, JSONSchemaProps,
 };
 use serde_json::Value;
 
@@ -14,6 +14,7 @@ use super::definition;
 use crate::api::schema::CompiledSchema;
 use crate::kubeapi::apply::TypeInfo;
 use crate::kubeapi::storage::{Facets, Key};
+use crate::kubeapi::table::Columns;
 use crate::kubeapi::{events, object};
 
 /// A resource in one served version.
@@ -49,8 +50,8 @@ pub(crate) struct Resource {
     pub schema: Option<Arc<CompiledSchema>>,
     /// The same schema as written, for OpenAPI.
     pub properties: Option<Arc<JSONSchemaProps>>,
-    /// Printer columns of a custom resource.
-    pub columns: Vec<CustomResourceColumnDefinition>,
+    /// The columns of its tables.
+    pub(in crate::kubeapi) columns: Columns,
     /// Field labels, beside `metadata.name` and `metadata.namespace`, that selectors may use.
     pub selectable: Vec<String>,
     /// Which built-in this is; `None` for custom resources.

@@ -141,8 +141,8 @@ pub(super) async fn create_locked(
         }
         match draft::commit(core, target, options, Expected::Absent, object, warnings.clone()).await? {
             Commit::Done(written) => return Ok(written),
-            Commit::Lost(_) if generated => {}
-            Commit::Lost(_) => return Err(ApiError::AlreadyExists(subject(&target.resource, &name))),
+            Commit::Lost if generated => {}
+            Commit::Lost => return Err(ApiError::AlreadyExists(subject(&target.resource, &name))),
         }
     }
     Err(ApiError::AlreadyExists(subject(&target.resource, &prefix)))

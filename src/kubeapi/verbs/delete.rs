@@ -160,7 +160,7 @@ async fn delete_locked(
         .await?
         {
             Commit::Done(Written { object, .. }) => return Ok(Deleted::Waiting(object)),
-            Commit::Lost(_) => {}
+            Commit::Lost => {}
         }
     }
     Err(draft::overtaken(target, &target.name))

@@ -1,5 +1,7 @@
 //! The steps every write shares, on an object that is about to be stored.
 
+use std::fmt::Write as _;
+
 use http::StatusCode;
 use serde_json::{Map, Value, json};
 
@@ -136,7 +138,7 @@ fn drop_unknown(found: &mut Value, known: &Value, path: &mut String, unknown: &m
         (Value::Array(found), Value::Array(known)) => {
             for (index, (found, known)) in found.iter_mut().zip(known).enumerate() {
                 path.truncate(length);
-                path.push_str(&format!("[{index}]"));
+                let _ = write!(path, "[{index}]");
                 drop_unknown(found, known, path, unknown);
             }
         }
@@ -403,8 +405,8 @@ pub(super) fn is_same(old: &Value, new: &Value) -> bool {
 /// How a commit ended.
 pub(super) enum Commit {
     Done(Written),
-    /// Somebody else wrote in between; the revision now, or `None` when the object is gone.
-    Lost(Option<i64>),
+    /// Somebody else wrote in between.
+    Lost,
 }
 
 /// Stores `object` (in the version of the target) if the row is as expected.
@@ -449,7 +451,7 @@ pub(super) async fn commit(
             object: answer(resource, &change)?,
             warnings,
         })),
-        Outcome::Mismatch(revision) => Ok(Commit::Lost(revision)),
+        Outcome::Mismatch(_) => Ok(Commit::Lost),
     }
 }
 

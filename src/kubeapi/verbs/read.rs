@@ -13,7 +13,8 @@ use serde_json::{Value, json};
 use super::Target;
 use crate::kubeapi::api::{Core, parse};
 use crate::kubeapi::error::ApiError;
-use crate::kubeapi::present;
+use crate::kubeapi::object;
+use crate::kubeapi::present::Shape;
 use crate::kubeapi::registry::Resource;
 use crate::kubeapi::request::{Form, Query};
 use crate::kubeapi::selector::{FieldSelector, LabelSelector};
@@ -141,8 +142,9 @@ pub(crate) async fn get(
     if form == Form::Object && target.resource.serves_as_stored() {
         return Ok(stored.body);
     }
-    let objects = served(&target.resource, std::slice::from_ref(&stored))?;
-    present::single(&target.resource, objects, form, query)
+    let mut object = parse(&stored)?;
+    target.resource.to_served(&mut object);
+    Ok(Shape::new(&target.resource, form, query, core.now())?.single(object))
 }
 
 fn served(resource: &Resource, rows: &[Stored]) -> Result<Vec<Value>, ApiError> {
@@ -222,16 +224,20 @@ pub(crate) async fn list(
     }
     let mut metadata = json!({ "resourceVersion": revision.to_string() });
     if let Some((ns, name)) = next {
-        metadata["continue"] = json!(
-            Cursor {
-                rv: revision,
-                ns,
-                name
-            }
-            .token()
+        object::put(
+            &mut metadata,
+            "continue",
+            json!(
+                Cursor {
+                    rv: revision,
+                    ns,
+                    name
+                }
+                .token()
+            ),
         );
         if let Some(remaining) = first.remaining {
-            metadata["remainingItemCount"] = json!(remaining);
+            object::put(&mut metadata, "remainingItemCount", json!(remaining));
         }
     }
     if form == Form::Object {
@@ -241,7 +247,8 @@ pub(crate) async fn list(
         return Ok(body.into());
     }
     let objects = served(&target.resource, &rows)?;
-    Ok(present::list(&target.resource, objects, metadata, form, query)?.into())
+    let shape = Shape::new(&target.resource, form, query, core.now())?;
+    Ok(shape.list(&objects, &metadata).into())
 }
 
 fn expired() -> ApiError {

@@ -27,7 +27,7 @@ pub(crate) fn scale(resource: &Resource, object: &Value) -> Result<Value, ApiErr
         .and_then(|path| object::at(object, path));
     let mut status = json!({ "replicas": number(&paths.status_replicas_path) });
     if let Some(selector) = selector {
-        status["selector"] = selector.clone();
+        object::put(&mut status, "selector", selector.clone());
     }
     let metadata = object::metadata(object);
     let keep = |field: &str| {

@@ -157,7 +157,7 @@ pub(super) async fn update(
     }
     match draft::commit(core, target, options, Expected::Revision(revision), new, warnings).await? {
         Commit::Done(written) => Ok(Some(written)),
-        Commit::Lost(_) => Ok(None),
+        Commit::Lost => Ok(None),
     }
 }
 

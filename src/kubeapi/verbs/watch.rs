@@ -18,16 +18,17 @@ use super::Target;
 use super::read::{Listing, pages};
 use crate::kubeapi::api::Core;
 use crate::kubeapi::error::ApiError;
-use crate::kubeapi::present::{self, TableHeader};
+use crate::kubeapi::object;
+use crate::kubeapi::present::{Shape, TableHeader};
 use crate::kubeapi::request::{Form, Query};
 use crate::kubeapi::storage::{Change, ChangeKind, Replay};
 
 /// Time after which a watch without `timeoutSeconds` ends.
-const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30 * 60);
+const DEFAULT_TIMEOUT: Duration = Duration::from_mins(30);
 /// The longest time a watch may ask for.
 const MAX_TIMEOUT: i64 = 24 * 3600;
 /// Time between bookmarks.
-const BOOKMARK_INTERVAL: Duration = Duration::from_secs(60);
+const BOOKMARK_INTERVAL: Duration = Duration::from_mins(1);
 
 enum Phase {
     /// Sends what there is, after this namespace and name.
@@ -260,7 +261,8 @@ impl Watch {
         let mut object: Value =
             serde_json::from_slice(body).map_err(|error| ApiError::Internal(error.to_string()))?;
         resource.to_served(&mut object);
-        let object = present::event(resource, object, self.form, &self.query, &mut self.header)?;
+        let shape = Shape::new(resource, self.form, &self.query, self.core.now())?;
+        let object = shape.event(object, &mut self.header);
         self.queue.push_back(line(kind, &object));
         Ok(())
     }
@@ -272,12 +274,13 @@ impl Watch {
             .as_object()
             .is_some_and(|annotations| !annotations.is_empty())
         {
-            metadata["annotations"] = annotations.clone();
+            object::put(&mut metadata, "annotations", annotations.clone());
         }
         let resource = &self.target.resource;
         let object =
             json!({ "kind": resource.kind, "apiVersion": resource.api_version(), "metadata": metadata });
-        let object = present::bookmark(resource, object, self.form, &self.query, &mut self.header)?;
+        let shape = Shape::new(resource, self.form, &self.query, self.core.now())?;
+        let object = shape.bookmark(object, &mut self.header);
         self.queue.push_back(line("BOOKMARK", &object));
         Ok(())
     }
