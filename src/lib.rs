@@ -3,8 +3,10 @@
 pub mod api;
 pub mod clock;
 pub mod compliance;
+pub mod enrollment;
 pub mod ids;
 pub mod mdm;
+pub mod pki;
 pub mod policy;
 pub mod secret;
 pub mod store;

@@ -23,6 +23,9 @@ pub enum Error {
     /// It is no object.
     #[error("the status report is not an object")]
     NoObject,
+    /// It is an object of another kind.
+    #[error("this is no status report: {0}")]
+    Refused(String),
 }
 
 /// A status report.
