@@ -71,3 +71,55 @@ pub struct Facts {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub profiles: Option<BTreeMap<String, String>>,
 }
+
+impl Facts {
+    /// Takes the answer to `DeviceInformation`.
+    pub fn device_information(&mut self, responses: &Value, observed_at: Timestamp) -> bool {
+        self.replace(Source::DeviceInformation, responses.clone(), observed_at)
+    }
+
+    /// Takes the answer to `SecurityInfo`.
+    pub fn security_info(&mut self, info: &Value, observed_at: Timestamp) -> bool {
+        self.replace(Source::SecurityInfo, info.clone(), observed_at)
+    }
+
+    /// Takes a complete `ProfileList`.
+    pub fn profile_list(&mut self, profiles: BTreeMap<String, String>, observed_at: Timestamp) -> bool {
+        self.replace(Source::ProfileList, Value::Null, observed_at);
+        let changed = self.profiles.as_ref() != Some(&profiles);
+        self.profiles = Some(profiles);
+        changed
+    }
+
+    /// Takes a status report.
+    ///
+    /// # Errors
+    /// When it is no object.
+    pub fn status_report(&mut self, report: &Value, observed_at: Timestamp) -> Result<bool, std::fmt::Error> {
+        if !report.is_object() {
+            return Err(std::fmt::Error);
+        }
+        let states = report
+            .pointer("/StatusItems/management/declarations")
+            .and_then(Value::as_object);
+        for state in states.into_iter().flat_map(|s| s.values()).filter_map(Value::as_array).flatten() {
+            let text = |key: &str| state.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
+            self.declarations.insert(
+                text("identifier"),
+                DeclarationState {
+                    server_token: text("server-token"),
+                    active: true,
+                    valid: text("valid"),
+                    reasons: Vec::new(),
+                },
+            );
+        }
+        Ok(self.replace(Source::StatusReport, report.clone(), observed_at))
+    }
+
+    fn replace(&mut self, source: Source, value: Value, observed_at: Timestamp) -> bool {
+        let changed = self.reports.get(&source).is_none_or(|known| known.value != value);
+        self.reports.insert(source, Report { value, observed_at });
+        changed
+    }
+}

@@ -1,0 +1,4 @@
+//! Keys and certificates.
+
+pub mod ca;
+pub mod csr;
