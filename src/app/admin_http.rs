@@ -3,6 +3,7 @@
 //! Nothing on the TCP listener changes anything or tells about a device. The socket file lies in the data directory, which only its
 //! owner can enter; that is the proof of who calls.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
@@ -14,11 +15,14 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
+use futures::{StreamExt as _, TryStreamExt as _, stream};
+use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 use tokio::net::UnixListener;
 
 use crate::clock::{Clock, Entropy};
-use crate::enrollment::{Invite, InviteRequest, invite};
+use crate::enrollment::{Invite, InviteRequest, invitation, invite};
+use crate::ids::{EnrollmentId, Namespace, SerialNumber};
 use crate::store::Store;
 use crate::telemetry::Metrics;
 
@@ -82,16 +86,29 @@ pub struct Orders {
 const ORDER_LIMIT: usize = 4 << 20;
 
 /// An order for invitations: so many of the same kind.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct InviteOrder {
-    /// What they allow.
-    pub request: InviteRequest,
+    /// The fleet.
+    pub namespace: Namespace,
+    /// The only hardware that may come.
+    #[serde(default)]
+    pub serial_number: Option<SerialNumber>,
+    /// The only enrolment that may come.
+    #[serde(default)]
+    pub udid: Option<EnrollmentId>,
+    /// Labels of the Device object.
+    #[serde(default)]
+    pub labels: BTreeMap<String, String>,
+    /// For how many seconds they are good.
+    pub valid_seconds: u64,
     /// How many.
     pub count: u32,
 }
 
-/// Invitations made at once.
+/// Invitations made side by side.
+const BATCH: usize = 64;
+/// Invitations of one order.
 const MAXIMUM_COUNT: u32 = 10_000;
 
 /// An answer that is no success: what was wrong, for people.
@@ -113,12 +130,33 @@ async fn make_invitations(
     State(orders): State<Orders>,
     Json(order): Json<InviteOrder>,
 ) -> Result<Json<Vec<Invite>>, (StatusCode, Json<Refused>)> {
-    let refuse = |error: String| (StatusCode::UNPROCESSABLE_ENTITY, Json(Refused { error }));
-    let failed = |error: String| (StatusCode::INTERNAL_SERVER_ERROR, Json(Refused { error }));
+    make(&orders, order).await.map(Json).map_err(|refusal| {
+        let status =
+            if refusal.callers { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::INTERNAL_SERVER_ERROR };
+        (status, Json(Refused { error: refusal.error }))
+    })
+}
+
+/// Why no invitation was made.
+#[derive(Debug)]
+pub struct Refusal {
+    /// What was wrong, for people.
+    pub error: String,
+    /// Whether the caller can mend it.
+    callers: bool,
+}
+
+/// Makes invitations.
+///
+/// # Errors
+/// What is wrong with the order, or with the store.
+pub async fn make(orders: &Orders, order: InviteOrder) -> Result<Vec<Invite>, Refusal> {
+    let refuse = |error: String| Refusal { error, callers: true };
+    let failed = |error: String| Refusal { error, callers: false };
     if !(1..=MAXIMUM_COUNT).contains(&order.count) {
         return Err(refuse(format!("the count must be from 1 to {MAXIMUM_COUNT}")));
     }
-    let namespace = order.request.namespace.to_string();
+    let namespace = order.namespace.to_string();
     let namespaces: kube::Api<k8s_openapi::api::core::v1::Namespace> = kube::Api::all(orders.client.clone());
     match namespaces.get_opt(&namespace).await {
         Ok(Some(_)) => {}
@@ -128,23 +166,26 @@ async fn make_invitations(
         }
         Err(error) => return Err(failed(format!("the Kubernetes API did not answer: {error}"))),
     }
-    let mut invites = Vec::new();
-    for _ in 0..order.count {
-        let made = invite(
-            orders.store.as_ref(),
-            orders.clock.as_ref(),
-            orders.entropy.as_ref(),
-            &orders.public_url,
-            order.request.clone(),
-        )
-        .await;
-        match made {
-            Ok(invite) => invites.push(invite),
-            Err(error) if error.is_callers() => return Err(refuse(error.to_string())),
-            Err(error) => return Err(failed(error.to_string())),
-        }
-    }
-    Ok(Json(invites))
+    let life = i64::try_from(order.valid_seconds).unwrap_or(i64::MAX);
+    let request = InviteRequest {
+        namespace: order.namespace,
+        serial_number: order.serial_number,
+        udid: order.udid,
+        labels: order.labels,
+        life: SignedDuration::from_secs(life),
+        public_url: orders.public_url.clone(),
+    };
+    let (store, clock, entropy) = (orders.store.as_ref(), orders.clock.as_ref(), orders.entropy.as_ref());
+    // Side by side, so that the store commits many at a time.
+    stream::iter(0..order.count)
+        .map(|_| invite(store, clock, entropy, request.clone()))
+        .buffered(BATCH)
+        .try_collect()
+        .await
+        .map_err(|error| match error {
+            invitation::Error::Store(_) => failed(error.to_string()),
+            _ => refuse(error.to_string()),
+        })
 }
 
 /// Binds the socket file, for its owner alone. A file left behind by a process that was killed is replaced: the data directory's lock

@@ -13,7 +13,7 @@ use tokio::net::UnixStream;
 use crate::app::admin_http::{InviteOrder, Refused};
 use crate::app::data_dir::admin_socket;
 use crate::controllers::duration;
-use crate::enrollment::{Invite, InviteRequest};
+use crate::enrollment::Invite;
 use crate::ids::{EnrollmentId, Namespace, SerialNumber};
 
 /// Options of `provost enroll`.
@@ -68,8 +68,7 @@ enum Output {
 
 pub(super) async fn run(args: EnrollArgs) -> anyhow::Result<ExitCode> {
     let EnrollCommand::Invite(args) = args.command;
-    let order = InviteOrder { request: request(&args)?, count: args.count };
-    for invite in send(&args.data_dir, &order).await? {
+    for invite in send(&args.data_dir, &order(&args)?).await? {
         match args.output {
             Output::Json => println!("{}", serde_json::to_string(&invite)?),
             Output::Human => {
@@ -82,7 +81,7 @@ pub(super) async fn run(args: EnrollArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn request(args: &InviteArgs) -> anyhow::Result<InviteRequest> {
+fn order(args: &InviteArgs) -> anyhow::Result<InviteOrder> {
     let mut labels = BTreeMap::new();
     for label in &args.labels {
         let Some((key, value)) = label.split_once('=') else {
@@ -90,14 +89,16 @@ fn request(args: &InviteArgs) -> anyhow::Result<InviteRequest> {
         };
         labels.insert(key.to_owned(), value.to_owned());
     }
-    Ok(InviteRequest {
+    Ok(InviteOrder {
         namespace: Namespace::parse(&args.namespace).context("--namespace")?,
         serial_number: args.serial.as_deref().map(SerialNumber::parse).transpose().context("--serial")?,
         udid: args.udid.as_deref().map(EnrollmentId::parse).transpose().context("--udid")?,
         labels,
-        valid_for: duration::parse(&args.expires_in)
+        valid_seconds: duration::parse(&args.expires_in)
             .filter(|duration| *duration >= Duration::from_secs(1))
-            .with_context(|| format!("--expires-in {}: write a duration such as 30m or 24h", args.expires_in))?,
+            .with_context(|| format!("--expires-in {}: write a duration such as 30m or 24h", args.expires_in))?
+            .as_secs(),
+        count: args.count,
     })
 }
 

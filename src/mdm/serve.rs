@@ -68,20 +68,20 @@ pub fn tls_config(identity: &ServerIdentity) -> Result<Arc<ServerConfig>, rustls
     Ok(Arc::new(config))
 }
 
-/// Serves `router` on `address` (port 0: any) until `shutdown`; then requests under way are finished. The client of a connection is in the
+/// Serves `router` on `listener` until `shutdown`; then requests under way are finished. The client of a connection is in the
 /// extensions of its requests, as [`Arc<Peer>`], and its address as [`axum::extract::ConnectInfo<SocketAddr>`].
 ///
 /// # Errors
-/// When the address cannot be listened on.
-pub async fn serve(
+/// When the listener cannot be used.
+pub fn serve(
     router: Router,
-    address: SocketAddr,
+    listener: std::net::TcpListener,
     tls: Arc<ServerConfig>,
     trust: Arc<ClientTrust>,
     clock: Arc<dyn Clock>,
     shutdown: CancellationToken,
 ) -> io::Result<Serving> {
-    let listener = std::net::TcpListener::bind(address)?;
+    listener.set_nonblocking(true)?;
     let address = listener.local_addr()?;
     let acceptor = DeviceAcceptor {
         tls: RustlsAcceptor::new(RustlsConfig::from_config(tls)).handshake_timeout(HANDSHAKE),

@@ -16,7 +16,7 @@ use crate::api::git_source::GitReference;
 use crate::api::{GitSource, GitSourceSpec, names};
 use crate::app::{PushSettings, Server, Settings};
 use crate::clock::{SystemClock, SystemEntropy};
-use crate::enrollment::InviteRequest;
+use crate::app::admin_http::InviteOrder;
 use crate::ids::Namespace;
 use crate::telemetry::process::peak_rss_bytes;
 
@@ -32,7 +32,7 @@ const SOURCE: &str = "fleet";
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// One device of so many leaves its desired state.
 const DRIFT_SHARE: u32 = 10;
-/// Every so many'th device is engineering's.
+/// One device of so many is engineering's.
 const ENGINEERING_SHARE: u32 = 4;
 
 /// What the demo measured.
@@ -187,19 +187,14 @@ async fn acts(
 /// Invites the devices and waits until all have enrolled.
 async fn enroll(args: &DemoArgs, directory: &Path, server: &Server, fleet: &mut Fleet) -> anyhow::Result<()> {
     let mut lines = String::new();
-    for index in 0..args.devices {
-        let team = if index % ENGINEERING_SHARE == 0 { "engineering" } else { "sales" };
-        let invite = server
-            .invite(InviteRequest {
-                namespace: Namespace::parse(NAMESPACE)?,
-                serial_number: None,
-                udid: None,
-                labels: [("team".to_owned(), team.to_owned())].into(),
-                valid_for: Duration::from_secs(3_600),
-            })
-            .await?;
-        lines.push_str(&serde_json::to_string(&invite)?);
-        lines.push('\n');
+    let engineering = args.devices.div_ceil(ENGINEERING_SHARE);
+    for (team, count) in [("engineering", engineering), ("sales", args.devices - engineering)] {
+        for batch in batches(count) {
+            for invite in server.invite(order(team, batch)?).await? {
+                lines.push_str(&serde_json::to_string(&invite)?);
+                lines.push('\n');
+            }
+        }
     }
     let file = directory.join("invitations.jsonl");
     std::fs::write(&file, lines)?;
@@ -218,6 +213,22 @@ async fn enroll(args: &DemoArgs, directory: &Path, server: &Server, fleet: &mut 
     }
     progress.finish(&format!("{} devices", args.devices));
     Ok(())
+}
+
+/// `count` in parts that one order may have.
+fn batches(count: u32) -> impl Iterator<Item = u32> {
+    (0..count).step_by(1_000).map(move |done| (count - done).min(1_000))
+}
+
+fn order(team: &str, count: u32) -> anyhow::Result<InviteOrder> {
+    Ok(InviteOrder {
+        namespace: Namespace::parse(NAMESPACE)?,
+        serial_number: None,
+        udid: None,
+        labels: [("team".to_owned(), team.to_owned())].into(),
+        valid_seconds: 3_600,
+        count,
+    })
 }
 
 /// Waits until every device is compliant and holds what it should, under the policy that `settled` recognises.
