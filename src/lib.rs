@@ -5,6 +5,7 @@ pub mod clock;
 pub mod compliance;
 pub mod ids;
 pub mod mdm;
+pub mod pki;
 pub mod policy;
 pub mod secret;
 pub mod store;

@@ -1,0 +1,5 @@
+//! Keys, certificates and what is sealed with them.
+
+pub mod seal;
+
+pub use seal::{KeyFile, KeyFileError, SealError, Sealer};
