@@ -1,3 +1,4 @@
 //! Apple's device-management protocol.
 
 pub mod command;
+pub mod queue;
