@@ -4,6 +4,8 @@
 //! results; [`Store::changes`] wakes the other side. Every method that changes something is one transaction and returns after it is
 //! durable. Secrets (push tokens, push magics) are sealed by the adapter and never stand in clear in the database.
 
+#[cfg(test)]
+mod contract;
 pub mod sqlite;
 
 use std::collections::BTreeMap;
