@@ -3,8 +3,10 @@
 pub mod api;
 pub mod clock;
 pub mod compliance;
+pub mod expression;
 pub mod ids;
 pub mod mdm;
 pub mod policy;
 pub mod secret;
 pub mod store;
+pub mod suggest;
