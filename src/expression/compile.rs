@@ -88,11 +88,14 @@ fn parse(source: &str) -> Result<IdedExpr, CompileError> {
             .stack_size(PARSER_STACK)
             .spawn_scoped(scope, || {
                 cel::parser::Parser::default().parse(source).map_err(|errors| {
-                    errors.errors.first().map_or_else(unreadable, |error| CompileError::Syntax {
-                        line: error.pos.0.max(1),
-                        column: error.pos.1.saturating_add(1).max(1),
-                        message: error.msg.clone(),
-                    })
+                    errors
+                        .errors
+                        .first()
+                        .map_or_else(unreadable, |error| CompileError::Syntax {
+                            line: error.pos.0.max(1),
+                            column: error.pos.1.saturating_add(1).max(1),
+                            message: error.msg.clone(),
+                        })
                 })
             })
             .map_err(|_| unreadable())?
@@ -168,13 +171,7 @@ fn check_depth(root: &IdedExpr) -> Result<(), CompileError> {
                 open.extend(call.args.iter().map(|argument| (argument, depth + 1)));
             }
             Expr::Comprehension(c) => {
-                for part in [
-                    &c.iter_range,
-                    &c.accu_init,
-                    &c.loop_cond,
-                    &c.loop_step,
-                    &c.result,
-                ] {
+                for part in [&c.iter_range, &c.accu_init, &c.loop_cond, &c.loop_step, &c.result] {
                     open.push((part, depth + 1));
                 }
             }
@@ -249,12 +246,7 @@ impl<'a> Check<'a> {
         }
     }
 
-    fn function(
-        &mut self,
-        name: &str,
-        on_value: bool,
-        arguments: &[IdedExpr],
-    ) -> Result<(), CompileError> {
+    fn function(&mut self, name: &str, on_value: bool, arguments: &[IdedExpr]) -> Result<(), CompileError> {
         if OPERATORS.contains(&name) || name == op::NOT_STRICTLY_FALSE {
             return Ok(());
         }
@@ -263,12 +255,17 @@ impl<'a> Check<'a> {
                 name: name.to_owned(),
                 suggestion: did_you_mean(
                     name,
-                    FUNCTIONS.iter().map(|(known, ..)| *known).chain(MACROS).filter(|known| *known != name),
+                    FUNCTIONS
+                        .iter()
+                        .map(|(known, ..)| *known)
+                        .chain(MACROS)
+                        .filter(|known| *known != name),
                 ),
             });
         }
         if name == "matches" {
-            let Some(Expr::Literal(LiteralValue::String(pattern))) = arguments.first().map(|a| &a.expr) else {
+            let Some(Expr::Literal(LiteralValue::String(pattern))) = arguments.first().map(|a| &a.expr)
+            else {
                 return Err(CompileError::Unsupported {
                     what: "patterns that are not written out",
                 });

@@ -118,9 +118,12 @@ impl<'a> Evaluation<'a> {
     fn select(&mut self, expression: &'a IdedExpr, select: &'a SelectExpr) -> Outcome<'a> {
         match self.value(&select.operand)? {
             Item::Object(map) if select.test => Ok(Item::Bool(map.contains_key(&select.field))),
-            Item::Object(map) => map.get(&select.field).map(Item::of).ok_or_else(|| Obstacle::NotReported {
-                path: name_of(expression),
-            }),
+            Item::Object(map) => map
+                .get(&select.field)
+                .map(Item::of)
+                .ok_or_else(|| Obstacle::NotReported {
+                    path: name_of(expression),
+                }),
             other => failed(format!(
                 "{} is {}, which has no `{}`",
                 name_of(&select.operand),
@@ -199,7 +202,9 @@ impl<'a> Evaluation<'a> {
                 other => failed(format!("`!` of {}", other.kind())),
             },
             (op::NEGATE, [a]) => match self.value(a)? {
-                Item::Int(n) => n.checked_neg().map_or_else(|| failed("a number is too large"), |n| Ok(Item::Int(n))),
+                Item::Int(n) => n
+                    .checked_neg()
+                    .map_or_else(|| failed("a number is too large"), |n| Ok(Item::Int(n))),
                 Item::Double(n) => Ok(Item::Double(-n)),
                 other => failed(format!("`-` of {}", other.kind())),
             },
@@ -236,9 +241,7 @@ impl<'a> Evaluation<'a> {
         }
         match (left?, right?) {
             (Item::Bool(_), Item::Bool(right)) => Ok(Item::Bool(right)),
-            (Item::Bool(_), other) | (other, _) => {
-                failed(format!("{} is not true or false", other.kind()))
-            }
+            (Item::Bool(_), other) | (other, _) => failed(format!("{} is not true or false", other.kind())),
         }
     }
 
@@ -348,12 +351,16 @@ fn index<'a>(whole: &IdedExpr, operand: &IdedExpr, left: &Item<'a>, right: &Item
     };
     match (left, right) {
         (Item::Object(map), Item::Text(key)) => map.get(&**key).map(Item::of).ok_or_else(missing),
-        (Item::Array(list), Item::Int(n)) => {
-            usize::try_from(*n).ok().and_then(|n| list.get(n)).map(Item::of).ok_or_else(missing)
-        }
-        (Item::List(list), Item::Int(n)) => {
-            usize::try_from(*n).ok().and_then(|n| list.get(n)).cloned().ok_or_else(missing)
-        }
+        (Item::Array(list), Item::Int(n)) => usize::try_from(*n)
+            .ok()
+            .and_then(|n| list.get(n))
+            .map(Item::of)
+            .ok_or_else(missing),
+        (Item::List(list), Item::Int(n)) => usize::try_from(*n)
+            .ok()
+            .and_then(|n| list.get(n))
+            .cloned()
+            .ok_or_else(missing),
         _ => failed(format!(
             "{} is {}, which has no [{}]",
             name_of(operand),

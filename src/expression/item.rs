@@ -132,7 +132,9 @@ pub fn compare_versions(a: &str, b: &str) -> Ordering {
             .split('.')
             .take(PARTS)
             .map_while(|part| {
-                let digits = part.find(|c: char| !c.is_ascii_digit()).map_or(part, |end| part.split_at(end).0);
+                let digits = part
+                    .find(|c: char| !c.is_ascii_digit())
+                    .map_or(part, |end| part.split_at(end).0);
                 digits.parse().ok()
             })
             .collect();

@@ -5,11 +5,16 @@ use serde_json::{Value, json};
 fn evaluate(source: &str, data: &Value) -> Result<bool, Obstacle> {
     Program::compile(source, &["SecurityInfo", "params"])
         .unwrap()
-        .evaluate(&[("SecurityInfo", data), ("params", &json!({ "delay": 10, "names": ["a", "b"] }))])
+        .evaluate(&[
+            ("SecurityInfo", data),
+            ("params", &json!({ "delay": 10, "names": ["a", "b"] })),
+        ])
 }
 
 fn refused(source: &str) -> String {
-    Program::compile(source, &["SecurityInfo", "params"]).unwrap_err().to_string()
+    Program::compile(source, &["SecurityInfo", "params"])
+        .unwrap_err()
+        .to_string()
 }
 
 #[test]
@@ -40,7 +45,11 @@ fn what_the_language_says_holds_over_reported_data() {
         "SecurityInfo.Apps[1].Name == 'two' && params.names == ['a', 'b']",
     ] {
         assert_eq!(evaluate(expression, &data), Ok(true), "{expression}");
-        assert_eq!(evaluate(&format!("!({expression})"), &data), Ok(false), "{expression}");
+        assert_eq!(
+            evaluate(&format!("!({expression})"), &data),
+            Ok(false),
+            "{expression}"
+        );
     }
 }
 
@@ -52,23 +61,38 @@ fn what_was_not_reported_is_named_and_never_false() {
         "SecurityInfo.FirewallSettings was not reported"
     );
     assert_eq!(
-        path("!SecurityInfo.FirewallSettings['stealth-mode']", json!({ "FirewallSettings": {} })),
+        path(
+            "!SecurityInfo.FirewallSettings['stealth-mode']",
+            json!({ "FirewallSettings": {} })
+        ),
         "SecurityInfo.FirewallSettings[\"stealth-mode\"] was not reported"
     );
-    assert_eq!(path("SecurityInfo.Apps[3] == 1", json!({ "Apps": [] })), "SecurityInfo.Apps[3] was not reported");
+    assert_eq!(
+        path("SecurityInfo.Apps[3] == 1", json!({ "Apps": [] })),
+        "SecurityInfo.Apps[3] was not reported"
+    );
     assert_eq!(
         path("has(SecurityInfo.FirewallSettings.StealthMode)", json!({})),
         "SecurityInfo.FirewallSettings was not reported"
     );
     let program = Program::compile("has(SecurityInfo.X)", &["SecurityInfo"]).unwrap();
-    assert_eq!(program.evaluate(&[]).unwrap_err().to_string(), "SecurityInfo was not reported");
+    assert_eq!(
+        program.evaluate(&[]).unwrap_err().to_string(),
+        "SecurityInfo was not reported"
+    );
 }
 
 #[test]
 fn what_decides_alone_decides_though_the_rest_is_missing() {
     let data = json!({ "On": true, "Apps": [{}, { "Bad": true }] });
-    assert_eq!(evaluate("SecurityInfo.Missing || SecurityInfo.On", &data), Ok(true));
-    assert_eq!(evaluate("SecurityInfo.Missing && !SecurityInfo.On", &data), Ok(false));
+    assert_eq!(
+        evaluate("SecurityInfo.Missing || SecurityInfo.On", &data),
+        Ok(true)
+    );
+    assert_eq!(
+        evaluate("SecurityInfo.Missing && !SecurityInfo.On", &data),
+        Ok(false)
+    );
     assert!(evaluate("SecurityInfo.Missing && SecurityInfo.On", &data).is_err());
     assert_eq!(evaluate("SecurityInfo.Apps.exists(a, a.Bad)", &data), Ok(true));
     assert_eq!(evaluate("SecurityInfo.Apps.all(a, !a.Bad)", &data), Ok(false));
@@ -82,11 +106,21 @@ fn a_result_that_is_not_a_truth_is_an_obstacle() {
         "the expression gives a whole number, not true or false"
     );
     assert_eq!(
-        evaluate("SecurityInfo.On.Mode == 1", &data).unwrap_err().to_string(),
+        evaluate("SecurityInfo.On.Mode == 1", &data)
+            .unwrap_err()
+            .to_string(),
         "the expression cannot be evaluated: SecurityInfo.On is a boolean, which has no `Mode`"
     );
-    for bad in ["SecurityInfo.N / 0 == 1", "SecurityInfo.On < 1", "9223372036854775807 + SecurityInfo.N > 0", "SecurityInfo.N && true"] {
-        assert!(matches!(evaluate(bad, &data), Err(Obstacle::Failed { .. })), "{bad}");
+    for bad in [
+        "SecurityInfo.N / 0 == 1",
+        "SecurityInfo.On < 1",
+        "9223372036854775807 + SecurityInfo.N > 0",
+        "SecurityInfo.N && true",
+    ] {
+        assert!(
+            matches!(evaluate(bad, &data), Err(Obstacle::Failed { .. })),
+            "{bad}"
+        );
     }
 }
 
@@ -96,10 +130,16 @@ fn mistakes_are_named_when_the_expression_is_read() {
         refused("SecurtyInfo.FDE_Enabled"),
         "`SecurtyInfo` is not known here; known are SecurityInfo, params; did you mean `SecurityInfo`?"
     );
-    assert_eq!(refused("SecurityInfo.X.startWith('a')"), "there is no function `startWith` of this form; did you mean `startsWith`?");
+    assert_eq!(
+        refused("SecurityInfo.X.startWith('a')"),
+        "there is no function `startWith` of this form; did you mean `startsWith`?"
+    );
     assert!(refused("SecurityInfo.X ==").starts_with("line 1, column "));
     assert_eq!(refused("SecurityInfo.X == {'a': 1}"), "maps are not supported");
-    assert_eq!(refused("SecurityInfo.X.matches(params.p)"), "patterns that are not written out are not supported");
+    assert_eq!(
+        refused("SecurityInfo.X.matches(params.p)"),
+        "patterns that are not written out are not supported"
+    );
     assert_eq!(refused("SecurityInfo.X == b'a'"), "bytes are not supported");
     assert!(refused("SecurityInfo.X.matches('(a{1000}){1000}')").contains("reasonable size"));
     assert!(refused("SecurityInfo{x: 1} == 1").contains("not supported"));
@@ -121,7 +161,12 @@ fn hostile_expressions_are_refused_or_stopped() {
         // On a small stack, as a server's threads have.
         std::thread::Builder::new()
             .stack_size(1 << 20)
-            .spawn(move || assert!(Program::compile(&hostile, &["SecurityInfo"]).is_err(), "{hostile}"))
+            .spawn(move || {
+                assert!(
+                    Program::compile(&hostile, &["SecurityInfo"]).is_err(),
+                    "{hostile}"
+                )
+            })
             .unwrap()
             .join()
             .unwrap();
@@ -129,8 +174,20 @@ fn hostile_expressions_are_refused_or_stopped() {
     let bomb = "[1,2,3,4,5,6,7,8,9].all(a, [1,2,3,4,5,6,7,8,9].all(b, [1,2,3,4,5,6,7,8,9].all(c, [1,2,3,4,5,6,7,8,9].all(d, [1,2,3,4,5,6,7,8,9].all(e, a+b+c+d+e > 0)))))";
     assert_eq!(evaluate(bomb, &json!({})), Err(Obstacle::TooLong));
     let wide: Vec<Value> = (0..400).map(|n| json!({ "Name": format!("app{n}") })).collect();
-    assert_eq!(evaluate("size(SecurityInfo.filter(a, a.Name != 'app7').map(a, a.Name)) == 399", &json!(wide)), Ok(true));
-    assert_eq!(evaluate("SecurityInfo.all(a, SecurityInfo.all(b, a == b))", &json!(vec![1; 1000])), Err(Obstacle::TooLong));
+    assert_eq!(
+        evaluate(
+            "size(SecurityInfo.filter(a, a.Name != 'app7').map(a, a.Name)) == 399",
+            &json!(wide)
+        ),
+        Ok(true)
+    );
+    assert_eq!(
+        evaluate(
+            "SecurityInfo.all(a, SecurityInfo.all(b, a == b))",
+            &json!(vec![1; 1000])
+        ),
+        Err(Obstacle::TooLong)
+    );
 }
 
 #[test]
@@ -142,7 +199,10 @@ fn the_largest_expression_allowed_fits_on_a_small_stack() {
             .stack_size(2 << 20)
             .spawn(move || {
                 let program = Program::compile(&source, &["SecurityInfo"]).unwrap();
-                assert_eq!(program.evaluate(&[("SecurityInfo", &json!({ "a": true }))]), Ok(true));
+                assert_eq!(
+                    program.evaluate(&[("SecurityInfo", &json!({ "a": true }))]),
+                    Ok(true)
+                );
             })
             .unwrap()
             .join()
@@ -160,7 +220,11 @@ fn paths_tell_what_an_expression_reads() {
     let paths: Vec<String> = program.paths().iter().map(ToString::to_string).collect();
     assert_eq!(
         paths,
-        ["StatusItems.device[\"operating-system\"].version", "StatusItems.list", "SecurityInfo.A.B"]
+        [
+            "StatusItems.device[\"operating-system\"].version",
+            "StatusItems.list",
+            "SecurityInfo.A.B"
+        ]
     );
 }
 
