@@ -193,7 +193,7 @@ pub const fn status_of(failure: &Failure) -> StatusCode {
         Failure::Ended => StatusCode::FORBIDDEN,
         Failure::NotFound => StatusCode::NOT_FOUND,
         Failure::UserDeclined => StatusCode::GONE,
-        Failure::Store(StoreError::Damaged { .. }) | Failure::ManifestMissing => {
+        Failure::Store(StoreError::Damaged { .. } | StoreError::NoManifest(_)) | Failure::ManifestMissing => {
             StatusCode::INTERNAL_SERVER_ERROR
         }
         Failure::Store(StoreError::Database { .. } | StoreError::Closed) | Failure::Stopping => {

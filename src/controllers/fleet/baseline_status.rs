@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use jiff::Timestamp;
-use kube::ResourceExt as _;
+use kube::Resource as _;
 
 use crate::api::condition::{ConditionType, Reason, Statement, merge};
 use crate::api::{Baseline, BaselineStatus};

@@ -13,6 +13,7 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use crate::api;
+use crate::api::common::Verdict;
 use crate::controllers::Context;
 use crate::controllers::error::backoff;
 use crate::controllers::watch::Chain;
@@ -458,7 +459,7 @@ impl Planner {
             device.evidence_due = now.saturating_add(interval).unwrap_or(jiff::Timestamp::MAX);
             let issue = Issue { now, entropy: self.context.entropy.as_ref() };
             commands.extend(orders::for_evidence(&device.enrollment, &issue));
-            let fails = device.verdicts.contains(&crate::api::common::Verdict::Fail);
+            let fails = device.verdicts.contains(&Verdict::Fail);
             if device.plan.is_some() && (fails || !device.synced()) {
                 again.push(device.enrollment.id.clone());
             }

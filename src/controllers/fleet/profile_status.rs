@@ -1,7 +1,7 @@
 //! The status of a Profile. Pure.
 
 use jiff::Timestamp;
-use kube::ResourceExt as _;
+use kube::Resource as _;
 
 use crate::api::condition::merge;
 use crate::api::{Profile, ProfileStatus};
