@@ -62,7 +62,7 @@ pub fn plan(pending: &[PendingCommand], idle: bool, now: Timestamp) -> Plan {
             parked = Some(parked.map_or(candidate, |best| best.min(candidate)));
         }
     }
-    plan.offer = first.or(parked.map(|(_, sequence)| sequence));
+    plan.offer = first.or_else(|| parked.map(|(_, sequence)| sequence));
     // What is offered at once need not be requeued before.
     plan.requeued.retain(|sequence| Some(*sequence) != plan.offer);
     plan

@@ -29,12 +29,12 @@ pub(super) fn manifest(
     sealer: &dyn Sealer,
     id: Digest,
 ) -> Result<Option<Manifest>, Fault> {
-    let sealed: Option<Vec<u8>> = connection
+    let stored: Option<Vec<u8>> = connection
         .prepare_cached("SELECT sealed FROM manifests WHERE digest = ?1")?
         .query_row([id], |row| row.get(0))
         .optional()?;
-    let Some(sealed) = sealed else { return Ok(None) };
-    decode("manifest", sealer.open(&context(id), &sealed)?.reveal()).map(Some)
+    let Some(stored) = stored else { return Ok(None) };
+    decode("manifest", sealer.open(&context(id), &stored)?.reveal()).map(Some)
 }
 
 /// About how much memory a manifest takes, in bytes.

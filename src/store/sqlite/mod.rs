@@ -42,6 +42,7 @@ use crate::ids::{CommandUuid, Digest, EnrollmentId};
 use crate::mdm::command::{NewCommand, OfferedCommand, PendingCommand, ReportStatus};
 use crate::pki::Sealer;
 use crate::policy::Manifest;
+use crate::secret::Secret;
 use cache::{Cache, EnrollmentCache};
 use columns::{Fault, encode};
 use enrollments::SealedAddress;
@@ -61,9 +62,9 @@ const TURNS: usize = 64;
 
 /// The store in a SQLite file.
 pub struct SqliteStore {
-    // Dropped first: what was handed over is written before the readers go.
-    writer: Writer,
+    // Dropped before the writer: the last connection to close carries the log into the database, and a reader cannot.
     readers: Arc<Readers>,
+    writer: Writer,
     sealer: Arc<dyn Sealer>,
     enrollments: Arc<EnrollmentCache>,
     manifests: Mutex<Cache<Digest, Arc<Manifest>>>,
@@ -112,7 +113,7 @@ impl SqliteStore {
             results: self
                 .repeat(move |writing| retention::results(writing, now))
                 .await?,
-            bodies: self.repeat(|writing| retention::bodies(writing)).await?,
+            bodies: self.repeat(retention::bodies).await?,
             invitations: self
                 .repeat(move |writing| retention::invitations(writing, now))
                 .await?,
@@ -422,13 +423,13 @@ impl Store for SqliteStore {
     async fn keep_manifest(&self, manifest: Arc<Manifest>) -> Result<(), StoreError> {
         let action = "keep a manifest";
         let (id, sealer) = (manifest.id, Arc::clone(&self.sealer));
-        let sealed = compute(action, move || {
-            let document = crate::secret::Secret::new(encode("manifest", &*manifest)?);
-            Ok(sealer.seal(&manifests::context(manifest.id), document.reveal())?)
+        let document = compute(action, move || {
+            let plain = Secret::new(encode("manifest", &*manifest)?);
+            Ok(sealer.seal(&manifests::context(manifest.id), plain.reveal())?)
         })
         .await?;
         self.writer
-            .run(action, move |w| manifests::keep(w, id, &sealed))
+            .run(action, move |w| manifests::keep(w, id, &document))
             .await
     }
 
