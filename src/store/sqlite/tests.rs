@@ -4,8 +4,11 @@ use std::collections::HashSet;
 
 use super::*;
 use crate::clock::SystemEntropy;
+use crate::compliance::Facts;
+use crate::mdm::command::{NewCommand, ReportStatus};
 use crate::pki::KeyFile;
 use crate::store::contract::*;
+use crate::store::{Refusal, Store};
 
 struct Opened {
     // Dropped before its folder.
