@@ -1,5 +1,16 @@
 //! Policy, pure: from baselines, profiles and assignments to what each class of devices should hold.
 
+pub mod compile;
+pub mod content;
+pub mod declaration;
 pub mod manifest;
+pub mod merge;
+pub mod parameter;
+pub mod platform;
+pub mod profile;
 
+pub use compile::{
+    AssignmentInput, BaselineInput, CompileInput, Conflict, Plan, ProfileInput, ProfileProof, compile,
+};
 pub use manifest::{Declaration, Manifest, ProfileDocument, Section};
+pub use platform::{DeviceClass, OsVersion};
