@@ -20,6 +20,7 @@ pub mod git_source;
 pub mod names;
 pub mod profile;
 mod schemas;
+pub mod selector;
 
 pub use assignment::{Assignment, AssignmentSpec, AssignmentStatus};
 pub use baseline::{Baseline, BaselineSpec, BaselineStatus};

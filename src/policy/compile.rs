@@ -10,6 +10,8 @@ mod gather;
 
 use std::sync::Arc;
 
+pub(in crate::policy) use gather::{Target, select};
+
 use crate::api::assignment::{AssignmentMode, RuleExclusion};
 use crate::api::common::{ParameterValues, Verdict};
 use crate::api::{BaselineSpec, ProfileSpec};

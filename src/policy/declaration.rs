@@ -56,7 +56,7 @@ pub fn type_identifier(namespace: &str, type_: &str) -> String {
 pub fn object_identifier(namespace: &str, profile: &str, type_: &str, ordinal: usize) -> String {
     let mut text = format!("dev.provost.{namespace}.object.{profile}.{}", suffix(type_));
     if ordinal > 1 {
-        text.push_str(&format!(".{ordinal}"));
+        text = format!("{text}.{ordinal}");
     }
     identifier(&text)
 }

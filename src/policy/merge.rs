@@ -198,6 +198,10 @@ mod tests {
     use proptest::prelude::*;
     use serde_json::json;
 
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "tests read better with the data in its place"
+    )]
     fn map(value: Value) -> Map<String, Value> {
         value.as_object().unwrap().clone()
     }

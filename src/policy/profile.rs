@@ -99,7 +99,7 @@ pub fn build(identifier: &str, title: &str, payloads: &[Payload]) -> Result<Prof
             .count();
         let mut payload_identifier = format!("{identifier}.{}", payload.payload_type);
         if before > 0 {
-            payload_identifier.push_str(&format!(".{}", before + 1));
+            payload_identifier = format!("{payload_identifier}.{}", before + 1);
         }
         let mut content = payload.content.clone();
         content.insert(
@@ -166,6 +166,10 @@ fn write(identifier: &str, profile: &Value) -> Result<String, ProfileError> {
 mod tests {
     use super::*;
 
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "tests read better with the data in its place"
+    )]
     fn payload(payload_type: &str, content: Value) -> Payload {
         Payload {
             payload_type: payload_type.to_owned(),

@@ -106,16 +106,26 @@ impl Assembled {
             return;
         };
         for other in clash.sides.iter().skip(1).filter_map(first_of) {
-            let mut rules = [Arc::clone(&one.label), Arc::clone(&other.label)];
-            rules.sort();
-            let [a, b] = &rules;
-            let message = format!("{a} and {b} want different values for {setting}; neither is served");
-            let mut assignments = vec![&one.assignment, &other.assignment];
-            assignments.dedup();
-            for assignment in assignments {
+            let mut both = [one, other];
+            both.sort_by_key(|piece| (&piece.label, &piece.assignment));
+            let [a, b] = both;
+            let shared = a.assignment == b.assignment;
+            let name = |piece: &Piece| {
+                if shared {
+                    piece.label.to_string()
+                } else {
+                    format!("{} of assignment {}", piece.label, piece.assignment)
+                }
+            };
+            let message = format!(
+                "{} and {} want different values for {setting}; neither is served",
+                name(a),
+                name(b)
+            );
+            for piece in if shared { vec![a] } else { vec![a, b] } {
                 self.conflicts.push(Conflict {
-                    assignment: Arc::clone(assignment),
-                    rules: rules.clone(),
+                    assignment: Arc::clone(&piece.assignment),
+                    rules: [Arc::clone(&a.label), Arc::clone(&b.label)],
                     setting: setting.clone(),
                     message: message.clone(),
                 });

@@ -19,7 +19,7 @@ use crate::policy::profile::{Payload, served_type};
 
 /// What content becomes: all content with one target is merged into one document.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Target {
+pub(in crate::policy) enum Target {
     /// The declaration of a type.
     Declaration(String),
     /// A declaration of a Profile object, for itself: the object, the type, and which of that type.
@@ -30,7 +30,7 @@ pub(super) enum Target {
 
 impl Target {
     /// Apple's type.
-    pub(super) fn type_(&self) -> &str {
+    pub(in crate::policy) fn type_(&self) -> &str {
         match self {
             Self::Declaration(type_) | Self::OwnDeclaration(_, type_, _) | Self::Payload(type_) => type_,
         }

@@ -1,3 +1,8 @@
+#![expect(
+    clippy::needless_pass_by_value,
+    reason = "tests read better with the data in its place"
+)]
+
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -505,9 +510,26 @@ proptest! {
         }).collect();
         let mut other = assignments.clone();
         other.rotate_left(turn.index(assignments.len()));
-        other.iter_mut().for_each(|assignment| assignment.baselines.reverse());
+        for assignment in &mut other {
+            assignment.baselines.reverse();
+        }
         for class in [mac(), old_mac(), class(Platform::IPadOS, "18.1", true)] {
             prop_assert_eq!(compiled(class, &assignments), compiled(class, &other));
         }
     }
+}
+
+#[test]
+fn a_baseline_assigned_twice_with_different_values_names_the_assignments() {
+    let with = |name: &str, delay: i64| {
+        let mut cis = baseline("cis", json!([screen_lock()]));
+        cis.parameters = ParameterValues::from([("delay".to_owned(), json!(delay))]);
+        assignment(name, 0, vec![cis])
+    };
+    let plan = compiled(mac(), &[with("a", 100), with("b", 200)]);
+    assert_eq!(
+        plan.conflicts[0].message,
+        "cis/screen-lock of assignment a and cis/screen-lock of assignment b want different values for com.apple.screensaver: idleTime; neither is served"
+    );
+    assert!(plan.manifest.profiles[0].body.contains("askForPassword"));
 }

@@ -72,6 +72,12 @@ impl DeclarationType {
         Ok(())
     }
 
+    /// The first version of a platform that knows it.
+    #[must_use]
+    pub fn since(&self, platform: Platform) -> Option<OsVersion> {
+        introduced(self.systems, platform).map(OsVersion::read)
+    }
+
     /// Whether there is a system that knows it.
     #[must_use]
     pub fn is_on_some_system(&self) -> bool {
