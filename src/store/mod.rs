@@ -4,6 +4,10 @@
 //! results; [`Store::changes`] wakes the other side. Every method that changes something is one transaction and returns after it is
 //! durable. Secrets (push tokens, push magics) are sealed by the adapter and never stand in clear in the database.
 
+#[cfg(test)]
+mod contract;
+pub mod sqlite;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -12,8 +16,9 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast;
 
-use crate::api::common::{EnrollmentMode, Platform, Verdict};
+use crate::api::common::{EnrollmentMode, Platform};
 use crate::compliance::Facts;
+pub use crate::compliance::{Transition, Verdicts};
 use crate::ids::{CommandUuid, Digest, EnrollmentId, Namespace, PushTopic, SerialNumber};
 use crate::mdm::command::{FinalState, NewCommand, OfferedCommand, PendingCommand, ReportStatus};
 use crate::policy::Manifest;
@@ -40,6 +45,9 @@ pub enum StoreError {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// Devices cannot be pointed at a manifest before it is kept. Nothing was changed.
+    #[error("manifest {0} is not in the store; keep it before pointing devices at it")]
+    NoManifest(Digest),
     /// The store has been closed.
     #[error("the store is closed")]
     Closed,
@@ -222,27 +230,8 @@ pub struct CommandResult {
     pub ended_at: Timestamp,
 }
 
-/// The verdicts of one device, by `baseline/rule`.
-pub type Verdicts = BTreeMap<Arc<str>, Verdict>;
-
-/// A change of a verdict or of an enrolment: append-only.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Transition {
-    /// When.
-    pub time: Timestamp,
-    /// `baseline/rule`. None: the enrolment itself.
-    pub rule: Option<Arc<str>>,
-    /// Before. None: there was no verdict.
-    pub from: Option<Verdict>,
-    /// After. None: the rule no longer applies.
-    pub to: Option<Verdict>,
-    /// The git revision in force.
-    pub revision: Option<Arc<str>>,
-    /// Where the evidence comes from: a [`crate::compliance::Source`]'s name, `CheckIn` or `Policy`.
-    pub evidence: Arc<str>,
-    /// What happened, for people.
-    pub reason: String,
-}
+/// A change of facts; returns whether anything but time changed.
+pub type FactsChange = Box<dyn FnOnce(&mut Facts) -> bool + Send>;
 
 /// Something that the other plane may want to look at. Lost ones do no harm: readers look again at everything when they lag.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -409,11 +398,7 @@ pub trait Store: Send + Sync + 'static {
 
     /// Changes a device's facts in one transaction. `change` returns whether anything but time changed, which is also when readers are woken; it
     /// is returned.
-    async fn update_facts(
-        &self,
-        enrollment: &EnrollmentId,
-        change: Box<dyn FnOnce(&mut Facts) -> bool + Send>,
-    ) -> Result<bool, StoreError>;
+    async fn update_facts(&self, enrollment: &EnrollmentId, change: FactsChange) -> Result<bool, StoreError>;
 
     /// The verdicts of a device as last recorded.
     async fn verdicts(&self, enrollment: &EnrollmentId) -> Result<Verdicts, StoreError>;

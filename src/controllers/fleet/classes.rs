@@ -53,12 +53,14 @@ impl Classes {
             return plan.clone();
         }
         compiled();
-        let plan = Arc::new(compile(&CompileInput {
+        let mut plan = compile(&CompileInput {
             namespace: namespace.clone(),
             class: key.class.clone(),
             assignments: &policies.inputs(&key.assignments),
             public_url,
-        }));
+        });
+        plan.revision = policies.newest_revision(&key.assignments);
+        let plan = Arc::new(plan);
         self.0.insert(key, plan.clone());
         plan
     }

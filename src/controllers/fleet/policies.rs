@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use kube::ResourceExt as _;
 
 use crate::api::{Assignment, Baseline, DeviceGroup, Profile, names};
@@ -69,6 +70,23 @@ impl Policies {
         assignments.iter().filter_map(|name| self.assignments.get(&**name)).map(|found| self.input(found)).collect()
     }
 
+    /// The newest git revision among assignments and what they name.
+    #[must_use]
+    pub fn newest_revision(&self, assignments: &[Arc<str>]) -> Option<Arc<str>> {
+        let assignments: Vec<_> =
+            assignments.iter().filter_map(|name| self.assignments.get(&**name)).collect();
+        let own = assignments.iter().map(|object| (committed_at(object.as_ref()), revision(object.as_ref())));
+        let baselines = assignments.iter().flat_map(|object| &object.spec.baselines);
+        let baselines = baselines
+            .filter_map(|assigned| self.baselines.get(&assigned.name))
+            .map(|object| (committed_at(object.as_ref()), revision(object.as_ref())));
+        let profiles = assignments.iter().flat_map(|object| &object.spec.profiles);
+        let profiles = profiles
+            .filter_map(|reference| self.profiles.get(&reference.name))
+            .map(|object| (committed_at(object.as_ref()), revision(object.as_ref())));
+        own.chain(baselines).chain(profiles).filter(|(_, revision)| revision.is_some()).max()?.1
+    }
+
     fn input(&self, assignment: &Assignment) -> AssignmentInput {
         let baselines = assignment.spec.baselines.iter().filter_map(|assigned| {
             let baseline = self.baselines.get(&assigned.name)?;
@@ -124,4 +142,9 @@ impl Policies {
 /// The git revision that last changed an object.
 pub fn revision<K: kube::Resource>(object: &K) -> Option<Arc<str>> {
     object.annotations().get(names::REVISION_ANNOTATION).map(|revision| revision.as_str().into())
+}
+
+/// When that revision was committed.
+fn committed_at<K: kube::Resource>(object: &K) -> Option<Timestamp> {
+    object.annotations().get(names::COMMITTED_AT_ANNOTATION)?.parse().ok()
 }

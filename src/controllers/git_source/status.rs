@@ -21,7 +21,7 @@ pub(super) struct About {
     pub(super) revision: String,
     author: String,
     message: String,
-    committed_at: Timestamp,
+    pub(super) committed_at: Timestamp,
 }
 
 impl From<&Revision> for About {
