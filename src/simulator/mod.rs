@@ -6,7 +6,7 @@
 //!
 //! From the inside out: `model` draws devices, `settings`, `profile` and `predicate` are their system,
 //! `declarative` and `commands` answer the server, `session` is one contact, `device` a life, [`fleet`] many of them,
-//! [`run`] the process.
+//! [`mod@run`] the process.
 
 pub mod apns;
 mod commands;
