@@ -7,7 +7,7 @@ use kube::Resource as _;
 
 use crate::api::condition::{ConditionType, Reason, Statement, merge};
 use crate::api::{Baseline, BaselineStatus};
-use crate::policy::baseline_check::{SpecError, check_baseline};
+use crate::policy::{SpecError, check_baseline};
 
 use super::policies::revision;
 

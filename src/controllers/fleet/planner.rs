@@ -18,8 +18,7 @@ use crate::controllers::Context;
 use crate::controllers::error::backoff;
 use crate::controllers::watch::Chain;
 use crate::ids::{Digest, EnrollmentId, Namespace};
-use crate::policy::Manifest;
-use crate::policy::compile::Plan;
+use crate::policy::{Manifest, Plan};
 use crate::store::{Change, EnrollmentState, StoreError};
 
 use super::device::Device;
@@ -295,7 +294,7 @@ impl Planner {
             }
             return None;
         }
-        device.groups = fleet.policies.groups_of(&device.view());
+        device.groups = fleet.policies.groups_of(&device.candidate());
         device.assignments = fleet.policies.assignments_of(&device.groups);
         let compiles = &self.context.metrics.policy_compiles;
         let plan = fleet.classes.plan(&namespace, &fleet.policies, &self.settings.public_url, device, || {
