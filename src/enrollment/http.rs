@@ -127,8 +127,8 @@ pub const fn status_of(error: &Error) -> StatusCode {
         Error::Request(csr::Error::TooLarge { .. }) => StatusCode::PAYLOAD_TOO_LARGE,
         Error::Request(_) | Error::CommonName(_) => StatusCode::BAD_REQUEST,
         Error::Refused(_) => StatusCode::FORBIDDEN,
-        Error::Sign(_) | Error::Store(StoreError::Damaged { .. }) => StatusCode::INTERNAL_SERVER_ERROR,
         Error::Store(StoreError::Database { .. } | StoreError::Closed) => StatusCode::SERVICE_UNAVAILABLE,
+        Error::Sign(_) | Error::Store(_) => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }
 

@@ -16,3 +16,5 @@ pub mod seen;
 pub mod sender;
 pub mod serve;
 pub mod system;
+#[cfg(test)]
+mod tests;

@@ -127,8 +127,8 @@ impl Gateway {
                         changed |= facts.security_info(&info, now);
                     }
                     if let Some(profiles) = profiles {
-                        let proves = manifest.is_some_and(|manifest| profiles_proven(&manifest, &profiles));
-                        verdict.store(proves, Ordering::Release);
+                        let held = manifest.is_some_and(|manifest| profiles_proven(&manifest, &profiles));
+                        verdict.store(held, Ordering::Release);
                         changed |= facts.profile_list(profiles, now);
                     }
                     changed
