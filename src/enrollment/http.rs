@@ -56,7 +56,11 @@ async fn identity(
 ) -> Response {
     let response = if enrollment.limiter.allow(client.ip(), enrollment.clock.now()) {
         match issue(&enrollment, &headers, body).await {
-            Ok(identity) => Json(identity).into_response(),
+            Ok(identity) => {
+                // An office enrols from one address; only attempts that came to nothing count against it.
+                enrollment.limiter.forgive(client.ip());
+                Json(identity).into_response()
+            }
             Err(refusal) => refusal,
         }
     } else {

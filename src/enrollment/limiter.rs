@@ -74,6 +74,14 @@ impl Limiter {
         true
     }
 
+    /// Gives an attempt back: it came to something, and is no reason to be careful.
+    pub fn forgive(&self, source: IpAddr) {
+        let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(bucket) = buckets.get_mut(&network_of(source)) {
+            bucket.tokens = (bucket.tokens + 1.0).min(self.rate.burst);
+        }
+    }
+
     fn filled(&self, bucket: Bucket, now: Timestamp) -> f64 {
         let seconds = now.duration_since(bucket.filled_at).as_secs_f64().max(0.0);
         seconds
@@ -106,6 +114,18 @@ mod tests {
 
     fn source(last: u8) -> IpAddr {
         IpAddr::from([192, 0, 2, last])
+    }
+
+    #[test]
+    fn attempts_that_come_to_something_do_not_count() {
+        let limiter = Limiter::new(RATE);
+        for _ in 0..10 {
+            assert!(limiter.allow(source(1), at(0)));
+            limiter.forgive(source(1));
+        }
+        assert!(limiter.allow(source(1), at(0)));
+        assert!(limiter.allow(source(1), at(0)));
+        assert!(!limiter.allow(source(1), at(0)));
     }
 
     #[test]

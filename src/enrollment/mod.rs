@@ -7,3 +7,7 @@ pub mod http;
 pub mod identity;
 pub mod invitation;
 pub mod limiter;
+
+pub use identity::{IdentityIssuer, MdmAddress};
+pub use invitation::{Invite, InviteRequest, invite};
+pub use limiter::{Limiter, Rate};

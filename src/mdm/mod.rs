@@ -12,6 +12,7 @@ pub mod http;
 pub mod metrics;
 pub mod peer;
 pub mod plist;
+pub mod queue;
 pub mod seen;
 pub mod sender;
 pub mod serve;

@@ -3,7 +3,7 @@
 //! A write for every poll would cost more than everything else that a poll does. What a crash loses is the last few seconds.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -16,12 +16,25 @@ use crate::store::{Store, StoreError};
 const CHUNK: usize = 1_000;
 
 /// The contacts since the last flush. It holds at most one time a device.
-#[derive(Debug, Default)]
-pub struct SeenBatch(Mutex<HashMap<EnrollmentId, Timestamp>>);
+#[derive(Default)]
+pub struct SeenBatch {
+    noted: Mutex<HashMap<EnrollmentId, Timestamp>>,
+    listener: OnceLock<Box<dyn Fn(&EnrollmentId) + Send + Sync>>,
+}
 
 impl SeenBatch {
+    /// Tells `listener` of every contact as it happens. One listener; a second one is not heard.
+    pub fn listen(&self, listener: impl Fn(&EnrollmentId) + Send + Sync + 'static) {
+        if self.listener.set(Box::new(listener)).is_err() {
+            tracing::error!("contacts have a listener already");
+        }
+    }
+
     /// Notes a contact.
     pub fn note(&self, enrollment: &EnrollmentId, now: Timestamp) {
+        if let Some(listener) = self.listener.get() {
+            listener(enrollment);
+        }
         self.lock().insert(enrollment.clone(), now);
     }
 
@@ -62,6 +75,6 @@ impl SeenBatch {
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<EnrollmentId, Timestamp>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.noted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

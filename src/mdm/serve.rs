@@ -22,7 +22,7 @@ use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, verify_tls12_sig
 use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{DigitallySignedStruct, DistinguishedName, ServerConfig, SignatureScheme};
-use tokio::net::{TcpSocket, TcpStream};
+use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
@@ -40,9 +40,6 @@ const IDLE: Duration = Duration::from_mins(2);
 
 /// The most requests of one HTTP/2 connection at a time: a device needs one.
 const STREAMS: u32 = 32;
-
-/// Connections that may wait to be accepted: a fleet that is woken comes all at once.
-const BACKLOG: u32 = 4096;
 
 /// How long requests may take to finish once the server stops.
 const GRACE: Duration = Duration::from_secs(10);
@@ -71,27 +68,20 @@ pub fn tls_config(identity: &ServerIdentity) -> Result<Arc<ServerConfig>, rustls
     Ok(Arc::new(config))
 }
 
-/// Serves `router` on `address` (port 0: any) until `shutdown`; then requests under way are finished. The client of a connection is in the
-/// extensions of its requests, as [`Arc<Peer>`], and its address as [`axum::extract::ConnectInfo<SocketAddr>`]. To be called on a runtime.
+/// Serves `router` on `listener` until `shutdown`; then requests under way are finished. The client of a connection is in the
+/// extensions of its requests, as [`Arc<Peer>`], and its address as [`axum::extract::ConnectInfo<SocketAddr>`].
 ///
 /// # Errors
-/// When the address cannot be listened on.
+/// When the listener cannot be used.
 pub fn serve(
     router: Router,
-    address: SocketAddr,
+    listener: std::net::TcpListener,
     tls: Arc<ServerConfig>,
     trust: Arc<ClientTrust>,
     clock: Arc<dyn Clock>,
     shutdown: CancellationToken,
 ) -> io::Result<Serving> {
-    let socket = if address.is_ipv4() {
-        TcpSocket::new_v4()?
-    } else {
-        TcpSocket::new_v6()?
-    };
-    socket.set_reuseaddr(true)?;
-    socket.bind(address)?;
-    let listener = socket.listen(BACKLOG)?;
+    listener.set_nonblocking(true)?;
     let address = listener.local_addr()?;
     let acceptor = DeviceAcceptor {
         tls: RustlsAcceptor::new(RustlsConfig::from_config(tls)).handshake_timeout(HANDSHAKE),
@@ -99,7 +89,7 @@ pub fn serve(
         clock,
     };
     let handle = Handle::new();
-    let mut server = axum_server::Server::<SocketAddr>::from_listener(listener)
+    let mut server = axum_server::from_tcp(listener)?
         .acceptor(acceptor)
         .handle(handle.clone())
         .first_request_timeout(HANDSHAKE)

@@ -1,4 +1,7 @@
-//! Keys and certificates.
+//! Keys, certificates and what is sealed with them.
 
 pub mod ca;
 pub mod csr;
+pub mod seal;
+
+pub use seal::{KeyFile, KeyFileError, SealError, Sealer};

@@ -4,6 +4,10 @@
 //! results; [`Store::changes`] wakes the other side. Every method that changes something is one transaction and returns after it is
 //! durable. Secrets (push tokens, push magics) are sealed by the adapter and never stand in clear in the database.
 
+#[cfg(test)]
+mod contract;
+pub mod sqlite;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -40,6 +44,9 @@ pub enum StoreError {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// Devices cannot be pointed at a manifest before it is kept. Nothing was changed.
+    #[error("manifest {0} is not in the store; keep it before pointing devices at it")]
+    NoManifest(Digest),
     /// The store has been closed.
     #[error("the store is closed")]
     Closed,
@@ -244,6 +251,9 @@ pub struct Transition {
     pub reason: String,
 }
 
+/// A change of facts; returns whether anything but time changed.
+pub type FactsChange = Box<dyn FnOnce(&mut Facts) -> bool + Send>;
+
 /// Something that the other plane may want to look at. Lost ones do no harm: readers look again at everything when they lag.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Change {
@@ -409,11 +419,7 @@ pub trait Store: Send + Sync + 'static {
 
     /// Changes a device's facts in one transaction. `change` returns whether anything but time changed, which is also when readers are woken; it
     /// is returned.
-    async fn update_facts(
-        &self,
-        enrollment: &EnrollmentId,
-        change: Box<dyn FnOnce(&mut Facts) -> bool + Send>,
-    ) -> Result<bool, StoreError>;
+    async fn update_facts(&self, enrollment: &EnrollmentId, change: FactsChange) -> Result<bool, StoreError>;
 
     /// The verdicts of a device as last recorded.
     async fn verdicts(&self, enrollment: &EnrollmentId) -> Result<Verdicts, StoreError>;

@@ -1,1 +1,5 @@
 //! Stories through the whole program, in one binary so that it links once.
+
+// `cfg(test)` is always on here; saying it tells clippy that helpers, too, are test code.
+#[cfg(test)]
+mod shipped;

@@ -112,7 +112,7 @@ impl World {
         let shutdown = CancellationToken::new();
         let serving = serve(
             app,
-            "127.0.0.1:0".parse().unwrap(),
+            std::net::TcpListener::bind("127.0.0.1:0").unwrap(),
             tls_config(&pki.server).unwrap(),
             Arc::new(ClientTrust::new(&pki.devices).unwrap()),
             clock.clone(),

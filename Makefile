@@ -1,0 +1,61 @@
+# What a developer types. Every target can be run again at any time; each installs what it needs or says what to install.
+# Arguments for the program go through ARGS: make demo ARGS="--once --devices 50".
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+CARGO := cargo
+ARGS ?=
+
+.PHONY: help
+help: ## List the targets.
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: demo
+demo: build-packages ## Build Provost and watch a commit make 200 simulated devices compliant.
+	$(CARGO) build --release --locked
+	@target=$$($(CARGO) metadata --locked --no-deps --format-version 1 | sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p'); \
+		exec "$$target/release/provost" demo $(ARGS)
+
+.PHONY: test
+test: test-packages ## Run every unit, integration and documentation test.
+	@hack/test.sh $(ARGS)
+
+.PHONY: test-long
+test-long: test-packages ## Run the long tests as well: thousands of devices, many restarts.
+	@hack/test.sh --release -- --include-ignored
+
+.PHONY: lint
+lint: build-packages ## Check format, lints, documentation, dependencies and spelling.
+	@hack/lint.sh
+
+.PHONY: fmt
+fmt: ## Format the code.
+	$(CARGO) fmt --all
+
+.PHONY: crds
+crds: build-packages ## Write the custom resource definitions in crds/ again.
+	$(CARGO) run --quiet --locked -- crd --out crds
+
+.PHONY: doc
+doc: build-packages ## Build the code's documentation, private items included.
+	$(CARGO) doc --locked --no-deps --document-private-items
+	@echo "docs/ is the guide for people: 'mdbook serve' shows it as a book."
+
+.PHONY: bench
+bench: build-packages ## Run the benchmarks.
+	$(CARGO) bench --locked --benches $(ARGS)
+
+.PHONY: fuzz-smoke
+fuzz-smoke: build-packages ## Run every fuzz target for a short while (SECONDS_EACH, 20 by default).
+	@hack/fuzz-smoke.sh
+
+.PHONY: kubectl
+kubectl: ## Build the kubectl that the tests use and print where it is.
+	@hack/control-plane/build.sh kubectl
+
+.PHONY: build-packages test-packages
+build-packages:
+	@hack/system-packages.sh build
+test-packages:
+	@hack/system-packages.sh build test

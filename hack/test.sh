@@ -1,0 +1,47 @@
+#!/usr/bin/env bash
+# Runs the tests and says in its last lines what was left out and why. In CI (CI=true) leaving anything out is a failure.
+# Arguments go to `cargo test`.
+#
+# Tests learn what there is from two variables:
+#   PROVOST_TEST_KUBECTL    path of a kubectl of the version that the embedded API speaks; unset where it cannot be built
+#   PROVOST_TEST_LEFT_OUT   a file; a test that cannot run here appends one line, "NAME: WHY", and returns
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+left_out=$(mktemp)
+output=$(mktemp)
+trap 'rm -f "$left_out" "$output"' EXIT
+export PROVOST_TEST_LEFT_OUT=$left_out
+
+if kubectl=$(hack/control-plane/build.sh kubectl); then
+    export PROVOST_TEST_KUBECTL=$kubectl
+else
+    echo "tests that run kubectl: it could not be built; Go is missing or too old (see above)" >>"$left_out"
+fi
+for tool in git ssh-keygen /usr/sbin/sshd; do
+    command -v "$tool" >/dev/null || echo "tests that run $(basename "$tool"): it is not installed" >>"$left_out"
+done
+
+status=0
+cargo test --locked "$@" 2>&1 | tee "$output" || status=$?
+
+passed=$(sed -n 's/^test result: .* \([0-9][0-9]*\) passed.*/\1/p' "$output" | awk '{ n += $1 } END { print n + 0 }')
+failed=$(sed -n 's/^test result: .* \([0-9][0-9]*\) failed.*/\1/p' "$output" | awk '{ n += $1 } END { print n + 0 }')
+long=$(grep -c '^test .* \.\.\. ignored' "$output" || true)
+
+echo
+if [ "$long" -gt 0 ]; then
+    echo "Long tests, run by 'make test-long' only ($long):"
+    sed -n 's/^test \(.*\) \.\.\. ignored,\{0,1\} \{0,1\}/  \1  /p' "$output"
+fi
+if [ -s "$left_out" ]; then
+    echo "Left out on this machine:"
+    sort -u "$left_out" | sed 's/^/  /'
+    if [ "${CI:-}" = true ] && [ "$status" -eq 0 ]; then
+        echo "CI leaves nothing out: failing."
+        status=1
+    fi
+fi
+[ "$status" -eq 0 ] || echo "The tests FAILED."
+echo "Tests: $passed passed, $failed failed"
+exit "$status"

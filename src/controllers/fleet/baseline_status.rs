@@ -1,0 +1,49 @@
+//! The status of a Baseline. Pure.
+
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+use kube::ResourceExt as _;
+
+use crate::api::condition::{ConditionType, Reason, Statement, merge};
+use crate::api::{Baseline, BaselineStatus};
+use crate::policy::baseline_check::{SpecError, check_baseline};
+
+use super::policies::revision;
+
+/// Builds the status from the object.
+#[must_use]
+pub fn build(baseline: &Baseline, now: Timestamp) -> BaselineStatus {
+    let old = baseline.status.clone().unwrap_or_default();
+    let generation = baseline.meta().generation;
+    let rules = &baseline.spec.rules;
+    let enforced = rules.iter().filter(|rule| !rule.enforce.is_empty()).count();
+    let controls: BTreeSet<_> = rules.iter().flat_map(|rule| &rule.controls).collect();
+    let good = || format!("{} rules, {} controls", rules.len(), controls.len());
+    BaselineStatus {
+        observed_generation: generation.unwrap_or_else(crate::api::unobserved),
+        conditions: merge(&old.conditions, &spec_statements(&check_baseline(&baseline.spec), good), generation, now),
+        rules: count(rules.len()),
+        enforced_rules: count(enforced),
+        controls: count(controls.len()),
+        revision: revision(baseline).map(|revision| revision.to_string()),
+    }
+}
+
+/// What the mistakes of a spec (or their absence) say about an object.
+pub fn spec_statements(mistakes: &[SpecError], good: impl FnOnce() -> String) -> Vec<Statement> {
+    if mistakes.is_empty() {
+        return vec![Statement::new(ConditionType::Ready, true, Reason::Succeeded, good())];
+    }
+    let text: Vec<String> = mistakes.iter().map(ToString::to_string).collect();
+    let text = text.join("; ");
+    vec![
+        Statement::new(ConditionType::Ready, false, Reason::InvalidSpec, text.clone()),
+        Statement::new(ConditionType::Stalled, true, Reason::InvalidSpec, text),
+    ]
+}
+
+/// A count as the API carries it.
+pub fn count(number: usize) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}

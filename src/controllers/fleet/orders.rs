@@ -1,0 +1,79 @@
+//! Orders: the commands that bring a device to its manifest, or ask it for evidence. Pure but for the identifiers.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::clock::Entropy;
+use crate::compliance::Facts;
+use crate::ids::CommandUuid;
+use crate::mdm::command::NewCommand;
+use crate::mdm::commands::Command;
+use crate::policy::Manifest;
+use crate::policy::manifest::PROFILE_PREFIX;
+use crate::store::Enrollment;
+
+/// How long a device has to answer before an order is given up. A newer order of the same intent takes its place before that.
+const DEADLINE: Duration = Duration::from_secs(7 * 24 * 3600);
+/// Profiles are installed and removed one after the other, and listed after that.
+const PROFILE_CHAIN: &str = "profiles";
+
+/// The orders that bring a device to `manifest`, given what it is known to hold.
+#[must_use]
+pub fn to_hold(device: &Enrollment, manifest: &Manifest, facts: &Facts, issue: &Issue<'_>) -> Vec<NewCommand> {
+    if device.declarative {
+        // The device compares the token by itself and fetches what is new; the command also makes it look again at what it holds.
+        return issue.orders(device, None, [Command::DeclarativeManagement { tokens: None }]);
+    }
+    let installed = facts.profiles.as_ref();
+    let stale = installed.into_iter().flatten().map(|(identifier, _)| identifier).filter(|identifier| {
+        identifier.starts_with(PROFILE_PREFIX)
+            && !manifest.profiles.iter().any(|profile| *profile.identifier == ***identifier)
+    });
+    let removals = stale.map(|identifier| Command::RemoveProfile { identifier: identifier.as_str().into() });
+    let missing = manifest.profiles.iter().filter(|profile| {
+        let uuid = installed.and_then(|installed| installed.get(&*profile.identifier));
+        uuid.map(String::as_str) != Some(&*profile.uuid)
+    });
+    let installs = missing.map(|profile| Command::InstallProfile {
+        identifier: profile.identifier.clone(),
+        profile: profile.body.clone(),
+    });
+    let mut commands: Vec<Command> = removals.chain(installs).collect();
+    if !commands.is_empty() || installed.is_none() {
+        commands.extend([Command::ProfileList, Command::SecurityInfo]);
+    }
+    issue.orders(device, Some(PROFILE_CHAIN), commands)
+}
+
+/// The orders that ask a device what it is like now.
+#[must_use]
+pub fn for_evidence(device: &Enrollment, issue: &Issue<'_>) -> Vec<NewCommand> {
+    let profiles = (!device.declarative).then_some(Command::ProfileList);
+    issue.orders(device, None, [Command::DeviceInformation, Command::SecurityInfo].into_iter().chain(profiles))
+}
+
+/// What goes into every order.
+pub struct Issue<'a> {
+    /// Now.
+    pub now: Timestamp,
+    /// For the commands' UUIDs.
+    pub entropy: &'a dyn Entropy,
+}
+
+impl Issue<'_> {
+    fn orders(
+        &self,
+        device: &Enrollment,
+        chain: Option<&str>,
+        commands: impl IntoIterator<Item = Command>,
+    ) -> Vec<NewCommand> {
+        let deadline = self.now.saturating_add(DEADLINE).unwrap_or(Timestamp::MAX);
+        commands
+            .into_iter()
+            .map(|command| {
+                command.queued(&device.id, CommandUuid::from(self.entropy.uuid()), chain.map(Into::into), deadline)
+            })
+            .collect()
+    }
+}

@@ -1,0 +1,55 @@
+//! The controllers: they watch what people wrote and what devices reported, and bring one to the other.
+//!
+//! `git_source` brings objects from git. `fleet` is one planner for the kinds that only make sense together (Baseline, Profile,
+//! DeviceGroup, Assignment and Device): it decides what each device should hold, judges what it reports and writes what
+//! came of it. Only the holder of the lease runs them; serving devices needs none of them.
+
+pub mod duration;
+pub mod error;
+pub mod fleet;
+pub mod git_source;
+pub mod status;
+pub mod watch;
+
+use std::sync::Arc;
+
+use kube::Client;
+use kube::runtime::events::{Recorder, Reporter};
+
+use crate::api::names;
+use crate::clock::{Clock, Entropy};
+use crate::store::Store;
+use crate::telemetry::Metrics;
+
+/// What every controller works with.
+#[derive(Clone)]
+pub struct Context {
+    /// The Kubernetes API, real or embedded.
+    pub client: Client,
+    /// The device plane.
+    pub store: Arc<dyn Store>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness, for jitter and command identifiers.
+    pub entropy: Arc<dyn Entropy>,
+    /// Counters.
+    pub metrics: Metrics,
+    /// Events on objects; one recorder for all, so that repeated ones are counted and not repeated.
+    pub recorder: Recorder,
+}
+
+impl Context {
+    /// A context over its parts.
+    #[must_use]
+    pub fn new(
+        client: Client,
+        store: Arc<dyn Store>,
+        clock: Arc<dyn Clock>,
+        entropy: Arc<dyn Entropy>,
+        metrics: Metrics,
+    ) -> Self {
+        let reporter = Reporter { controller: names::CONTROLLER.to_owned(), instance: None };
+        let recorder = Recorder::new(client.clone(), reporter);
+        Self { client, store, clock, entropy, metrics, recorder }
+    }
+}

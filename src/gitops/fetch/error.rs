@@ -1,0 +1,90 @@
+//! Why a repository could not be read, in words that say what to do about it.
+
+use std::error::Error as _;
+
+use strum::IntoStaticStr;
+
+/// The kinds of failure, each with one cure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, IntoStaticStr)]
+pub enum FetchErrorKind {
+    /// The request itself is wrong: its URL, path, reference name or credentials. Change the GitSource.
+    InvalidRequest,
+    /// The server refused the credentials, or wants some. Change the Secret.
+    Authentication,
+    /// An SSH server showed a key that `known_hosts` does not hold, or revokes.
+    HostKey,
+    /// A TLS server showed a certificate that is not trusted.
+    Certificate,
+    /// The reference or the path does not exist in the repository.
+    NotFound,
+    /// The repository is larger than the limits allow.
+    Limit,
+    /// The content is of a kind that is never read, such as a symbolic link.
+    Content,
+    /// The server did not answer in time.
+    Timeout,
+    /// The repository could not be reached or spoke wrongly.
+    Transport,
+    /// The cache on this computer could not be written or read.
+    Cache,
+}
+
+impl FetchErrorKind {
+    /// Can trying again help by itself? Everything else waits for a change by a person (though a repository is
+    /// looked at again at every interval).
+    #[must_use]
+    pub const fn is_transient(self) -> bool {
+        matches!(self, Self::Timeout | Self::Transport | Self::Cache)
+    }
+}
+
+/// A fetch that failed. Nothing was changed but the cache.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct FetchError {
+    /// Which cure it needs.
+    pub kind: FetchErrorKind,
+    message: String,
+    #[source]
+    source: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+impl FetchError {
+    pub(super) fn new(kind: FetchErrorKind, message: impl Into<String>) -> Self {
+        Self {
+            kind,
+            message: message.into(),
+            source: None,
+        }
+    }
+
+    pub(super) fn caused(
+        kind: FetchErrorKind,
+        message: impl Into<String>,
+        source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> Self {
+        Self {
+            kind,
+            message: message.into(),
+            source: Some(source.into()),
+        }
+    }
+
+    /// The whole story on one line, causes included: what a condition's message holds.
+    #[must_use]
+    pub fn report(&self) -> String {
+        let mut text = self.message.clone();
+        let mut cause = self.source();
+        while let Some(error) = cause {
+            text.push_str(": ");
+            text.extend(
+                error
+                    .to_string()
+                    .chars()
+                    .map(|c| if c.is_control() { ' ' } else { c }),
+            );
+            cause = error.source();
+        }
+        text
+    }
+}

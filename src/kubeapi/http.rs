@@ -1,0 +1,275 @@
+//! The axum router: reads a request, calls a verb, writes the answer.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::extract::{Request, State};
+use axum::response::{IntoResponse as _, Response};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use serde_json::{Value, json};
+use tower_http::catch_panic::CatchPanicLayer;
+use tracing::Instrument as _;
+
+use super::api::Core;
+use super::error::ApiError;
+use super::object;
+use super::present::Shape;
+use super::registry::{BuiltIn, Resource};
+use super::request::{Form, MAX_BODY, PatchFormat, Path, Query, WriteOptions, read_body};
+use super::verbs::{self, Answer, DeleteOptions, Deleted, Listing, Part, Target, Written};
+use super::{access, discovery, documents};
+
+/// The API for callers that have been authenticated, all of them administrators.
+pub(super) fn router(core: Arc<Core>) -> Router {
+    let panicked = |_: Box<dyn std::any::Any + Send>| {
+        ApiError::Internal("the request could not be handled; this is a fault of the server".to_owned())
+            .into_response()
+    };
+    Router::new()
+        .fallback(handle)
+        .with_state(core)
+        .layer(CatchPanicLayer::custom(panicked))
+}
+
+async fn handle(State(core): State<Arc<Core>>, request: Request) -> Response {
+    let id = core.entropy.uuid().to_string();
+    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let span =
+        tracing::debug_span!("kubeapi.request", request.id = id, http.method = %method, http.path = path);
+    let answer = async {
+        let response = answer(&core, request).await.unwrap_or_else(|error| {
+            tracing::debug!(error = %error, "refused");
+            error.into_response()
+        });
+        tracing::debug!(http.status = response.status().as_u16(), "answered");
+        response
+    };
+    let mut response = answer.instrument(span).await;
+    if let Ok(id) = HeaderValue::try_from(id) {
+        response.headers_mut().insert("audit-id", id);
+    }
+    response
+}
+
+async fn answer(core: &Arc<Core>, request: Request) -> Result<Response, ApiError> {
+    let (parts, body) = request.into_parts();
+    let query = Query::parse(&parts.uri)?;
+    let reads = matches!(parts.method, Method::GET | Method::HEAD);
+    if reads && let Some(response) = discovery::answer(core, parts.uri.path(), &parts.headers)? {
+        return Ok(response);
+    }
+    if reads && let Some(response) = documents::answer(core, parts.uri.path(), &parts.headers).await? {
+        return Ok(response);
+    }
+    let path = Path::parse(parts.uri.path()).ok_or(ApiError::NoSuchResource)?;
+    let resource = core
+        .registry
+        .served()
+        .find(&path.group, &path.version, &path.plural)
+        .cloned();
+    let resource = resource.ok_or(ApiError::NoSuchResource)?;
+    let target = target(resource, path)?;
+    let input = Input {
+        core,
+        target,
+        query,
+        headers: parts.headers,
+    };
+    if reads {
+        return input.read().await;
+    }
+    let length = input
+        .headers
+        .get(header::CONTENT_LENGTH)
+        .and_then(|value| value.to_str().ok()?.parse().ok());
+    if length.is_some_and(|length: usize| length > MAX_BODY) {
+        return Err(ApiError::TooLarge(MAX_BODY));
+    }
+    let body = axum::body::to_bytes(body, MAX_BODY)
+        .await
+        .map_err(|_| ApiError::TooLarge(MAX_BODY))?;
+    input.write(&parts.method, body).await
+}
+
+fn target(resource: Arc<Resource>, path: Path) -> Result<Target, ApiError> {
+    if path.namespace.is_some() != resource.namespaced && (path.namespace.is_some() || path.name.is_some()) {
+        return Err(ApiError::NoSuchResource);
+    }
+    let part = match path.subresource.as_deref() {
+        None => Part::Main,
+        Some("status") if resource.status => Part::Status,
+        Some("scale") if resource.scale.is_some() => Part::Scale,
+        // The namespace controller's own endpoint; here namespaces are emptied by the server.
+        Some("finalize") if resource.built_in == Some(BuiltIn::Namespace) => Part::Main,
+        Some(_) => return Err(ApiError::NoSuchResource),
+    };
+    let (namespace, name) = (path.namespace.unwrap_or_default(), path.name.unwrap_or_default());
+    Ok(Target {
+        resource,
+        namespace,
+        name,
+        part,
+    })
+}
+
+/// A request that has been read up to its body.
+struct Input<'a> {
+    core: &'a Arc<Core>,
+    target: Target,
+    query: Query,
+    headers: HeaderMap,
+}
+
+impl Input<'_> {
+    async fn read(&self) -> Result<Response, ApiError> {
+        let (core, target, query) = (self.core, &self.target, &self.query);
+        if !target.resource.is_stored() {
+            return Err(ApiError::MethodNotAllowed);
+        }
+        let form = Form::negotiate(&self.headers)?;
+        if target.part == Part::Scale {
+            let found = core
+                .load(&target.resource, &target.namespace, &target.name)
+                .await?;
+            let (object, _) = found.ok_or_else(|| ApiError::NotFound(target.subject()))?;
+            return Ok(respond(
+                StatusCode::OK,
+                verbs::scale(&target.resource, &object)?.to_string().into(),
+            ));
+        }
+        if !target.name.is_empty() && !query.flag("watch") {
+            return Ok(respond(
+                StatusCode::OK,
+                verbs::get(core, target, form, query).await?.into(),
+            ));
+        }
+        let listing = Listing::parse(query, &target.resource)?;
+        if query.flag("watch") {
+            return Ok(respond(
+                StatusCode::OK,
+                verbs::watch(core, target, listing, form, query).await?,
+            ));
+        }
+        Ok(respond(
+            StatusCode::OK,
+            verbs::list(core, target, listing, form, query).await?,
+        ))
+    }
+
+    async fn write(&self, method: &Method, body: Bytes) -> Result<Response, ApiError> {
+        let (core, target) = (self.core, &self.target);
+        let options = WriteOptions::parse(&self.query, &self.headers)?;
+        let written = match *method {
+            Method::POST if target.name.is_empty() => {
+                if target.resource.namespaced && target.namespace.is_empty() {
+                    return Err(ApiError::MethodNotAllowed);
+                }
+                let object = read_body(&self.headers, &body)?;
+                if target.resource.is_stored() {
+                    verbs::create(core, target, object, &options).await?
+                } else {
+                    access::review(target, object)?
+                }
+            }
+            Method::PUT if !target.name.is_empty() => {
+                let object = read_body(&self.headers, &body)?;
+                if target.part == Part::Scale {
+                    verbs::replace_scale(core, target, &object, &options).await?
+                } else {
+                    verbs::replace(core, target, object, &options).await?
+                }
+            }
+            Method::PATCH if !target.name.is_empty() => {
+                let format = PatchFormat::of(&self.headers)?;
+                let patch = read_body(&self.headers, &body)?;
+                if target.part == Part::Scale {
+                    verbs::patch_scale(core, target, format, &patch, &options).await?
+                } else {
+                    verbs::patch(core, target, format, patch, &options).await?
+                }
+            }
+            Method::DELETE if target.resource.is_stored() && target.part == Part::Main => {
+                return self.delete(body).await;
+            }
+            _ => return Err(ApiError::MethodNotAllowed),
+        };
+        self.written(written)
+    }
+
+    async fn delete(&self, body: Bytes) -> Result<Response, ApiError> {
+        let (core, target) = (self.core, &self.target);
+        let body = if body.is_empty() {
+            json!({})
+        } else {
+            read_body(&self.headers, &body)?
+        };
+        let options = DeleteOptions::parse(&self.query, &body)?;
+        if target.name.is_empty() {
+            let listing = Listing::parse(&self.query, &target.resource)?;
+            return self.written(verbs::delete_collection(core, target, &listing, &options).await?);
+        }
+        match verbs::delete(core, target, &options).await? {
+            Deleted::Gone(object) => {
+                let object = object.into_value()?;
+                let mut details = json!({
+                    "name": target.name, "kind": target.resource.plural, "uid": object::text(&object, "uid"),
+                });
+                if !target.resource.group.is_empty() {
+                    object::put(&mut details, "group", json!(target.resource.group));
+                }
+                let status = json!({
+                    "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details,
+                });
+                Ok(respond(StatusCode::OK, status.to_string().into()))
+            }
+            Deleted::Waiting(object) => self.written(Written {
+                code: StatusCode::OK,
+                object,
+                warnings: Vec::new(),
+            }),
+        }
+    }
+
+    /// The answer to a write, in the shape asked for, with its warnings.
+    fn written(&self, written: Written) -> Result<Response, ApiError> {
+        let form = Form::negotiate(&self.headers)?;
+        let body: Body = match (form, written.object) {
+            (Form::Object, Answer::Bytes(bytes)) => bytes.into(),
+            (Form::Object, Answer::Value(value)) => value.to_string().into(),
+            (_, object) => {
+                let shape = Shape::new(&self.target.resource, form, &self.query, self.core.now())?;
+                shape.single(object.into_value()?).into()
+            }
+        };
+        let mut response = respond(written.code, body);
+        for warning in &written.warnings {
+            let quoted = warning.replace('\\', "\\\\").replace('"', "\\\"");
+            if let Ok(value) = HeaderValue::try_from(format!("299 - \"{quoted}\"")) {
+                response.headers_mut().append(header::WARNING, value);
+            }
+        }
+        Ok(response)
+    }
+}
+
+fn respond(code: StatusCode, body: Body) -> Response {
+    let mut response = Response::new(body);
+    *response.status_mut() = code;
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(
+        header::CACHE_CONTROL,
+        HeaderValue::from_static("no-cache, private"),
+    );
+    response
+}
+
+/// A JSON answer that depends on nothing stored.
+pub(super) fn json_response(body: &Value, content_type: &'static str) -> Response {
+    let mut response = respond(StatusCode::OK, body.to_string().into());
+    response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response
+}

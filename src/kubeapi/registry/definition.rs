@@ -1,0 +1,362 @@
+//! Custom resource definitions: what a valid one is, the status it gets, and the resources it makes.
+
+use std::sync::Arc;
+
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
+    CustomResourceDefinition, CustomResourceDefinitionNames, CustomResourceDefinitionVersion,
+};
+use serde_json::{Map, Value, json};
+
+use super::resource::{Resource, api_version, storage_key};
+use crate::api::schema::{CompiledSchema, FieldError, SchemaError};
+use crate::kubeapi::object;
+use crate::kubeapi::table::Columns;
+
+/// Holds a definition until its objects are gone.
+pub(crate) const CLEANUP_FINALIZER: &str = "customresourcecleanup.apiextensions.k8s.io";
+
+/// Versions one definition may have.
+const MAX_VERSIONS: usize = 20;
+
+/// Fills in what the author of a definition may leave out.
+pub(crate) fn default(definition: &mut Value) {
+    let Some(spec) = definition.get_mut("spec").and_then(Value::as_object_mut) else {
+        return;
+    };
+    spec.entry("conversion")
+        .or_insert_with(|| json!({ "strategy": "None" }));
+    let Some(names) = spec.get_mut("names").and_then(Value::as_object_mut) else {
+        return;
+    };
+    let kind = names.get("kind").and_then(Value::as_str).unwrap_or("").to_owned();
+    fill(names, "singular", kind.to_lowercase());
+    fill(names, "listKind", format!("{kind}List"));
+}
+
+fn fill(names: &mut Map<String, Value>, field: &str, value: String) {
+    if names.get(field).and_then(Value::as_str).is_none_or(str::is_empty) {
+        names.insert(field.to_owned(), Value::String(value));
+    }
+}
+
+/// What is wrong with a definition.
+#[must_use]
+pub(crate) fn validate(definition: &Value) -> Vec<FieldError> {
+    let typed: CustomResourceDefinition = match serde::Deserialize::deserialize(definition) {
+        Ok(typed) => typed,
+        Err(error) => return vec![FieldError::invalid("spec", &Value::Null, &error.to_string())],
+    };
+    let mut errors = Vec::new();
+    let (spec, names) = (&typed.spec, &typed.spec.names);
+    let expected = format!("{}.{}", names.plural, spec.group);
+    let name = object::text(definition, "name");
+    if name != expected {
+        let detail = "must be spec.names.plural+\".\"+spec.group";
+        errors.push(FieldError::invalid("metadata.name", &json!(name), detail));
+    }
+    for (field, value) in [
+        ("spec.group", &spec.group),
+        ("spec.names.plural", &names.plural),
+        ("spec.names.kind", &names.kind),
+    ] {
+        if value.is_empty() {
+            errors.push(FieldError::required(field, ""));
+        }
+    }
+    if spec.group.is_empty() || !spec.group.contains('.') || spec.group.ends_with(".k8s.io") {
+        let detail = "should be a domain with at least one dot, outside k8s.io";
+        errors.push(FieldError::invalid("spec.group", &json!(spec.group), detail));
+    }
+    if !matches!(spec.scope.as_str(), "Namespaced" | "Cluster") {
+        let supported = [json!("Cluster"), json!("Namespaced")];
+        errors.push(FieldError::not_supported(
+            "spec.scope",
+            &json!(spec.scope),
+            &supported,
+        ));
+    }
+    if spec
+        .conversion
+        .as_ref()
+        .is_some_and(|conversion| conversion.strategy != "None")
+    {
+        let strategy = spec
+            .conversion
+            .as_ref()
+            .map(|conversion| conversion.strategy.clone());
+        errors.push(FieldError::not_supported(
+            "spec.conversion.strategy",
+            &json!(strategy),
+            &[json!("None")],
+        ));
+    }
+    if spec.preserve_unknown_fields == Some(true) {
+        let detail = "must be false in order to use defaults in the schema";
+        errors.push(FieldError::invalid(
+            "spec.preserveUnknownFields",
+            &json!(true),
+            detail,
+        ));
+    }
+    errors.extend(validate_versions(&spec.versions));
+    errors
+}
+
+fn validate_versions(versions: &[CustomResourceDefinitionVersion]) -> Vec<FieldError> {
+    let mut errors = Vec::new();
+    if versions.len() > MAX_VERSIONS {
+        errors.push(FieldError::invalid(
+            "spec.versions",
+            &json!(versions.len()),
+            "too many versions",
+        ));
+        return errors;
+    }
+    if versions.iter().filter(|version| version.storage).count() != 1 {
+        let detail = "must have exactly one version marked as storage version";
+        errors.push(FieldError::invalid("spec.versions", &Value::Null, detail));
+    }
+    for (index, version) in versions.iter().enumerate() {
+        let path = format!("spec.versions[{index}]");
+        if version.name.is_empty()
+            || versions
+                .iter()
+                .take(index)
+                .any(|other| other.name == version.name)
+        {
+            errors.push(FieldError::invalid(
+                format!("{path}.name"),
+                &json!(version.name),
+                "must be set and unique",
+            ));
+        }
+        let schema = version
+            .schema
+            .as_ref()
+            .and_then(|schema| schema.open_api_v3_schema.as_ref());
+        let path = format!("{path}.schema.openAPIV3Schema");
+        match schema {
+            None => errors.push(FieldError::required(path, "schemas are required")),
+            Some(schema) => match CompiledSchema::compile_at(&path, schema) {
+                Ok(_) => {}
+                Err(SchemaError::Invalid(found)) => errors.extend(found),
+                Err(error) => errors.push(FieldError::invalid(path, &Value::Null, &error.to_string())),
+            },
+        }
+    }
+    errors
+}
+
+/// Sets the status of a definition: its names are accepted unless `clash` says what takes one of them.
+pub(crate) fn set_status(definition: &mut Value, clash: Option<&Clash>, now: &Value) {
+    let spec = definition.get("spec").cloned().unwrap_or_default();
+    let versions = spec
+        .get("versions")
+        .and_then(Value::as_array)
+        .cloned()
+        .unwrap_or_default();
+    let storage = versions
+        .iter()
+        .find(|version| version.get("storage") == Some(&Value::Bool(true)));
+    let storage = storage
+        .and_then(|version| version.get("name"))
+        .cloned()
+        .unwrap_or_default();
+    let old = definition.get("status").cloned().unwrap_or_default();
+    let mut stored = object::strings(old.get("storedVersions"));
+    if let Some(name) = storage.as_str()
+        && !stored.iter().any(|version| version == name)
+    {
+        stored.push(name.to_owned());
+    }
+    let conditions = match clash {
+        None => vec![
+            (
+                "NamesAccepted",
+                "True",
+                "NoConflicts",
+                "no conflicts found".to_owned(),
+            ),
+            (
+                "Established",
+                "True",
+                "InitialNamesAccepted",
+                "the initial names have been accepted".to_owned(),
+            ),
+        ],
+        Some(clash) => vec![
+            ("NamesAccepted", "False", clash.reason, clash.message.clone()),
+            (
+                "Established",
+                "False",
+                "NotAccepted",
+                "not all names are accepted".to_owned(),
+            ),
+        ],
+    };
+    let before = old
+        .get("conditions")
+        .and_then(Value::as_array)
+        .cloned()
+        .unwrap_or_default();
+    let mut after: Vec<Value> = conditions
+        .into_iter()
+        .map(|(kind, status, reason, message)| {
+            let same = before.iter().find(|condition| {
+                condition.get("type") == Some(&json!(kind)) && condition.get("status") == Some(&json!(status))
+            });
+            let since = same.and_then(|condition| condition.get("lastTransitionTime")).unwrap_or(now);
+            json!({ "type": kind, "status": status, "reason": reason, "message": message, "lastTransitionTime": since })
+        })
+        .collect();
+    after.extend(before.into_iter().filter(|condition| {
+        let kind = condition.get("type").and_then(Value::as_str).unwrap_or("");
+        !matches!(kind, "NamesAccepted" | "Established")
+    }));
+    let names = match clash {
+        None => spec.get("names").cloned().unwrap_or_default(),
+        Some(_) => old
+            .get("acceptedNames")
+            .cloned()
+            .unwrap_or_else(|| json!({ "plural": "", "kind": "" })),
+    };
+    if let Some(fields) = definition.as_object_mut() {
+        let status = json!({ "acceptedNames": names, "conditions": after, "storedVersions": stored });
+        fields.insert("status".to_owned(), status);
+    }
+}
+
+/// Whether a stored definition has the condition `Established`.
+#[must_use]
+pub(crate) fn is_established(definition: &Value) -> bool {
+    let conditions = object::at(definition, "status.conditions").and_then(Value::as_array);
+    conditions.into_iter().flatten().any(|condition| {
+        condition.get("type") == Some(&json!("Established"))
+            && condition.get("status") == Some(&json!("True"))
+    })
+}
+
+/// A name of a definition that another resource of the group already has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Clash {
+    /// `PluralConflict`, `KindConflict`, …
+    pub reason: &'static str,
+    /// Which name.
+    pub message: String,
+}
+
+/// Compares the names of a definition with the resources that are served by others.
+pub(crate) fn clash<'a>(
+    definition: &Value,
+    others: impl Iterator<Item = &'a Arc<Resource>>,
+) -> Option<Clash> {
+    let group = object::at(definition, "spec.group").and_then(Value::as_str)?;
+    let names: CustomResourceDefinitionNames =
+        serde::Deserialize::deserialize(object::at(definition, "spec.names")?).ok()?;
+    let own = storage_key(group, &names.plural);
+    let mut mine = vec![names.plural.clone()];
+    mine.extend(names.singular.clone());
+    mine.extend(names.short_names.clone().unwrap_or_default());
+    let list_kind = names
+        .list_kind
+        .clone()
+        .unwrap_or_else(|| format!("{}List", names.kind));
+    for other in others.filter(|other| other.group == group && other.storage != own) {
+        let mut theirs = vec![&other.plural, &other.singular];
+        theirs.extend(&other.short_names);
+        if let Some(name) = mine.iter().find(|name| theirs.contains(name)) {
+            let reason = if *name == names.plural {
+                "PluralConflict"
+            } else if Some(name) == names.singular.as_ref() {
+                "SingularConflict"
+            } else {
+                "ShortNamesConflict"
+            };
+            return Some(Clash {
+                reason,
+                message: format!("{name:?} is already in use"),
+            });
+        }
+        if names.kind == other.kind || list_kind == other.list_kind {
+            let reason = if names.kind == other.kind {
+                "KindConflict"
+            } else {
+                "ListKindConflict"
+            };
+            return Some(Clash {
+                reason,
+                message: format!("{:?} is already in use", names.kind),
+            });
+        }
+    }
+    None
+}
+
+/// The resources a definition makes, one per served version; none when it cannot be read.
+#[must_use]
+pub(crate) fn resources(definition: &Value) -> Vec<Arc<Resource>> {
+    let Ok(typed) = <CustomResourceDefinition as serde::Deserialize>::deserialize(definition) else {
+        return Vec::new();
+    };
+    let terminating = object::is_terminating(definition);
+    let spec = typed.spec;
+    let Some(names) = typed.status.and_then(|status| status.accepted_names) else {
+        return Vec::new();
+    };
+    let storage = storage_key(&spec.group, &names.plural);
+    let stored = spec
+        .versions
+        .iter()
+        .find(|version| version.storage)
+        .map(|version| version.name.clone());
+    let stored_as = api_version(&spec.group, &stored.unwrap_or_default());
+    let mut resources = Vec::new();
+    for version in spec.versions.into_iter().filter(|version| version.served) {
+        let properties = version
+            .schema
+            .and_then(|schema| schema.open_api_v3_schema)
+            .map(Arc::new);
+        let schema = properties.as_deref().map(CompiledSchema::compile).transpose();
+        let Ok(schema) = schema else {
+            tracing::error!(
+                definition = storage.as_ref(),
+                version = version.name,
+                "a stored schema does not compile"
+            );
+            continue;
+        };
+        let subresources = version.subresources.unwrap_or_default();
+        let selectable = version.selectable_fields.unwrap_or_default();
+        resources.push(Arc::new(Resource {
+            group: spec.group.clone(),
+            version: version.name,
+            kind: names.kind.clone(),
+            list_kind: names
+                .list_kind
+                .clone()
+                .unwrap_or_else(|| format!("{}List", names.kind)),
+            plural: names.plural.clone(),
+            singular: names
+                .singular
+                .clone()
+                .unwrap_or_else(|| names.kind.to_lowercase()),
+            short_names: names.short_names.clone().unwrap_or_default(),
+            categories: names.categories.clone().unwrap_or_default(),
+            namespaced: spec.scope == "Namespaced",
+            storage: Arc::clone(&storage),
+            stored_as: stored_as.clone(),
+            status: subresources.status.is_some(),
+            scale: subresources.scale,
+            schema: schema.map(Arc::new),
+            properties,
+            columns: Columns::custom(&version.additional_printer_columns.unwrap_or_default()),
+            selectable: selectable
+                .into_iter()
+                .map(|field| field.json_path.trim_start_matches('.').to_owned())
+                .collect(),
+            built_in: None,
+            terminating,
+        }));
+    }
+    resources
+}

@@ -1,0 +1,254 @@
+//! One served resource: its names, its schema, and what is particular to it.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
+    CustomResourceSubresourceScale, JSONSchemaProps,
+};
+use serde_json::Value;
+
+use super::builtin::BuiltIn;
+use super::definition;
+use crate::api::schema::CompiledSchema;
+use crate::kubeapi::apply::TypeInfo;
+use crate::kubeapi::storage::{Facets, Key};
+use crate::kubeapi::table::Columns;
+use crate::kubeapi::{events, object};
+
+/// A resource in one served version.
+#[derive(Debug)]
+pub(crate) struct Resource {
+    /// API group, empty for the core group.
+    pub group: String,
+    /// Served version.
+    pub version: String,
+    /// Kind.
+    pub kind: String,
+    /// Kind of lists.
+    pub list_kind: String,
+    /// Name in paths.
+    pub plural: String,
+    /// Singular name for kubectl.
+    pub singular: String,
+    /// Short names for kubectl.
+    pub short_names: Vec<String>,
+    /// Groups of resources for kubectl (`all`).
+    pub categories: Vec<String>,
+    /// Whether objects live in a namespace.
+    pub namespaced: bool,
+    /// `plural.group`: the storage key, shared by all versions.
+    pub storage: Arc<str>,
+    /// `apiVersion` of stored objects.
+    pub stored_as: String,
+    /// Whether `/status` is a subresource.
+    pub status: bool,
+    /// Where `/scale` finds its numbers.
+    pub scale: Option<CustomResourceSubresourceScale>,
+    /// The compiled schema of a custom resource.
+    pub schema: Option<Arc<CompiledSchema>>,
+    /// The same schema as written, for OpenAPI.
+    pub properties: Option<Arc<JSONSchemaProps>>,
+    /// The columns of its tables.
+    pub(in crate::kubeapi) columns: Columns,
+    /// Field labels, beside `metadata.name` and `metadata.namespace`, that selectors may use.
+    pub selectable: Vec<String>,
+    /// Which built-in this is; `None` for custom resources.
+    pub built_in: Option<BuiltIn>,
+    /// The definition is being deleted: objects can no longer be created.
+    pub terminating: bool,
+}
+
+/// Holds an owner until its dependents are gone.
+pub(crate) const FOREGROUND: &str = "foregroundDeletion";
+/// Holds an owner until its dependents have forgotten it.
+pub(crate) const ORPHAN: &str = "orphan";
+
+/// Verbs of ordinary resources, for discovery.
+pub(crate) const VERBS: &[&str] = &[
+    "create",
+    "delete",
+    "deletecollection",
+    "get",
+    "list",
+    "patch",
+    "update",
+    "watch",
+];
+
+impl Resource {
+    /// `group/version`, or the version alone for the core group.
+    #[must_use]
+    pub(crate) fn api_version(&self) -> String {
+        api_version(&self.group, &self.version)
+    }
+
+    /// How server-side apply merges its objects.
+    #[must_use]
+    pub(crate) fn types(&self) -> TypeInfo<'_> {
+        match &self.schema {
+            Some(schema) => TypeInfo::custom(schema),
+            None => TypeInfo::builtin(&self.group, &self.kind),
+        }
+    }
+
+    /// Whether objects are kept; reviews are only answered.
+    #[must_use]
+    pub(crate) fn is_stored(&self) -> bool {
+        !self.built_in.is_some_and(BuiltIn::is_review)
+    }
+
+    /// Verbs for discovery.
+    #[must_use]
+    pub(crate) fn verbs(&self) -> &'static [&'static str] {
+        if self.is_stored() { VERBS } else { &["create"] }
+    }
+
+    /// The storage key of an object.
+    #[must_use]
+    pub(crate) fn key(&self, namespace: &str, name: &str) -> Key {
+        Key {
+            resource: Arc::clone(&self.storage),
+            namespace: namespace.to_owned(),
+            name: name.to_owned(),
+        }
+    }
+
+    /// Whether bodies are sealed at rest.
+    #[must_use]
+    pub(crate) fn is_sealed(&self) -> bool {
+        self.built_in == Some(BuiltIn::Secret)
+    }
+
+    /// Whether `metadata.generation` is kept.
+    #[must_use]
+    pub(crate) fn has_generation(&self) -> bool {
+        matches!(self.built_in, None | Some(BuiltIn::Definition))
+    }
+
+    /// Whether stored JSON can be served as it is.
+    #[must_use]
+    pub(crate) fn serves_as_stored(&self) -> bool {
+        self.api_version() == self.stored_as
+    }
+
+    /// Turns a stored object into this version.
+    pub(crate) fn to_served(&self, object: &mut Value) {
+        if self.serves_as_stored() {
+            return;
+        }
+        if self.built_in == Some(BuiltIn::EventV1) {
+            events::to_v1(object);
+        }
+        set_api_version(object, self.api_version());
+    }
+
+    /// Turns an object of this version into the stored one.
+    pub(crate) fn to_stored(&self, object: &mut Value) {
+        if self.serves_as_stored() {
+            return;
+        }
+        if self.built_in == Some(BuiltIn::EventV1) {
+            events::to_core(object);
+        }
+        set_api_version(object, self.stored_as.clone());
+    }
+
+    /// What selectors see of a stored object.
+    #[must_use]
+    pub(crate) fn facets(&self, object: &Value) -> Facets {
+        let labels = object::metadata(object).and_then(|metadata| metadata.get("labels")?.as_object());
+        let labels = labels.into_iter().flatten();
+        let mut fields = BTreeMap::new();
+        for label in &self.selectable {
+            let value = match object::at(object, label) {
+                Some(Value::String(text)) => text.clone(),
+                Some(value @ (Value::Bool(_) | Value::Number(_))) => value.to_string(),
+                _ => String::new(),
+            };
+            fields.insert(label.clone(), value);
+        }
+        Facets {
+            labels: labels
+                .filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned())))
+                .collect(),
+            fields,
+            uid: object::text(object, "uid").to_owned(),
+            owners: object::owner_uids(object),
+            held: self.is_held(object),
+        }
+    }
+
+    /// Whether the deletion of an object has steps that the collector takes.
+    fn is_held(&self, object: &Value) -> bool {
+        const STEPS: [&str; 3] = [FOREGROUND, ORPHAN, definition::CLEANUP_FINALIZER];
+        object::is_terminating(object)
+            && (self.built_in == Some(BuiltIn::Namespace)
+                || object::finalizers(object)
+                    .iter()
+                    .any(|finalizer| STEPS.contains(&finalizer.as_str())))
+    }
+
+    /// The labels that field selectors of this version may use.
+    #[must_use]
+    pub(crate) fn field_labels(&self) -> Vec<String> {
+        let own = self.selectable.iter().flat_map(|label| {
+            let newer = match self.built_in {
+                Some(BuiltIn::EventV1) => V1_EVENT_LABELS
+                    .iter()
+                    .find_map(|(v1, core)| label.strip_prefix(core).map(|rest| format!("{v1}{rest}"))),
+                Some(BuiltIn::Event) if label == "source.component" => Some("source".to_owned()),
+                _ => None,
+            };
+            std::iter::once(label.clone()).chain(newer)
+        });
+        let everywhere = ["metadata.name", "metadata.namespace"].map(ToOwned::to_owned);
+        own.chain(everywhere).collect()
+    }
+
+    /// The label under which [`Facets::fields`] keeps the value of a field selector's label.
+    #[must_use]
+    pub(crate) fn stored_label<'a>(&self, label: &'a str) -> Cow<'a, str> {
+        match self.built_in {
+            Some(BuiltIn::EventV1) => V1_EVENT_LABELS
+                .iter()
+                .find_map(|(v1, core)| label.strip_prefix(v1).map(|rest| format!("{core}{rest}").into()))
+                .unwrap_or(Cow::Borrowed(label)),
+            Some(BuiltIn::Event) if label == "source" => Cow::Borrowed("source.component"),
+            _ => Cow::Borrowed(label),
+        }
+    }
+}
+
+/// Prefixes of field labels in `events.k8s.io/v1`, and as they are stored.
+const V1_EVENT_LABELS: &[(&str, &str)] = &[
+    ("regarding.", "involvedObject."),
+    ("reportingController", "reportingComponent"),
+];
+
+/// `group/version`, or the version alone for the core group.
+#[must_use]
+pub(crate) fn api_version(group: &str, version: &str) -> String {
+    if group.is_empty() {
+        version.to_owned()
+    } else {
+        format!("{group}/{version}")
+    }
+}
+
+/// `plural.group`, or the plural alone for the core group.
+#[must_use]
+pub(crate) fn storage_key(group: &str, plural: &str) -> Arc<str> {
+    if group.is_empty() {
+        plural.into()
+    } else {
+        format!("{plural}.{group}").into()
+    }
+}
+
+fn set_api_version(object: &mut Value, api_version: String) {
+    if let Some(object) = object.as_object_mut() {
+        object.insert("apiVersion".to_owned(), Value::String(api_version));
+    }
+}

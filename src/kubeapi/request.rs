@@ -1,0 +1,423 @@
+//! Reading a request: what it is about (path), how it is meant (query), what comes back (Accept), what it carries (body).
+
+use std::collections::HashMap;
+
+use http::header::{ACCEPT, CONTENT_TYPE, USER_AGENT};
+use http::{HeaderMap, Uri};
+use serde_json::Value;
+
+use super::error::ApiError;
+use super::object;
+
+/// The largest request body, as the Kubernetes API server's.
+pub(super) const MAX_BODY: usize = 3 * 1024 * 1024;
+
+/// A path below `/api` or `/apis`, taken apart but not looked up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Path {
+    /// API group, empty for the core group.
+    pub group: String,
+    /// Version.
+    pub version: String,
+    /// Namespace, for namespaced paths.
+    pub namespace: Option<String>,
+    /// Plural resource name.
+    pub plural: String,
+    /// Object name.
+    pub name: Option<String>,
+    /// Subresource.
+    pub subresource: Option<String>,
+}
+
+impl Path {
+    /// Takes apart the path of a resource; `None` for anything else.
+    #[must_use]
+    pub(super) fn parse(path: &str) -> Option<Self> {
+        let segments: Vec<String> = path
+            .trim_matches('/')
+            .split('/')
+            .map(percent_decode)
+            .collect::<Option<_>>()?;
+        let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
+        let (group, version, rest) = match segments.as_slice() {
+            ["api", version, rest @ ..] => ("", version, rest),
+            ["apis", group, version, rest @ ..] => (*group, version, rest),
+            _ => return None,
+        };
+        let (namespace, rest) = match rest {
+            ["namespaces", _] | ["namespaces", _, "status" | "finalize"] => (None, rest),
+            ["namespaces", namespace, rest @ ..] if !rest.is_empty() => (Some((*namespace).to_owned()), rest),
+            _ => (None, rest),
+        };
+        let (plural, name, subresource) = match rest {
+            [plural] => (plural, None, None),
+            [plural, name] => (plural, Some(name), None),
+            [plural, name, subresource] => (plural, Some(name), Some(subresource)),
+            _ => return None,
+        };
+        if plural.is_empty() || name.is_some_and(|name| name.is_empty()) {
+            return None;
+        }
+        Some(Self {
+            group: group.to_owned(),
+            version: (*version).to_owned(),
+            namespace,
+            plural: (*plural).to_owned(),
+            name: name.map(|&name| name.to_owned()),
+            subresource: subresource.map(|&subresource| subresource.to_owned()),
+        })
+    }
+}
+
+fn percent_decode(segment: &str) -> Option<String> {
+    if !segment.contains('%') {
+        return Some(segment.to_owned());
+    }
+    let mut decoded = Vec::with_capacity(segment.len());
+    let mut bytes = segment.bytes();
+    while let Some(byte) = bytes.next() {
+        if byte == b'%' {
+            let digits = [bytes.next()?, bytes.next()?];
+            decoded.push(u8::from_str_radix(std::str::from_utf8(&digits).ok()?, 16).ok()?);
+        } else {
+            decoded.push(byte);
+        }
+    }
+    String::from_utf8(decoded).ok()
+}
+
+/// The query parameters.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Query(HashMap<String, String>);
+
+impl Query {
+    /// Reads the query of `uri`; of a repeated parameter the last counts.
+    ///
+    /// # Errors
+    /// When it is not form encoded.
+    pub(super) fn parse(uri: &Uri) -> Result<Self, ApiError> {
+        let pairs = axum::extract::Query::<Vec<(String, String)>>::try_from_uri(uri)
+            .map_err(|error| ApiError::BadRequest(error.to_string()))?;
+        Ok(Self(pairs.0.into_iter().collect()))
+    }
+
+    /// A parameter; empty reads as absent.
+    #[must_use]
+    pub(super) fn text(&self, name: &str) -> Option<&str> {
+        self.0
+            .get(name)
+            .map(String::as_str)
+            .filter(|value| !value.is_empty())
+    }
+
+    /// A boolean parameter; a bare name is true.
+    #[must_use]
+    pub(super) fn flag(&self, name: &str) -> bool {
+        self.0
+            .get(name)
+            .is_some_and(|value| !matches!(value.as_str(), "false" | "0" | "False" | "f"))
+    }
+
+    /// A number.
+    ///
+    /// # Errors
+    /// When it is none.
+    pub(super) fn number(&self, name: &str) -> Result<Option<i64>, ApiError> {
+        let parse = |value: &str| {
+            value
+                .parse()
+                .map_err(|_| ApiError::BadRequest(format!("invalid value for {name}: {value:?}")))
+        };
+        self.text(name).map(parse).transpose()
+    }
+}
+
+/// How strictly unknown fields are treated.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum FieldValidation {
+    /// Dropped silently.
+    Ignore,
+    /// Refused.
+    Strict,
+    /// Dropped, with a warning.
+    #[default]
+    Warn,
+}
+
+/// Options of create, replace, patch and delete.
+#[derive(Debug, Clone, Default)]
+pub(super) struct WriteOptions {
+    /// Do everything but keep nothing.
+    pub dry_run: bool,
+    /// Who owns the fields that are set.
+    pub manager: String,
+    /// What happens to unknown fields.
+    pub field_validation: FieldValidation,
+    /// Take fields from other managers (apply).
+    pub force: bool,
+}
+
+/// Longest field manager, as Kubernetes'.
+const MAX_MANAGER: usize = 128;
+
+impl WriteOptions {
+    /// Reads the options.
+    ///
+    /// # Errors
+    /// An option with a value that means nothing.
+    pub(super) fn parse(query: &Query, headers: &HeaderMap) -> Result<Self, ApiError> {
+        let dry_run = match query.text("dryRun") {
+            None => false,
+            Some("All") => true,
+            Some(other) => {
+                return Err(ApiError::BadRequest(format!(
+                    "invalid dryRun {other:?}: supported values: \"All\""
+                )));
+            }
+        };
+        let field_validation = match query.text("fieldValidation") {
+            None | Some("Warn") => FieldValidation::Warn,
+            Some("Ignore") => FieldValidation::Ignore,
+            Some("Strict") => FieldValidation::Strict,
+            Some(other) => {
+                return Err(ApiError::BadRequest(format!(
+                    "invalid fieldValidation {other:?}: supported values: \"Ignore\", \"Strict\", \"Warn\""
+                )));
+            }
+        };
+        let agent = headers.get(USER_AGENT).and_then(|value| value.to_str().ok());
+        let agent = agent
+            .and_then(|agent| agent.split('/').next())
+            .filter(|agent| !agent.is_empty());
+        let manager = query.text("fieldManager").or(agent).unwrap_or("unknown");
+        if manager.len() > MAX_MANAGER || manager.chars().any(char::is_control) {
+            return Err(ApiError::BadRequest(
+                "invalid fieldManager: at most 128 printable characters".to_owned(),
+            ));
+        }
+        Ok(Self {
+            dry_run,
+            manager: manager.to_owned(),
+            field_validation,
+            force: query.flag("force"),
+        })
+    }
+}
+
+/// The shape of the answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Form {
+    /// The objects themselves.
+    Object,
+    /// `PartialObjectMetadata(List)`: metadata only.
+    Partial,
+    /// `Table`: rows and columns.
+    Table,
+}
+
+/// Media types that answers can have.
+const ACCEPTED: &str = "application/json";
+
+impl Form {
+    /// Chooses by the Accept header: the first entry that can be served.
+    ///
+    /// # Errors
+    /// When none can.
+    pub(super) fn negotiate(headers: &HeaderMap) -> Result<Self, ApiError> {
+        let Some(accept) = headers
+            .get(ACCEPT)
+            .and_then(|value| value.to_str().ok())
+            .filter(|text| !text.is_empty())
+        else {
+            return Ok(Self::Object);
+        };
+        accept
+            .split(',')
+            .find_map(Self::of_entry)
+            .ok_or(ApiError::NotAcceptable(ACCEPTED))
+    }
+
+    fn of_entry(entry: &str) -> Option<Self> {
+        let mut parts = entry.split(';').map(str::trim);
+        if !matches!(parts.next()?, "application/json" | "application/*" | "*/*") {
+            return None;
+        }
+        let parameters: HashMap<&str, &str> = parts.filter_map(|part| part.split_once('=')).collect();
+        let Some(shape) = parameters.get("as") else {
+            return Some(Self::Object);
+        };
+        if parameters.get("g") != Some(&"meta.k8s.io") || parameters.get("v") != Some(&"v1") {
+            return None;
+        }
+        match *shape {
+            "PartialObjectMetadata" | "PartialObjectMetadataList" => Some(Self::Partial),
+            "Table" => Some(Self::Table),
+            _ => None,
+        }
+    }
+}
+
+/// The formats of a patch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum PatchFormat {
+    /// Server-side apply; JSON or YAML.
+    Apply,
+    /// RFC 6902.
+    Json,
+    /// RFC 7386.
+    Merge,
+    /// Kubernetes' own merge with keys.
+    Strategic,
+}
+
+const PATCH_TYPES: &str = "application/json-patch+json, application/merge-patch+json, \
+                           application/strategic-merge-patch+json, application/apply-patch+yaml";
+
+impl PatchFormat {
+    /// Reads the content type of a patch.
+    ///
+    /// # Errors
+    /// When it is none of a patch.
+    pub(super) fn of(headers: &HeaderMap) -> Result<Self, ApiError> {
+        match media_type(headers).as_str() {
+            "application/apply-patch+yaml" | "application/apply-patch+json" => Ok(Self::Apply),
+            "application/json-patch+json" => Ok(Self::Json),
+            "application/merge-patch+json" => Ok(Self::Merge),
+            "application/strategic-merge-patch+json" => Ok(Self::Strategic),
+            _ => Err(ApiError::UnsupportedMediaType(PATCH_TYPES)),
+        }
+    }
+}
+
+fn media_type(headers: &HeaderMap) -> String {
+    let value = headers
+        .get(CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or("");
+    value.split(';').next().unwrap_or("").trim().to_ascii_lowercase()
+}
+
+/// Reads a body as JSON or, where the content type says so, YAML.
+///
+/// # Errors
+/// A body that is neither, nests too deeply, or has another content type.
+pub(super) fn read_body(headers: &HeaderMap, body: &[u8]) -> Result<Value, ApiError> {
+    let malformed = |error: &dyn std::fmt::Display| {
+        ApiError::BadRequest(format!(
+            "the object provided is unrecognized or malformed: {error}"
+        ))
+    };
+    let value = match media_type(headers).as_str() {
+        ""
+        | "application/json"
+        | "application/json-patch+json"
+        | "application/merge-patch+json"
+        | "application/strategic-merge-patch+json"
+        | "application/apply-patch+json" => {
+            serde_json::from_slice(body).map_err(|error| malformed(&error))?
+        }
+        "application/yaml" | "application/apply-patch+yaml" => {
+            read_yaml(body).map_err(|error| malformed(&error))?
+        }
+        _ => {
+            return Err(ApiError::UnsupportedMediaType(
+                "application/json, application/yaml",
+            ));
+        }
+    };
+    if !object::within_depth(&value, object::MAX_DEPTH) {
+        return Err(malformed(&format_args!(
+            "nested more than {} levels deep",
+            object::MAX_DEPTH
+        )));
+    }
+    Ok(value)
+}
+
+/// JSON is YAML too, and most clients send it: the faster parser goes first.
+fn read_yaml(body: &[u8]) -> Result<Value, serde_yaml::Error> {
+    serde_json::from_slice(body).or_else(|_| serde_yaml::from_slice(body))
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn paths_are_taken_apart_as_kubernetes_does() {
+        let path = Path::parse("/apis/provost.dev/v1alpha1/namespaces/fleet/devices/a%3Ab/status").unwrap();
+        assert_eq!(path.group, "provost.dev");
+        assert_eq!(path.namespace.as_deref(), Some("fleet"));
+        assert_eq!(
+            (path.plural.as_str(), path.name.as_deref()),
+            ("devices", Some("a:b"))
+        );
+        assert_eq!(path.subresource.as_deref(), Some("status"));
+        let namespace = Path::parse("/api/v1/namespaces/fleet").unwrap();
+        assert_eq!(
+            (namespace.plural.as_str(), namespace.name.as_deref()),
+            ("namespaces", Some("fleet"))
+        );
+        assert_eq!(namespace.namespace, None);
+        let inside = Path::parse("/api/v1/namespaces/fleet/secrets").unwrap();
+        assert_eq!(
+            (inside.plural.as_str(), inside.namespace.as_deref()),
+            ("secrets", Some("fleet"))
+        );
+        for other in [
+            "/",
+            "/api",
+            "/api/v1",
+            "/version",
+            "/api/v1/pods/a/b/c",
+            "/api/v1/%zz",
+        ] {
+            assert_eq!(Path::parse(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn the_first_representation_that_can_be_served_is_chosen() {
+        let form = |accept: &'static str| {
+            Form::negotiate(&HeaderMap::from_iter([(
+                ACCEPT,
+                HeaderValue::from_static(accept),
+            )]))
+            .ok()
+        };
+        assert_eq!(
+            form("application/json;as=Table;v=v1;g=meta.k8s.io,application/json"),
+            Some(Form::Table)
+        );
+        assert_eq!(
+            form("application/vnd.kubernetes.protobuf, */*"),
+            Some(Form::Object)
+        );
+        assert_eq!(
+            form("application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"),
+            Some(Form::Partial)
+        );
+        assert_eq!(form("application/vnd.kubernetes.protobuf"), None);
+    }
+
+    #[test]
+    fn a_bomb_in_the_body_is_refused() {
+        let yaml = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static("application/yaml"))]);
+        let mut bomb = "a: &a [x, x, x, x, x, x, x, x, x]\n".to_owned();
+        for (name, of) in ["b", "c", "d", "e", "f", "g", "h", "i"]
+            .iter()
+            .zip(["a", "b", "c", "d", "e", "f", "g", "h"])
+        {
+            let aliases = vec![format!("*{of}"); 9].join(", ");
+            bomb.push_str(&format!("{name}: &{name} [{aliases}]\n"));
+        }
+        assert!(read_body(&yaml, bomb.as_bytes()).is_err());
+        let deep = "[".repeat(100_000);
+        assert!(read_body(&yaml, deep.as_bytes()).is_err());
+        assert!(read_body(&HeaderMap::new(), deep.as_bytes()).is_err());
+        let nested = format!("{}{}", "[".repeat(120), "]".repeat(120));
+        assert!(read_body(&HeaderMap::new(), nested.as_bytes()).is_err());
+    }
+}

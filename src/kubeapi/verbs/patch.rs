@@ -1,0 +1,146 @@
+//! `PATCH` in its four formats.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::create::{Tracking, create_locked, lock_definitions};
+use super::draft;
+use super::update::{ATTEMPTS, attempt, update};
+use super::{Part, Target, Written};
+use crate::kubeapi::api::Core;
+use crate::kubeapi::apply::{self, ApplyError, ApplyRequest};
+use crate::kubeapi::error::ApiError;
+use crate::kubeapi::object;
+use crate::kubeapi::patch::{PatchError, json_patch, merge_patch, strategic_merge_patch};
+use crate::kubeapi::request::{PatchFormat, WriteOptions};
+
+/// Patches an object (or its status); apply creates it when it is not there.
+///
+/// # Errors
+/// 404 when it is not there, 409 on a conflict, 400 and 422 when the patch or its result is not acceptable.
+pub(crate) async fn patch(
+    core: &Arc<Core>,
+    target: &Target,
+    format: PatchFormat,
+    patch: Value,
+    options: &WriteOptions,
+) -> Result<Written, ApiError> {
+    let mut definitions = lock_definitions(core, target).await;
+    let written = match format {
+        PatchFormat::Apply => server_side_apply(core, target, patch, options).await?,
+        PatchFormat::Json | PatchFormat::Merge | PatchFormat::Strategic => {
+            if format == PatchFormat::Strategic && target.resource.built_in.is_none() {
+                // As Kubernetes: custom resources have no merge keys that a client could know.
+                return Err(ApiError::UnsupportedMediaType(
+                    "application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml",
+                ));
+            }
+            attempt(core, target, options, Tracking::Update, |old| {
+                let patched = match format {
+                    PatchFormat::Json => json_patch(old, &patch),
+                    PatchFormat::Strategic => strategic_merge_patch(old, &patch),
+                    PatchFormat::Apply | PatchFormat::Merge => merge_patch(old, &patch),
+                };
+                patched.map_err(refused)
+            })
+            .await?
+        }
+    };
+    if let Some(cache) = &mut definitions {
+        core.refresh_locked(cache).await?;
+    }
+    Ok(written)
+}
+
+fn refused(error: PatchError) -> ApiError {
+    match error {
+        PatchError::Malformed(message) => ApiError::BadRequest(message),
+        PatchError::TooLarge(_) => ApiError::TooLarge(crate::kubeapi::request::MAX_BODY),
+        other => ApiError::Unprocessable(format!(
+            "the server rejected our request due to an error in our request: {other}"
+        )),
+    }
+}
+
+async fn server_side_apply(
+    core: &Arc<Core>,
+    target: &Target,
+    mut applied: Value,
+    options: &WriteOptions,
+) -> Result<Written, ApiError> {
+    let resource = &target.resource;
+    let mut warnings = Vec::new();
+    for field in ["apiVersion", "kind"] {
+        if applied
+            .get(field)
+            .and_then(Value::as_str)
+            .is_none_or(str::is_empty)
+        {
+            return Err(ApiError::BadRequest(format!(
+                "error decoding applied configuration: {field} is required"
+            )));
+        }
+    }
+    draft::identify(target, &mut applied)?;
+    let unknown = draft::prune(resource, &mut applied)?;
+    draft::refuse_unknown(resource, unknown, options.field_validation, &mut warnings)?;
+    let api_version = resource.api_version();
+    for _ in 0..ATTEMPTS {
+        let found = core.load(resource, &target.namespace, &target.name).await?;
+        let merged = apply::apply(&ApplyRequest {
+            live: found.as_ref().map(|(old, _)| old),
+            config: &applied,
+            types: resource.types(),
+            manager: &options.manager,
+            api_version: &api_version,
+            subresource: target.part.subresource(),
+            reset: draft::reset_fields(target),
+            force: options.force,
+            now: core.now(),
+        });
+        let merged = merged.map_err(not_applied)?;
+        let written = match found {
+            None if target.part != Part::Main => return Err(ApiError::NotFound(target.subject())),
+            None if !object::text(&applied, "uid").is_empty() => {
+                let why = format!(
+                    "uid mismatch: the provided object specified uid {}, and no existing object was found",
+                    object::text(&applied, "uid")
+                );
+                return Err(ApiError::Conflict {
+                    subject: target.subject(),
+                    why,
+                });
+            }
+            None => match create_locked(core, target, merged, options, Tracking::Applied).await {
+                Ok(written) => Some(written),
+                // Somebody else was faster: apply to what they made.
+                Err(ApiError::AlreadyExists(_)) => None,
+                Err(error) => return Err(error),
+            },
+            Some((old, revision)) => {
+                update(core, target, options, Tracking::Applied, &old, revision, merged).await?
+            }
+        };
+        if let Some(mut written) = written {
+            written.warnings.splice(0..0, warnings);
+            return Ok(written);
+        }
+    }
+    Err(draft::overtaken(target, &target.name))
+}
+
+fn not_applied(error: ApplyError) -> ApiError {
+    let message = error.to_string();
+    match error {
+        ApplyError::Conflict(conflicts) => {
+            let causes = conflicts
+                .into_iter()
+                .map(|conflict| (conflict.field, conflict.message))
+                .collect();
+            ApiError::ApplyConflict { message, causes }
+        }
+        ApplyError::BadRequest(_) => ApiError::BadRequest(message),
+        _ => ApiError::Internal(message),
+    }
+}
