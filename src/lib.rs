@@ -24,7 +24,7 @@
 //!
 //! Modules, in reading order; each may use those above it, as a test checks:
 //!
-//! - [`api`], [`ids`], [`clock`], [`secret`]: what everything speaks of.
+//! - [`api`], [`ids`], [`clock`], [`secret`], [`expression`] (CEL), [`suggest`]: what everything speaks of.
 //! - [`policy`], [`compliance`], the types of [`mdm`]: pure.
 //! - [`store`], [`push`], [`gitops`], [`pki`], [`enrollment`]: ports and their adapters.
 //! - [`controllers`], [`kubeapi`], the servers of [`mdm`]: what runs.
@@ -37,6 +37,7 @@ pub mod clock;
 pub mod compliance;
 pub mod controllers;
 pub mod enrollment;
+pub mod expression;
 pub mod gitops;
 pub mod ids;
 pub mod kubeapi;
@@ -47,4 +48,5 @@ pub mod push;
 pub mod secret;
 pub mod simulator;
 pub mod store;
+pub mod suggest;
 pub mod telemetry;

@@ -16,8 +16,9 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast;
 
-use crate::api::common::{EnrollmentMode, Platform, Verdict};
+use crate::api::common::{EnrollmentMode, Platform};
 use crate::compliance::Facts;
+pub use crate::compliance::{Transition, Verdicts};
 use crate::ids::{CommandUuid, Digest, EnrollmentId, Namespace, PushTopic, SerialNumber};
 use crate::mdm::command::{FinalState, NewCommand, OfferedCommand, PendingCommand, ReportStatus};
 use crate::policy::Manifest;
@@ -227,28 +228,6 @@ pub struct CommandResult {
     pub queued_at: Timestamp,
     /// When it ended.
     pub ended_at: Timestamp,
-}
-
-/// The verdicts of one device, by `baseline/rule`.
-pub type Verdicts = BTreeMap<Arc<str>, Verdict>;
-
-/// A change of a verdict or of an enrolment: append-only.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Transition {
-    /// When.
-    pub time: Timestamp,
-    /// `baseline/rule`. None: the enrolment itself.
-    pub rule: Option<Arc<str>>,
-    /// Before. None: there was no verdict.
-    pub from: Option<Verdict>,
-    /// After. None: the rule no longer applies.
-    pub to: Option<Verdict>,
-    /// The git revision in force.
-    pub revision: Option<Arc<str>>,
-    /// Where the evidence comes from: a [`crate::compliance::Source`]'s name, `CheckIn` or `Policy`.
-    pub evidence: Arc<str>,
-    /// What happened, for people.
-    pub reason: String,
 }
 
 /// A change of facts; returns whether anything but time changed.
