@@ -64,7 +64,10 @@ async fn identity(
             Err(refusal) => refusal,
         }
     } else {
-        let mut refusal = refuse(StatusCode::TOO_MANY_REQUESTS, "too many attempts; try again later");
+        let mut refusal = refuse(
+            StatusCode::TOO_MANY_REQUESTS,
+            "too many attempts; try again later",
+        );
         refusal
             .headers_mut()
             .insert(RETRY_AFTER, HeaderValue::from_static("10"));

@@ -6,7 +6,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use rcgen::SubjectPublicKeyInfo;
 use x509_parser::certification_request::X509CertificationRequest;
-use x509_parser::oid_registry::{OID_EC_P256, OID_KEY_TYPE_EC_PUBLIC_KEY, OID_NIST_EC_P384, OID_PKCS1_RSAENCRYPTION};
+use x509_parser::oid_registry::{
+    OID_EC_P256, OID_KEY_TYPE_EC_PUBLIC_KEY, OID_NIST_EC_P384, OID_PKCS1_RSAENCRYPTION,
+};
 use x509_parser::oid_registry::{OID_PKCS1_SHA1WITHRSA, OID_SHA1_WITH_RSA};
 use x509_parser::prelude::FromDer as _;
 use x509_parser::public_key::PublicKey;
@@ -99,7 +101,10 @@ impl CertificateRequest {
 fn is_strong(key: &ParsedKey<'_>) -> bool {
     let algorithm = &key.algorithm;
     if algorithm.algorithm == OID_KEY_TYPE_EC_PUBLIC_KEY {
-        let curve = algorithm.parameters.as_ref().and_then(|curve| curve.as_oid().ok());
+        let curve = algorithm
+            .parameters
+            .as_ref()
+            .and_then(|curve| curve.as_oid().ok());
         return curve.is_some_and(|curve| curve == OID_EC_P256 || curve == OID_NIST_EC_P384);
     }
     algorithm.algorithm == OID_PKCS1_RSAENCRYPTION

@@ -191,6 +191,8 @@ pub struct Enrollment {
     pub enrolled_at: Timestamp,
     /// What it should hold.
     pub manifest: Option<Digest>,
+    /// Since when it should.
+    pub manifest_at: Option<Timestamp>,
     /// What it should have held before; served until the new one is reported.
     pub previous_manifest: Option<Digest>,
     /// What it last proved to hold.

@@ -11,15 +11,22 @@ const OTHER: &str = "A0000000-0000-4000-8000-000000000002";
 
 #[tokio::test]
 async fn nobody_speaks_in_the_name_of_another() {
-    let world = World::new().await;
+    let world = World::new();
     let victim = world.enrolled(UDID).await;
     let attacker = world.enrolled(OTHER).await;
     let victims = ("UDID", plist::Value::from(UDID));
     for answer in [
-        attacker.check_in("TokenUpdate", std::slice::from_ref(&victims)).await,
-        attacker.check_in("CheckOut", std::slice::from_ref(&victims)).await,
         attacker
-            .check_in("Authenticate", &[victims.clone(), ("Topic", super::world::TOPIC.into())])
+            .check_in("TokenUpdate", std::slice::from_ref(&victims))
+            .await,
+        attacker
+            .check_in("CheckOut", std::slice::from_ref(&victims))
+            .await,
+        attacker
+            .check_in(
+                "Authenticate",
+                &[victims.clone(), ("Topic", super::world::TOPIC.into())],
+            )
             .await,
         attacker
             .check_in(
@@ -27,8 +34,12 @@ async fn nobody_speaks_in_the_name_of_another() {
                 &[victims.clone(), ("Endpoint", "tokens".into())],
             )
             .await,
-        attacker.reply("c-1", "Idle", std::slice::from_ref(&victims)).await,
-        attacker.reply("c-1", "Acknowledged", &[victims.clone()]).await,
+        attacker
+            .reply("c-1", "Idle", std::slice::from_ref(&victims))
+            .await,
+        attacker
+            .reply("c-1", "Acknowledged", std::slice::from_ref(&victims))
+            .await,
     ] {
         assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{}", answer.text());
     }
@@ -39,7 +50,7 @@ async fn nobody_speaks_in_the_name_of_another() {
 
 #[tokio::test]
 async fn a_certificate_of_ours_is_not_enough_to_take_over_a_device() {
-    let world = World::new().await;
+    let world = World::new();
     let victim = world.enrolled(UDID).await;
     // Issued for another device, and never used: its hash is as unseen as can be.
     let mut attacker = world.invited(OTHER).await;
@@ -51,17 +62,14 @@ async fn a_certificate_of_ours_is_not_enough_to_take_over_a_device() {
 
 #[tokio::test]
 async fn certificates_of_others_are_refused_in_words() {
-    let world = World::new().await;
+    let world = World::new();
     world.enrolled(UDID).await;
     let key = KeyPair::generate().unwrap();
     let own = CertificateParams::new(vec![UDID.to_owned()])
         .unwrap()
         .self_signed(&key)
         .unwrap();
-    let clients = [
-        Client::with_identity(&world, &own.pem(), &key),
-        world.anonymous(),
-    ];
+    let clients = [Client::with_identity(&world, &own.pem(), &key), world.anonymous()];
     let body = format!(
         "<plist><dict><key>Status</key><string>Idle</string><key>UDID</key><string>{UDID}</string></dict></plist>"
     );
@@ -76,7 +84,7 @@ async fn certificates_of_others_are_refused_in_words() {
 
 #[tokio::test]
 async fn an_expired_certificate_is_refused_and_the_enrolment_kept() {
-    let world = World::new().await;
+    let world = World::new();
     let device = world.enrolled(UDID).await;
     world.clock.advance(std::time::Duration::from_hours(366 * 24));
     assert_eq!(device.idle().await.status, StatusCode::BAD_REQUEST);
@@ -86,7 +94,7 @@ async fn an_expired_certificate_is_refused_and_the_enrolment_kept() {
 
 #[tokio::test]
 async fn a_token_update_without_authenticate_is_refused() {
-    let world = World::new().await;
+    let world = World::new();
     let device = world.invited(UDID).await;
     assert_eq!(device.token_update().await.status, StatusCode::BAD_REQUEST);
     assert_eq!(device.idle().await.status, StatusCode::BAD_REQUEST);
@@ -95,7 +103,7 @@ async fn a_token_update_without_authenticate_is_refused() {
 
 #[tokio::test]
 async fn a_challenge_enrols_one_device_once_and_every_refusal_reads_the_same() {
-    let world = World::new().await;
+    let world = World::new();
     let used = world.invitation(None, None).await;
     assert_eq!(world.request_identity(&used, UDID).await.0.status, StatusCode::OK);
     let bound = world.invitation(None, Some(UDID)).await;
@@ -115,13 +123,19 @@ async fn a_challenge_enrols_one_device_once_and_every_refusal_reads_the_same() {
         refusals.push(answer.text());
     }
     refusals.dedup();
-    assert_eq!(refusals, [r#"{"error":"the challenge is not valid for this device"}"#]);
-    assert_eq!(world.request_identity(&fresh, UDID).await.0.status, StatusCode::OK);
+    assert_eq!(
+        refusals,
+        [r#"{"error":"the challenge is not valid for this device"}"#]
+    );
+    assert_eq!(
+        world.request_identity(&fresh, UDID).await.0.status,
+        StatusCode::OK
+    );
 }
 
 #[tokio::test]
 async fn an_invitation_for_one_serial_number_enrols_no_other_hardware() {
-    let world = World::new().await;
+    let world = World::new();
     let challenge = world.invitation(Some("OTHERSERIAL"), None).await;
     let (answer, key) = world.request_identity(&challenge, UDID).await;
     let identity: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
@@ -136,7 +150,7 @@ async fn an_invitation_for_one_serial_number_enrols_no_other_hardware() {
 
 #[tokio::test]
 async fn the_identity_endpoint_tells_what_is_wrong_with_a_request() {
-    let world = World::new().await;
+    let world = World::new();
     let challenge = world.invitation(None, None).await;
     let bearer = format!("Bearer {challenge}");
     let client = world.anonymous();
@@ -148,11 +162,14 @@ async fn the_identity_endpoint_tells_what_is_wrong_with_a_request() {
     let missing = send(&[], b"x").await;
     assert_eq!(missing.status, StatusCode::UNAUTHORIZED);
     assert_eq!(missing.headers["www-authenticate"], "Bearer");
-    assert_eq!(send(&[("authorization", "Basic x")], b"x").await.status, StatusCode::FORBIDDEN);
+    assert_eq!(
+        send(&[("authorization", "Basic x")], b"x").await.status,
+        StatusCode::FORBIDDEN
+    );
     let no_request = send(&[("authorization", &bearer)], b"x").await;
     assert_eq!(no_request.status, StatusCode::BAD_REQUEST);
     assert!(no_request.text().contains("PKCS #10"), "{}", no_request.text());
-    let large = send(&[("authorization", &bearer)], &[0; 20_000]).await;
+    let large = send(&[("authorization", &bearer)], &vec![0; 20_000]).await;
     assert_eq!(large.status, StatusCode::PAYLOAD_TOO_LARGE);
     // None of it has used the challenge up.
     let (answer, _) = world.request_identity(&challenge, UDID).await;
@@ -166,7 +183,7 @@ async fn the_identity_endpoint_tells_what_is_wrong_with_a_request() {
 
 #[tokio::test]
 async fn one_source_may_not_try_without_end() {
-    let world = World::new().await;
+    let world = World::new();
     let client = world.anonymous();
     let mut last = StatusCode::OK;
     for _ in 0..150 {

@@ -14,7 +14,7 @@ const UDID: &str = "A0000000-0000-4000-8000-000000000001";
 
 #[tokio::test]
 async fn bad_bodies_are_refused_and_the_enrolment_goes_on() {
-    let world = World::new().await;
+    let world = World::new();
     let device = world.enrolled(UDID).await;
     let deep = format!("<plist>{}", "<array>".repeat(10_000)).into_bytes();
     // Twelve arrays of ten references to the next: a terabyte, in 150 bytes.
@@ -36,8 +36,16 @@ async fn bad_bodies_are_refused_and_the_enrolment_goes_on() {
     for (name, body, status) in [
         ("empty", vec![], StatusCode::BAD_REQUEST),
         ("no plist", b"hello".to_vec(), StatusCode::BAD_REQUEST),
-        ("no dictionary", b"<plist><array/></plist>".to_vec(), StatusCode::BAD_REQUEST),
-        ("nobody", b"<plist><dict/></plist>".to_vec(), StatusCode::BAD_REQUEST),
+        (
+            "no dictionary",
+            b"<plist><array/></plist>".to_vec(),
+            StatusCode::BAD_REQUEST,
+        ),
+        (
+            "nobody",
+            b"<plist><dict/></plist>".to_vec(),
+            StatusCode::BAD_REQUEST,
+        ),
         ("deep", deep, StatusCode::BAD_REQUEST),
         ("bomb", bomb, StatusCode::BAD_REQUEST),
         ("large", vec![b' '; BODY_LIMIT + 1], StatusCode::PAYLOAD_TOO_LARGE),
@@ -52,7 +60,7 @@ async fn bad_bodies_are_refused_and_the_enrolment_goes_on() {
 
 #[tokio::test]
 async fn other_paths_and_methods_are_no_reason_to_leave() {
-    let world = World::new().await;
+    let world = World::new();
     let device = world.enrolled(UDID).await;
     for (method, path, status) in [
         (Method::GET, "/mdm", StatusCode::METHOD_NOT_ALLOWED),
@@ -67,8 +75,13 @@ async fn other_paths_and_methods_are_no_reason_to_leave() {
 
 #[tokio::test]
 async fn a_handshake_that_breaks_off_disturbs_nobody() {
-    let world = World::new().await;
-    for beginning in [&b""[..], b"\x16\x03\x01\x02\x00\x01\x00", b"PUT /mdm HTTP/1.1\r\n\r\n", &[0; 600]] {
+    let world = World::new();
+    for beginning in [
+        &b""[..],
+        b"\x16\x03\x01\x02\x00\x01\x00",
+        b"PUT /mdm HTTP/1.1\r\n\r\n",
+        &[0; 600],
+    ] {
         let mut stream = TcpStream::connect(world.address).await.unwrap();
         stream.write_all(beginning).await.unwrap();
         stream.shutdown().await.unwrap();
@@ -81,7 +94,7 @@ async fn a_handshake_that_breaks_off_disturbs_nobody() {
 
 #[tokio::test]
 async fn a_defect_is_a_500_and_the_next_request_is_served() {
-    let world = World::new().await;
+    let world = World::new();
     let client = world.anonymous();
     let answer = client.send(Method::GET, "/defect", &[], vec![]).await;
     assert_eq!(answer.status, StatusCode::INTERNAL_SERVER_ERROR);
@@ -98,7 +111,7 @@ async fn too_many_requests_at_once_are_told_when_to_come_back() {
         concurrent: 0,
         ..Limits::default()
     };
-    let world = World::with(|store| store, limits).await;
+    let world = World::with(|store| store, limits);
     let answer = world.anonymous().send(Method::GET, "/", &[], vec![]).await;
     assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
     assert!(answer.headers.contains_key("retry-after"));
@@ -112,7 +125,7 @@ async fn a_request_that_takes_too_long_is_cut_off() {
         request: Duration::from_millis(50),
         ..Limits::default()
     };
-    let world = World::with(|store| store, limits).await;
+    let world = World::with(|store| store, limits);
     let device = world.enrolled(UDID).await;
     // No large body ever gets its turn here.
     let answer = device
@@ -124,7 +137,7 @@ async fn a_request_that_takes_too_long_is_cut_off() {
 
 #[tokio::test]
 async fn requests_are_counted_by_kind_and_status() {
-    let world = World::new().await;
+    let world = World::new();
     let device = world.enrolled(UDID).await;
     device.drain().await;
     device.client.send(Method::PUT, "/mdm", &[], b"x".to_vec()).await;

@@ -1,5 +1,7 @@
 //! Declarative management, end to end.
 
+use std::time::Duration;
+
 use axum::http::{Method, StatusCode};
 use serde_json::{Value, json};
 
@@ -33,14 +35,17 @@ async fn applied(world: &World, device: &Device) -> Option<crate::ids::Digest> {
 
 #[tokio::test]
 async fn a_device_syncs_its_declarations_and_proves_them() {
-    let world = World::new().await;
+    let world = World::new();
     let device = world.enrolled(UDID).await;
     let manifest = manifest("t-1", &[("a/b/c", "s-1"), ("conf", "s-2")]);
+    world.clock.advance(Duration::from_millis(90_500));
     world.point(&device, &manifest).await;
+    world.clock.advance(Duration::from_hours(1));
 
+    // The time is that of the last change, not that of the question.
     let tokens = json_of(&device.declarative("tokens", None).await);
     assert_eq!(tokens["SyncTokens"]["DeclarationsToken"], "t-1");
-    assert_eq!(tokens["SyncTokens"]["Timestamp"], "2026-11-24T00:00:00Z");
+    assert_eq!(tokens["SyncTokens"]["Timestamp"], "2026-11-24T00:01:30Z");
     let items = json_of(&device.declarative("declaration-items", None).await);
     assert_eq!(items["DeclarationsToken"], "t-1");
     assert_eq!(
@@ -51,7 +56,9 @@ async fn a_device_syncs_its_declarations_and_proves_them() {
     assert_eq!(one, json!({"Identifier": "a/b/c", "ServerToken": "s-1"}));
     // Asking proves nothing, nor does half of it.
     assert_eq!(applied(&world, &device).await, None);
-    device.declarative("status", Some(&holding(&[("conf", "s-2")]))).await;
+    device
+        .declarative("status", Some(&holding(&[("conf", "s-2")])))
+        .await;
     assert_eq!(applied(&world, &device).await, None);
     let report = holding(&[("a/b/c", "s-1"), ("conf", "s-2")]);
     assert_eq!(
@@ -63,9 +70,11 @@ async fn a_device_syncs_its_declarations_and_proves_them() {
 
 #[tokio::test]
 async fn a_declaration_is_served_from_the_manifest_that_the_device_was_told_of() {
-    let world = World::new().await;
+    let world = World::new();
     let device = world.enrolled(UDID).await;
-    world.point(&device, &manifest("t-1", &[("conf", "s-1"), ("old", "s-1")])).await;
+    world
+        .point(&device, &manifest("t-1", &[("conf", "s-1"), ("old", "s-1")]))
+        .await;
     device.declarative("declaration-items", None).await;
     // The pointer moves in the middle of the sync.
     world.point(&device, &manifest("t-2", &[("conf", "s-2")])).await;
@@ -81,21 +90,26 @@ async fn a_declaration_is_served_from_the_manifest_that_the_device_was_told_of()
 
 #[tokio::test]
 async fn unknown_and_not_assigned_look_the_same() {
-    let world = World::new().await;
+    let world = World::new();
     let (device, other) = (
         world.enrolled(UDID).await,
         world.enrolled("A0000000-0000-4000-8000-000000000002").await,
     );
     world.point(&other, &manifest("t-1", &[("secret", "s-1")])).await;
     let not_assigned = device.declarative("declaration/configuration/secret", None).await;
-    let unknown = device.declarative("declaration/configuration/nothing", None).await;
+    let unknown = device
+        .declarative("declaration/configuration/nothing", None)
+        .await;
     assert_eq!(not_assigned.status, StatusCode::NOT_FOUND);
-    assert_eq!((not_assigned.status, not_assigned.body), (unknown.status, unknown.body));
+    assert_eq!(
+        (not_assigned.status, not_assigned.body),
+        (unknown.status, unknown.body)
+    );
 }
 
 #[tokio::test]
 async fn an_endpoint_that_leads_elsewhere_is_refused() {
-    let world = World::new().await;
+    let world = World::new();
     let device = world.enrolled(UDID).await;
     let long = format!("declaration/configuration/{}", "a".repeat(10_000));
     for endpoint in [
@@ -113,7 +127,7 @@ async fn an_endpoint_that_leads_elsewhere_is_refused() {
 
 #[tokio::test]
 async fn a_profile_is_served_only_to_those_whose_manifest_names_it() {
-    let world = World::new().await;
+    let world = World::new();
     let device = world.enrolled(UDID).await;
     let other = world.enrolled("A0000000-0000-4000-8000-000000000002").await;
     let (first, second) = (manifest("t-1", &[]), manifest("t-2", &[]));
@@ -139,7 +153,7 @@ async fn a_profile_is_served_only_to_those_whose_manifest_names_it() {
 
 #[tokio::test]
 async fn a_status_report_that_is_none_is_refused_and_changes_nothing() {
-    let world = World::new().await;
+    let world = World::new();
     let device = world.enrolled(UDID).await;
     let before = world.store.facts(&device.id()).await.unwrap();
     let deep = "[".repeat(100_000);
@@ -154,7 +168,7 @@ async fn a_status_report_that_is_none_is_refused_and_changes_nothing() {
 
 #[tokio::test]
 async fn a_status_report_tells_of_a_new_system() {
-    let world = World::new().await;
+    let world = World::new();
     let device = world.enrolled(UDID).await;
     let system = json!({"operating-system": {"version": "26.0", "build-version": "25A1"}});
     let report = json!({"StatusItems": {"device": system}}).to_string();

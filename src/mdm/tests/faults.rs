@@ -19,8 +19,8 @@ use crate::mdm::http::{Limits, status_of};
 use crate::mdm::{ddm, peer, plist as codec, sender};
 use crate::policy::Manifest;
 use crate::store::{
-    Authentication, Change, CommandResult, Enrollment, FactsChange, Invitation, IssuedCertificate, PushAddress,
-    Refusal, ReportOutcome, Store, StoreError, Transition, Verdicts,
+    Authentication, Change, CommandResult, Enrollment, FactsChange, Invitation, IssuedCertificate,
+    PushAddress, Refusal, ReportOutcome, Store, StoreError, Transition, Verdicts,
 };
 
 #[test]
@@ -164,7 +164,7 @@ async fn whichever_call_fails_the_device_comes_back_and_loses_nothing() {
             countdown: inner,
         })
     };
-    let world = World::with(between, Limits::default()).await;
+    let world = World::with(between, Limits::default());
     let device = world.invited(UDID).await;
     let manifest = manifest("t-1", &[("conf", "s-1")]);
     let mut faults = 0;

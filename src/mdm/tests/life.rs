@@ -12,7 +12,7 @@ const UDID: &str = "A0000000-0000-4000-8000-000000000001";
 
 #[tokio::test]
 async fn an_invited_device_enrols_and_answers_the_first_questions() {
-    let world = World::new().await;
+    let world = World::new();
     let device = world.enrolled(UDID).await;
     let enrollment = world.store.enrollment(&device.id()).await.unwrap().unwrap();
     assert_eq!(enrollment.state, EnrollmentState::Enrolled);
@@ -46,7 +46,7 @@ async fn an_invited_device_enrols_and_answers_the_first_questions() {
 
 #[tokio::test]
 async fn only_the_first_token_update_asks_the_first_questions() {
-    let world = World::new().await;
+    let world = World::new();
     let device = world.enrolled(UDID).await;
     assert_eq!(device.drain().await.len(), 3);
     device.token_update().await;
@@ -61,9 +61,12 @@ async fn only_the_first_token_update_asks_the_first_questions() {
 
 #[tokio::test]
 async fn a_device_without_declarations_proves_its_manifest_by_its_profiles() {
-    let world = World::new().await;
+    let world = World::new();
     let device = world.enrolled_old(UDID).await;
-    assert_eq!(device.drain().await, ["DeviceInformation", "SecurityInfo", "ProfileList"]);
+    assert_eq!(
+        device.drain().await,
+        ["DeviceInformation", "SecurityInfo", "ProfileList"]
+    );
     let manifest = manifest("t-1", &[]);
     world.point(&device, &manifest).await;
     let install = Command::InstallProfile {
@@ -94,22 +97,22 @@ async fn a_device_without_declarations_proves_its_manifest_by_its_profiles() {
 
 #[tokio::test]
 async fn a_repeated_or_unknown_acknowledgement_does_no_harm() {
-    let world = World::new().await;
+    let world = World::new();
     let device = world.enrolled(UDID).await;
     let (_, first) = device.idle().await.command().unwrap();
-    let (second, _) = device.acknowledge(&first, &[]).await.command().unwrap();
+    device.acknowledge(&first, &[]).await;
     for uuid in [first.as_str(), "never-heard-of", "c\u{7f}d", ""] {
-        let (next, _) = device.acknowledge(uuid, &[]).await.command().unwrap();
-        assert_eq!(next, second, "after {uuid:?}");
+        let answer = device.acknowledge(uuid, &[]).await;
+        assert!(answer.command().is_some(), "nothing to do after {uuid:?}");
     }
-    let results = world.store.results(&device.id(), 10).await.unwrap();
-    assert_eq!(results.len(), 1);
     assert_eq!(world.store.pending(&device.id()).await.unwrap().len(), 2);
+    assert_eq!(world.store.results(&device.id(), 10).await.unwrap().len(), 1);
+    assert_eq!(device.drain().await.len(), 2);
 }
 
 #[tokio::test]
 async fn a_status_that_nobody_knows_is_recorded_and_answered() {
-    let world = World::new().await;
+    let world = World::new();
     let device = world.enrolled(UDID).await;
     let (_, uuid) = device.idle().await.command().unwrap();
     assert_eq!(device.reply(&uuid, "Foo", &[]).await.status, StatusCode::OK);
@@ -118,7 +121,7 @@ async fn a_status_that_nobody_knows_is_recorded_and_answered() {
 
 #[tokio::test]
 async fn a_command_that_must_wait_holds_up_no_other() {
-    let world = World::new().await;
+    let world = World::new();
     let device = world.enrolled(UDID).await;
     let (first, uuid) = device.idle().await.command().unwrap();
     let (second, other) = device.reply(&uuid, "NotNow", &[]).await.command().unwrap();
@@ -131,7 +134,7 @@ async fn a_command_that_must_wait_holds_up_no_other() {
 
 #[tokio::test]
 async fn a_stuck_command_does_not_hold_up_the_others_for_ever() {
-    let world = World::new().await;
+    let world = World::new();
     let device = world.enrolled(UDID).await;
     let mut offered = std::collections::BTreeSet::new();
     for _ in 0..40 {
@@ -145,7 +148,7 @@ async fn a_stuck_command_does_not_hold_up_the_others_for_ever() {
 
 #[tokio::test]
 async fn checking_out_ends_the_enrolment_and_its_certificate() {
-    let world = World::new().await;
+    let world = World::new();
     let device = world.enrolled(UDID).await;
     let mut changes = world.store.changes();
     assert_eq!(device.check_in("CheckOut", &[]).await.status, StatusCode::OK);
@@ -165,7 +168,7 @@ async fn checking_out_ends_the_enrolment_and_its_certificate() {
 
 #[tokio::test]
 async fn a_device_marked_for_removal_is_told_to_go_until_it_has() {
-    let world = World::new().await;
+    let world = World::new();
     let device = world.enrolled(UDID).await;
     assert!(
         world
@@ -179,7 +182,11 @@ async fn a_device_marked_for_removal_is_told_to_go_until_it_has() {
     assert_eq!(kind, "RemoveProfile");
     assert!(first.text().contains("dev.provost.mdm"));
     assert_eq!(device.reply(&uuid, "NotNow", &[]).await.command(), None);
-    assert_eq!(device.idle().await.body, first.body, "another command than before");
+    assert_eq!(
+        device.idle().await.body,
+        first.body,
+        "another command than before"
+    );
     assert_eq!(device.acknowledge(&uuid, &[]).await.command(), None);
     let enrollment = world.store.enrollment(&device.id()).await.unwrap().unwrap();
     assert_eq!(enrollment.state, EnrollmentState::Ended);
@@ -188,7 +195,7 @@ async fn a_device_marked_for_removal_is_told_to_go_until_it_has() {
 
 #[tokio::test]
 async fn a_users_channel_is_answered_and_changes_nothing_of_the_devices() {
-    let world = World::new().await;
+    let world = World::new();
     let device = world.enrolled(UDID).await;
     let before = world.store.push_address(&device.id()).await.unwrap().unwrap();
     let user = ("UserID", Value::from("B0000000-0000-4000-8000-000000000001"));
@@ -227,7 +234,7 @@ async fn a_users_channel_is_answered_and_changes_nothing_of_the_devices() {
 
 #[tokio::test]
 async fn services_that_are_not_offered_are_declined_without_harm() {
-    let world = World::new().await;
+    let world = World::new();
     let device = world.enrolled(UDID).await;
     let token = ("BootstrapToken", Value::Data(vec![1]));
     for (kind, entries, status) in [
@@ -244,12 +251,16 @@ async fn services_that_are_not_offered_are_declined_without_harm() {
 
 #[tokio::test]
 async fn check_in_messages_may_come_to_the_one_url_there_is() {
-    let world = World::new().await;
+    let world = World::new();
     let device = world.enrolled(UDID).await;
     let body = "<plist><dict><key>MessageType</key><string>GetBootstrapToken</string>\
                 <key>UDID</key><string>A0000000-0000-4000-8000-000000000001</string></dict></plist>";
     for (method, path, kind) in [
-        (Method::PUT, "/mdm", "application/x-apple-aspen-mdm-checkin; charset=utf-8"),
+        (
+            Method::PUT,
+            "/mdm",
+            "application/x-apple-aspen-mdm-checkin; charset=utf-8",
+        ),
         (Method::POST, "/mdm", "application/x-apple-aspen-mdm-checkin"),
         (Method::PUT, "/mdm/checkin", "application/xml"),
     ] {
@@ -264,7 +275,7 @@ async fn check_in_messages_may_come_to_the_one_url_there_is() {
 
 #[tokio::test]
 async fn contacts_are_noted_in_memory_and_written_together() {
-    let world = World::new().await;
+    let world = World::new();
     let device = world.enrolled(UDID).await;
     assert_eq!(world.store.last_seen(&device.id()).await.unwrap(), None);
     world.seen.flush(&*world.store).await.unwrap();

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use axum::http::{Method, Request, Response, StatusCode};
+use axum::http::{HeaderMap, Method, Request, Response, StatusCode};
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
 use hyper::client::conn::http1::SendRequest;
@@ -58,15 +58,12 @@ impl Drop for World {
 }
 
 impl World {
-    pub(super) async fn new() -> Self {
-        Self::with(|store| store, Limits::default()).await
+    pub(super) fn new() -> Self {
+        Self::with(|store| store, Limits::default())
     }
 
     /// A world whose gateway sees the store through `between`.
-    pub(super) async fn with(
-        between: impl FnOnce(Arc<dyn Store>) -> Arc<dyn Store>,
-        limits: Limits,
-    ) -> Self {
+    pub(super) fn with(between: impl FnOnce(Arc<dyn Store>) -> Arc<dyn Store>, limits: Limits) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let clock = Arc::new(ManualClock::new("2026-11-24T00:00:00Z".parse().unwrap()));
         let entropy = Arc::new(SeededEntropy::new(1));
@@ -104,10 +101,7 @@ impl World {
                 limiter,
                 clock.clone(),
             ))
-            .route(
-                "/defect",
-                axum::routing::get(|| async { panic!("a defect, on purpose") }),
-            );
+            .route("/defect", axum::routing::get(defect));
         let app = guarded(app, limits, metrics.clone(), entropy.clone());
         let shutdown = CancellationToken::new();
         let serving = serve(
@@ -230,14 +224,20 @@ impl World {
     }
 }
 
+async fn defect() -> StatusCode {
+    panic!("a defect, on purpose")
+}
+
 /// A manifest of configurations, given by identifier and token, and one profile.
 pub(super) fn manifest(token: &str, configurations: &[(&str, &str)]) -> Arc<Manifest> {
-    let declarations = configurations.iter().map(|(identifier, server_token)| Declaration {
-        section: Section::Configurations,
-        identifier: (*identifier).into(),
-        server_token: (*server_token).into(),
-        body: format!(r#"{{"Identifier":"{identifier}","ServerToken":"{server_token}"}}"#).into(),
-    });
+    let declarations = configurations
+        .iter()
+        .map(|(identifier, server_token)| Declaration {
+            section: Section::Configurations,
+            identifier: (*identifier).into(),
+            server_token: (*server_token).into(),
+            body: format!(r#"{{"Identifier":"{identifier}","ServerToken":"{server_token}"}}"#).into(),
+        });
     let body = format!("<plist><string>{token}</string></plist>");
     Arc::new(Manifest {
         id: Digest::of(token.as_bytes()),
@@ -256,7 +256,7 @@ pub(super) fn manifest(token: &str, configurations: &[(&str, &str)]) -> Arc<Mani
 #[derive(Debug)]
 pub(super) struct Answer {
     pub(super) status: StatusCode,
-    pub(super) headers: axum::http::HeaderMap,
+    pub(super) headers: HeaderMap,
     pub(super) body: Bytes,
 }
 
@@ -412,12 +412,8 @@ impl Device {
     pub(super) async fn check_in(&self, kind: &str, entries: &[(&str, Value)]) -> Answer {
         let mut entries = entries.to_vec();
         entries.push(("MessageType", kind.into()));
-        self.put(
-            "/mdm/checkin",
-            "application/x-apple-aspen-mdm-checkin",
-            &entries,
-        )
-        .await
+        self.put("/mdm/checkin", "application/x-apple-aspen-mdm-checkin", &entries)
+            .await
     }
 
     pub(super) async fn declarative(&self, endpoint: &str, data: Option<&str>) -> Answer {

@@ -100,10 +100,18 @@ impl Pki {
     ) -> Result<Self, Error> {
         let keys = directory.join("keys");
         file::make_private_folder(&keys)?;
-        let devices =
-            Authority::open(&keys.join("device-ca.pem"), "Provost device authority", now, entropy)?;
-        let servers =
-            Authority::open(&keys.join("server-ca.pem"), "Provost server authority", now, entropy)?;
+        let devices = Authority::open(
+            &keys.join("device-ca.pem"),
+            "Provost device authority",
+            now,
+            entropy,
+        )?;
+        let servers = Authority::open(
+            &keys.join("server-ca.pem"),
+            "Provost server authority",
+            now,
+            entropy,
+        )?;
         let server = open_server(&keys.join("server.pem"), &servers, names, now, entropy)?;
         let published = directory.join("ca.pem");
         file::write_public(&published, servers.certificate_pem())?;
@@ -124,9 +132,16 @@ fn open_server(
     entropy: &dyn Entropy,
 ) -> Result<ServerIdentity, Error> {
     // A damaged file is no loss here: nothing hangs on this key.
-    let kept = file::read_pair(path).unwrap_or_default().filter(|(_, certificate)| {
-        authority::serves(certificate, names, authority, now.saturating_add(SERVER_RENEWAL).ok())
-    });
+    let kept = file::read_pair(path)
+        .unwrap_or_default()
+        .filter(|(_, certificate)| {
+            authority::serves(
+                certificate,
+                names,
+                authority,
+                now.saturating_add(SERVER_RENEWAL).ok(),
+            )
+        });
     let (key, certificate) = if let Some(kept) = kept {
         kept
     } else {

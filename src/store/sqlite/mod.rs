@@ -454,14 +454,14 @@ impl Store for SqliteStore {
         Ok(Some(manifest))
     }
 
-    async fn point(&self, pointers: &[(EnrollmentId, Digest)], _now: Timestamp) -> Result<usize, StoreError> {
+    async fn point(&self, pointers: &[(EnrollmentId, Digest)], now: Timestamp) -> Result<usize, StoreError> {
         if pointers.is_empty() {
             return Ok(0);
         }
         let pointers = pointers.to_vec();
         self.writer
             .run("point devices at manifests", move |w| {
-                manifests::point(w, &pointers)
+                manifests::point(w, &pointers, now)
             })
             .await
     }

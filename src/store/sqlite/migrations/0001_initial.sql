@@ -52,6 +52,7 @@ CREATE TABLE enrollments (
 CREATE TABLE pointers (
     enrollment INTEGER PRIMARY KEY REFERENCES enrollments (id),
     manifest BLOB,
+    manifest_at INTEGER,
     previous_manifest BLOB,
     applied_manifest BLOB
 ) STRICT;
