@@ -14,6 +14,8 @@ use x509_parser::prelude::FromDer as _;
 use x509_parser::public_key::PublicKey;
 use x509_parser::x509::SubjectPublicKeyInfo as ParsedKey;
 
+use crate::ids::Digest;
+
 /// The largest request that is read, in bytes. One with an RSA key of 8,192 bits and attributes stays far below.
 pub const REQUEST_LIMIT: usize = 16 * 1024;
 
@@ -56,6 +58,8 @@ pub struct CertificateRequest {
     pub common_name: String,
     /// Its key.
     pub key: SubjectPublicKeyInfo,
+    /// The SHA-256 of its key, as SubjectPublicKeyInfo.
+    pub key_digest: Digest,
 }
 
 impl CertificateRequest {
@@ -94,6 +98,7 @@ impl CertificateRequest {
         Ok(Self {
             common_name: name.as_str().map_err(|_| Error::CommonName)?.to_owned(),
             key: SubjectPublicKeyInfo::from_der(info.subject_pki.raw).map_err(|_| Error::Key)?,
+            key_digest: Digest::of(info.subject_pki.raw),
         })
     }
 }

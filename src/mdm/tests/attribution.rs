@@ -134,6 +134,27 @@ async fn a_challenge_enrols_one_device_once_and_every_refusal_reads_the_same() {
 }
 
 #[tokio::test]
+async fn a_device_whose_answer_got_lost_asks_again() {
+    let world = World::new();
+    let challenge = world.invitation(None, None).await;
+    let (lost, key) = world.request_identity(&challenge, UDID).await;
+    assert_eq!(lost.status, StatusCode::OK);
+    let again = world.request_identity_for(&challenge, UDID, &key).await;
+    assert_eq!(again.status, StatusCode::OK);
+    let (another, _) = world.request_identity(&challenge, UDID).await;
+    assert_eq!(another.status, StatusCode::FORBIDDEN);
+    let identity: serde_json::Value = serde_json::from_slice(&again.body).unwrap();
+    let device = super::world::Device {
+        udid: UDID.into(),
+        os_version: "15.4".into(),
+        client: Client::with_identity(&world, identity["certificate"].as_str().unwrap(), &key),
+    };
+    device.enroll().await;
+    let late = world.request_identity_for(&challenge, UDID, &key).await;
+    assert_eq!(late.status, StatusCode::FORBIDDEN);
+}
+
+#[tokio::test]
 async fn an_invitation_for_one_serial_number_enrols_no_other_hardware() {
     let world = World::new();
     let challenge = world.invitation(Some("OTHERSERIAL"), None).await;

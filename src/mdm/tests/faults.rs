@@ -100,7 +100,7 @@ macro_rules! faulty {
 
 faulty! {
     invite(invitation: Invitation) -> ();
-    invitation(challenge: Digest, enrollment: &EnrollmentId, now: Timestamp) -> Result<Invitation, Refusal>;
+    invitation(challenge: Digest, enrollment: &EnrollmentId, key: Digest, now: Timestamp) -> Result<Invitation, Refusal>;
     issue(challenge: Digest, certificate: IssuedCertificate, now: Timestamp) -> Result<(), Refusal>;
     authenticate(authentication: Authentication, now: Timestamp) -> Result<Enrollment, Refusal>;
     token_update(enrollment: &EnrollmentId, push: PushAddress, now: Timestamp) -> Option<Enrollment>;

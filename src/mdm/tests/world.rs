@@ -150,12 +150,16 @@ impl World {
     /// Asks for an identity on `challenge`.
     pub(super) async fn request_identity(&self, challenge: &str, udid: &str) -> (Answer, KeyPair) {
         let key = KeyPair::generate().unwrap();
+        (self.request_identity_for(challenge, udid, &key).await, key)
+    }
+
+    /// Asks for an identity for a key that is there.
+    pub(super) async fn request_identity_for(&self, challenge: &str, udid: &str, key: &KeyPair) -> Answer {
         let mut params = CertificateParams::default();
         params.distinguished_name = rcgen::DistinguishedName::new();
         params.distinguished_name.push(DnType::CommonName, udid);
-        let request = params.serialize_request(&key).unwrap();
-        let answer = self
-            .anonymous()
+        let request = params.serialize_request(key).unwrap();
+        self.anonymous()
             .send(
                 Method::POST,
                 "/enroll/identity",
@@ -165,8 +169,7 @@ impl World {
                 ],
                 request.der().to_vec(),
             )
-            .await;
-        (answer, key)
+            .await
     }
 
     /// A device with an identity that has not yet authenticated.

@@ -195,11 +195,12 @@ impl Store for SqliteStore {
         &self,
         challenge: Digest,
         enrollment: &EnrollmentId,
+        key: Digest,
         now: Timestamp,
     ) -> Result<Result<Invitation, Refusal>, StoreError> {
         let id = enrollment.clone();
         self.read("look up an invitation", move |db| {
-            invitations::usable(db, challenge, &id, now)
+            invitations::usable(db, challenge, &id, key, now)
         })
         .await
     }
