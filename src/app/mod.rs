@@ -75,7 +75,7 @@ impl Server {
         let store = Arc::new(SqliteStore::open(&data_dir.store(), sealer.clone())?);
         let api = KubeApi::open(kubeapi::Options {
             path: data_dir.kubernetes(),
-            seal: sealer,
+            sealer,
             clock: clock.clone(),
             entropy: entropy.clone(),
             limits: kubeapi::storage::Limits::default(),
@@ -216,7 +216,7 @@ impl Devices<'_> {
             store.clone(),
             self.clock.clone(),
             self.entropy.clone(),
-            Arc::new(pki.devices),
+            pki.devices,
             MdmAddress::new(&public_url, topic),
             pki.servers.certificate_pem().to_owned(),
         ));

@@ -48,7 +48,9 @@ pub fn compile(text: &str) -> Result<Program, CompileError> {
 
 /// Compiled checks, each compiled once whatever the number of classes and compilations.
 #[derive(Debug, Default)]
-pub struct Checks(Mutex<HashMap<Arc<str>, Result<Arc<Program>, CompileError>>>);
+pub struct Checks(Mutex<HashMap<Arc<str>, Compiled>>);
+
+type Compiled = Result<Arc<Program>, CompileError>;
 
 impl Checks {
     /// The program of a check.

@@ -119,11 +119,7 @@ fn measure(source: &str) -> Result<(), CompileError> {
         match (quote, character) {
             (Some(_), _) if escaped => escaped = false,
             (Some(_), '\\') => escaped = true,
-            (Some(open), _) => {
-                if character == open {
-                    quote = None;
-                }
-            }
+            (Some(open), _) if character == open => quote = None,
             (None, '"' | '\'') => quote = Some(character),
             (None, '(' | '[' | '{') => {
                 nesting += 1;
@@ -132,7 +128,7 @@ fn measure(source: &str) -> Result<(), CompileError> {
             (None, ')' | ']' | '}') => nesting = nesting.saturating_sub(1),
             (None, '?') => choices += 1,
             (None, c) if c.is_ascii_punctuation() && c != '_' => operators += 1,
-            _ => {}
+            (Some(_) | None, _) => {}
         }
         if nesting > MAX_NESTING {
             return Err(CompileError::TooLarge {
@@ -235,9 +231,8 @@ impl<'a> Check<'a> {
                 list.elements.iter().try_for_each(|e| self.expression(e))
             }
             Expr::Select(select) => self.expression(&select.operand),
-            Expr::Ident(_) => Ok(()),
             Expr::Literal(LiteralValue::Bytes(_)) => Err(CompileError::Unsupported { what: "bytes" }),
-            Expr::Literal(_) => Ok(()),
+            Expr::Ident(_) | Expr::Literal(_) => Ok(()),
             Expr::Map(_) => Err(CompileError::Unsupported { what: "maps" }),
             Expr::Struct(_) => Err(CompileError::Unsupported { what: "messages" }),
             Expr::List(_) | Expr::Unspecified => Err(CompileError::Unsupported {

@@ -301,16 +301,17 @@ impl<'a> Evaluation<'a> {
                     None => failed("the pattern of matches() is not written out"),
                 }
             }
-            ("size", Item::Text(text), None) => length(text.chars().count()),
-            ("size", Item::Array(list), None) => length(list.len()),
-            ("size", Item::List(list), None) => length(list.len()),
-            ("size", Item::Object(map), None) => length(map.len()),
-            ("string", Item::Text(_), None) => Ok(subject),
+            ("size", Item::Text(text), None) => Ok(length(text.chars().count())),
+            ("size", Item::Array(list), None) => Ok(length(list.len())),
+            ("size", Item::List(list), None) => Ok(length(list.len())),
+            ("size", Item::Object(map), None) => Ok(length(map.len())),
             ("string", Item::Bool(b), None) => Ok(Item::Text(Cow::Owned(b.to_string()))),
             ("string", Item::Int(n), None) => Ok(Item::Text(Cow::Owned(n.to_string()))),
             ("string", Item::UInt(n), None) => Ok(Item::Text(Cow::Owned(n.to_string()))),
             ("string", Item::Double(n), None) => Ok(Item::Text(Cow::Owned(n.to_string()))),
-            ("int", Item::Int(_), None) | ("double", Item::Double(_), None) => Ok(subject),
+            ("string", Item::Text(_), None)
+            | ("int", Item::Int(_), None)
+            | ("double", Item::Double(_), None) => Ok(subject),
             ("int", Item::Text(text), None) => match text.trim().parse() {
                 Ok(n) => Ok(Item::Int(n)),
                 Err(_) => failed(format!("int({text:?}) is not a whole number")),
@@ -334,8 +335,8 @@ impl PartialEq for Item<'_> {
     }
 }
 
-fn length<'a>(length: usize) -> Outcome<'a> {
-    Ok(Item::Int(i64::try_from(length).unwrap_or(i64::MAX)))
+fn length<'a>(length: usize) -> Item<'a> {
+    Item::Int(i64::try_from(length).unwrap_or(i64::MAX))
 }
 
 fn index<'a>(whole: &IdedExpr, operand: &IdedExpr, left: &Item<'a>, right: &Item<'a>) -> Outcome<'a> {

@@ -165,7 +165,7 @@ fn hostile_expressions_are_refused_or_stopped() {
                 assert!(
                     Program::compile(&hostile, &["SecurityInfo"]).is_err(),
                     "{hostile}"
-                )
+                );
             })
             .unwrap()
             .join()

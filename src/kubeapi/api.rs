@@ -10,8 +10,9 @@ use tokio_util::sync::CancellationToken;
 use super::error::ApiError;
 use super::object;
 use super::registry::{BuiltIn, Registry, Resource, definition};
-use super::storage::{Limits, OpenError, PageRequest, Seal, Storage, Stored};
+use super::storage::{Limits, OpenError, PageRequest, Storage, Stored};
 use super::{collect, http};
+use crate::pki::Sealer;
 use crate::clock::{Clock, Entropy};
 
 /// What the API is made of.
@@ -19,7 +20,7 @@ pub struct Options {
     /// The database file; made when it is not there.
     pub path: PathBuf,
     /// Seals Secrets at rest.
-    pub seal: Arc<dyn Seal>,
+    pub sealer: Arc<dyn Sealer>,
     /// Time.
     pub clock: Arc<dyn Clock>,
     /// Randomness, for uids and generated names.
@@ -62,7 +63,7 @@ impl KubeApi {
     /// # Errors
     /// When the database is foreign, newer than this program, or fails.
     pub async fn open(options: Options) -> Result<Self, StartError> {
-        let storage = Storage::open(&options.path, options.seal, options.limits)?;
+        let storage = Storage::open(&options.path, options.sealer, options.limits)?;
         let core = Arc::new(Core {
             storage,
             registry: Registry::default(),

@@ -20,6 +20,12 @@ use super::command::{FinalState, PendingCommand, PendingState, ReportStatus};
 /// How many times a command is offered without any report before it yields to the others.
 pub const OFFERS_BEFORE_PARKING: u32 = 3;
 
+/// Links of an ErrorChain that history keeps. Devices send one to three.
+const DETAIL_LINKS: usize = 8;
+
+/// Characters of each link that history keeps.
+const DETAIL_LENGTH: usize = 500;
+
 /// What a poll leads to. All of it is to be carried out together. Commands are named by their sequence.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Plan {
@@ -62,7 +68,7 @@ pub fn plan(pending: &[PendingCommand], idle: bool, now: Timestamp) -> Plan {
             parked = Some(parked.map_or(candidate, |best| best.min(candidate)));
         }
     }
-    plan.offer = first.or(parked.map(|(_, sequence)| sequence));
+    plan.offer = first.or_else(|| parked.map(|(_, sequence)| sequence));
     // What is offered at once need not be requeued before.
     plan.requeued.retain(|sequence| Some(*sequence) != plan.offer);
     plan
@@ -100,7 +106,11 @@ pub fn apply(status: &ReportStatus) -> Effect {
         },
         ReportStatus::Error(chain) => Effect::End {
             state: FinalState::Failed,
-            detail: chain.clone(),
+            detail: chain
+                .iter()
+                .take(DETAIL_LINKS)
+                .map(|link| link.chars().take(DETAIL_LENGTH).collect())
+                .collect(),
         },
         ReportStatus::CommandFormatError => Effect::End {
             state: FinalState::Failed,

@@ -238,9 +238,8 @@ impl Sealer for KeyFile {
     }
 
     fn open(&self, context: &str, sealed: &[u8]) -> Result<Secret<Vec<u8>>, SealError> {
-        let rest = match sealed.split_first() {
-            Some((&LAYOUT, rest)) => rest,
-            _ => return Err(SealError::Format),
+        let Some((&LAYOUT, rest)) = sealed.split_first() else {
+            return Err(SealError::Format);
         };
         let (id, rest) = rest
             .split_first_chunk::<KEY_ID_LENGTH>()

@@ -204,16 +204,18 @@ impl PushObserver for Dead {
     fn pushed(&self, _category: &'static str) {}
 }
 
+struct Pager(tokio::sync::mpsc::UnboundedSender<String>);
+
+impl PushSink for Pager {
+    fn deliver(&self, push: &Delivery) {
+        self.0.send(push.push_magic.clone()).unwrap();
+    }
+}
+
 #[tokio::test]
 async fn the_scheduler_wakes_devices_and_reports_dead_tokens() {
     let apns = service("127.0.0.1:0", &["127.0.0.1"]).await;
     let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
-    struct Pager(tokio::sync::mpsc::UnboundedSender<String>);
-    impl PushSink for Pager {
-        fn deliver(&self, push: &Delivery) {
-            self.0.send(push.push_magic.clone()).unwrap();
-        }
-    }
     apns.attach(LIVE.to_vec(), TOPIC.into(), Arc::new(Pager(tell)));
     let certificate = push_certificate();
     let settings = Http2Settings {

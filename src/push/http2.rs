@@ -24,7 +24,7 @@ use super::port::{PushError, PushRequest, Pusher};
 /// How long a connection or an answer may take.
 const TIMEOUT: Duration = Duration::from_secs(20);
 /// How often an idle connection is probed: a broken one must not swallow pushes for hours.
-const KEEP_ALIVE: Duration = Duration::from_secs(60);
+const KEEP_ALIVE: Duration = Duration::from_mins(1);
 /// The longest error body that is read; Apple's are under 100 bytes.
 const MAX_ANSWER: usize = 16 * 1024;
 /// The port of an `https` address that names none.

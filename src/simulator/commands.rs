@@ -339,15 +339,13 @@ fn declarative_management(command: &Dictionary) -> Answer {
 
 #[cfg(test)]
 mod tests {
+    use super::super::model::tests::some;
     use super::super::profile::tests::profile_xml;
     use super::super::seed::Seed;
     use super::*;
 
     fn device(family: Family, classic_percent: u8) -> DeviceState {
-        let identity = (0..)
-            .map(|n| Identity::draw(1, n, classic_percent))
-            .find(|i| i.family == family)
-            .unwrap();
+        let identity = some(family, classic_percent);
         DeviceState::new(identity, &mut Seed::new(1, 1))
     }
 

@@ -16,7 +16,7 @@ use super::events::{Event, count};
 use super::link::Link;
 use super::mailbox::{Mailbox, Phase};
 use super::seed::Seed;
-use super::session::{Common, Ended, Left, Memory, Reporting, Session};
+use super::session::{Common, Ended, Left, Memory, Reporting, Session, SyncRequest};
 use super::state::DeviceState;
 use super::trust::Trust;
 
@@ -40,12 +40,12 @@ pub struct Timing {
 impl Default for Timing {
     fn default() -> Self {
         Self {
-            poll: Duration::from_secs(900),
+            poll: Duration::from_mins(15),
             linger: Duration::from_millis(500),
             put_off: Duration::from_secs(3),
             retry_first: Duration::from_millis(500),
             retry_cap: Duration::from_secs(20),
-            full_report: Duration::from_secs(24 * 3600),
+            full_report: Duration::from_hours(24),
         }
     }
 }
@@ -165,7 +165,7 @@ impl Device {
                 next_full_report = Instant::now() + self.world.timing.full_report;
                 if let Some(reporting) = &mut memory.declarative {
                     *reporting = Reporting::Everything;
-                    memory.sync.get_or_insert(None);
+                    memory.sync.get_or_insert_default();
                 }
             }
             let contact = Box::pin(self.contact(&enrollment, &mut memory, &mut link)).await;
@@ -227,7 +227,7 @@ impl Device {
             self.mailbox.set_phase(Phase::Synced);
         }
         if left.incomplete {
-            memory.sync = Some(None);
+            memory.sync = Some(SyncRequest::default());
         }
         if left.put_off || left.incomplete {
             *put_offs = put_offs.saturating_add(1);

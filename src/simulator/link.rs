@@ -14,7 +14,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_rustls::TlsConnector;
 
 /// How long a connection or an answer may take.
-const TIMEOUT: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_mins(1);
 /// The longest answer that is read.
 const MAX_ANSWER: usize = 16 * 1024 * 1024;
 /// The port of an `https` address that names none.

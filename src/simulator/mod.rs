@@ -4,9 +4,9 @@
 //! one is seen by the other. It speaks only what devices speak (HTTPS with a client certificate, property lists,
 //! JSON) and never looks into the server's database or API.
 //!
-//! From the inside out: [`model`](self) draws devices, `settings`, `profile` and `predicate` are their system,
+//! From the inside out: `model` draws devices, `settings`, `profile` and `predicate` are their system,
 //! `declarative` and `commands` answer the server, `session` is one contact, `device` a life, [`fleet`] many of them,
-//! [`run`] the process.
+//! [`mod@run`] the process.
 
 pub mod apns;
 mod commands;

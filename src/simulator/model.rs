@@ -175,10 +175,16 @@ impl Identity {
 const FALLBACK: Release = release("26.1", "25B78", 26, 1, "macOS Tahoe");
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
+
+    /// Some device of this family; an old one if `classic_percent` is 100.
+    pub(in crate::simulator) fn some(family: Family, classic_percent: u8) -> Identity {
+        let mut fleet = (0..1000).map(|index| Identity::draw(1, index, classic_percent));
+        fleet.find(|identity| identity.family == family).unwrap()
+    }
 
     #[test]
     fn a_fleet_is_the_same_each_time_and_all_devices_differ() {

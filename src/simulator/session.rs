@@ -88,10 +88,17 @@ pub(super) struct Session<'a> {
 /// What a device remembers between contacts, besides its state.
 #[derive(Debug, Default)]
 pub(super) struct Memory {
-    /// A sync that was asked for and not finished; with the token that the command brought.
-    pub(super) sync: Option<Option<String>>,
+    /// A sync that was asked for and not finished.
+    pub(super) sync: Option<SyncRequest>,
     /// Whether declarative management is on, and whether the server still needs a complete report.
     pub(super) declarative: Option<Reporting>,
+}
+
+/// A sync to do.
+#[derive(Debug, Default, Clone)]
+pub(super) struct SyncRequest {
+    /// The token that the command brought, if it did.
+    token: Option<String>,
 }
 
 /// What the next status report has to hold.
@@ -110,8 +117,8 @@ impl Session<'_> {
             self.report_status().await?;
         }
         left.put_off = self.take_commands().await?;
-        if let Some(token) = self.memory.sync.clone() {
-            left.incomplete = !self.sync(token).await?;
+        if let Some(request) = self.memory.sync.clone() {
+            left.incomplete = !self.sync(request.token).await?;
             self.memory.sync = None;
         }
         Ok(left)
@@ -136,7 +143,7 @@ impl Session<'_> {
                 Then::Nothing => {}
                 Then::Sync(token) => {
                     self.memory.declarative.get_or_insert(Reporting::Everything);
-                    self.memory.sync = Some(token);
+                    self.memory.sync = Some(SyncRequest { token });
                 }
                 Then::Leave => return Err(self.check_out().await),
             }

@@ -12,6 +12,10 @@ use super::seed::Seed;
 
 /// The application firewall.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "the switches of a real system are independent"
+)]
 pub(super) struct Firewall {
     pub(super) enabled: bool,
     pub(super) stealth: bool,
@@ -52,6 +56,10 @@ pub(super) struct ScreenLock {
 
 /// What the system does about updates by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "the switches of a real system are independent"
+)]
 pub(super) struct Updates {
     pub(super) checks: bool,
     pub(super) downloads: bool,
@@ -61,6 +69,10 @@ pub(super) struct Updates {
 
 /// All settings of a device.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "the switches of a real system are independent"
+)]
 pub(super) struct Settings {
     pub(super) file_vault: bool,
     pub(super) firewall: Firewall,
@@ -159,7 +171,10 @@ impl Settings {
             }
             "com.apple.mobiledevice.passwordpolicy" => {
                 let length = number("minLength");
-                self.demand_passcode(flag("forcePIN").or(length.map(|length| length > 0)), length);
+                self.demand_passcode(
+                    flag("forcePIN").or_else(|| length.map(|length| length > 0)),
+                    length,
+                );
                 self.lock_screen(number("maxInactivity"), number("maxGracePeriod"));
             }
             "com.apple.SoftwareUpdate" => {
@@ -187,7 +202,7 @@ impl Settings {
             "com.apple.configuration.passcode.settings" => {
                 let length = number("MinimumLength");
                 let demanded = content.get("RequirePasscode").and_then(Json::as_bool);
-                self.demand_passcode(demanded.or(length.map(|length| length > 0)), length);
+                self.demand_passcode(demanded.or_else(|| length.map(|length| length > 0)), length);
                 self.lock_screen(
                     number("MaximumInactivityInMinutes"),
                     number("MaximumGracePeriodInMinutes"),
@@ -246,13 +261,11 @@ fn set<T>(setting: &mut T, value: Option<T>) {
 mod tests {
     use serde_json::json;
 
+    use super::super::model::tests::some;
     use super::*;
 
     fn found(family: Family) -> Settings {
-        let identity = (0..100)
-            .map(|n| Identity::draw(1, n, 0))
-            .find(|i| i.family == family)
-            .unwrap();
+        let identity = some(family, 0);
         Settings {
             file_vault: false,
             firewall: Firewall::default(),

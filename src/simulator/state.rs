@@ -261,15 +261,12 @@ impl DeviceState {
 
 #[cfg(test)]
 mod tests {
-    use super::super::model::Family;
+    use super::super::model::{Family, tests::some};
     use super::super::profile::tests::profile_xml;
     use super::*;
 
     fn device(family: Family, classic_percent: u8) -> (DeviceState, Seed) {
-        let identity = (0..)
-            .map(|n| Identity::draw(1, n, classic_percent))
-            .find(|i| i.family == family)
-            .unwrap();
+        let identity = some(family, classic_percent);
         let mut seed = Seed::new(3, 3);
         (DeviceState::new(identity, &mut seed), seed)
     }

@@ -181,20 +181,14 @@ pub(super) fn shows_file_vault(path: &str, identity: &Identity) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::model::Family;
+    use super::super::model::{Family, tests::some};
     use super::super::seed::Seed;
     use super::*;
 
     #[test]
     fn a_device_has_the_items_of_its_system() {
-        let mac = (0..)
-            .map(|n| Identity::draw(1, n, 0))
-            .find(|i| i.family == Family::Mac)
-            .unwrap();
-        let phone = (0..)
-            .map(|n| Identity::draw(1, n, 0))
-            .find(|i| i.family == Family::IPhone)
-            .unwrap();
+        let mac = some(Family::Mac, 0);
+        let phone = some(Family::IPhone, 0);
         let settings = Settings::as_found(&mac, &mut Seed::new(1, 1));
         let of = |identity, path| {
             value(

@@ -213,7 +213,7 @@ pub enum ReportOutcome {
     },
     /// The command waits for the device's next Idle.
     Deferred,
-    /// Unknown or ended before: recorded, nothing changed.
+    /// Unknown, ended before, or of a status that nobody knows: nothing changed.
     AlreadyKnown,
 }
 
@@ -278,15 +278,18 @@ pub trait Store: Send + Sync + 'static {
 
     // ---- enrolments
 
-    /// A new enrolment begins: refused unless the certificate was issued for this enrolment, is not used by another one and not withdrawn, and the
-    /// serial number fits the invitation. Clears queue, facts, verdicts and manifest pointers of the enrolment before; keeps history.
+    /// A new enrolment begins: refused unless the certificate was issued for this enrolment, has not run out and is not withdrawn, and the
+    /// serial number fits the invitation. An enrolment that is pinned to another certificate gives way only to one issued after it, that is on a new
+    /// invitation; the old pin is withdrawn. The pin itself is accepted again, unless the enrolment is to be removed. An id that gives the same
+    /// Device name as another's is refused. Clears queue, push address, facts, verdicts and manifest pointers of the enrolment before; keeps history.
     async fn authenticate(
         &self,
         authentication: Authentication,
         now: Timestamp,
     ) -> Result<Result<Enrollment, Refusal>, StoreError>;
 
-    /// Keeps a push address and counts the TokenUpdate; `Authenticated` becomes `Enrolled`. None: no such enrolment, or it has ended.
+    /// Keeps a push address and counts the TokenUpdate; `Authenticated` becomes `Enrolled`. What waited for a push address is told as
+    /// [`Change::Work`]. None: no such enrolment, or it has ended.
     async fn token_update(
         &self,
         enrollment: &EnrollmentId,
@@ -307,10 +310,11 @@ pub trait Store: Send + Sync + 'static {
         limit: usize,
     ) -> Result<Vec<Enrollment>, StoreError>;
 
-    /// Ends an enrolment: pin withdrawn, queue cleared, push address dropped. False: it had ended before or never was.
+    /// Ends an enrolment: all its certificates withdrawn, queue cleared, push address and manifest pointers dropped. Facts and verdicts stay as
+    /// they were last. False: it had ended before or never was.
     async fn end(&self, enrollment: &EnrollmentId, reason: &str, now: Timestamp) -> Result<bool, StoreError>;
 
-    /// Marks an enrolment for removal at the next contact. False: there is none that is active.
+    /// Marks an enrolment for removal at the next contact, and has it woken. False: there is none, or it has ended.
     async fn remove_at_next_contact(
         &self,
         enrollment: &EnrollmentId,
@@ -390,13 +394,15 @@ pub trait Store: Send + Sync + 'static {
     /// A manifest. Adapters keep the ones in use in memory.
     async fn manifest(&self, id: Digest) -> Result<Option<Arc<Manifest>>, StoreError>;
 
-    /// Points devices at manifests, all in one transaction; a pointer that stands right already is not written. Returns how many were.
+    /// Points devices at manifests, all in one transaction; a pointer that stands right already is not written, nor one of an enrolment that
+    /// is unknown or has ended. Returns how many were. A manifest must be kept first ([`StoreError::NoManifest`]).
     async fn point(&self, pointers: &[(EnrollmentId, Digest)], now: Timestamp) -> Result<usize, StoreError>;
 
     /// Records that a device has proved to hold a manifest. True: that is news.
     async fn applied(&self, enrollment: &EnrollmentId, manifest: Digest) -> Result<bool, StoreError>;
 
-    /// Removes manifests that nothing points at any more. Returns how many.
+    /// Removes manifests that nothing points at any more; one that was kept since the last call is spared, for its pointers may be on their way.
+    /// Returns how many.
     async fn collect_manifests(&self) -> Result<usize, StoreError>;
 
     // ---- facts and verdicts

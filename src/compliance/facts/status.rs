@@ -175,10 +175,12 @@ fn take_declarations(known: &mut BTreeMap<String, DeclarationState>, reported: &
 
 fn declaration_state(entry: &Value) -> Option<DeclarationState> {
     let server_token = entry.get("server-token").and_then(Value::as_str)?;
-    let valid = match entry.get("valid").and_then(Value::as_str) {
-        Some(valid @ ("valid" | "invalid")) => valid,
-        _ => "unknown",
-    };
+    let known = |valid: &&str| ["valid", "invalid"].contains(valid);
+    let valid = entry
+        .get("valid")
+        .and_then(Value::as_str)
+        .filter(known)
+        .unwrap_or("unknown");
     Some(DeclarationState {
         server_token: server_token.chars().take(MAX_IDENTIFIER).collect(),
         active: entry.get("active").and_then(Value::as_bool)?,

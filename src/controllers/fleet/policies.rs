@@ -7,8 +7,7 @@ use jiff::Timestamp;
 use kube::ResourceExt as _;
 
 use crate::api::{Assignment, Baseline, DeviceGroup, Profile, names};
-use crate::policy::compile::{AssignedBaselineInput, AssignedProfileInput, AssignmentInput};
-use crate::policy::group::{DeviceView, Group};
+use crate::policy::{AssignmentInput, BaselineInput, Candidate, Group, ProfileInput};
 
 /// The policy objects of one fleet.
 #[derive(Default)]
@@ -41,12 +40,13 @@ impl KnownGroup {
 }
 
 impl Policies {
-    /// The groups that a device belongs to, by name.
+    /// The groups that a device belongs to, by name. It does not belong where that cannot be told.
     #[must_use]
-    pub fn groups_of(&self, device: &DeviceView<'_>) -> Vec<Arc<str>> {
+    pub fn groups_of(&self, device: &Candidate) -> Vec<Arc<str>> {
+        let belongs = |members: &Group| members.contains(device).unwrap_or(false);
         self.groups
             .iter()
-            .filter(|(_, group)| group.members.as_ref().is_ok_and(|members| members.contains(device)))
+            .filter(|(_, group)| group.members.as_ref().is_ok_and(belongs))
             .map(|(name, _)| Arc::from(name.as_str()))
             .collect()
     }
@@ -90,7 +90,7 @@ impl Policies {
     fn input(&self, assignment: &Assignment) -> AssignmentInput {
         let baselines = assignment.spec.baselines.iter().filter_map(|assigned| {
             let baseline = self.baselines.get(&assigned.name)?;
-            Some(AssignedBaselineInput {
+            Some(BaselineInput {
                 name: assigned.name.as_str().into(),
                 spec: Arc::new(baseline.spec.clone()),
                 parameters: assigned.parameters.clone(),
@@ -100,7 +100,7 @@ impl Policies {
         });
         let profiles = assignment.spec.profiles.iter().filter_map(|reference| {
             let profile = self.profiles.get(&reference.name)?;
-            Some(AssignedProfileInput {
+            Some(ProfileInput {
                 name: reference.name.as_str().into(),
                 spec: Arc::new(profile.spec.clone()),
                 revision: revision(profile.as_ref()),

@@ -198,6 +198,15 @@ fn a_status_that_nobody_knows_does_not_make_an_endless_loop() {
 }
 
 #[test]
+fn an_endless_error_chain_is_cut() {
+    let Effect::End { state, detail } = apply(&ReportStatus::Error(vec!["é".repeat(10_000); 1000])) else {
+        panic!("an error ends a command");
+    };
+    assert_eq!(state, FinalState::Failed);
+    assert_eq!(detail, vec!["é".repeat(DETAIL_LENGTH); DETAIL_LINKS]);
+}
+
+#[test]
 fn what_is_past_its_deadline_expires_and_frees_its_chain() {
     let mut queue = Queue::default();
     queue.add(1, Some("setup"), later(10));

@@ -12,7 +12,7 @@ use super::PushTarget;
 use super::topic::{Topic, later};
 
 /// Apple's rule of thumb: without a day's expiration, pushes to devices that are asleep are dropped.
-const EXPIRATION: Duration = Duration::from_secs(24 * 3600);
+const EXPIRATION: Duration = Duration::from_hours(24);
 
 /// How the schedule behaves.
 #[derive(Debug, Clone, PartialEq)]
@@ -44,9 +44,9 @@ impl Default for ScheduleSettings {
             max_in_flight: 64,
             coalesce: Duration::from_secs(5),
             repush_first: Duration::from_secs(30),
-            repush_cap: Duration::from_secs(4 * 3600),
+            repush_cap: Duration::from_hours(4),
             retry_first: Duration::from_secs(1),
-            retry_cap: Duration::from_secs(300),
+            retry_cap: Duration::from_mins(5),
         }
     }
 }

@@ -13,7 +13,7 @@ use super::core::{Outcome, Push, Schedule, ScheduleSettings, WakeUp};
 use crate::clock::Clock;
 
 /// How long to wait when the schedule has nothing to do; any new work ends the wait.
-const IDLE: Duration = Duration::from_secs(3600);
+const IDLE: Duration = Duration::from_hours(1);
 
 /// What the scheduler tells the rest of the program.
 pub trait PushObserver: Send + Sync + 'static {
@@ -98,8 +98,8 @@ impl PushScheduler {
         let mut in_flight = JoinSet::new();
         loop {
             let now = self.shared.clock.0.now();
-            let (pushes, next) = self.with_schedule(|schedule| schedule.decide(now));
-            for push in pushes {
+            let (due, next) = self.with_schedule(|schedule| schedule.decide(now));
+            for push in due {
                 in_flight.spawn(
                     self.clone()
                         .carry_out(push, Arc::clone(&pusher), Arc::clone(&observer)),

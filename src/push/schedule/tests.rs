@@ -189,10 +189,10 @@ fn trouble_at_the_service_pauses_everybody_and_grows() {
     assert!(pushed(&mut schedule, 0.9).is_empty());
     assert_eq!(pushed(&mut schedule, 1.0).len(), 2, "one outage is one failure");
     schedule.finished("a", Outcome::ServiceDown(None), at(1.0));
-    schedule.finished("b", Outcome::ServiceDown(Some(Duration::from_secs(60))), at(1.0));
+    schedule.finished("b", Outcome::ServiceDown(Some(Duration::from_mins(1))), at(1.0));
     assert!(pushed(&mut schedule, 2.9).is_empty());
     assert_eq!(pushed(&mut schedule, 3.0).len(), 2);
-    schedule.finished("a", Outcome::ServiceDown(Some(Duration::from_secs(60))), at(3.0));
+    schedule.finished("a", Outcome::ServiceDown(Some(Duration::from_mins(1))), at(3.0));
     assert!(pushed(&mut schedule, 62.0).is_empty());
     assert_eq!(pushed(&mut schedule, 63.0), ["a"]);
 }

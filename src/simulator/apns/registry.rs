@@ -156,7 +156,7 @@ impl Registry {
     }
 
     /// Judges one request and, if it is right, delivers or keeps the push.
-    pub(super) fn receive(&self, push: ReceivedPush) -> Answer {
+    pub(super) fn receive(&self, push: &ReceivedPush) -> Answer {
         let mut state = self.state();
         if state.recent.len() >= REMEMBERED {
             state.recent.remove(0);
@@ -165,7 +165,7 @@ impl Registry {
         if let Some(answer) = state.injected() {
             return answer;
         }
-        let (token, delivery) = match read(&push) {
+        let (token, delivery) = match read(push) {
             Ok(read) => read,
             Err(answer) => return answer,
         };
@@ -269,8 +269,8 @@ mod tests {
         let registry = Registry::default();
         let phone = phone(&registry);
         registry.connect(&[10, 11], false);
-        assert_eq!(registry.receive(push("M-1")), Answer::OK);
-        assert_eq!(registry.receive(push("M-2")), Answer::OK);
+        assert_eq!(registry.receive(&push("M-1")), Answer::OK);
+        assert_eq!(registry.receive(&push("M-2")), Answer::OK);
         assert!(phone.0.lock().unwrap().is_empty());
         registry.connect(&[10, 11], true);
         registry.connect(&[10, 11], true);
@@ -282,7 +282,7 @@ mod tests {
         let registry = Registry::default();
         let phone = phone(&registry);
         registry.connect(&[10, 11], false);
-        registry.receive(ReceivedPush {
+        registry.receive(&ReceivedPush {
             expiration: "0".to_owned(),
             ..push("M-1")
         });
@@ -294,7 +294,7 @@ mod tests {
     fn each_mistake_has_apples_word() {
         let registry = Registry::default();
         phone(&registry);
-        let reason = |push| registry.receive(push).reason.unwrap_or_default();
+        let reason = |push: ReceivedPush| registry.receive(&push).reason.unwrap_or_default();
         let right = || push("M");
         assert_eq!(reason(right()), "");
         assert_eq!(
@@ -355,7 +355,7 @@ mod tests {
             "PayloadEmpty"
         );
         registry.detach(&[10, 11]);
-        assert_eq!(registry.receive(right()).status, 410);
+        assert_eq!(registry.receive(&right()).status, 410);
     }
 
     #[test]
@@ -369,7 +369,7 @@ mod tests {
             retry_after: Some(3),
             count: 1,
         }));
-        assert_eq!(registry.receive(push("M")).retry_after, Some(3));
-        assert_eq!(registry.receive(push("M")), Answer::OK);
+        assert_eq!(registry.receive(&push("M")).retry_after, Some(3));
+        assert_eq!(registry.receive(&push("M")), Answer::OK);
     }
 }

@@ -191,7 +191,7 @@ impl Service {
         let answer = match read(request, client_certificate).await {
             Err(answer) => answer,
             Ok(_) if self.strict && !client_certificate => refuse(403, "MissingProviderToken"),
-            Ok(push) => self.registry.receive(push),
+            Ok(push) => self.registry.receive(&push),
         };
         write(&answer)
     }

@@ -15,38 +15,49 @@ pub(super) enum Support {
     Unknown,
 }
 
-/// Configuration types, without `com.apple.configuration.`, and the macOS and iOS that introduced them.
-const CONFIGURATIONS: &[(&str, (u16, u16), (u16, u16))] = &[
-    ("account.caldav", (13, 0), (15, 0)),
-    ("account.carddav", (13, 0), (15, 0)),
-    ("account.exchange", (13, 0), (15, 0)),
-    ("account.google", (13, 0), (15, 0)),
-    ("account.ldap", (13, 0), (15, 0)),
-    ("account.mail", (13, 0), (15, 0)),
-    ("account.subscribed-calendar", (14, 0), (15, 0)),
-    ("app.managed", (26, 0), (17, 2)),
-    ("audio-accessory.settings", (26, 0), (26, 0)),
-    ("diskmanagement.settings", (15, 0), NEVER),
-    ("legacy", (13, 0), (15, 0)),
-    ("legacy.interactive", (13, 0), (15, 0)),
-    ("management.status-subscriptions", (13, 0), (15, 0)),
-    ("management.test", (13, 0), (15, 0)),
-    ("math.settings", (15, 0), (18, 0)),
-    ("package", (26, 0), NEVER),
-    ("passcode.settings", (13, 0), (15, 0)),
-    ("safari.bookmarks", (26, 0), (26, 0)),
-    ("safari.extensions.settings", (15, 0), (18, 0)),
-    ("safari.settings", (26, 0), (26, 0)),
-    ("screensharing.connection", (14, 0), NEVER),
-    ("screensharing.connection.group", (14, 0), NEVER),
-    ("screensharing.host.settings", (14, 0), NEVER),
-    ("security.certificate", (14, 0), (17, 0)),
-    ("security.identity", (14, 0), (17, 0)),
-    ("security.passkey.attestation", (14, 0), (17, 0)),
-    ("services.background-tasks", (15, 0), NEVER),
-    ("services.configuration-files", (14, 0), NEVER),
-    ("softwareupdate.enforcement.specific", (14, 0), (17, 0)),
-    ("softwareupdate.settings", (15, 0), (18, 0)),
+/// A configuration type and the systems that introduced it.
+struct Known {
+    /// Without `com.apple.configuration.`.
+    name: &'static str,
+    macos: (u16, u16),
+    ios: (u16, u16),
+}
+
+const fn known(name: &'static str, macos: (u16, u16), ios: (u16, u16)) -> Known {
+    Known { name, macos, ios }
+}
+
+const CONFIGURATIONS: &[Known] = &[
+    known("account.caldav", (13, 0), (15, 0)),
+    known("account.carddav", (13, 0), (15, 0)),
+    known("account.exchange", (13, 0), (15, 0)),
+    known("account.google", (13, 0), (15, 0)),
+    known("account.ldap", (13, 0), (15, 0)),
+    known("account.mail", (13, 0), (15, 0)),
+    known("account.subscribed-calendar", (14, 0), (15, 0)),
+    known("app.managed", (26, 0), (17, 2)),
+    known("audio-accessory.settings", (26, 0), (26, 0)),
+    known("diskmanagement.settings", (15, 0), NEVER),
+    known("legacy", (13, 0), (15, 0)),
+    known("legacy.interactive", (13, 0), (15, 0)),
+    known("management.status-subscriptions", (13, 0), (15, 0)),
+    known("management.test", (13, 0), (15, 0)),
+    known("math.settings", (15, 0), (18, 0)),
+    known("package", (26, 0), NEVER),
+    known("passcode.settings", (13, 0), (15, 0)),
+    known("safari.bookmarks", (26, 0), (26, 0)),
+    known("safari.extensions.settings", (15, 0), (18, 0)),
+    known("safari.settings", (26, 0), (26, 0)),
+    known("screensharing.connection", (14, 0), NEVER),
+    known("screensharing.connection.group", (14, 0), NEVER),
+    known("screensharing.host.settings", (14, 0), NEVER),
+    known("security.certificate", (14, 0), (17, 0)),
+    known("security.identity", (14, 0), (17, 0)),
+    known("security.passkey.attestation", (14, 0), (17, 0)),
+    known("services.background-tasks", (15, 0), NEVER),
+    known("services.configuration-files", (14, 0), NEVER),
+    known("softwareupdate.enforcement.specific", (14, 0), (17, 0)),
+    known("softwareupdate.settings", (15, 0), (18, 0)),
 ];
 
 const CONFIGURATION: &str = "com.apple.configuration.";
@@ -56,11 +67,10 @@ pub(super) fn configuration(type_name: &str, identity: &Identity) -> Support {
     let Some(short) = type_name.strip_prefix(CONFIGURATION) else {
         return Support::Unknown;
     };
-    match CONFIGURATIONS.iter().find(|(name, ..)| *name == short) {
-        None => Support::Unknown,
-        Some((_, macos, ios)) if identity.is_at_least(*macos, *ios) => Support::Supported,
-        Some((_, NEVER, _) | (_, _, NEVER)) => Support::OtherPlatform,
-        Some(_) => Support::Unknown,
+    match CONFIGURATIONS.iter().find(|known| known.name == short) {
+        Some(known) if identity.is_at_least(known.macos, known.ios) => Support::Supported,
+        Some(Known { macos: NEVER, .. } | Known { ios: NEVER, .. }) => Support::OtherPlatform,
+        None | Some(_) => Support::Unknown,
     }
 }
 
@@ -68,8 +78,10 @@ pub(super) fn configuration(type_name: &str, identity: &Identity) -> Support {
 pub(super) fn configurations(identity: &Identity) -> Vec<String> {
     let known = CONFIGURATIONS
         .iter()
-        .filter(|(_, macos, ios)| identity.is_at_least(*macos, *ios));
-    known.map(|(name, ..)| format!("{CONFIGURATION}{name}")).collect()
+        .filter(|known| identity.is_at_least(known.macos, known.ios));
+    known
+        .map(|known| format!("{CONFIGURATION}{}", known.name))
+        .collect()
 }
 
 /// Whether the type of an activation, asset or management declaration is known.

@@ -203,10 +203,10 @@ impl Declarative {
             let state = match kind {
                 Kind::Activation => continue,
                 Kind::Configuration => self.configuration_state(held, named.get(id.as_str()), observed),
-                Kind::Asset | Kind::Management => match catalogue::is_known(&held.declaration.type_name) {
-                    true => State::active(),
-                    false => State::invalid(unknown_type(&held.declaration)),
-                },
+                Kind::Asset | Kind::Management if catalogue::is_known(&held.declaration.type_name) => {
+                    State::active()
+                }
+                Kind::Asset | Kind::Management => State::invalid(unknown_type(&held.declaration)),
             };
             states.insert((*kind, id.clone()), state);
         }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::super::model::{Family, Identity};
+use super::super::model::{Family, Identity, tests::some};
 use super::super::profile::{Profile, tests::profile_xml};
 use super::super::seed::Seed;
 use super::super::settings::Settings;
@@ -19,10 +19,7 @@ struct Device {
 
 impl Device {
     fn mac() -> Self {
-        let identity = (0..)
-            .map(|n| Identity::draw(1, n, 0))
-            .find(|i| i.family == Family::Mac)
-            .unwrap();
+        let identity = some(Family::Mac, 0);
         let settings = Settings::as_found(&identity, &mut Seed::new(1, 1));
         Self {
             identity,
@@ -73,16 +70,16 @@ fn manifest(set: &[(Kind, &str, &str, &str, Value)]) -> Manifest {
             .map(|(_, _, id, token, _)| json!({"Identifier": id, "ServerToken": token}))
             .collect()
     };
-    let token: String = set
+    let versions: Vec<String> = set
         .iter()
-        .map(|(_, _, id, token, _)| format!("{id}:{token};"))
+        .map(|(_, _, id, token, _)| format!("{id}:{token}"))
         .collect();
     serde_json::from_value(json!({
         "Declarations": {
             "Activations": section(Kind::Activation), "Assets": section(Kind::Asset),
             "Configurations": section(Kind::Configuration), "Management": section(Kind::Management),
         },
-        "DeclarationsToken": token,
+        "DeclarationsToken": versions.join(";"),
     }))
     .unwrap()
 }
@@ -246,38 +243,33 @@ fn a_set_counts_as_held_only_when_it_is_complete() {
 #[test]
 fn activations_decide_and_failures_have_apples_codes() {
     let mut mac = Device::mac();
-    let legacy = json!({"ProfileURL": "https://x/p"});
+    let act = |id, named: &[&str], predicate| {
+        (
+            Kind::Activation,
+            ACTIVATION,
+            id,
+            "1",
+            activation(named, predicate),
+        )
+    };
+    let passcode = |id| (Kind::Configuration, PASSCODE, id, "1", json!({}));
+    let legacy = |id, payload| {
+        (
+            Kind::Configuration,
+            "com.apple.configuration.legacy",
+            id,
+            "1",
+            payload,
+        )
+    };
+    let phones = "@status(device.operating-system.family) == 'iOS'";
     mac.sync(&[
-        (
-            Kind::Activation,
-            ACTIVATION,
-            "phones",
-            "1",
-            activation(&["a"], Some("@status(device.operating-system.family) == 'iOS'")),
-        ),
-        (
-            Kind::Activation,
-            ACTIVATION,
-            "strange",
-            "1",
-            activation(&["b"], Some("ANY x")),
-        ),
-        (
-            Kind::Activation,
-            ACTIVATION,
-            "dangling",
-            "1",
-            activation(&["nowhere"], None),
-        ),
-        (
-            Kind::Activation,
-            ACTIVATION,
-            "ring",
-            "1",
-            activation(&["c", "d", "e", "f"], Some("@property(ring) == 1")),
-        ),
-        (Kind::Configuration, PASSCODE, "a", "1", json!({})),
-        (Kind::Configuration, PASSCODE, "b", "1", json!({})),
+        act("phones", &["a"], Some(phones)),
+        act("strange", &["b"], Some("ANY x")),
+        act("dangling", &["nowhere"], None),
+        act("ring", &["c", "d", "e", "f"], Some("@property(ring) == 1")),
+        passcode("a"),
+        passcode("b"),
         (
             Kind::Configuration,
             "com.apple.configuration.future",
@@ -285,21 +277,9 @@ fn activations_decide_and_failures_have_apples_codes() {
             "1",
             json!({}),
         ),
-        (
-            Kind::Configuration,
-            "com.apple.configuration.legacy",
-            "d",
-            "1",
-            json!({}),
-        ),
-        (
-            Kind::Configuration,
-            "com.apple.configuration.legacy",
-            "e",
-            "1",
-            legacy,
-        ),
-        (Kind::Configuration, PASSCODE, "f", "1", json!({})),
+        legacy("d", json!({})),
+        legacy("e", json!({"ProfileURL": "https://x/p"})),
+        passcode("f"),
         (
             Kind::Management,
             "com.apple.management.properties",

@@ -1,5 +1,6 @@
 //! Stories of devices and a scripted server, over real TLS and with real pushes.
 
+mod fleet;
 mod server;
 
 use std::time::Duration;
@@ -25,7 +26,7 @@ struct World {
 
 /// A seed under which the first device is of this family.
 fn seed_for(family: Family, classic_percent: u8) -> u64 {
-    (0..)
+    (0..1000)
         .find(|seed| Identity::draw(*seed, 0, classic_percent).family == family)
         .unwrap()
 }
@@ -113,52 +114,36 @@ impl World {
     }
 }
 
-fn declaration(type_name: &str, identifier: &str, token: &str, payload: Json) -> Json {
+fn declaration(type_name: &str, identifier: &str, token: &str, payload: &Json) -> Json {
     json!({"Type": type_name, "Identifier": identifier, "ServerToken": token, "Payload": payload})
 }
 
 /// FileVault through a profile, a passcode, and the status items that show them.
 fn standard(server: &Server) -> Vec<(&'static str, Json)> {
-    let status_items = json!({"StatusItems": [{"Name": "diskmanagement.filevault.enabled"},
-        {"Name": "device.operating-system.family"}]});
     let predicate = "(@status(device.operating-system.family) == 'macOS')";
+    let activation = json!({"StandardConfigurations": ["disk", "code", "subs"], "Predicate": predicate});
+    let disk = json!({"ProfileURL": server.url("/profile/disk")});
+    let code = json!({"MinimumLength": 12});
+    let items = [
+        "diskmanagement.filevault.enabled",
+        "device.operating-system.family",
+    ];
+    let subs = json!({"StatusItems": items.map(|name| json!({"Name": name}))});
+    let configuration = |kind: &str, identifier, token, payload| {
+        let type_name = format!("com.apple.configuration.{kind}");
+        (
+            "configuration",
+            declaration(&type_name, identifier, token, payload),
+        )
+    };
     vec![
         (
             "activation",
-            declaration(
-                "com.apple.activation.simple",
-                "act",
-                "a1",
-                json!({"StandardConfigurations": ["disk", "code", "subs"], "Predicate": predicate}),
-            ),
+            declaration("com.apple.activation.simple", "act", "a1", &activation),
         ),
-        (
-            "configuration",
-            declaration(
-                "com.apple.configuration.legacy",
-                "disk",
-                "d1",
-                json!({"ProfileURL": server.url("/profile/disk")}),
-            ),
-        ),
-        (
-            "configuration",
-            declaration(
-                "com.apple.configuration.passcode.settings",
-                "code",
-                "c1",
-                json!({"MinimumLength": 12}),
-            ),
-        ),
-        (
-            "configuration",
-            declaration(
-                "com.apple.configuration.management.status-subscriptions",
-                "subs",
-                "s1",
-                status_items,
-            ),
-        ),
+        configuration("legacy", "disk", "d1", &disk),
+        configuration("passcode.settings", "code", "c1", &code),
+        configuration("management.status-subscriptions", "subs", "s1", &subs),
     ]
 }
 
@@ -461,9 +446,10 @@ async fn an_old_mac_takes_profiles_and_a_removed_one_is_found_missing() {
 
 #[tokio::test]
 async fn an_offline_device_comes_for_its_pending_push_when_it_is_back() {
-    let world = World::with(Family::IPhone, 0).await;
+    let world = World::with(Family::IPhone, 100).await;
     world.enroll();
-    world.numbers(|progress| progress.enrolled == 1).await;
+    // It has polled once and waits.
+    world.numbers(|progress| progress.synced == 1).await;
     world.fleet.take_offline(100);
     world.numbers(|progress| progress.offline == 1).await;
     world
@@ -501,75 +487,6 @@ async fn removing_the_enrolment_profile_checks_the_device_out() {
         ["Authenticate", "TokenUpdate", "CheckOut"]
     );
     assert!(script.reported("c-1", "Acknowledged").is_some());
-}
-
-/// Makes the server tell every device to sync to the standard set.
-fn everyone_syncs(server: &Server) {
-    let declarations = standard(server);
-    let mut script = server.script();
-    script.declarations = declarations;
-    script.profile = file_vault();
-    script.everyone = Some(
-        sync_command()
-            .into_iter()
-            .map(|(key, value)| (key.to_owned(), value))
-            .collect(),
-    );
-    script.forgetful = true;
-}
-
-#[tokio::test]
-async fn of_a_fleet_as_many_devices_drift_as_are_told_to() {
-    let mut world = World::with(Family::Mac, 20).await;
-    everyone_syncs(&world.server);
-    world.fleet.enroll((0..60).map(|_| world.server.invitation()));
-    world.numbers(|progress| progress.synced == 60).await;
-    world.fleet.drift(20).await;
-    let mut corrected = 0;
-    let devices = loop {
-        match world.event().await {
-            Event::Drifted { devices, .. } => break devices,
-            // The server's next answer already tells them to sync.
-            Event::Corrected { .. } => corrected += 1,
-            other => panic!("{other:?}"),
-        }
-    };
-    assert_eq!(devices.len(), 20);
-    while corrected < 20 {
-        assert!(matches!(world.event().await, Event::Corrected { .. }));
-        corrected += 1;
-    }
-    let progress = world.fleet.progress();
-    assert_eq!(
-        (progress.drifted, progress.corrected, progress.unenrolled),
-        (20, 20, 0)
-    );
-}
-
-#[tokio::test]
-#[ignore = "a measurement: what a thousand idle devices cost, server included"]
-async fn an_idle_device_costs_little_memory() {
-    let resident = || {
-        let status = std::fs::read_to_string("/proc/self/status").unwrap();
-        let line = status
-            .lines()
-            .find_map(|line| line.strip_prefix("VmRSS:"))
-            .unwrap()
-            .to_owned();
-        line.trim().trim_end_matches(" kB").parse::<u64>().unwrap()
-    };
-    let world = World::with(Family::Mac, 20).await;
-    everyone_syncs(&world.server);
-    world.fleet.enroll((0..200).map(|_| world.server.invitation()));
-    world.numbers(|progress| progress.synced == 200).await;
-    tokio::time::sleep(Duration::from_secs(2)).await;
-    let before = resident();
-    world.fleet.enroll((0..2000).map(|_| world.server.invitation()));
-    world.numbers(|progress| progress.synced == 2200).await;
-    tokio::time::sleep(Duration::from_secs(2)).await;
-    let each = (resident() - before) / 2000;
-    println!("{each} KiB a device, {} KiB in all", resident());
-    assert!(each <= 60, "{each} KiB a device");
 }
 
 #[tokio::test]

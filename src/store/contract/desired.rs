@@ -291,6 +291,12 @@ pub(in crate::store) async fn changes_are_told_after_they_can_be_seen(store: &dy
     assert_eq!(told(&mut feed), [enrollment]);
     store.update_system(&device, "26.2", None).await.unwrap();
     assert_eq!(told(&mut feed), [enrollment]);
+    store.drop_push_address(&device).await.unwrap();
+    store
+        .token_update(&device, push_address(b"t"), at(1))
+        .await
+        .unwrap();
+    assert_eq!(told(&mut feed), [work], "what waited for a push address");
     store.remove_at_next_contact(&device, at(1)).await.unwrap();
     assert_eq!(told(&mut feed), [enrollment, work]);
     store.end(&device, "over", at(1)).await.unwrap();

@@ -4,6 +4,7 @@
 //! gap where the UUID stood, sealed, under a keyed digest. Nothing here ever looks into a body.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension as _, params};
@@ -68,9 +69,8 @@ impl Templates {
         }
         let template = template(body, uuid);
         let tag = sealer.tag("command-body", template.as_bytes());
-        if !self.sealed.contains_key(&tag) {
-            self.sealed
-                .insert(tag, sealer.seal(&context(tag), template.as_bytes())?);
+        if let Entry::Vacant(vacant) = self.sealed.entry(tag) {
+            vacant.insert(sealer.seal(&context(tag), template.as_bytes())?);
         }
         self.known.insert(address, (tag, Arc::clone(body)));
         Ok(tag)
@@ -103,10 +103,10 @@ pub(super) fn body(
     row: i64,
     uuid: &CommandUuid,
 ) -> Result<Arc<str>, Fault> {
-    let (tag, sealed): (Digest, Vec<u8>) = connection
+    let (tag, stored): (Digest, Vec<u8>) = connection
         .prepare_cached("SELECT tag, sealed FROM bodies WHERE id = ?1")?
         .query_row([row], |row| Ok((row.get(0)?, row.get(1)?)))?;
-    let template = sealer.open(&context(tag), &sealed)?;
+    let template = sealer.open(&context(tag), &stored)?;
     let template = std::str::from_utf8(template.reveal())
         .map_err(|error| Fault::Damaged("command body", Box::new(error)))?;
     Ok(fill(template, uuid).into())

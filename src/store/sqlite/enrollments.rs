@@ -162,7 +162,8 @@ pub(super) fn authenticate(
     }
     writing.announce(Change::Enrollment(device.enrollment.clone()));
     let begun = by_id(writing, &device.enrollment)?;
-    Ok(begun.map(|found| found.enrollment).ok_or(Refusal::Unknown))
+    let begun = begun.ok_or(Fault::Sqlite(rusqlite::Error::QueryReturnedNoRows))?;
+    Ok(Ok(begun.enrollment))
 }
 
 /// Writes the row of a new enrolment, over the one before.
@@ -269,6 +270,10 @@ pub(super) fn token_update(
     let Some(before) = active(writing, id)? else {
         return Ok(None);
     };
+    if push_address(writing, id)?.is_none() && commands::has_pending(writing, id)? {
+        // It could not be woken for these until now.
+        writing.announce(Change::Work(id.clone()));
+    }
     writing
         .prepare_cached(
             "INSERT INTO push_addresses (enrollment, topic, token, magic) VALUES (?1, ?2, ?3, ?4)

@@ -30,12 +30,12 @@ pub(super) fn manifest(
     sealer: &dyn Sealer,
     id: Digest,
 ) -> Result<Option<Manifest>, Fault> {
-    let sealed: Option<Vec<u8>> = connection
+    let stored: Option<Vec<u8>> = connection
         .prepare_cached("SELECT sealed FROM manifests WHERE digest = ?1")?
         .query_row([id], |row| row.get(0))
         .optional()?;
-    let Some(sealed) = sealed else { return Ok(None) };
-    decode("manifest", sealer.open(&context(id), &sealed)?.reveal()).map(Some)
+    let Some(stored) = stored else { return Ok(None) };
+    decode("manifest", sealer.open(&context(id), &stored)?.reveal()).map(Some)
 }
 
 /// About how much memory a manifest takes, in bytes.
@@ -53,14 +53,18 @@ pub(super) fn point(
     pointers: &[(EnrollmentId, Digest)],
     now: Timestamp,
 ) -> Result<usize, Fault> {
+    let connection = writing.connection();
+    let mut find = connection.prepare_cached(
+        "SELECT e.id, e.state, e.certificate, p.manifest
+         FROM enrollments e JOIN pointers p ON p.enrollment = e.id WHERE e.device = ?1",
+    )?;
+    let mut write = connection.prepare_cached(
+        "UPDATE pointers SET previous_manifest = manifest, manifest = ?2, manifest_at = ?3 WHERE enrollment = ?1",
+    )?;
     let mut written = 0;
     let mut last_used = None;
     for (id, manifest) in pointers {
-        let device: Option<(i64, EnrollmentState, Digest, Option<Digest>)> = writing
-            .prepare_cached(
-                "SELECT e.id, e.state, e.certificate, p.manifest
-                 FROM enrollments e JOIN pointers p ON p.enrollment = e.id WHERE e.device = ?1",
-            )?
+        let device: Option<(i64, EnrollmentState, Digest, Option<Digest>)> = find
             .query_row([id], |row| {
                 Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
             })
@@ -81,11 +85,7 @@ pub(super) fn point(
             }
             last_used = Some(*manifest);
         }
-        writing
-            .prepare_cached(
-                "UPDATE pointers SET previous_manifest = manifest, manifest = ?2, manifest_at = ?3 WHERE enrollment = ?1",
-            )?
-            .execute(params![row, manifest, Micros(now)])?;
+        write.execute(params![row, manifest, Micros(now)])?;
         writing.forget(certificate);
         writing.announce(Change::Work(id.clone()));
         written += 1;

@@ -30,7 +30,12 @@ pub(super) struct Writing<'a> {
     effects: &'a mut Effects,
 }
 
-impl Writing<'_> {
+impl<'a> Writing<'a> {
+    /// The connection itself, for statements that are kept at hand while this announces and forgets.
+    pub(super) fn connection(&self) -> &'a Connection {
+        self.connection
+    }
+
     /// Tells the feed, once this is committed.
     pub(super) fn announce(&mut self, change: Change) {
         self.effects.changes.push(change);
