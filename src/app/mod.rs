@@ -216,7 +216,7 @@ impl Devices<'_> {
             store.clone(),
             self.clock.clone(),
             self.entropy.clone(),
-            Arc::new(pki.devices),
+            pki.devices,
             MdmAddress::new(&public_url, topic),
             pki.servers.certificate_pem().to_owned(),
         ));

@@ -64,7 +64,10 @@ async fn identity(
             Err(refusal) => refusal,
         }
     } else {
-        let mut refusal = refuse(StatusCode::TOO_MANY_REQUESTS, "too many attempts; try again later");
+        let mut refusal = refuse(
+            StatusCode::TOO_MANY_REQUESTS,
+            "too many attempts; try again later",
+        );
         refusal
             .headers_mut()
             .insert(RETRY_AFTER, HeaderValue::from_static("10"));
@@ -131,8 +134,8 @@ pub const fn status_of(error: &Error) -> StatusCode {
         Error::Request(csr::Error::TooLarge { .. }) => StatusCode::PAYLOAD_TOO_LARGE,
         Error::Request(_) | Error::CommonName(_) => StatusCode::BAD_REQUEST,
         Error::Refused(_) => StatusCode::FORBIDDEN,
-        Error::Sign(_) | Error::Store(StoreError::Damaged { .. } | StoreError::NoManifest(_)) => StatusCode::INTERNAL_SERVER_ERROR,
         Error::Store(StoreError::Database { .. } | StoreError::Closed) => StatusCode::SERVICE_UNAVAILABLE,
+        Error::Sign(_) | Error::Store(_) => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }
 

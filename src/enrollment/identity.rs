@@ -1,7 +1,8 @@
 //! Issues identity certificates for invitations.
 //!
-//! Whoever shows an open challenge and a request whose common name the challenge allows gets one certificate for that enrolment. The refusal
-//! does not tell why: what a challenge is for is nobody's business who does not hold it.
+//! Whoever shows an open challenge and a request whose common name the challenge allows gets a certificate for that enrolment. The same request
+//! may come again until the certificate is used, since the answer may get lost. The refusal does not tell why: what a challenge is for is
+//! nobody's business who does not hold it.
 
 use std::sync::Arc;
 
@@ -113,7 +114,7 @@ impl IdentityIssuer {
         let challenge = digest_of(challenge);
         let invitation = self
             .store
-            .invitation(challenge, &enrollment, now)
+            .invitation(challenge, &enrollment, request.key_digest, now)
             .await?
             .map_err(Error::Refused)?;
         let issued = self
@@ -122,6 +123,7 @@ impl IdentityIssuer {
             .map_err(Error::Sign)?;
         let certificate = IssuedCertificate {
             fingerprint: issued.fingerprint,
+            key: request.key_digest,
             enrollment,
             not_after: issued.not_after,
             namespace: invitation.namespace,

@@ -123,9 +123,7 @@ pub fn digest_of(challenge: &str) -> Digest {
 
 fn check_labels(labels: &BTreeMap<String, String>) -> Result<(), Error> {
     if labels.len() > LABEL_LIMIT {
-        return Err(Error::Labels {
-            count: labels.len(),
-        });
+        return Err(Error::Labels { count: labels.len() });
     }
     for (key, value) in labels {
         let (prefix, name) = match key.split_once('/') {

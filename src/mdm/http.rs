@@ -63,7 +63,7 @@ impl Default for Limits {
         Self {
             concurrent: 1024,
             large_bodies: 4,
-            request: Duration::from_secs(60),
+            request: Duration::from_mins(1),
         }
     }
 }
@@ -176,11 +176,13 @@ pub async fn read_body(
 #[must_use]
 pub const fn status_of(failure: &Failure) -> StatusCode {
     match failure {
+        Failure::Plist(super::plist::Error::TooLarge { .. }) => StatusCode::PAYLOAD_TOO_LARGE,
         Failure::Peer(_)
         | Failure::Stranger
         | Failure::AnotherDevice
         | Failure::Refused(_)
         | Failure::NotAuthenticated
+        | Failure::Plist(_)
         | Failure::CheckIn(_)
         | Failure::Sender(_)
         | Failure::Endpoint(_)
@@ -188,17 +190,13 @@ pub const fn status_of(failure: &Failure) -> StatusCode {
         | Failure::UserChannel { .. }
         | Failure::UnknownMessage { .. }
         | Failure::NotOffered { .. } => StatusCode::BAD_REQUEST,
-        Failure::Plist(super::plist::Error::TooLarge { .. }) => StatusCode::PAYLOAD_TOO_LARGE,
-        Failure::Plist(_) => StatusCode::BAD_REQUEST,
         Failure::Ended => StatusCode::FORBIDDEN,
         Failure::NotFound => StatusCode::NOT_FOUND,
         Failure::UserDeclined => StatusCode::GONE,
-        Failure::Store(StoreError::Damaged { .. } | StoreError::NoManifest(_)) | Failure::ManifestMissing => {
-            StatusCode::INTERNAL_SERVER_ERROR
-        }
-        Failure::Store(StoreError::Database { .. } | StoreError::Closed) | Failure::Stopping => {
-            StatusCode::SERVICE_UNAVAILABLE
-        }
+        Failure::Store(StoreError::Database { .. } | StoreError::Closed)
+        | Failure::ManifestMissing
+        | Failure::Stopping => StatusCode::SERVICE_UNAVAILABLE,
+        Failure::Store(_) => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }
 

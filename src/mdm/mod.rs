@@ -17,3 +17,5 @@ pub mod seen;
 pub mod sender;
 pub mod serve;
 pub mod system;
+#[cfg(test)]
+mod tests;

@@ -15,11 +15,14 @@ use crate::store::{Store, StoreError};
 /// The most devices that one transaction writes.
 const CHUNK: usize = 1_000;
 
+/// Hears of every contact.
+type Listener = Box<dyn Fn(&EnrollmentId) + Send + Sync>;
+
 /// The contacts since the last flush. It holds at most one time a device.
 #[derive(Default)]
 pub struct SeenBatch {
     noted: Mutex<HashMap<EnrollmentId, Timestamp>>,
-    listener: OnceLock<Box<dyn Fn(&EnrollmentId) + Send + Sync>>,
+    listener: OnceLock<Listener>,
 }
 
 impl SeenBatch {
@@ -59,7 +62,12 @@ impl SeenBatch {
     }
 
     /// Flushes every `interval`, and once more when `shutdown` comes.
-    pub async fn run(self: Arc<Self>, store: Arc<dyn Store>, interval: Duration, shutdown: CancellationToken) {
+    pub async fn run(
+        self: Arc<Self>,
+        store: Arc<dyn Store>,
+        interval: Duration,
+        shutdown: CancellationToken,
+    ) {
         loop {
             let stop = tokio::select! {
                 () = shutdown.cancelled() => true,

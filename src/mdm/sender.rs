@@ -116,37 +116,29 @@ mod tests {
 
     #[test]
     fn each_kind_of_sender_is_told_apart() {
-        let cases: [(&[(&str, &str)], bool, Channel); 5] = [
-            (&[("UDID", "A0-1")], false, Channel::Device),
-            (
-                &[("UDID", "A0-1"), ("UserID", "B0-1")],
-                false,
-                Channel::User("B0-1".into()),
-            ),
-            (
-                &[
-                    ("UDID", "A0-1"),
-                    ("UserID", SHARED_IPAD_USER),
-                    ("UserShortName", "m@example.com"),
-                ],
-                false,
-                Channel::SharedIPadUser("m@example.com".into()),
-            ),
-            (&[("EnrollmentID", "A0-1")], true, Channel::Device),
-            (
-                &[("EnrollmentID", "A0-1"), ("EnrollmentUserID", "B0-1")],
-                true,
-                Channel::User("B0-1".into()),
-            ),
-        ];
-        for (entries, user_enrollment, channel) in cases {
+        let check = |entries: &[(&str, &str)], user_enrollment: bool, channel: Channel| {
             let sender = sender(entries).unwrap();
             assert_eq!(sender.enrollment.as_str(), "A0-1");
             assert_eq!(
                 (sender.user_enrollment, sender.channel),
                 (user_enrollment, channel)
             );
-        }
+        };
+        check(&[("UDID", "A0-1")], false, Channel::Device);
+        let user = Channel::User("B0-1".into());
+        check(&[("UDID", "A0-1"), ("UserID", "B0-1")], false, user.clone());
+        let shared = [
+            ("UDID", "A0-1"),
+            ("UserID", SHARED_IPAD_USER),
+            ("UserShortName", "m@example.com"),
+        ];
+        check(&shared, false, Channel::SharedIPadUser("m@example.com".into()));
+        check(&[("EnrollmentID", "A0-1")], true, Channel::Device);
+        check(
+            &[("EnrollmentID", "A0-1"), ("EnrollmentUserID", "B0-1")],
+            true,
+            user,
+        );
     }
 
     #[test]

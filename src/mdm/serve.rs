@@ -18,7 +18,9 @@ use axum_server::tls_rustls::{RustlsAcceptor, RustlsConfig};
 use futures::future::BoxFuture;
 use futures::{FutureExt as _, TryFutureExt as _};
 use rustls::client::danger::HandshakeSignatureValid;
-use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature};
+use rustls::crypto::{
+    CryptoProvider, WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature,
+};
 use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{DigitallySignedStruct, DistinguishedName, ServerConfig, SignatureScheme};
@@ -36,7 +38,7 @@ use crate::pki::ca::{ClientTrust, ServerIdentity};
 const HANDSHAKE: Duration = Duration::from_secs(10);
 
 /// How long a connection may be without a request before it is closed.
-const IDLE: Duration = Duration::from_secs(120);
+const IDLE: Duration = Duration::from_mins(2);
 
 /// The most requests of one HTTP/2 connection at a time: a device needs one.
 const STREAMS: u32 = 32;
@@ -93,7 +95,9 @@ pub fn serve(
         .acceptor(acceptor)
         .handle(handle.clone())
         .first_request_timeout(HANDSHAKE)
-        .accept_error_handler(|client, error| tracing::debug!(?client, %error, "a connection came to nothing"));
+        .accept_error_handler(
+            |client, error| tracing::debug!(?client, %error, "a connection came to nothing"),
+        );
     let builder = server.http_builder();
     builder.http1().header_read_timeout(IDLE);
     builder

@@ -6,11 +6,15 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use rcgen::SubjectPublicKeyInfo;
 use x509_parser::certification_request::X509CertificationRequest;
-use x509_parser::oid_registry::{OID_EC_P256, OID_KEY_TYPE_EC_PUBLIC_KEY, OID_NIST_EC_P384, OID_PKCS1_RSAENCRYPTION};
+use x509_parser::oid_registry::{
+    OID_EC_P256, OID_KEY_TYPE_EC_PUBLIC_KEY, OID_NIST_EC_P384, OID_PKCS1_RSAENCRYPTION,
+};
 use x509_parser::oid_registry::{OID_PKCS1_SHA1WITHRSA, OID_SHA1_WITH_RSA};
 use x509_parser::prelude::FromDer as _;
 use x509_parser::public_key::PublicKey;
 use x509_parser::x509::SubjectPublicKeyInfo as ParsedKey;
+
+use crate::ids::Digest;
 
 /// The largest request that is read, in bytes. One with an RSA key of 8,192 bits and attributes stays far below.
 pub const REQUEST_LIMIT: usize = 16 * 1024;
@@ -54,6 +58,8 @@ pub struct CertificateRequest {
     pub common_name: String,
     /// Its key.
     pub key: SubjectPublicKeyInfo,
+    /// The SHA-256 of its key, as SubjectPublicKeyInfo.
+    pub key_digest: Digest,
 }
 
 impl CertificateRequest {
@@ -92,6 +98,7 @@ impl CertificateRequest {
         Ok(Self {
             common_name: name.as_str().map_err(|_| Error::CommonName)?.to_owned(),
             key: SubjectPublicKeyInfo::from_der(info.subject_pki.raw).map_err(|_| Error::Key)?,
+            key_digest: Digest::of(info.subject_pki.raw),
         })
     }
 }
@@ -99,7 +106,10 @@ impl CertificateRequest {
 fn is_strong(key: &ParsedKey<'_>) -> bool {
     let algorithm = &key.algorithm;
     if algorithm.algorithm == OID_KEY_TYPE_EC_PUBLIC_KEY {
-        let curve = algorithm.parameters.as_ref().and_then(|curve| curve.as_oid().ok());
+        let curve = algorithm
+            .parameters
+            .as_ref()
+            .and_then(|curve| curve.as_oid().ok());
         return curve.is_some_and(|curve| curve == OID_EC_P256 || curve == OID_NIST_EC_P384);
     }
     algorithm.algorithm == OID_PKCS1_RSAENCRYPTION

@@ -3,6 +3,7 @@
 //! The process may start before its server: the push service is up at once (`ready`), invitations and the server's CA
 //! can come with a later order. Every event is one JSON line on stdout; everything else goes to the log.
 
+use std::collections::VecDeque;
 use std::io::Write;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -132,7 +133,7 @@ pub async fn run(args: SimulateArgs) -> Result<(), SimulateError> {
         apns_url: apns.url(),
         apns_ca: apns.ca_pem().to_owned(),
     })?;
-    let mut orders = orders(args.control);
+    let mut orders = Orders::listen(args.control);
     let Some(ca) = wait_for(&args.ca, &mut orders).await? else {
         return Ok(());
     };
@@ -161,7 +162,7 @@ pub async fn run(args: SimulateArgs) -> Result<(), SimulateError> {
 async fn conduct(
     fleet: &Fleet,
     args: &SimulateArgs,
-    orders: &mut mpsc::Receiver<String>,
+    orders: &mut Orders,
     happenings: &mut mpsc::UnboundedReceiver<Event>,
     events: &mpsc::UnboundedSender<Event>,
 ) -> Result<(), SimulateError> {
@@ -181,7 +182,7 @@ async fn conduct(
             Some(event) = happenings.recv() => write_event(&event)?,
             // Devices obey between contacts, so a drift must not hold up the other orders.
             Some(()) = futures::StreamExt::next(&mut drifts) => {}
-            order = orders.recv() => match order.as_deref().map(Order::parse) {
+            order = orders.next() => match order.as_deref().map(Order::parse) {
                 None | Some(Ok(Order::Stop {})) => return Ok(()),
                 Some(Ok(Order::Drift { count })) => drifts.push(fleet.drift(count)),
                 Some(Ok(order)) => {
@@ -289,6 +290,38 @@ async fn start_push_service(args: &SimulateArgs) -> Result<FakeApns, SimulateErr
     Ok(FakeApns::start(settings).await?)
 }
 
+/// Orders, in the order they came.
+struct Orders {
+    coming: mpsc::Receiver<String>,
+    /// Those that came before there were devices to obey them.
+    early: VecDeque<String>,
+}
+
+impl Orders {
+    fn listen(control: Option<Control>) -> Self {
+        Self { coming: orders(control), early: VecDeque::new() }
+    }
+
+    /// The next order; `None` when their source has ended.
+    async fn next(&mut self) -> Option<String> {
+        match self.early.pop_front() {
+            Some(order) => Some(order),
+            None => self.coming.recv().await,
+        }
+    }
+
+    /// Puts the next order aside. False: it is the order to stop, or their source has ended.
+    async fn put_aside(&mut self) -> bool {
+        match self.coming.recv().await {
+            Some(order) if !matches!(Order::parse(&order), Ok(Order::Stop {})) => {
+                self.early.push_back(order);
+                true
+            }
+            _ => false,
+        }
+    }
+}
+
 /// The orders, line by line; the channel closes when their source ends, or at Ctrl-C.
 fn orders(control: Option<Control>) -> mpsc::Receiver<String> {
     let (obeyed, orders) = mpsc::channel(16);
@@ -331,9 +364,8 @@ fn orders(control: Option<Control>) -> mpsc::Receiver<String> {
     orders
 }
 
-/// Reads a file as soon as it is there and not empty; `None` if the order to stop comes first. Other orders make no
-/// sense before.
-async fn wait_for(path: &Path, orders: &mut mpsc::Receiver<String>) -> Result<Option<String>, SimulateError> {
+/// Reads a file as soon as it is there and not empty; `None` if the order to stop comes first. Other orders wait.
+async fn wait_for(path: &Path, orders: &mut Orders) -> Result<Option<String>, SimulateError> {
     loop {
         match tokio::fs::read_to_string(path).await {
             Ok(text) if !text.is_empty() => return Ok(Some(text)),
@@ -348,9 +380,8 @@ async fn wait_for(path: &Path, orders: &mut mpsc::Receiver<String>) -> Result<Op
         }
         tokio::select! {
             () = tokio::time::sleep(FILE_POLL) => {}
-            order = orders.recv() => match order.as_deref().map(Order::parse) {
-                None | Some(Ok(Order::Stop {})) => return Ok(None),
-                Some(_) => tracing::warn!("an order came before the devices and is ignored"),
+            more = orders.put_aside() => if !more {
+                return Ok(None);
             },
         }
     }

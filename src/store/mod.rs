@@ -95,6 +95,8 @@ pub enum Refusal {
 pub struct IssuedCertificate {
     /// The SHA-256 of its DER.
     pub fingerprint: Digest,
+    /// The SHA-256 of the public key in it, as SubjectPublicKeyInfo.
+    pub key: Digest,
     /// The enrolment it was issued for: the common name of the request.
     pub enrollment: EnrollmentId,
     /// The end of its validity.
@@ -191,6 +193,8 @@ pub struct Enrollment {
     pub enrolled_at: Timestamp,
     /// What it should hold.
     pub manifest: Option<Digest>,
+    /// Since when it should.
+    pub manifest_at: Option<Timestamp>,
     /// What it should have held before; served until the new one is reported.
     pub previous_manifest: Option<Digest>,
     /// What it last proved to hold.
@@ -252,15 +256,19 @@ pub trait Store: Send + Sync + 'static {
     /// Keeps an invitation.
     async fn invite(&self, invitation: Invitation) -> Result<(), StoreError>;
 
-    /// The invitation of a challenge, if `enrollment` may use it now. Changes nothing: a check before a certificate is made.
+    /// The invitation of a challenge, if `enrollment` may use it now with `key`. Changes nothing: a check before a certificate is made.
+    ///
+    /// A used invitation still is good for the enrolment and key it was used for, a few times, until one of the certificates issued on it has
+    /// begun an enrolment: the answer to a request may get lost.
     async fn invitation(
         &self,
         challenge: Digest,
         enrollment: &EnrollmentId,
+        key: Digest,
         now: Timestamp,
     ) -> Result<Result<Invitation, Refusal>, StoreError>;
 
-    /// Uses an invitation up and records the certificate issued on it, or neither.
+    /// Uses an invitation up and records the certificate issued on it, or neither; under the conditions of [`Self::invitation`].
     async fn issue(
         &self,
         challenge: Digest,

@@ -207,7 +207,8 @@ async fn enroll(args: &DemoArgs, directory: &Path, server: &Server, fleet: &mut 
         if numbers.enrolled >= u64::from(args.devices) {
             break;
         }
-        ensure!(numbers.refused == 0, "devices were refused: {}", fleet.errors().join("; "));
+        ensure!(fleet.errors().is_empty(), "the simulator says: {}", fleet.errors().join("; "));
+        ensure!(!numbers.ended, "the simulator has ended");
         patience.check("devices enrol", || format!("{} have", numbers.enrolled))?;
         sleep(LOOK_EVERY).await;
     }

@@ -39,7 +39,9 @@ impl Gateway {
         match endpoint {
             Endpoint::Tokens => {
                 let manifest = self.manifest_of(&enrollment).await?;
-                Ok(Reply::Json(tokens(manifest.as_deref(), changed_at(&enrollment)).into()))
+                Ok(Reply::Json(
+                    tokens(manifest.as_deref(), changed_at(&enrollment)).into(),
+                ))
             }
             Endpoint::DeclarationItems => {
                 let manifest = self.manifest_of(&enrollment).await?;
@@ -139,7 +141,11 @@ impl Gateway {
     }
 
     /// Keeps that the device has proved to hold `manifest`, where that is news.
-    pub(super) async fn note_applied(&self, enrollment: &Enrollment, manifest: Digest) -> Result<(), Failure> {
+    pub(super) async fn note_applied(
+        &self,
+        enrollment: &Enrollment,
+        manifest: Digest,
+    ) -> Result<(), Failure> {
         if enrollment.applied_manifest != Some(manifest)
             && self.store.applied(&enrollment.id, manifest).await?
         {
@@ -151,7 +157,7 @@ impl Gateway {
 
 /// When what the device should hold last changed.
 fn changed_at(enrollment: &Enrollment) -> Timestamp {
-    enrollment.enrolled_at
+    enrollment.manifest_at.unwrap_or(enrollment.enrolled_at)
 }
 
 /// The users of a device have nothing to hold, and what they report is not the device's.

@@ -9,8 +9,6 @@ mod checkin;
 mod declarations;
 mod failure;
 mod reports;
-#[cfg(test)]
-mod tests;
 
 use std::sync::Arc;
 

@@ -66,8 +66,7 @@ impl Gateway {
     ) -> Result<(), Failure> {
         if !evidence.is_empty() {
             self.take_evidence(enrollment, evidence, now).await?;
-        } else if !enrollment.declarative
-            && !matches!(status, ReportStatus::NotNow | ReportStatus::Other(_))
+        } else if !enrollment.declarative && !matches!(status, ReportStatus::NotNow | ReportStatus::Other(_))
         {
             self.look_after_profiles(enrollment, uuid, now).await?;
         }
@@ -127,8 +126,8 @@ impl Gateway {
                         changed |= facts.security_info(&info, now);
                     }
                     if let Some(profiles) = profiles {
-                        let proves = manifest.is_some_and(|manifest| profiles_proven(&manifest, &profiles));
-                        verdict.store(proves, Ordering::Release);
+                        let held = manifest.is_some_and(|manifest| profiles_proven(&manifest, &profiles));
+                        verdict.store(held, Ordering::Release);
                         changed |= facts.profile_list(profiles, now);
                     }
                     changed
@@ -178,7 +177,8 @@ impl Gateway {
         now: Timestamp,
     ) -> Result<Reply, Failure> {
         let seed = format!("remove/{}/{}", enrollment.id, enrollment.enrolled_at);
-        let Ok(removal) = CommandUuid::parse(&Uuid::new_v5(&Uuid::NAMESPACE_OID, seed.as_bytes()).to_string())
+        let Ok(removal) =
+            CommandUuid::parse(&Uuid::new_v5(&Uuid::NAMESPACE_OID, seed.as_bytes()).to_string())
         else {
             return Ok(Reply::Nothing);
         };

@@ -8,8 +8,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
 use rcgen::{
-    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose, PublicKeyData, SanType, SerialNumber,
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
+    KeyPair, KeyUsagePurpose, PublicKeyData, SanType, SerialNumber,
 };
 use rustls::pki_types::CertificateDer;
 use x509_parser::certificate::X509Certificate;
@@ -152,9 +152,8 @@ fn blank(
     params.distinguished_name = DistinguishedName::new();
     params.distinguished_name.push(DnType::CommonName, common_name);
     let epoch = rcgen::date_time_ymd(1970, 1, 1);
-    let after_epoch = |time: Timestamp| {
-        std::time::Duration::from_secs(u64::try_from(time.as_second()).unwrap_or_default())
-    };
+    let after_epoch =
+        |time: Timestamp| std::time::Duration::from_secs(u64::try_from(time.as_second()).unwrap_or_default());
     params.not_before = epoch + after_epoch(now.saturating_sub(CLOCK_SKEW).unwrap_or(now));
     params.not_after = epoch + after_epoch(now.saturating_add(life).unwrap_or(now));
     let mut serial = [0; 16];

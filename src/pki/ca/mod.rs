@@ -10,6 +10,7 @@ mod trust;
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 use rcgen::KeyPair;
@@ -76,7 +77,7 @@ pub struct ServerIdentity {
 #[derive(Debug)]
 pub struct Pki {
     /// Issues identities to devices.
-    pub devices: Authority,
+    pub devices: Arc<Authority>,
     /// Issues certificates to servers; devices and people trust it.
     pub servers: Authority,
     /// The server certificate in use.
@@ -99,15 +100,23 @@ impl Pki {
     ) -> Result<Self, Error> {
         let keys = directory.join("keys");
         file::make_private_folder(&keys)?;
-        let devices =
-            Authority::open(&keys.join("device-ca.pem"), "Provost device authority", now, entropy)?;
-        let servers =
-            Authority::open(&keys.join("server-ca.pem"), "Provost server authority", now, entropy)?;
+        let devices = Authority::open(
+            &keys.join("device-ca.pem"),
+            "Provost device authority",
+            now,
+            entropy,
+        )?;
+        let servers = Authority::open(
+            &keys.join("server-ca.pem"),
+            "Provost server authority",
+            now,
+            entropy,
+        )?;
         let server = open_server(&keys.join("server.pem"), &servers, names, now, entropy)?;
         let published = directory.join("ca.pem");
         file::write_public(&published, servers.certificate_pem())?;
         Ok(Self {
-            devices,
+            devices: Arc::new(devices),
             servers,
             server,
             published,
@@ -123,17 +132,23 @@ fn open_server(
     entropy: &dyn Entropy,
 ) -> Result<ServerIdentity, Error> {
     // A damaged file is no loss here: nothing hangs on this key.
-    let kept = file::read_pair(path).unwrap_or_default().filter(|(_, certificate)| {
-        authority::serves(certificate, names, authority, now.saturating_add(SERVER_RENEWAL).ok())
-    });
-    let (key, certificate) = match kept {
-        Some(kept) => kept,
-        None => {
-            let pair = KeyPair::generate().map_err(Error::Make)?;
-            let certificate = authority.issue_server(&pair, names, now, entropy)?;
-            file::write_pair(path, &pair, &certificate)?;
-            (PrivateKeyDer::from(pair), certificate)
-        }
+    let kept = file::read_pair(path)
+        .unwrap_or_default()
+        .filter(|(_, certificate)| {
+            authority::serves(
+                certificate,
+                names,
+                authority,
+                now.saturating_add(SERVER_RENEWAL).ok(),
+            )
+        });
+    let (key, certificate) = if let Some(kept) = kept {
+        kept
+    } else {
+        let pair = KeyPair::generate().map_err(Error::Make)?;
+        let certificate = authority.issue_server(&pair, names, now, entropy)?;
+        file::write_pair(path, &pair, &certificate)?;
+        (PrivateKeyDer::from(pair), certificate)
     };
     Ok(ServerIdentity {
         chain: vec![certificate, authority.certificate().clone()],

@@ -119,9 +119,8 @@ fn certificates_of_others_of_the_server_and_of_the_past_are_not_trusted() {
             .unwrap();
         [CertificateDer::from_pem_slice(issued.chain_pem.as_bytes()).unwrap()]
     };
-    let untrusted = |chain: &[CertificateDer<'_>], now| {
-        matches!(trust.identify(chain, now), Identity::Untrusted { .. })
-    };
+    let untrusted =
+        |chain: &[CertificateDer<'_>], now| matches!(trust.identify(chain, now), Identity::Untrusted { .. });
     let foreign = open(theirs.path(), "localhost", start());
     assert!(untrusted(&issue(&foreign.devices), start()));
     assert!(untrusted(&pki.server.chain, start()));

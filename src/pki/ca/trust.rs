@@ -46,10 +46,7 @@ impl ClientTrust {
         };
         let seconds = u64::try_from(now.as_second()).unwrap_or_default();
         let time = UnixTime::since_unix_epoch(Duration::from_secs(seconds));
-        if let Err(error) = self
-            .verifier
-            .verify_client_cert(certificate, intermediates, time)
-        {
+        if let Err(error) = self.verifier.verify_client_cert(certificate, intermediates, time) {
             return Identity::Untrusted {
                 reason: error.to_string(),
             };

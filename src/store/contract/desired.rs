@@ -106,6 +106,8 @@ pub(in crate::store) async fn the_previous_manifest_is_kept_until_the_new_one_is
         .await
         .unwrap();
     assert_eq!(pointers().await, [m1, None, None]);
+    let since = store.enrollment(&device).await.unwrap().unwrap().manifest_at;
+    assert_eq!(since, Some(at(1)));
     assert!(store.applied(&device, digest("m1")).await.unwrap());
     assert!(!store.applied(&device, digest("m1")).await.unwrap(), "no news");
     store

@@ -11,7 +11,7 @@ use crate::store::{EnrollmentState, Refusal, Store, Transition};
 
 pub(in crate::store) async fn an_invitation_is_used_once(store: &dyn Store) {
     let device = id("A");
-    let check = |challenge: &'static str| store.invitation(digest(challenge), &device, at(0));
+    let check = |challenge: &'static str| store.invitation(digest(challenge), &device, digest("key"), at(0));
     store.invite(invitation("c")).await.unwrap();
     assert_eq!(check("guess").await.unwrap(), Err(Refusal::Unknown));
     assert_eq!(check("c").await.unwrap(), Ok(invitation("c")));
@@ -38,11 +38,45 @@ pub(in crate::store) async fn an_invitation_is_used_once(store: &dyn Store) {
     );
 }
 
+pub(in crate::store) async fn a_request_may_come_again_until_its_certificate_is_used(store: &dyn Store) {
+    let device = id("A");
+    store.invite(invitation("c")).await.unwrap();
+    let issue = |name: &str, key: &str, device: &str| {
+        let mut certificate = certificate(name, &id(device));
+        certificate.key = digest(key);
+        store.issue(digest("c"), certificate, at(0))
+    };
+    assert_eq!(issue("one", "key", "A").await.unwrap(), Ok(()));
+    // The answer got lost; the same device asks again, and nobody else may.
+    assert_eq!(issue("two", "key", "A").await.unwrap(), Ok(()));
+    assert_eq!(issue("three", "other key", "A").await.unwrap(), Err(Refusal::Used));
+    assert_eq!(issue("four", "key", "B").await.unwrap(), Err(Refusal::Used));
+    store
+        .authenticate(authentication(&device, "two"), at(1))
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(issue("five", "key", "A").await.unwrap(), Err(Refusal::Used));
+    store.end(&device, "test", at(2)).await.unwrap();
+    assert_eq!(issue("six", "key", "A").await.unwrap(), Err(Refusal::Used));
+}
+
+pub(in crate::store) async fn a_request_may_not_come_again_without_end(store: &dyn Store) {
+    store.invite(invitation("c")).await.unwrap();
+    let mut outcomes = Vec::new();
+    for attempt in 0..20 {
+        let mut certificate = certificate(&attempt.to_string(), &id("A"));
+        certificate.key = digest("key");
+        outcomes.push(store.issue(digest("c"), certificate, at(0)).await.unwrap().is_ok());
+    }
+    assert!(outcomes[0] && outcomes[1] && !outcomes[19], "{outcomes:?}");
+}
+
 pub(in crate::store) async fn an_invitation_expires(store: &dyn Store) {
     store.invite(invitation("c")).await.unwrap();
     let issued = |seconds| store.issue(digest("c"), certificate("one", &id("A")), at(seconds));
     assert_eq!(
-        store.invitation(digest("c"), &id("A"), at(1001)).await.unwrap(),
+        store.invitation(digest("c"), &id("A"), digest("key"), at(1001)).await.unwrap(),
         Err(Refusal::Expired)
     );
     assert_eq!(issued(1001).await.unwrap(), Err(Refusal::Expired));
@@ -58,7 +92,7 @@ pub(in crate::store) async fn an_invitation_is_only_for_the_device_it_names(stor
     bound.udid = Some(id("A"));
     store.invite(bound.clone()).await.unwrap();
     assert_eq!(
-        store.invitation(digest("udid"), &id("B"), at(0)).await.unwrap(),
+        store.invitation(digest("udid"), &id("B"), digest("key"), at(0)).await.unwrap(),
         Err(Refusal::WrongDevice)
     );
     let refused = store
@@ -67,7 +101,7 @@ pub(in crate::store) async fn an_invitation_is_only_for_the_device_it_names(stor
         .unwrap();
     assert_eq!(refused, Err(Refusal::WrongDevice));
     assert_eq!(
-        store.invitation(digest("udid"), &id("A"), at(0)).await.unwrap(),
+        store.invitation(digest("udid"), &id("A"), digest("key"), at(0)).await.unwrap(),
         Ok(bound),
         "not used up"
     );

@@ -50,6 +50,7 @@ pub(in crate::store) fn invitation(challenge: &str) -> Invitation {
 pub(in crate::store) fn certificate(name: &str, device: &EnrollmentId) -> IssuedCertificate {
     IssuedCertificate {
         fingerprint: digest(name),
+        key: digest(&format!("key of {name}")),
         enrollment: device.clone(),
         not_after: at(1_000_000),
         namespace: Namespace::parse("fleet").unwrap(),

@@ -17,6 +17,8 @@ macro_rules! store_contract {
     ($open:path) => {
         store_contract! { $open:
             an_invitation_is_used_once,
+            a_request_may_come_again_until_its_certificate_is_used,
+            a_request_may_not_come_again_without_end,
             an_invitation_expires,
             an_invitation_is_only_for_the_device_it_names,
             the_fleet_and_labels_come_from_the_invitation,

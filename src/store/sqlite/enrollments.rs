@@ -46,6 +46,9 @@ fn found(row: &Row<'_>) -> rusqlite::Result<Found> {
         token_updates: row.get("token_updates")?,
         enrolled_at,
         manifest: row.get("manifest")?,
+        manifest_at: row
+            .get::<_, Option<Micros>>("manifest_at")?
+            .map(|Micros(time)| time),
         previous_manifest: row.get("previous_manifest")?,
         applied_manifest: row.get("applied_manifest")?,
     };
@@ -217,7 +220,8 @@ fn clear(writing: &Writing<'_>, row: i64, reason: &str, now: Timestamp) -> Resul
         .execute([row])?;
     writing
         .prepare_cached(
-            "UPDATE pointers SET manifest = NULL, previous_manifest = NULL, applied_manifest = NULL WHERE enrollment = ?1",
+            "UPDATE pointers SET manifest = NULL, manifest_at = NULL, previous_manifest = NULL, applied_manifest = NULL
+             WHERE enrollment = ?1",
         )?
         .execute([row])?;
     Ok(())

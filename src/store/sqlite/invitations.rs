@@ -8,6 +8,9 @@ use super::writer::Writing;
 use crate::ids::{Digest, EnrollmentId};
 use crate::store::{Invitation, IssuedCertificate, Refusal};
 
+/// How many certificates one invitation may bring while answers get lost.
+const REPEATS: u32 = 8;
+
 /// Where an issued certificate stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, strum::IntoStaticStr, strum::EnumString)]
 #[strum(serialize_all = "snake_case")]
@@ -51,11 +54,12 @@ fn invitation(row: &Row<'_>) -> rusqlite::Result<(Invitation, bool)> {
     Ok((invitation, row.get("used")?))
 }
 
-/// The invitation of a challenge, if `enrollment` may use it now.
+/// The invitation of a challenge, if `enrollment` may use it now with `key`.
 pub(super) fn usable(
     connection: &Connection,
     challenge: Digest,
     enrollment: &EnrollmentId,
+    key: Digest,
     now: Timestamp,
 ) -> Result<Result<Invitation, Refusal>, Fault> {
     let found = connection
@@ -64,13 +68,33 @@ pub(super) fn usable(
         .optional()?;
     Ok(match found {
         None => Err(Refusal::Unknown),
-        Some((_, true)) => Err(Refusal::Used),
+        Some((_, true)) if !may_repeat(connection, challenge, enrollment, key)? => Err(Refusal::Used),
         Some((invitation, _)) if invitation.expires_at < now => Err(Refusal::Expired),
         Some((invitation, _)) if invitation.udid.as_ref().is_some_and(|udid| udid != enrollment) => {
             Err(Refusal::WrongDevice)
         }
         Some((invitation, _)) => Ok(invitation),
     })
+}
+
+/// Whether a used invitation was used for this very enrolment and key, not too often, and has begun no enrolment yet.
+fn may_repeat(
+    connection: &Connection,
+    challenge: Digest,
+    enrollment: &EnrollmentId,
+    key: Digest,
+) -> Result<bool, Fault> {
+    let (same, others): (u32, u32) = connection
+        .prepare_cached(
+            "SELECT count(*) FILTER (WHERE device = ?2 AND key = ?3 AND state = ?4),
+                    count(*) FILTER (WHERE NOT (device = ?2 AND key = ?3 AND state = ?4))
+             FROM certificates WHERE challenge = ?1",
+        )?
+        .query_row(
+            params![challenge, enrollment, key, CertificateState::Issued],
+            |row| Ok((row.get(0)?, row.get(1)?)),
+        )?;
+    Ok((1..REPEATS).contains(&same) && others == 0)
 }
 
 /// Uses an invitation up and records the certificate issued on it.
@@ -80,7 +104,7 @@ pub(super) fn issue(
     certificate: &IssuedCertificate,
     now: Timestamp,
 ) -> Result<Result<(), Refusal>, Fault> {
-    let invitation = match usable(writing, challenge, &certificate.enrollment, now)? {
+    let invitation = match usable(writing, challenge, &certificate.enrollment, certificate.key, now)? {
         Ok(invitation) => invitation,
         Err(refusal) => return Ok(Err(refusal)),
     };
@@ -90,12 +114,16 @@ pub(super) fn issue(
     // The fleet and the labels are the invitation's, whatever the caller has made of them.
     let recorded = writing
         .prepare_cached(
-            "INSERT INTO certificates (fingerprint, device, not_after, namespace, labels, serial_number, state)
-             VALUES (:fingerprint, :device, :not_after, :namespace, :labels, :serial_number, :state)
+            "INSERT INTO certificates
+                 (fingerprint, challenge, key, device, not_after, namespace, labels, serial_number, state)
+             VALUES
+                 (:fingerprint, :challenge, :key, :device, :not_after, :namespace, :labels, :serial_number, :state)
              ON CONFLICT (fingerprint) DO NOTHING",
         )?
         .execute(named_params! {
             ":fingerprint": certificate.fingerprint,
+            ":challenge": challenge,
+            ":key": certificate.key,
             ":device": certificate.enrollment,
             ":not_after": Micros(certificate.not_after),
             ":namespace": invitation.namespace,
@@ -129,6 +157,7 @@ pub(super) fn issued(connection: &Connection, fingerprint: Digest) -> Result<Opt
                 id: row.get("id")?,
                 certificate: IssuedCertificate {
                     fingerprint,
+                    key: row.get("key")?,
                     enrollment: row.get("device")?,
                     not_after,
                     namespace: row.get("namespace")?,

@@ -1,8 +1,9 @@
 //! Manifests by content, and the pointers of devices to them.
 
+use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use super::columns::{Fault, decode};
+use super::columns::{Fault, Micros, decode};
 use super::writer::Writing;
 use crate::ids::{Digest, EnrollmentId};
 use crate::pki::Sealer;
@@ -47,14 +48,18 @@ pub(super) fn size(manifest: &Manifest) -> usize {
     declarations.chain(profiles).sum::<usize>() + 256
 }
 
-pub(super) fn point(writing: &mut Writing<'_>, pointers: &[(EnrollmentId, Digest)]) -> Result<usize, Fault> {
+pub(super) fn point(
+    writing: &mut Writing<'_>,
+    pointers: &[(EnrollmentId, Digest)],
+    now: Timestamp,
+) -> Result<usize, Fault> {
     let connection = writing.connection();
     let mut find = connection.prepare_cached(
         "SELECT e.id, e.state, e.certificate, p.manifest
          FROM enrollments e JOIN pointers p ON p.enrollment = e.id WHERE e.device = ?1",
     )?;
     let mut write = connection.prepare_cached(
-        "UPDATE pointers SET previous_manifest = manifest, manifest = ?2 WHERE enrollment = ?1",
+        "UPDATE pointers SET previous_manifest = manifest, manifest = ?2, manifest_at = ?3 WHERE enrollment = ?1",
     )?;
     let mut written = 0;
     let mut last_used = None;
@@ -80,7 +85,7 @@ pub(super) fn point(writing: &mut Writing<'_>, pointers: &[(EnrollmentId, Digest
             }
             last_used = Some(*manifest);
         }
-        write.execute(params![row, manifest])?;
+        write.execute(params![row, manifest, Micros(now)])?;
         writing.forget(certificate);
         writing.announce(Change::Work(id.clone()));
         written += 1;

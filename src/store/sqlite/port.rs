@@ -47,11 +47,12 @@ impl Store for SqliteStore {
         &self,
         challenge: Digest,
         enrollment: &EnrollmentId,
+        key: Digest,
         now: Timestamp,
     ) -> Result<Result<Invitation, Refusal>, StoreError> {
         let id = enrollment.clone();
         self.read("look up an invitation", move |db| {
-            invitations::usable(db, challenge, &id, now)
+            invitations::usable(db, challenge, &id, key, now)
         })
         .await
     }
@@ -306,14 +307,14 @@ impl Store for SqliteStore {
         Ok(Some(manifest))
     }
 
-    async fn point(&self, pointers: &[(EnrollmentId, Digest)], _now: Timestamp) -> Result<usize, StoreError> {
+    async fn point(&self, pointers: &[(EnrollmentId, Digest)], now: Timestamp) -> Result<usize, StoreError> {
         if pointers.is_empty() {
             return Ok(0);
         }
         let pointers = pointers.to_vec();
         self.writer
             .run("point devices at manifests", move |w| {
-                manifests::point(w, &pointers)
+                manifests::point(w, &pointers, now)
             })
             .await
     }

@@ -16,6 +16,8 @@ CREATE INDEX invitations_expires_at ON invitations (expires_at);
 CREATE TABLE certificates (
     id INTEGER PRIMARY KEY,
     fingerprint BLOB NOT NULL UNIQUE,
+    challenge BLOB NOT NULL,
+    key BLOB NOT NULL,
     device TEXT NOT NULL,
     not_after INTEGER NOT NULL,
     namespace TEXT NOT NULL,
@@ -23,6 +25,7 @@ CREATE TABLE certificates (
     serial_number TEXT,
     state TEXT NOT NULL CHECK (state IN ('issued', 'pinned', 'withdrawn'))
 ) STRICT;
+CREATE INDEX certificates_challenge ON certificates (challenge);
 CREATE INDEX certificates_device ON certificates (device);
 CREATE INDEX certificates_not_after ON certificates (not_after);
 
@@ -52,6 +55,7 @@ CREATE TABLE enrollments (
 CREATE TABLE pointers (
     enrollment INTEGER PRIMARY KEY REFERENCES enrollments (id),
     manifest BLOB,
+    manifest_at INTEGER,
     previous_manifest BLOB,
     applied_manifest BLOB
 ) STRICT;
