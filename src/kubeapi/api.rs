@@ -80,7 +80,6 @@ impl KubeApi {
     }
 
     /// The API as a tower service for callers in this process, who may do everything.
-    #[must_use]
     pub fn router(&self) -> axum::Router {
         http::router(Arc::clone(&self.0))
     }

@@ -57,7 +57,11 @@ async fn answer(core: &Arc<Core>, request: Request) -> Result<Response, ApiError
     if let Some(user) = parts.headers.get("impersonate-user") {
         // To act as the administrator instead would be the opposite of what was asked for.
         let name = String::from_utf8_lossy(user.as_bytes()).into_owned();
-        let subject = Subject { group: String::new(), kind: "users".to_owned(), name };
+        let subject = Subject {
+            group: String::new(),
+            kind: "users".to_owned(),
+            name,
+        };
         let why = "the embedded API knows one user and serves no impersonation".to_owned();
         return Err(ApiError::Forbidden { subject, why });
     }

@@ -256,10 +256,10 @@ pub(super) fn decode(body: &[u8]) -> Result<Value, DecodeError> {
             raw = bytes;
         }
     }
-    let mut object = message(
-        descriptor(&kind).ok_or(DecodeError::UnknownKind { kind: kind.clone() })?,
-        raw,
-    )?;
+    let Some(descriptor) = descriptor(&kind) else {
+        return Err(DecodeError::UnknownKind { kind });
+    };
+    let mut object = message(descriptor, raw)?;
     if let Some(fields) = object.as_object_mut() {
         fields.insert("apiVersion".to_owned(), Value::String(api_version));
         fields.insert("kind".to_owned(), Value::String(kind));
@@ -342,22 +342,22 @@ fn message(descriptor: Message, bytes: &[u8]) -> Result<Value, DecodeError> {
 
 fn add(fields: &mut Map<String, Value>, name: &str, kind: Type, value: &Wire<'_>) -> Result<(), DecodeError> {
     match (kind, value) {
-        (Type::Boolean, Wire::Number(number)) => {
+        (Boolean, Wire::Number(number)) => {
             fields.insert(name.to_owned(), json!(*number != 0));
         }
         // Protobuf's negative numbers are the same bits.
-        (Type::Integer, Wire::Number(number)) if *number != 0 => {
+        (Integer, Wire::Number(number)) if *number != 0 => {
             fields.insert(name.to_owned(), json!(number.cast_signed()));
         }
-        (Type::Integer, Wire::Number(_)) => {}
-        (Type::String, Wire::Bytes(bytes)) => {
+        (Integer, Wire::Number(_)) => {}
+        (Text, Wire::Bytes(bytes)) => {
             // Go writes empty strings where JSON leaves them out.
             let text = text(bytes)?;
             if !text.is_empty() {
                 fields.insert(name.to_owned(), json!(text));
             }
         }
-        (Type::Strings, Wire::Bytes(bytes)) => push(fields, name, json!(text(bytes)?)),
+        (Strings, Wire::Bytes(bytes)) => push(fields, name, json!(text(bytes)?)),
         (Type::Message(descriptor), Wire::Bytes(bytes)) => {
             let decoded = message(descriptor, bytes)?;
             if decoded.as_object().is_some_and(|decoded| !decoded.is_empty()) {
@@ -365,10 +365,10 @@ fn add(fields: &mut Map<String, Value>, name: &str, kind: Type, value: &Wire<'_>
             }
         }
         (Type::Messages(descriptor), Wire::Bytes(bytes)) => push(fields, name, message(descriptor, bytes)?),
-        (Type::StringMap | Type::BytesMap, Wire::Bytes(bytes)) => {
+        (StringMap | BytesMap, Wire::Bytes(bytes)) => {
             let (key, value) = entry(bytes)?;
             let value = match kind {
-                Type::BytesMap => STANDARD.encode(value),
+                BytesMap => STANDARD.encode(value),
                 _ => text(value)?.to_owned(),
             };
             let map = fields.entry(name).or_insert_with(|| json!({}));
@@ -376,8 +376,8 @@ fn add(fields: &mut Map<String, Value>, name: &str, kind: Type, value: &Wire<'_>
                 map.insert(text(key)?.to_owned(), Value::String(value));
             }
         }
-        (Type::Time | Type::MicroTime, Wire::Bytes(bytes)) => {
-            if let Some(time) = time(bytes, matches!(kind, Type::MicroTime))? {
+        (Time | MicroTime, Wire::Bytes(bytes)) => {
+            if let Some(time) = time(bytes, matches!(kind, MicroTime))? {
                 fields.insert(name.to_owned(), time);
             }
         }
@@ -417,7 +417,7 @@ fn time(bytes: &[u8], micro: bool) -> Result<Option<Value>, DecodeError> {
         match field? {
             (1, Wire::Number(number)) => seconds = Some(number.cast_signed()),
             (2, Wire::Number(number)) => {
-                nanoseconds = i32::try_from(number).map_err(|_| DecodeError::Malformed)?
+                nanoseconds = i32::try_from(number).map_err(|_| DecodeError::Malformed)?;
             }
             _ => {}
         }

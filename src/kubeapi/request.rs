@@ -436,7 +436,7 @@ mod tests {
             .zip(["a", "b", "c", "d", "e", "f", "g", "h"])
         {
             let aliases = vec![format!("*{of}"); 9].join(", ");
-            bomb.push_str(&format!("{name}: &{name} [{aliases}]\n"));
+            bomb.extend([name, ": &", name, " [", &aliases, "]\n"]);
         }
         assert!(read_body(&yaml, bomb.as_bytes()).is_err());
         let deep = "[".repeat(100_000);

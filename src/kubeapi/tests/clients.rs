@@ -6,12 +6,12 @@ use std::time::Duration;
 use futures::StreamExt as _;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::Event as CoreEvent;
-use kube::ResourceExt as _;
 use kube::api::{Api, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams};
 use kube::runtime::controller::{Action, Controller};
 use kube::runtime::events::{Event, EventType, Recorder};
 use kube::runtime::finalizer::{Event as Finalizer, finalizer};
 use kube::runtime::watcher;
+use kube::{Resource as _, ResourceExt as _};
 use serde_json::json;
 
 use super::{Limits, TestApi, kite, kites};
@@ -83,7 +83,6 @@ async fn an_event_is_recorded_in_one_group_and_read_in_the_other() {
         action: "Fly".into(),
         secondary: None,
     };
-    use kube::Resource as _;
     let reference = object.object_ref(&kites());
     for _ in 0..2 {
         recorder.publish(&event, &reference).await.unwrap();
