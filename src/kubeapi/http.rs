@@ -217,6 +217,9 @@ impl Input<'_> {
         };
         let options = DeleteOptions::parse(&self.query, &body)?;
         if target.name.is_empty() {
+            if target.resource.namespaced && target.namespace.is_empty() {
+                return Err(ApiError::MethodNotAllowed);
+            }
             let listing = Listing::parse(&self.query, &target.resource)?;
             return self.written(verbs::delete_collection(core, target, &listing, &options).await?);
         }

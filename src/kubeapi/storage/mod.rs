@@ -365,3 +365,6 @@ impl Storage {
             .map_err(|_| StorageError::Closed)?
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -174,3 +174,35 @@ async fn discovery_names_what_is_served() {
     let version = test.client().apiserver_version().await.unwrap();
     assert_eq!(version.major, "1");
 }
+
+#[tokio::test]
+async fn an_event_is_forgotten_after_an_hour() {
+    let folder = tempfile::tempdir().unwrap();
+    let clock = Arc::new(crate::clock::ManualClock::new(jiff::Timestamp::UNIX_EPOCH));
+    let api = super::open_at(folder.path(), Limits::default(), clock.clone()).await;
+    let events: Api<CoreEvent> = Api::default_namespaced(api.client("default"));
+    let event = |name: &str| {
+        let event = json!({ "metadata": { "name": name }, "involvedObject": { "name": "x" } });
+        serde_json::from_value::<CoreEvent>(event).unwrap()
+    };
+    let old = events
+        .create(&PostParams::default(), &event("old"))
+        .await
+        .unwrap();
+    clock.advance(Duration::from_secs(3601));
+    events
+        .create(&PostParams::default(), &event("new"))
+        .await
+        .unwrap();
+    let uid = old.uid().unwrap();
+    let gone = kube::runtime::wait::await_condition(
+        events.clone(),
+        "old",
+        kube::runtime::wait::conditions::is_deleted(&uid),
+    );
+    tokio::time::timeout(Duration::from_secs(20), gone)
+        .await
+        .unwrap()
+        .unwrap();
+    assert!(events.get_opt("new").await.unwrap().is_some());
+}

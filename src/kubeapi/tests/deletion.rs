@@ -230,7 +230,11 @@ async fn a_deleted_definition_takes_its_objects_along() {
         .unwrap();
     deleted(all.clone(), "kites.toys.example.org", &definition.uid().unwrap()).await;
     // The path goes away a moment after the definition.
-    let gone = async { while test.kites().list(&ListParams::default()).await.is_ok() {} };
+    let gone = async {
+        while test.kites().list(&ListParams::default()).await.is_ok() {
+            tokio::task::yield_now().await;
+        }
+    };
     tokio::time::timeout(Duration::from_secs(20), gone).await.unwrap();
     test.install(super::kite_definition()).await;
     assert!(
