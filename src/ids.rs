@@ -131,6 +131,12 @@ identifier!(
     Namespace, "namespace", 63, |c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-'
 );
 
+impl From<uuid::Uuid> for CommandUuid {
+    fn from(uuid: uuid::Uuid) -> Self {
+        Self(uuid.to_string().into())
+    }
+}
+
 impl EnrollmentId {
     /// The name of the Device object of this enrolment: the id in lower case, with `_` as `-`, which
     /// makes it a DNS subdomain as Kubernetes wants.

@@ -1,2 +1,12 @@
-//! The `provost` program: parse, install the crypto provider, dispatch.
-fn main() {}
+//! The `provost` program: install the crypto provider, then the command line.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    // First of all: libraries that find no provider installed, or two, end the process.
+    if rustls::crypto::aws_lc_rs::default_provider().install_default().is_err() {
+        eprintln!("provost: another crypto provider is installed already");
+        return ExitCode::FAILURE;
+    }
+    provost::cli::main()
+}

@@ -200,6 +200,7 @@ pub struct VerdictCounts {
     Deserialize,
     JsonSchema,
     strum::IntoStaticStr,
+    strum::EnumString,
     strum::Display,
 )]
 pub enum Verdict {

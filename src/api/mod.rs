@@ -21,6 +21,7 @@ pub mod names;
 pub mod profile;
 pub mod schema;
 mod schemas;
+pub mod selector;
 
 pub use assignment::{Assignment, AssignmentSpec, AssignmentStatus};
 pub use baseline::{Baseline, BaselineSpec, BaselineStatus};

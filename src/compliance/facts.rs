@@ -1,13 +1,37 @@
 //! Facts: what a device has reported, by source, with the time of each report.
 //!
 //! A report replaces what the same source said before, except that incremental status reports are merged. What was not
-//! reported is absent: absence is never read as false.
+//! reported is absent: absence is never read as false. What does not fit into the limits is left out whole (a list is never
+//! cut: "all of them are fine" must not hold for half of them), and what is secret is never kept.
+
+mod status;
 
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
+
+pub use status::StatusError;
+
+/// The most one source's tree may take, in bytes of JSON text.
+pub const MAX_REPORT: usize = 64 * 1024;
+/// How deep a tree may be.
+pub const MAX_DEPTH: usize = 12;
+/// The most installed profiles kept; Provost's own come first.
+pub const MAX_PROFILES: usize = 512;
+/// The longest identifier kept, in bytes.
+pub const MAX_IDENTIFIER: usize = 256;
+/// What devices report and nobody may read from here: recovery keys, push tokens, bypass codes.
+const SECRETS: [&str; 7] = [
+    "FDE_PersonalRecoveryKeyCMS",
+    "FDE_PersonalRecoveryKeyDeviceKey",
+    "ActivationLockBypassCode",
+    "BootstrapToken",
+    "UnlockToken",
+    "push-magic",
+    "push-token",
+];
 
 /// Where a fact comes from.
 #[derive(
@@ -71,3 +95,125 @@ pub struct Facts {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub profiles: Option<BTreeMap<String, String>>,
 }
+
+impl Facts {
+    /// Takes the `QueryResponses` of a `DeviceInformation` response. Returns whether anything but time changed.
+    pub fn device_information(&mut self, responses: &Value, observed_at: Timestamp) -> bool {
+        self.replace(Source::DeviceInformation, bounded(responses), observed_at)
+    }
+
+    /// Takes the `SecurityInfo` of a `SecurityInfo` response. Returns whether anything but time changed.
+    pub fn security_info(&mut self, info: &Value, observed_at: Timestamp) -> bool {
+        self.replace(Source::SecurityInfo, bounded(info), observed_at)
+    }
+
+    /// Takes a complete `ProfileList`: `PayloadUUID` by `PayloadIdentifier`. Returns whether anything but time changed.
+    pub fn profile_list(&mut self, profiles: BTreeMap<String, String>, observed_at: Timestamp) -> bool {
+        let fits = |(identifier, uuid): &(String, String)| {
+            identifier.len() <= MAX_IDENTIFIER && uuid.len() <= MAX_IDENTIFIER
+        };
+        let (own, others): (Vec<_>, Vec<_>) = profiles
+            .into_iter()
+            .filter(fits)
+            .partition(|(identifier, _)| identifier.starts_with(crate::policy::manifest::PROFILE_PREFIX));
+        let kept: BTreeMap<String, String> = own.into_iter().chain(others).take(MAX_PROFILES).collect();
+        self.replace(Source::ProfileList, Value::Null, observed_at);
+        let changed = self.profiles.as_ref() != Some(&kept);
+        self.profiles = Some(kept);
+        changed
+    }
+
+    /// Takes a status report of declarative management, incremental or full. Returns whether anything but time changed.
+    ///
+    /// # Errors
+    /// When it is not a status report at all; nothing has changed then. Parts that cannot be read are as if they had not been reported.
+    pub fn status_report(&mut self, report: &Value, observed_at: Timestamp) -> Result<bool, StatusError> {
+        status::take(self, report, observed_at)
+    }
+
+    fn replace(&mut self, source: Source, value: Value, observed_at: Timestamp) -> bool {
+        let changed = self.reports.get(&source).is_none_or(|known| known.value != value);
+        self.reports.insert(source, Report { value, observed_at });
+        changed
+    }
+}
+
+/// The part of a tree that fits into the limits, without secrets. What is left out reads as not reported.
+fn bounded(value: &Value) -> Value {
+    let mut room = MAX_REPORT;
+    fitting(value, &mut room, MAX_DEPTH).unwrap_or_else(|| Value::Object(Map::new()))
+}
+
+/// `value`, or as much of a dictionary as there is room for; takes the room it uses.
+fn fitting(value: &Value, room: &mut usize, depth: usize) -> Option<Value> {
+    match value {
+        Value::Object(map) => {
+            if depth == 0 {
+                return None;
+            }
+            *room = room.checked_sub(2)?;
+            let mut kept = Map::new();
+            for (key, child) in map {
+                let cost = key.len() + 4;
+                if SECRETS.contains(&key.as_str()) || *room < cost {
+                    continue;
+                }
+                let mut left = *room - cost;
+                if let Some(child) = fitting(child, &mut left, depth - 1) {
+                    *room = left;
+                    kept.insert(key.clone(), child);
+                }
+            }
+            Some(Value::Object(kept))
+        }
+        Value::Array(list) => {
+            let mut left = room.checked_sub(2)?;
+            let depth = depth.checked_sub(1)?;
+            let mut kept = Vec::with_capacity(list.len().min(*room));
+            for child in list {
+                left = left.checked_sub(1)?;
+                let before = left;
+                let child_kept = fitting(child, &mut left, depth)?;
+                // A dictionary in a list that lost keys for want of room is not the one that was reported.
+                if before < weight(child, before + 1) {
+                    return None;
+                }
+                kept.push(child_kept);
+            }
+            *room = left;
+            Some(Value::Array(kept))
+        }
+        scalar => {
+            *room = room.checked_sub(weight(scalar, *room + 1))?;
+            Some(scalar.clone())
+        }
+    }
+}
+
+/// About how many bytes a tree takes as text; counting stops beyond `limit`.
+fn weight(value: &Value, limit: usize) -> usize {
+    let mut total = 0;
+    let mut open = vec![value];
+    while let Some(value) = open.pop() {
+        total += match value {
+            Value::String(text) => text.len() + 2,
+            Value::Number(_) => 8,
+            Value::Array(list) => {
+                open.extend(list);
+                2 + list.len()
+            }
+            Value::Object(map) => {
+                open.extend(map.values());
+                2 + map.keys().map(|key| key.len() + 4).sum::<usize>()
+            }
+            Value::Null | Value::Bool(_) => 5,
+        };
+        if total > limit {
+            break;
+        }
+    }
+    total
+}
+
+#[cfg(test)]
+mod tests;

@@ -6,6 +6,7 @@
 //!
 //! [`fetch`] is the adapter to git; the rest is pure. The controller, conditions and the API live in `controllers`.
 
+pub mod author;
 pub mod fetch;
 mod finding;
 pub mod plan;

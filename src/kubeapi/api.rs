@@ -10,16 +10,17 @@ use tokio_util::sync::CancellationToken;
 use super::error::ApiError;
 use super::object;
 use super::registry::{BuiltIn, Registry, Resource, definition};
-use super::storage::{Expected, Limits, OpenError, Outcome, PageRequest, Seal, Storage, Stored, Write};
+use super::storage::{Expected, Limits, OpenError, Outcome, PageRequest, Storage, Stored, Write};
 use super::{collect, http};
 use crate::clock::{Clock, Entropy};
+use crate::pki::Sealer;
 
 /// What the API is made of.
 pub struct Options {
     /// The database file; made when it is not there.
     pub path: PathBuf,
     /// Seals Secrets at rest.
-    pub seal: Arc<dyn Seal>,
+    pub sealer: Arc<dyn Sealer>,
     /// Time.
     pub clock: Arc<dyn Clock>,
     /// Randomness, for uids and generated names.
@@ -62,7 +63,7 @@ impl KubeApi {
     /// # Errors
     /// When the database is foreign, newer than this program, or fails.
     pub async fn open(options: Options) -> Result<Self, StartError> {
-        let storage = Storage::open(&options.path, options.seal, options.limits)?;
+        let storage = Storage::open(&options.path, options.sealer, options.limits)?;
         let core = Arc::new(Core {
             storage,
             registry: Registry::default(),

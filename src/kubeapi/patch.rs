@@ -225,12 +225,12 @@ pub fn strategic_merge_patch(object: &Value, patch: &Value) -> Result<Value, Pat
 
 fn merge_fields<'a>(
     original: &Map<String, Value>,
-    patch: &'a Map<String, Value>,
+    changes: &'a Map<String, Value>,
     path: &mut Vec<&'a str>,
 ) -> Result<Map<String, Value>, PatchError> {
-    match patch.get(PATCH).map(Value::as_str) {
+    match changes.get(PATCH).map(Value::as_str) {
         None | Some(Some("merge")) => {}
-        Some(Some("replace")) => return Ok(without_directives(patch)),
+        Some(Some("replace")) => return Ok(without_directives(changes)),
         Some(Some("delete")) => return Ok(Map::new()),
         Some(directive) => {
             let text = directive.unwrap_or("not a string");
@@ -240,7 +240,7 @@ fn merge_fields<'a>(
         }
     }
     let mut merged = original.clone();
-    if let Some(retained) = patch.get(RETAIN_KEYS) {
+    if let Some(retained) = changes.get(RETAIN_KEYS) {
         let Value::Array(retained) = retained else {
             return Err(PatchError::Malformed(
                 "invalid patch format of retainKeys".to_owned(),
@@ -248,12 +248,12 @@ fn merge_fields<'a>(
         };
         merged.retain(|name, _| retained.iter().any(|kept| kept.as_str() == Some(name)));
     }
-    for (name, deleted) in directives(patch, DELETE_VALUES)? {
+    for (name, deleted) in directives(changes, DELETE_VALUES)? {
         if let Some(Value::Array(items)) = merged.get_mut(name) {
             items.retain(|item| !deleted.contains(item));
         }
     }
-    for (name, change) in patch.iter().filter(|(name, _)| !name.starts_with('$')) {
+    for (name, change) in changes.iter().filter(|(name, _)| !name.starts_with('$')) {
         path.push(name);
         let result = merge_value(merged.get(name), change, path);
         path.pop();
@@ -262,7 +262,7 @@ fn merge_fields<'a>(
             None => merged.remove(name),
         };
     }
-    for (name, order) in directives(patch, ELEMENT_ORDER)? {
+    for (name, order) in directives(changes, ELEMENT_ORDER)? {
         path.push(name);
         if let Some(Value::Array(items)) = merged.get_mut(name) {
             put_in_order(items, order, &list_merge(path));

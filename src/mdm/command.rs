@@ -57,14 +57,15 @@ pub enum ReportStatus {
 pub struct NewCommand {
     /// For whom.
     pub enrollment: EnrollmentId,
-    /// Its UUID; unique for the enrolment.
+    /// Its UUID; unique for the enrolment. One that this enrolment was given before, pending or ended, is not queued again: who
+    /// repeats an enqueue after a crash does not repeat the command.
     pub uuid: CommandUuid,
     /// Apple's `RequestType`.
     pub request_type: Arc<str>,
-    /// The whole command as an XML property list. Equal bodies are stored once.
+    /// The whole command as an XML property list, `CommandUUID` included. Bodies that differ in nothing but that UUID are stored once.
     pub body: Arc<str>,
-    /// Commands with the same intent collapse: a pending one stands for the new one, unless the bodies differ, when the
-    /// new one takes its place. None: never collapses.
+    /// Commands with the same intent collapse: a pending one stands for the new one, unless the bodies differ in more than the
+    /// UUID, when the new one takes its place (in its chain too, where both name the same). None: never collapses.
     pub intent: Option<Arc<str>>,
     /// Commands of one chain are delivered in order, one after the other. None: independent.
     pub chain: Option<Arc<str>>,
@@ -85,6 +86,8 @@ pub struct PendingCommand {
     pub state: PendingState,
     /// How often it was offered.
     pub attempts: u32,
+    /// How often it was offered since the last report on it.
+    pub unanswered: u32,
     /// See [`NewCommand::intent`].
     pub intent: Option<Arc<str>>,
     /// See [`NewCommand::chain`].

@@ -1,3 +1,21 @@
 //! Apple's device-management protocol.
+//!
+//! Pure, from the inside out: [`plist`], [`sender`] and [`system`], then messages ([`checkin`], [`commands`], [`ddm`]). Around them the
+//! [`gateway`], which is what happens when a device speaks, and around that [`http`] and [`serve`].
 
+pub mod checkin;
 pub mod command;
+pub mod commands;
+pub mod ddm;
+pub mod gateway;
+pub mod http;
+pub mod metrics;
+pub mod peer;
+pub mod plist;
+pub mod queue;
+pub mod seen;
+pub mod sender;
+pub mod serve;
+pub mod system;
+#[cfg(test)]
+mod tests;

@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 use crate::ids::Digest;
 
@@ -63,4 +64,71 @@ pub struct Manifest {
     pub declarations: Vec<Declaration>,
     /// Profiles, sorted by identifier: referenced by declarations, or to be sent by command.
     pub profiles: Vec<ProfileDocument>,
+}
+
+impl Manifest {
+    /// A manifest of these declarations and profiles, in any order.
+    #[must_use]
+    pub fn new(mut declarations: Vec<Declaration>, mut profiles: Vec<ProfileDocument>) -> Self {
+        declarations.sort_by(|a, b| (a.section, &a.identifier).cmp(&(b.section, &b.identifier)));
+        profiles.sort_by(|a, b| a.identifier.cmp(&b.identifier));
+        let tokens: Vec<_> = declarations
+            .iter()
+            .map(|declaration| {
+                json!([
+                    declaration.section,
+                    declaration.identifier,
+                    declaration.server_token
+                ])
+            })
+            .collect();
+        let digests: Vec<_> = profiles
+            .iter()
+            .map(|profile| json!([profile.identifier, profile.digest]))
+            .collect();
+        Self {
+            // JSON text keeps the parts apart, whatever they hold.
+            id: Digest::of(json!([tokens, digests]).to_string().as_bytes()),
+            declarations_token: Digest::of(json!(tokens).to_string().as_bytes())
+                .to_string()
+                .into(),
+            declarations,
+            profiles,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn declaration(section: Section, identifier: &str, token: &str) -> Declaration {
+        Declaration {
+            section,
+            identifier: identifier.into(),
+            server_token: token.into(),
+            body: "{}".into(),
+        }
+    }
+
+    #[test]
+    fn the_order_of_parts_does_not_matter_and_every_part_does() {
+        let parts = [
+            declaration(Section::Configurations, "b", "1"),
+            declaration(Section::Configurations, "a", "1"),
+            declaration(Section::Activations, "c", "1"),
+        ];
+        let manifest = Manifest::new(parts.to_vec(), Vec::new());
+        let mut reversed = parts.to_vec();
+        reversed.reverse();
+        assert_eq!(manifest, Manifest::new(reversed, Vec::new()));
+        assert_eq!(&*manifest.declarations[0].identifier, "c");
+
+        let mut changed = parts.to_vec();
+        changed[0] = declaration(Section::Configurations, "b", "2");
+        let changed = Manifest::new(changed, Vec::new());
+        assert_ne!(manifest.declarations_token, changed.declarations_token);
+        assert_ne!(manifest.id, changed.id);
+        assert_ne!(manifest.id, Manifest::new(parts[..2].to_vec(), Vec::new()).id);
+    }
 }

@@ -4,6 +4,10 @@
 //! results; [`Store::changes`] wakes the other side. Every method that changes something is one transaction and returns after it is
 //! durable. Secrets (push tokens, push magics) are sealed by the adapter and never stand in clear in the database.
 
+#[cfg(test)]
+mod contract;
+pub mod sqlite;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -12,8 +16,9 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast;
 
-use crate::api::common::{EnrollmentMode, Platform, Verdict};
+use crate::api::common::{EnrollmentMode, Platform};
 use crate::compliance::Facts;
+pub use crate::compliance::{Transition, Verdicts};
 use crate::ids::{CommandUuid, Digest, EnrollmentId, Namespace, PushTopic, SerialNumber};
 use crate::mdm::command::{FinalState, NewCommand, OfferedCommand, PendingCommand, ReportStatus};
 use crate::policy::Manifest;
@@ -40,6 +45,9 @@ pub enum StoreError {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// Devices cannot be pointed at a manifest before it is kept. Nothing was changed.
+    #[error("manifest {0} is not in the store; keep it before pointing devices at it")]
+    NoManifest(Digest),
     /// The store has been closed.
     #[error("the store is closed")]
     Closed,
@@ -87,6 +95,8 @@ pub enum Refusal {
 pub struct IssuedCertificate {
     /// The SHA-256 of its DER.
     pub fingerprint: Digest,
+    /// The SHA-256 of the public key in it, as SubjectPublicKeyInfo.
+    pub key: Digest,
     /// The enrolment it was issued for: the common name of the request.
     pub enrollment: EnrollmentId,
     /// The end of its validity.
@@ -183,6 +193,8 @@ pub struct Enrollment {
     pub enrolled_at: Timestamp,
     /// What it should hold.
     pub manifest: Option<Digest>,
+    /// Since when it should.
+    pub manifest_at: Option<Timestamp>,
     /// What it should have held before; served until the new one is reported.
     pub previous_manifest: Option<Digest>,
     /// What it last proved to hold.
@@ -201,7 +213,7 @@ pub enum ReportOutcome {
     },
     /// The command waits for the device's next Idle.
     Deferred,
-    /// Unknown or ended before: recorded, nothing changed.
+    /// Unknown, ended before, or of a status that nobody knows: nothing changed.
     AlreadyKnown,
 }
 
@@ -222,27 +234,8 @@ pub struct CommandResult {
     pub ended_at: Timestamp,
 }
 
-/// The verdicts of one device, by `baseline/rule`.
-pub type Verdicts = BTreeMap<Arc<str>, Verdict>;
-
-/// A change of a verdict or of an enrolment: append-only.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Transition {
-    /// When.
-    pub time: Timestamp,
-    /// `baseline/rule`. None: the enrolment itself.
-    pub rule: Option<Arc<str>>,
-    /// Before. None: there was no verdict.
-    pub from: Option<Verdict>,
-    /// After. None: the rule no longer applies.
-    pub to: Option<Verdict>,
-    /// The git revision in force.
-    pub revision: Option<Arc<str>>,
-    /// Where the evidence comes from: a [`crate::compliance::Source`]'s name, `CheckIn` or `Policy`.
-    pub evidence: Arc<str>,
-    /// What happened, for people.
-    pub reason: String,
-}
+/// A change of facts; returns whether anything but time changed.
+pub type FactsChange = Box<dyn FnOnce(&mut Facts) -> bool + Send>;
 
 /// Something that the other plane may want to look at. Lost ones do no harm: readers look again at everything when they lag.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -263,15 +256,19 @@ pub trait Store: Send + Sync + 'static {
     /// Keeps an invitation.
     async fn invite(&self, invitation: Invitation) -> Result<(), StoreError>;
 
-    /// The invitation of a challenge, if `enrollment` may use it now. Changes nothing: a check before a certificate is made.
+    /// The invitation of a challenge, if `enrollment` may use it now with `key`. Changes nothing: a check before a certificate is made.
+    ///
+    /// A used invitation still is good for the enrolment and key it was used for, a few times, until one of the certificates issued on it has
+    /// begun an enrolment: the answer to a request may get lost.
     async fn invitation(
         &self,
         challenge: Digest,
         enrollment: &EnrollmentId,
+        key: Digest,
         now: Timestamp,
     ) -> Result<Result<Invitation, Refusal>, StoreError>;
 
-    /// Uses an invitation up and records the certificate issued on it, or neither.
+    /// Uses an invitation up and records the certificate issued on it, or neither; under the conditions of [`Self::invitation`].
     async fn issue(
         &self,
         challenge: Digest,
@@ -281,15 +278,18 @@ pub trait Store: Send + Sync + 'static {
 
     // ---- enrolments
 
-    /// A new enrolment begins: refused unless the certificate was issued for this enrolment, is not used by another one and not withdrawn, and the
-    /// serial number fits the invitation. Clears queue, facts, verdicts and manifest pointers of the enrolment before; keeps history.
+    /// A new enrolment begins: refused unless the certificate was issued for this enrolment, has not run out and is not withdrawn, and the
+    /// serial number fits the invitation. An enrolment that is pinned to another certificate gives way only to one issued after it, that is on a new
+    /// invitation; the old pin is withdrawn. The pin itself is accepted again, unless the enrolment is to be removed. An id that gives the same
+    /// Device name as another's is refused. Clears queue, push address, facts, verdicts and manifest pointers of the enrolment before; keeps history.
     async fn authenticate(
         &self,
         authentication: Authentication,
         now: Timestamp,
     ) -> Result<Result<Enrollment, Refusal>, StoreError>;
 
-    /// Keeps a push address and counts the TokenUpdate; `Authenticated` becomes `Enrolled`. None: no such enrolment, or it has ended.
+    /// Keeps a push address and counts the TokenUpdate; `Authenticated` becomes `Enrolled`. What waited for a push address is told as
+    /// [`Change::Work`]. None: no such enrolment, or it has ended.
     async fn token_update(
         &self,
         enrollment: &EnrollmentId,
@@ -310,10 +310,11 @@ pub trait Store: Send + Sync + 'static {
         limit: usize,
     ) -> Result<Vec<Enrollment>, StoreError>;
 
-    /// Ends an enrolment: pin withdrawn, queue cleared, push address dropped. False: it had ended before or never was.
+    /// Ends an enrolment: all its certificates withdrawn, queue cleared, push address and manifest pointers dropped. Facts and verdicts stay as
+    /// they were last. False: it had ended before or never was.
     async fn end(&self, enrollment: &EnrollmentId, reason: &str, now: Timestamp) -> Result<bool, StoreError>;
 
-    /// Marks an enrolment for removal at the next contact. False: there is none that is active.
+    /// Marks an enrolment for removal at the next contact, and has it woken. False: there is none, or it has ended.
     async fn remove_at_next_contact(
         &self,
         enrollment: &EnrollmentId,
@@ -393,13 +394,15 @@ pub trait Store: Send + Sync + 'static {
     /// A manifest. Adapters keep the ones in use in memory.
     async fn manifest(&self, id: Digest) -> Result<Option<Arc<Manifest>>, StoreError>;
 
-    /// Points devices at manifests, all in one transaction; a pointer that stands right already is not written. Returns how many were.
+    /// Points devices at manifests, all in one transaction; a pointer that stands right already is not written, nor one of an enrolment that
+    /// is unknown or has ended. Returns how many were. A manifest must be kept first ([`StoreError::NoManifest`]).
     async fn point(&self, pointers: &[(EnrollmentId, Digest)], now: Timestamp) -> Result<usize, StoreError>;
 
     /// Records that a device has proved to hold a manifest. True: that is news.
     async fn applied(&self, enrollment: &EnrollmentId, manifest: Digest) -> Result<bool, StoreError>;
 
-    /// Removes manifests that nothing points at any more. Returns how many.
+    /// Removes manifests that nothing points at any more; one that was kept since the last call is spared, for its pointers may be on their way.
+    /// Returns how many.
     async fn collect_manifests(&self) -> Result<usize, StoreError>;
 
     // ---- facts and verdicts
@@ -409,11 +412,7 @@ pub trait Store: Send + Sync + 'static {
 
     /// Changes a device's facts in one transaction. `change` returns whether anything but time changed, which is also when readers are woken; it
     /// is returned.
-    async fn update_facts(
-        &self,
-        enrollment: &EnrollmentId,
-        change: Box<dyn FnOnce(&mut Facts) -> bool + Send>,
-    ) -> Result<bool, StoreError>;
+    async fn update_facts(&self, enrollment: &EnrollmentId, change: FactsChange) -> Result<bool, StoreError>;
 
     /// The verdicts of a device as last recorded.
     async fn verdicts(&self, enrollment: &EnrollmentId) -> Result<Verdicts, StoreError>;

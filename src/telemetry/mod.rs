@@ -5,6 +5,7 @@
 
 pub mod logging;
 pub mod metrics;
+pub mod process;
 
 pub use logging::{LogFormat, start};
 pub use metrics::Metrics;

@@ -2,4 +2,6 @@
 
 // `cfg(test)` is always on here; saying it tells clippy that helpers, too, are test code.
 #[cfg(test)]
+mod corpus;
+#[cfg(test)]
 mod shipped;

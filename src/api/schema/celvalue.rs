@@ -13,8 +13,8 @@ use kube_cel::cel::objects::{Key, Map};
 use kube_cel::cel::{Context, Program, Value as CelValue};
 use serde_json::Value;
 
-use super::compile::{Additional, Embedded, JsonType, Node};
 use super::format::Format;
+use super::node::{Additional, Embedded, JsonType, Node};
 
 /// Names that CEL keeps for itself; `self.__namespace__` reads the property `namespace`.
 const RESERVED: [&str; 18] = [

@@ -2,8 +2,8 @@
 
 use serde_json::Value;
 
-use super::compile::{Additional, Node, Nullable};
 use super::error::FieldError;
+use super::node::{Additional, Node, Nullable};
 use super::path::Path;
 use super::{pruning, validate};
 

@@ -2,8 +2,8 @@
 
 use serde_json::{Map, Value};
 
-use super::compile::{Embedded, Node};
 use super::error::FieldError;
+use super::node::{Embedded, Node};
 use super::path::Path;
 
 /// Checks every embedded resource below `root`; the object itself is checked by its server.

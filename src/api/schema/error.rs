@@ -75,31 +75,31 @@ const NO_FIELD: &str = "<nil>";
 
 impl FieldError {
     /// An error whose text shows the offending value.
-    pub fn with_value(field: impl ToString, kind: FieldErrorKind, value: &Value, detail: &str) -> Self {
+    pub fn with_value(field: impl Into<String>, kind: FieldErrorKind, value: &Value, detail: &str) -> Self {
         let mut message = format!("{}: {}", kind.title(), go_value(value));
         append_detail(&mut message, detail);
         Self::new(field, kind, message)
     }
 
     /// An error whose text does not show the offending value.
-    pub fn without_value(field: impl ToString, kind: FieldErrorKind, detail: &str) -> Self {
+    pub fn without_value(field: impl Into<String>, kind: FieldErrorKind, detail: &str) -> Self {
         let mut message = kind.title().to_owned();
         append_detail(&mut message, detail);
         Self::new(field, kind, message)
     }
 
     /// A missing value.
-    pub fn required(field: impl ToString, detail: &str) -> Self {
+    pub fn required(field: impl Into<String>, detail: &str) -> Self {
         Self::without_value(field, FieldErrorKind::Required, detail)
     }
 
     /// A malformed value.
-    pub fn invalid(field: impl ToString, value: &Value, detail: &str) -> Self {
+    pub fn invalid(field: impl Into<String>, value: &Value, detail: &str) -> Self {
         Self::with_value(field, FieldErrorKind::Invalid, value, detail)
     }
 
     /// A value outside a list of allowed ones.
-    pub fn not_supported(field: impl ToString, value: &Value, supported: &[Value]) -> Self {
+    pub fn not_supported(field: impl Into<String>, value: &Value, supported: &[Value]) -> Self {
         let names: Vec<String> = supported
             .iter()
             .map(|allowed| match allowed {
@@ -136,7 +136,7 @@ impl FieldError {
         )
     }
 
-    pub(super) fn too_long(field: impl ToString, max: i64) -> Self {
+    pub(super) fn too_long(field: impl Into<String>, max: i64) -> Self {
         let unit = if max == 1 { "byte" } else { "bytes" };
         Self::without_value(
             field,
@@ -145,14 +145,14 @@ impl FieldError {
         )
     }
 
-    pub(super) fn too_many(field: impl ToString, actual: usize, max: i64) -> Self {
+    pub(super) fn too_many(field: impl Into<String>, actual: usize, max: i64) -> Self {
         let unit = if max == 1 { "item" } else { "items" };
         let detail = format!("must have at most {max} {unit}");
         Self::with_value(field, FieldErrorKind::TooMany, &Value::from(actual), &detail)
     }
 
-    fn new(field: impl ToString, kind: FieldErrorKind, message: String) -> Self {
-        let field = field.to_string();
+    fn new(field: impl Into<String>, kind: FieldErrorKind, message: String) -> Self {
+        let field: String = field.into();
         let field = if field.is_empty() {
             NO_FIELD.to_owned()
         } else {
@@ -234,7 +234,7 @@ pub(crate) fn go_quote(text: &str) -> String {
             '\t' => quoted.push_str("\\t"),
             '\u{0b}' => quoted.push_str("\\v"),
             c if u32::from(c) < 0x20 || c == '\u{7f}' => {
-                push_escape(&mut quoted, format_args!("\\x{:02x}", u32::from(c)))
+                push_escape(&mut quoted, format_args!("\\x{:02x}", u32::from(c)));
             }
             c if c.is_control() => push_escape(&mut quoted, format_args!("\\u{:04x}", u32::from(c))),
             c => quoted.push(c),

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use serde_json::{Map, Value};
 
-use super::compile::{ListType, Node};
 use super::error::{FieldError, FieldErrorKind};
+use super::node::{ListType, Node};
 use super::path::Path;
 
 /// Checks every list in `value`.

@@ -15,6 +15,7 @@ mod embedded;
 mod error;
 mod format;
 mod listtype;
+mod node;
 mod path;
 mod pruning;
 mod rules;
@@ -22,9 +23,9 @@ mod structural;
 mod validate;
 
 pub use compile::{CompiledSchema, MAX_SCHEMA_DEPTH};
-pub(crate) use compile::{Embedded, ListType, MapType, Node};
 pub use error::{FieldError, FieldErrorKind, SchemaError};
 pub(crate) use error::{go_float, go_quote};
+pub(crate) use node::{Embedded, ListType, MapType, Node};
 
 #[cfg(test)]
 mod tests;

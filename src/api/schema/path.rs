@@ -14,7 +14,7 @@ enum Segment<'a> {
 /// A path as a list of borrowed steps, innermost first.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Path<'a> {
-    parent: Option<&'a Path<'a>>,
+    parent: Option<&'a Self>,
     segment: Segment<'a>,
 }
 
@@ -83,5 +83,17 @@ impl fmt::Display for Path<'_> {
             empty = false;
         }
         Ok(())
+    }
+}
+
+impl From<Path<'_>> for String {
+    fn from(path: Path<'_>) -> Self {
+        path.to_string()
+    }
+}
+
+impl From<&Path<'_>> for String {
+    fn from(path: &Path<'_>) -> Self {
+        path.to_string()
     }
 }

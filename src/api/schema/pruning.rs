@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::compile::{Additional, Embedded, Node, Unknown};
+use super::node::{Additional, Embedded, Node, Unknown};
 use super::path::Path;
 
 /// The fields of `ObjectMeta`; a name followed by a list has fields of its own.

@@ -12,8 +12,9 @@ use kube_cel::cel::{Context, ExecutionError, Program, Value as CelValue};
 use serde_json::Value;
 
 use super::celvalue::{Conversions, Converter};
-use super::compile::{Additional, JsonType, MAX_SCHEMA_DEPTH, Node};
+use super::compile::MAX_SCHEMA_DEPTH;
 use super::error::{FieldError, FieldErrorKind};
+use super::node::{Additional, JsonType, Node};
 use super::path::Path;
 use super::validate::OldItems;
 
@@ -314,13 +315,13 @@ fn run_rule(
 fn describe(error: &ExecutionError) -> String {
     match error {
         ExecutionError::NoSuchKey(key) => format!("no such key: {key}"),
-        ExecutionError::NoSuchOverload => "no such overload".to_owned(),
         ExecutionError::DivisionByZero(_) => "division by zero".to_owned(),
         ExecutionError::RemainderByZero(_) => "modulus by zero".to_owned(),
         ExecutionError::Overflow(..) => "integer overflow".to_owned(),
         ExecutionError::UndeclaredReference(name) => format!("undeclared reference to '{name}'"),
         ExecutionError::FunctionError { function, message } => format!("{function}: {message}"),
         ExecutionError::IndexOutOfBounds(_) => "index out of bounds".to_owned(),
+        // Everything else is an operation on values of the wrong types.
         _ => "no such overload".to_owned(),
     }
 }

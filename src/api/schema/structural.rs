@@ -3,13 +3,15 @@
 //! A structural schema says the type of every field outside `allOf`, `anyOf`, `oneOf` and `not`; only then do pruning
 //! and defaulting mean one thing. The rules and texts are those of apiextensions.k8s.io/v1.
 
+mod lists;
+
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
     JSONSchemaProps, JSONSchemaPropsOrArray, JSONSchemaPropsOrBool,
 };
 use serde_json::{Value, json};
 
-use super::compile::Pattern;
 use super::error::{FieldError, FieldErrorKind};
+use super::node::Pattern;
 use super::path::Path;
 
 /// The types a schema may name.
@@ -43,7 +45,7 @@ fn check_node(schema: &JSONSchemaProps, level: Level, at: &Path<'_>, errors: &mu
     check_unsupported(schema, at, errors);
     check_type(schema, level, at, errors);
     check_extensions(schema, at, errors);
-    check_list(schema, at, errors);
+    lists::check(schema, at, errors);
     check_rules(schema, at, errors);
     check_values(schema, is_int_or_string(schema), at, errors);
 
@@ -249,107 +251,6 @@ fn check_extensions(schema: &JSONSchemaProps, at: &Path<'_>, errors: &mut Vec<Fi
             "must not be empty if x-kubernetes-embedded-resource is true without \
              x-kubernetes-preserve-unknown-fields",
         ));
-    }
-}
-
-fn check_list(schema: &JSONSchemaProps, at: &Path<'_>, errors: &mut Vec<FieldError>) {
-    let keys = schema.x_kubernetes_list_map_keys.as_deref().unwrap_or_default();
-    let type_field = at.field("x-kubernetes-list-type");
-    let Some(list_type) = schema.x_kubernetes_list_type.as_deref() else {
-        if !keys.is_empty() {
-            errors.push(FieldError::required(
-                type_field,
-                "must be map if x-kubernetes-list-map-keys is non-empty",
-            ));
-        }
-        return;
-    };
-    let type_ = schema.type_.as_deref().unwrap_or_default();
-    if type_ != "array" {
-        errors.push(wrong_type(
-            at,
-            type_,
-            "must be array if x-kubernetes-list-type is specified",
-        ));
-    }
-    if !["atomic", "set", "map"].contains(&list_type) {
-        let supported = ["atomic", "set", "map"].map(Value::from);
-        errors.push(FieldError::not_supported(
-            type_field,
-            &json!(list_type),
-            &supported,
-        ));
-    }
-    if !keys.is_empty() && list_type != "map" {
-        let detail = "must be map if x-kubernetes-list-map-keys is non-empty";
-        errors.push(FieldError::invalid(type_field, &json!(list_type), detail));
-    }
-    let Some(JSONSchemaPropsOrArray::Schema(item)) = &schema.items else {
-        return;
-    };
-    let items = at.field("items");
-    if list_type == "set"
-        && item.type_.as_deref() == Some("object")
-        && item.x_kubernetes_map_type.as_deref() != Some("atomic")
-    {
-        errors.push(FieldError::invalid(
-            items.field("x-kubernetes-map-type"),
-            &json!(item.x_kubernetes_map_type),
-            "must be atomic as item of a list with x-kubernetes-list-type=set",
-        ));
-    }
-    if list_type == "map" {
-        check_list_map(item, keys, at, errors);
-    }
-}
-
-fn check_list_map(item: &JSONSchemaProps, keys: &[String], at: &Path<'_>, errors: &mut Vec<FieldError>) {
-    let items = at.field("items");
-    let keys_field = at.field("x-kubernetes-list-map-keys");
-    if keys.is_empty() {
-        errors.push(FieldError::required(
-            keys_field,
-            "must not be empty if x-kubernetes-list-type is map",
-        ));
-    }
-    let type_ = item.type_.as_deref().unwrap_or_default();
-    if type_ != "object" {
-        let detail = "must be object if parent array's x-kubernetes-list-type is map";
-        errors.push(FieldError::invalid(items.field("type"), &json!(type_), detail));
-        return;
-    }
-    for (position, key) in keys.iter().enumerate() {
-        let Some(property) = item
-            .properties
-            .as_ref()
-            .and_then(|properties| properties.get(key))
-        else {
-            let detail = "entries must all be names of item properties";
-            errors.push(FieldError::invalid(keys_field, &json!(keys), detail));
-            continue;
-        };
-        if matches!(property.type_.as_deref(), Some("array" | "object")) {
-            let detail = "must be a scalar type if parent array's x-kubernetes-list-type is map";
-            let properties = items.field("properties");
-            errors.push(FieldError::invalid(
-                properties.key(key).field("type"),
-                &json!(property.type_),
-                detail,
-            ));
-        }
-        if property.default.is_none() && !item.required.iter().flatten().any(|required| required == key) {
-            let properties = items.field("properties");
-            let detail = "this property is in x-kubernetes-list-map-keys, so it must have a default or be a required \
-                          property";
-            errors.push(FieldError::required(properties.key(key).field("default"), detail));
-        }
-        if keys.iter().take(position).any(|earlier| earlier == key) {
-            errors.push(FieldError::invalid(
-                keys_field,
-                &json!(keys),
-                "must not contain duplicate entries",
-            ));
-        }
     }
 }
 

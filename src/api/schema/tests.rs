@@ -15,6 +15,10 @@ fn compile(schema: Value) -> CompiledSchema {
 }
 
 /// The schema of a resource whose spec has these properties.
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "literals read better without a borrow"
+)]
 fn with_spec(spec: Value) -> CompiledSchema {
     compile(json!({"type": "object", "properties": {"spec": {"type": "object", "properties": spec}}}))
 }
@@ -28,6 +32,10 @@ fn messages(schema: &CompiledSchema, new: &Value) -> Vec<String> {
 }
 
 /// What is said about `spec: {x: value}` where `x` has this schema.
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "literals read better without a borrow"
+)]
 fn about(field: Value, value: Value) -> Vec<String> {
     messages(&with_spec(json!({"x": field})), &json!({"spec": {"x": value}}))
 }

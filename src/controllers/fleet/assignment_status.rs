@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use kube::ResourceExt as _;
+use kube::Resource as _;
 
 use crate::api::assignment::{AssignmentRecord, ControlCounts, DeviceCounts};
 use crate::api::baseline::ControlRef;

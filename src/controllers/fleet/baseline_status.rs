@@ -3,11 +3,11 @@
 use std::collections::BTreeSet;
 
 use jiff::Timestamp;
-use kube::ResourceExt as _;
+use kube::Resource as _;
 
 use crate::api::condition::{ConditionType, Reason, Statement, merge};
 use crate::api::{Baseline, BaselineStatus};
-use crate::policy::baseline_check::{SpecError, check_baseline};
+use crate::policy::{SpecError, check_baseline};
 
 use super::policies::revision;
 

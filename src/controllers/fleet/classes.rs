@@ -4,7 +4,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::ids::Namespace;
-use crate::policy::compile::{CompileInput, DeviceClass, Plan, compile};
+use crate::compliance::Checks;
+use crate::policy::{CompileInput, DeviceClass, OsVersion, Plan, compile};
 
 use super::device::Device;
 use super::policies::Policies;
@@ -18,18 +19,22 @@ struct Key {
 
 /// The plans in use for one fleet.
 #[derive(Default)]
-pub struct Classes(HashMap<Key, Arc<Plan>>);
+pub struct Classes {
+    plans: HashMap<Key, Arc<Plan>>,
+    /// Expressions outlive the plans: a new policy has mostly the old ones.
+    checks: Checks,
+}
 
 impl Classes {
     /// Forgets every plan: the policy has changed.
     pub fn clear(&mut self) {
-        self.0.clear();
+        self.plans.clear();
     }
 
     /// How many plans are in use.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.plans.len()
     }
 
     /// The plan of a device's class, compiled at the first device that asks. `compiled` is called for each compilation.
@@ -44,22 +49,25 @@ impl Classes {
         let enrollment = &device.enrollment;
         let class = DeviceClass {
             platform: enrollment.platform,
-            os_version: enrollment.os_version.as_str().into(),
+            os_version: OsVersion::read(&enrollment.os_version),
             mode: enrollment.mode,
             declarative: enrollment.declarative,
         };
         let key = Key { class, assignments: device.assignments.clone() };
-        if let Some(plan) = self.0.get(&key) {
+        if let Some(plan) = self.plans.get(&key) {
             return plan.clone();
         }
         compiled();
-        let plan = Arc::new(compile(&CompileInput {
-            namespace: namespace.clone(),
-            class: key.class.clone(),
+        let mut plan = compile(&CompileInput {
+            namespace: namespace.as_str(),
+            class: key.class,
             assignments: &policies.inputs(&key.assignments),
             public_url,
-        }));
-        self.0.insert(key, plan.clone());
+            checks: &self.checks,
+        });
+        plan.revision = policies.newest_revision(&key.assignments);
+        let plan = Arc::new(plan);
+        self.plans.insert(key, plan.clone());
         plan
     }
 }

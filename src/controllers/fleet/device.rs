@@ -6,8 +6,8 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use crate::api::common::Verdict;
-use crate::policy::compile::Plan;
-use crate::policy::group::DeviceView;
+use crate::ids::SerialNumber;
+use crate::policy::{Candidate, Plan};
 use crate::store::{Enrollment, EnrollmentState};
 
 /// What the watch tells about a Device object.
@@ -81,15 +81,16 @@ impl Device {
 
     /// What groups see.
     #[must_use]
-    pub fn view(&self) -> DeviceView<'_> {
-        DeviceView {
-            platform: self.enrollment.platform,
-            os_version: &self.enrollment.os_version,
-            mode: self.enrollment.mode,
-            model: self.enrollment.model.as_deref(),
-            serial_number: self.enrollment.serial_number.as_ref().map(crate::ids::SerialNumber::as_str),
-            labels: self.labels(),
-        }
+    pub fn candidate(&self) -> Candidate {
+        let enrollment = &self.enrollment;
+        Candidate::new(
+            enrollment.platform,
+            &enrollment.os_version,
+            enrollment.mode,
+            enrollment.model.as_deref(),
+            enrollment.serial_number.as_ref().map(SerialNumber::as_str),
+            self.labels().clone(),
+        )
     }
 
     /// Whether it can be told anything.

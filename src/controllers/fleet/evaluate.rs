@@ -13,7 +13,7 @@ use serde_json::json;
 use crate::api::common::Verdict;
 use crate::api::device::{DeletionPolicy, TransitionRecord};
 use crate::api::{self, names};
-use crate::compliance::{judge, transition};
+use crate::compliance::{Facts, count, failing_rules, judge, push_history, transitions};
 use crate::controllers::error::{is_already_exists, is_not_found};
 use crate::controllers::{Context, status};
 use crate::store::{EnrollmentState, StoreError, Transition};
@@ -23,6 +23,9 @@ use super::device_status::{self, Judged};
 
 /// How many recorded transitions a status is built from; it shows the newest twenty, several of one moment as one.
 const RECORDED: usize = 200;
+
+/// How many declarations that failed a condition names.
+const PROBLEMS: usize = 5;
 
 /// Why a device could not be brought up to date. It is tried again.
 #[derive(Debug, thiserror::Error, strum::IntoStaticStr)]
@@ -61,9 +64,11 @@ pub async fn evaluate(context: &Context, device: &Device) -> Result<Outcome, Err
     context.metrics.evaluations.inc();
     let facts = context.store.facts(id).await?;
     let demands = device.plan.as_ref().map_or(&[][..], |plan| &plan.demands);
+    let revision = device.plan.as_ref().and_then(|plan| plan.revision.as_ref());
     let judgements = judge(demands, &facts);
     let before = context.store.verdicts(id).await?;
-    let (after, transitions) = transition::transitions(&before, demands, &judgements, now);
+    let (after, transitions) = transitions(&before, demands, &judgements, revision, now);
+    let counts = count(after.values().copied());
     let drifted = transitions.iter().any(|change| {
         change.from == Some(Verdict::Pass) && change.to == Some(Verdict::Fail)
     });
@@ -73,9 +78,9 @@ pub async fn evaluate(context: &Context, device: &Device) -> Result<Outcome, Err
         context.store.record_verdicts(id, after, transitions).await?;
     }
     let judged = Judged {
-        counts: transition::counts(demands, &judgements),
-        failing: transition::failing_rules(demands, &judgements),
-        problems: facts.problems(),
+        counts,
+        failing: failing_rules(demands, &judgements),
+        problems: problems(device, &facts),
     };
     let mut outcome = Outcome {
         verdicts: judgements.iter().map(|judgement| judgement.verdict).collect(),
@@ -84,6 +89,17 @@ pub async fn evaluate(context: &Context, device: &Device) -> Result<Outcome, Err
     };
     write(context, device, &judged, changed, &mut outcome).await?;
     Ok(outcome)
+}
+
+/// What the device says it could not apply of what it should hold.
+fn problems(device: &Device, facts: &Facts) -> Vec<String> {
+    let declarations = device.plan.iter().flat_map(|plan| &plan.manifest.declarations);
+    declarations
+        .filter_map(|declaration| Some((declaration, facts.declarations.get(&*declaration.identifier)?)))
+        .filter(|(declaration, state)| state.valid == "invalid" && *state.server_token == *declaration.server_token)
+        .map(|(declaration, state)| format!("{}: {}", declaration.identifier, state.reasons.join(", ")))
+        .take(PROBLEMS)
+        .collect()
 }
 
 async fn write(
@@ -120,7 +136,7 @@ fn history(recorded: &[Transition]) -> Vec<TransitionRecord> {
     let oldest_first: Vec<Transition> = recorded.iter().rev().cloned().collect();
     oldest_first
         .chunk_by(|one, next| one.time == next.time)
-        .fold(Vec::new(), |history, moment| transition::push_history(&history, moment))
+        .fold(Vec::new(), |history, moment| push_history(&history, moment))
 }
 
 /// The Device object, made where an active device has none. None: there is none and none is due.

@@ -1,7 +1,7 @@
 //! The status of a DeviceGroup. Pure.
 
 use jiff::Timestamp;
-use kube::ResourceExt as _;
+use kube::Resource as _;
 
 use crate::api::DeviceGroupStatus;
 use crate::api::condition::{ConditionType, Reason, Statement, merge};

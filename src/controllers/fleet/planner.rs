@@ -13,12 +13,12 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use crate::api;
+use crate::api::common::Verdict;
 use crate::controllers::Context;
 use crate::controllers::error::backoff;
 use crate::controllers::watch::Chain;
 use crate::ids::{Digest, EnrollmentId, Namespace};
-use crate::policy::Manifest;
-use crate::policy::compile::Plan;
+use crate::policy::{Manifest, Plan};
 use crate::store::{Change, EnrollmentState, StoreError};
 
 use super::device::Device;
@@ -294,7 +294,7 @@ impl Planner {
             }
             return None;
         }
-        device.groups = fleet.policies.groups_of(&device.view());
+        device.groups = fleet.policies.groups_of(&device.candidate());
         device.assignments = fleet.policies.assignments_of(&device.groups);
         let compiles = &self.context.metrics.policy_compiles;
         let plan = fleet.classes.plan(&namespace, &fleet.policies, &self.settings.public_url, device, || {
@@ -458,7 +458,7 @@ impl Planner {
             device.evidence_due = now.saturating_add(interval).unwrap_or(jiff::Timestamp::MAX);
             let issue = Issue { now, entropy: self.context.entropy.as_ref() };
             commands.extend(orders::for_evidence(&device.enrollment, &issue));
-            let fails = device.verdicts.contains(&crate::api::common::Verdict::Fail);
+            let fails = device.verdicts.contains(&Verdict::Fail);
             if device.plan.is_some() && (fails || !device.synced()) {
                 again.push(device.enrollment.id.clone());
             }

@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use kube::ResourceExt as _;
 
 use crate::api::{Assignment, Baseline, DeviceGroup, Profile, names};
-use crate::policy::compile::{AssignedBaselineInput, AssignedProfileInput, AssignmentInput};
-use crate::policy::group::{DeviceView, Group};
+use crate::policy::{AssignmentInput, BaselineInput, Candidate, Group, ProfileInput};
 
 /// The policy objects of one fleet.
 #[derive(Default)]
@@ -40,12 +40,13 @@ impl KnownGroup {
 }
 
 impl Policies {
-    /// The groups that a device belongs to, by name.
+    /// The groups that a device belongs to, by name. It does not belong where that cannot be told.
     #[must_use]
-    pub fn groups_of(&self, device: &DeviceView<'_>) -> Vec<Arc<str>> {
+    pub fn groups_of(&self, device: &Candidate) -> Vec<Arc<str>> {
+        let belongs = |members: &Group| members.contains(device).unwrap_or(false);
         self.groups
             .iter()
-            .filter(|(_, group)| group.members.as_ref().is_ok_and(|members| members.contains(device)))
+            .filter(|(_, group)| group.members.as_ref().is_ok_and(belongs))
             .map(|(name, _)| Arc::from(name.as_str()))
             .collect()
     }
@@ -69,10 +70,27 @@ impl Policies {
         assignments.iter().filter_map(|name| self.assignments.get(&**name)).map(|found| self.input(found)).collect()
     }
 
+    /// The newest git revision among assignments and what they name.
+    #[must_use]
+    pub fn newest_revision(&self, assignments: &[Arc<str>]) -> Option<Arc<str>> {
+        let assignments: Vec<_> =
+            assignments.iter().filter_map(|name| self.assignments.get(&**name)).collect();
+        let own = assignments.iter().map(|object| (committed_at(object.as_ref()), revision(object.as_ref())));
+        let baselines = assignments.iter().flat_map(|object| &object.spec.baselines);
+        let baselines = baselines
+            .filter_map(|assigned| self.baselines.get(&assigned.name))
+            .map(|object| (committed_at(object.as_ref()), revision(object.as_ref())));
+        let profiles = assignments.iter().flat_map(|object| &object.spec.profiles);
+        let profiles = profiles
+            .filter_map(|reference| self.profiles.get(&reference.name))
+            .map(|object| (committed_at(object.as_ref()), revision(object.as_ref())));
+        own.chain(baselines).chain(profiles).filter(|(_, revision)| revision.is_some()).max()?.1
+    }
+
     fn input(&self, assignment: &Assignment) -> AssignmentInput {
         let baselines = assignment.spec.baselines.iter().filter_map(|assigned| {
             let baseline = self.baselines.get(&assigned.name)?;
-            Some(AssignedBaselineInput {
+            Some(BaselineInput {
                 name: assigned.name.as_str().into(),
                 spec: Arc::new(baseline.spec.clone()),
                 parameters: assigned.parameters.clone(),
@@ -82,7 +100,7 @@ impl Policies {
         });
         let profiles = assignment.spec.profiles.iter().filter_map(|reference| {
             let profile = self.profiles.get(&reference.name)?;
-            Some(AssignedProfileInput {
+            Some(ProfileInput {
                 name: reference.name.as_str().into(),
                 spec: Arc::new(profile.spec.clone()),
                 revision: revision(profile.as_ref()),
@@ -124,4 +142,9 @@ impl Policies {
 /// The git revision that last changed an object.
 pub fn revision<K: kube::Resource>(object: &K) -> Option<Arc<str>> {
     object.annotations().get(names::REVISION_ANNOTATION).map(|revision| revision.as_str().into())
+}
+
+/// When that revision was committed.
+fn committed_at<K: kube::Resource>(object: &K) -> Option<Timestamp> {
+    object.annotations().get(names::COMMITTED_AT_ANNOTATION)?.parse().ok()
 }

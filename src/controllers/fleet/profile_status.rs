@@ -1,12 +1,12 @@
 //! The status of a Profile. Pure.
 
 use jiff::Timestamp;
-use kube::ResourceExt as _;
+use kube::Resource as _;
 
 use crate::api::condition::merge;
 use crate::api::{Profile, ProfileStatus};
 use crate::ids::Digest;
-use crate::policy::baseline_check::check_profile;
+use crate::policy::check_profile;
 
 use super::baseline_status::{count, spec_statements};
 use super::policies::revision;

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use crate::api::git_source::InventoryEntry;
 use crate::api::{GitSource, names};
 use crate::controllers::Context;
+use crate::controllers::fleet::device_status::whole_second;
 use crate::controllers::error::{Class, classify, is_not_found};
 use crate::gitops::Finding;
 use crate::gitops::plan::{Decision, PrunePolicy, SyncPlan, plan};
@@ -40,13 +41,13 @@ pub(super) async fn apply(
         Ok(objects) => objects,
         Err(findings) => return Ok(Ended::Refused { about, findings }),
     };
-    if let Some(refused) = send_all(context, &objects, true).await? {
+    if let Some(refused) = send_all(&objects, true).await? {
         return Ok(Ended::ApplyFailed { about, message: refused });
     }
     if plan.inventory_while_applying != status.inventory {
         note_inventory(context, source, &plan.inventory_while_applying).await?;
     }
-    if let Some(refused) = send_all(context, &objects, false).await? {
+    if let Some(refused) = send_all(&objects, false).await? {
         return Ok(Ended::ApplyFailed { about, message: refused });
     }
     prune(context, source, &plan.prune).await?;
@@ -83,19 +84,22 @@ async fn prepare(
             continue;
         }
         // An object carries the revision that last changed it, so that a commit elsewhere does not touch it.
-        let known = live.as_ref().and_then(|live| live.annotations().get(names::REVISION_ANNOTATION).cloned());
-        let revision = known.filter(|_| !changed).unwrap_or_else(|| about.revision.clone());
+        let known = |name: &str| live.as_ref().and_then(|live| live.annotations().get(name).cloned());
+        let known = known(names::REVISION_ANNOTATION).zip(known(names::COMMITTED_AT_ANNOTATION));
+        let origin = known
+            .filter(|_| !changed)
+            .unwrap_or_else(|| (about.revision.clone(), whole_second(about.committed_at).to_string()));
         prepared.push(Prepared {
             api,
             name: document.name.clone(),
             place: format!("{}:{}", document.file, document.start().line),
-            body: body(document, source, &revision),
+            body: body(document, source, &origin),
         });
     }
     Ok(if findings.is_empty() { Ok(prepared) } else { Err(findings) })
 }
 
-fn body(document: &Document, source: &GitSource, revision: &str) -> Value {
+fn body(document: &Document, source: &GitSource, (revision, committed_at): &(String, String)) -> Value {
     let mut body = document.value.clone();
     let put = |metadata: &mut Value, field: &str, values: &[(&str, &str)]| {
         for (key, value) in values {
@@ -107,14 +111,18 @@ fn body(document: &Document, source: &GitSource, revision: &str) -> Value {
         put(
             metadata,
             "annotations",
-            &[(names::REVISION_ANNOTATION, revision), (names::FILE_ANNOTATION, &document.file)],
+            &[
+                (names::REVISION_ANNOTATION, revision),
+                (names::COMMITTED_AT_ANNOTATION, committed_at),
+                (names::FILE_ANNOTATION, &document.file),
+            ],
         );
     }
     body
 }
 
 /// Sends every object. Some text: one was refused, and why.
-async fn send_all(context: &Context, objects: &[Prepared], dry_run: bool) -> Result<Option<String>, Error> {
+async fn send_all(objects: &[Prepared], dry_run: bool) -> Result<Option<String>, Error> {
     let parameters = PatchParams {
         dry_run,
         force: true,
@@ -131,7 +139,6 @@ async fn send_all(context: &Context, objects: &[Prepared], dry_run: bool) -> Res
             Err(error) => return Err(error.into()),
         }
     }
-    let _ = context;
     Ok(None)
 }
 

@@ -58,7 +58,7 @@ pub enum Error {
 /// What the controller works with.
 struct Sources {
     context: Context,
-    fetcher: Fetcher,
+    fetcher: Arc<Fetcher>,
     schemas: SchemaSet,
     cache: PathBuf,
     /// When each source is due, and what was asked of it at the last look; by uid.
@@ -86,7 +86,7 @@ pub async fn run(context: Context, schemas: SchemaSet, cache: PathBuf, shutdown:
     let api: Api<DeserializeGuard<GitSource>> = Api::all(context.client.clone());
     let sources = Arc::new(Sources {
         context,
-        fetcher: Fetcher::new(),
+        fetcher: Arc::new(Fetcher::new()),
         schemas,
         cache,
         looks: Mutex::default(),
@@ -206,7 +206,7 @@ impl Sources {
             Ok(request) => request,
             Err(missing) => return Ok(status::Ended::NotReady(missing)),
         };
-        // SAFETY of threads, not memory: libgit2 blocks, so all of it runs off the async threads.
+        // libgit2 blocks: all of it runs off the async threads.
         let fetcher = self.fetcher.clone();
         let fetched = tokio::task::spawn_blocking(move || fetcher.fetch(&request)).await?;
         let revision = match fetched {

@@ -1,13 +1,16 @@
 //! From a revision's files to objects that may be applied. Pure.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use serde::de::DeserializeOwned;
 
-use crate::api::{AssignmentSpec, BaselineSpec, DeviceGroupSpec, ProfileSpec};
+use crate::api::{AssignmentSpec, BaselineSpec};
 use crate::gitops::Finding;
 use crate::gitops::fetch::Revision;
 use crate::gitops::read::{Document, Documents, read_documents};
 use crate::gitops::validate::SchemaSet;
-use crate::policy::baseline_check::{SpecError, check_assignment, check_baseline, check_group, check_profile};
+use crate::policy::{SpecError, check_assignment_against, check_baseline, check_group, check_profile};
 
 /// Reads and validates a revision.
 ///
@@ -20,27 +23,50 @@ pub(super) fn read(revision: &Revision, namespace: &str, schemas: &SchemaSet) ->
         return Err(findings);
     }
     // What the schema cannot say, once the shape is right.
-    let findings: Vec<Finding> = documents.objects.iter().flat_map(check).collect();
+    let baselines: BTreeMap<String, Arc<BaselineSpec>> = documents
+        .objects
+        .iter()
+        .filter(|document| document.kind == "Baseline")
+        .filter_map(|document| Some((document.name.clone(), Arc::new(spec(document).ok()?))))
+        .collect();
+    let findings: Vec<Finding> = documents.objects.iter().flat_map(|document| check(document, &baselines)).collect();
     if findings.is_empty() { Ok(documents) } else { Err(findings) }
 }
 
-fn check(document: &Document) -> Vec<Finding> {
+fn check(document: &Document, baselines: &BTreeMap<String, Arc<BaselineSpec>>) -> Vec<Finding> {
     match document.kind.as_str() {
-        "Baseline" => check_spec::<BaselineSpec>(document, check_baseline),
-        "Profile" => check_spec::<ProfileSpec>(document, check_profile),
-        "DeviceGroup" => check_spec::<DeviceGroupSpec>(document, check_group),
-        "Assignment" => check_spec::<AssignmentSpec>(document, check_assignment),
+        "Baseline" => check_spec(document, check_baseline),
+        "Profile" => check_spec(document, check_profile),
+        "DeviceGroup" => check_spec(document, check_group),
+        "Assignment" => check_spec(document, |spec| check_assignment(spec, baselines)),
         _ => Vec::new(),
     }
 }
 
-fn check_spec<S: DeserializeOwned>(document: &Document, check: fn(&S) -> Vec<SpecError>) -> Vec<Finding> {
-    let spec = document.value.get("spec").cloned().unwrap_or_default();
-    match serde_json::from_value::<S>(spec) {
+/// A baseline that is not in this revision may come from elsewhere: the Assignment's status tells if it does not.
+fn check_assignment(spec: &AssignmentSpec, baselines: &BTreeMap<String, Arc<BaselineSpec>>) -> Vec<SpecError> {
+    let elsewhere: Vec<String> = spec
+        .baselines
+        .iter()
+        .enumerate()
+        .filter(|(_, assigned)| !baselines.contains_key(&assigned.name))
+        .map(|(index, _)| format!("spec.baselines[{index}].name"))
+        .collect();
+    let mut mistakes = check_assignment_against(spec, baselines);
+    mistakes.retain(|mistake| !elsewhere.contains(&mistake.field));
+    mistakes
+}
+
+fn check_spec<S: DeserializeOwned>(document: &Document, check: impl Fn(&S) -> Vec<SpecError>) -> Vec<Finding> {
+    match spec(document) {
         Ok(spec) => check(&spec)
             .into_iter()
-            .map(|mistake| document.finding(&format!("spec.{}", mistake.field), mistake.message))
+            .map(|mistake| document.finding(&mistake.field, mistake.message))
             .collect(),
         Err(error) => vec![document.finding("spec", error.to_string())],
     }
+}
+
+fn spec<S: DeserializeOwned>(document: &Document) -> serde_json::Result<S> {
+    serde_json::from_value(document.value.get("spec").cloned().unwrap_or_default())
 }

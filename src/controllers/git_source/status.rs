@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use kube::ResourceExt as _;
+use kube::{Resource as _, ResourceExt as _};
 
 use crate::api::condition::{ConditionType, Reason, Statement, Status, merge};
 use crate::api::git_source::{Artifact, GitSourceStatus, InventoryEntry, RevisionRecord, RevisionResult};
@@ -21,7 +21,7 @@ pub(super) struct About {
     pub(super) revision: String,
     author: String,
     message: String,
-    committed_at: Timestamp,
+    pub(super) committed_at: Timestamp,
 }
 
 impl From<&Revision> for About {

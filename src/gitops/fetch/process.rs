@@ -13,7 +13,7 @@ pub(super) const SILENCE_TIMEOUT: Duration = Duration::from_secs(if cfg!(test) {
 
 /// Sets the time-outs, and keeps the git configuration of the computer and its user out: a rewritten URL, a proxy or
 /// a credential helper there would decide what a fleet gets.
-pub(super) fn initialise() -> Result<(), git2::Error> {
+pub(in crate::gitops) fn initialise() -> Result<(), git2::Error> {
     static DONE: OnceLock<Result<(), (git2::ErrorCode, git2::ErrorClass, String)>> = OnceLock::new();
     DONE.get_or_init(|| {
         set_options().map_err(|error| (error.code(), error.class(), error.message().to_owned()))

@@ -288,7 +288,7 @@ impl<'a> Applying<'a> {
         };
         managers.entries.insert(self.id.clone(), owned);
         let new = match &last {
-            Some(last) => self.without_abandoned(merged, &managers, &last.fields),
+            Some(last) => self.without_abandoned(&merged, &managers, &last.fields),
             None => merged,
         };
         let mut comparison = compare(&self.live, &new, self.shape);
@@ -317,16 +317,16 @@ impl<'a> Applying<'a> {
     }
 
     /// Takes out what this manager applied last time, no longer applies, and nobody else owns.
-    fn without_abandoned(&self, merged: Value, managers: &Managers, last: &FieldSet) -> Value {
+    fn without_abandoned(&self, merged: &Value, managers: &Managers, last: &FieldSet) -> Value {
         let named = |set: &FieldSet, value: &Value| with_named_parents(set, value, self.shape);
-        let merged_set = named(&field_set(&merged, self.shape), &merged);
-        let last = named(last, &merged);
-        let bare = remove(&merged, &last, self.shape);
+        let merged_set = named(&field_set(merged, self.shape), merged);
+        let last = named(last, merged);
+        let bare = remove(merged, &last, self.shape);
         let bare_set = named(&field_set(&bare, self.shape), &bare);
-        let owned = named(&managers.all_fields(), &merged);
+        let owned = named(&managers.all_fields(), merged);
         let unowned = merged_set.difference(&bare_set.union(&owned));
         let abandoned = unowned.intersection(&last);
-        remove(&merged, &abandoned, self.shape)
+        remove(merged, &abandoned, self.shape)
     }
 
     fn conflicts(&self, managers: &Managers, changed: &FieldSet) -> Vec<ApplyConflict> {

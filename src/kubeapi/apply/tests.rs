@@ -236,7 +236,7 @@ fn what_an_updater_added_stays_when_the_applier_leaves() {
         json!({"metadata": {"name": "a"}, "spec": {"parameters": {"p": "1"}}}),
     );
     story.update("controller", |object| {
-        object["spec"]["parameters"]["q"] = json!("2")
+        object["spec"]["parameters"]["q"] = json!("2");
     });
     let after = story.apply("gitops", json!({"metadata": {"name": "a"}}));
     assert_eq!(after["spec"], json!({"parameters": {"q": "2"}}));
@@ -340,7 +340,7 @@ fn removing_a_field_takes_it_from_its_owners_without_a_new_time() {
         object["spec"] = json!({"mode": "Audit", "size": 1});
     });
     let after = story.update("edit", |object| {
-        drop(object["spec"].as_object_mut().unwrap().remove("size"))
+        drop(object["spec"].as_object_mut().unwrap().remove("size"));
     });
     assert!(entry(&after, "edit").is_null());
     assert_eq!(
@@ -405,7 +405,7 @@ fn many_updaters_are_joined() {
     let mut story = Story::new();
     for n in 0..15 {
         story.update(&format!("m{n:02}"), |object| {
-            object["spec"]["parameters"][format!("p{n}")] = json!("1")
+            object["spec"]["parameters"][format!("p{n}")] = json!("1");
         });
     }
     let object = story.object.unwrap();

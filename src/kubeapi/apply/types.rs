@@ -155,8 +155,7 @@ fn keyed(key: &str) -> Value {
         "items": {"type": "object", "properties": {key: {"type": "string"}}, "additionalProperties": true}})
 }
 
-/// ConfigMap, Secret, Namespace, Lease, Event, Role, ClusterRole and CustomResourceDefinition in one: their fields do not
-/// contradict each other.
+/// The kinds that need no schema of their own, in one: their fields do not contradict each other.
 fn builtin() -> Value {
     let text = json!({"type": "string"});
     let texts = json!({"type": "object", "additionalProperties": text});

@@ -20,7 +20,7 @@ pub fn v2(resources: &[ServedResource<'_>]) -> Value {
     for resource in resources {
         for path in paths(resource) {
             let item = path_item(&path, resource, Dialect::V2);
-            all_paths.insert(path.path, item);
+            all_paths.insert(path.template, item);
         }
     }
     let mut document = json!({
@@ -66,7 +66,7 @@ pub fn v3_group(resources: &[ServedResource<'_>], group: &str, version: &str) ->
     for resource in &served {
         for path in paths(resource) {
             let item = path_item(&path, resource, Dialect::V3);
-            all_paths.insert(path.path, item);
+            all_paths.insert(path.template, item);
         }
     }
     let schemas = needed_definitions(&served, &all_paths, Dialect::V3);
@@ -192,8 +192,8 @@ fn path_item(path: &Path, resource: &ServedResource<'_>, dialect: Dialect) -> Va
         }
         item.insert(operation.method.to_owned(), Value::Object(described));
     }
-    if !path.path_parameters.is_empty() {
-        let parameters = path.path_parameters.iter().map(|(name, description)| {
+    if !path.placeholders.is_empty() {
+        let parameters = path.placeholders.iter().map(|(name, description)| {
             let mut parameter =
                 json!({"name": name, "in": "path", "required": true, "description": description});
             set_type(&mut parameter, "string", dialect);

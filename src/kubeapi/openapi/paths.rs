@@ -104,9 +104,10 @@ pub(super) struct Operation {
 
 /// One path with what can be done there.
 pub(super) struct Path {
-    pub(super) path: String,
+    /// The path with its placeholders.
+    pub(super) template: String,
     /// The parameters in the path itself, with descriptions.
-    pub(super) path_parameters: Vec<(&'static str, String)>,
+    pub(super) placeholders: Vec<(&'static str, String)>,
     pub(super) operations: Vec<Operation>,
     scope: &'static str,
     suffix: &'static str,
@@ -117,41 +118,41 @@ pub(super) fn paths(resource: &ServedResource<'_>) -> Vec<Path> {
     let root = format!("/{}", resource.group_path());
     let plural = resource.plural;
     let mut paths = Vec::new();
-    let mut path_parameters = Vec::new();
+    let mut placeholders = Vec::new();
     let (base, scope) = if resource.namespaced {
         let everywhere = Path {
-            path: format!("{root}/{plural}"),
-            path_parameters: Vec::new(),
+            template: format!("{root}/{plural}"),
+            placeholders: Vec::new(),
             operations: list(resource).into_iter().collect(),
             scope: "",
             suffix: "ForAllNamespaces",
         };
         paths.push(everywhere);
         let described = "object name and auth scope, such as for teams and projects".to_owned();
-        path_parameters.push(("namespace", described));
+        placeholders.push(("namespace", described));
         (format!("{root}/namespaces/{{namespace}}/{plural}"), "Namespaced")
     } else {
         (format!("{root}/{plural}"), "")
     };
     paths.push(Path {
-        path: base.clone(),
-        path_parameters: path_parameters.clone(),
+        template: base.clone(),
+        placeholders: placeholders.clone(),
         operations: collection(resource),
         scope,
         suffix: "",
     });
-    path_parameters.push(("name", format!("name of the {}", resource.kind)));
+    placeholders.push(("name", format!("name of the {}", resource.kind)));
     paths.push(Path {
-        path: format!("{base}/{{name}}"),
-        path_parameters: path_parameters.clone(),
+        template: format!("{base}/{{name}}"),
+        placeholders: placeholders.clone(),
         operations: object(resource, true),
         scope,
         suffix: "",
     });
     if resource.has_status {
         paths.push(Path {
-            path: format!("{base}/{{name}}/status"),
-            path_parameters,
+            template: format!("{base}/{{name}}/status"),
+            placeholders,
             operations: object(resource, false),
             scope,
             suffix: "Status",

@@ -23,12 +23,12 @@ use rusqlite::Connection;
 use serde_json::Value;
 use tokio::sync::{mpsc, oneshot, watch};
 
+use crate::pki::Sealer;
 pub use facets::Facets;
 use feed::Feed;
 pub use feed::{Change, ChangeKind};
 use reader::Readers;
 pub use reader::{Filter, Page, PageRequest};
-pub use seal::{AeadSeal, KeyFileError, Seal, SealError};
 
 /// Why the database could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -209,7 +209,7 @@ impl Storage {
     ///
     /// # Errors
     /// A foreign or newer file, or a database that cannot be opened.
-    pub fn open(path: &Path, seal: Arc<dyn Seal>, limits: Limits) -> Result<Self, OpenError> {
+    pub fn open(path: &Path, sealer: Arc<dyn Sealer>, limits: Limits) -> Result<Self, OpenError> {
         let database = |source| OpenError::Database {
             path: path.to_owned(),
             source,
@@ -219,9 +219,9 @@ impl Storage {
         migrations::migrate(&mut connection, path)?;
         let revision = migrations::head(&connection).map_err(database)?;
         let feed = Arc::new(Feed::new(revision, limits.memory_changes, limits.memory_bytes));
-        let readers = Arc::new(Readers::new(path.to_owned(), Arc::clone(&seal)));
+        let readers = Arc::new(Readers::new(path.to_owned(), Arc::clone(&sealer)));
         let (jobs, queue) = mpsc::channel(WRITE_QUEUE);
-        let writer = writer::Writer::new(connection, seal, Arc::clone(&feed), limits, revision);
+        let writer = writer::Writer::new(connection, sealer, Arc::clone(&feed), limits, revision);
         std::thread::Builder::new()
             .name("kubeapi-writer".to_owned())
             .spawn(move || writer.run(queue))

@@ -7,8 +7,9 @@ use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::feed::{Change, ChangeKind};
-use super::seal::{Seal, associated};
+use super::seal;
 use super::{Facets, Key, Replay, StorageError, Stored, migrations};
+use crate::pki::Sealer;
 
 /// Chooses objects by namespace, name and facets.
 pub type Filter = Arc<dyn Fn(&str, &str, &Facets) -> bool + Send + Sync>;
@@ -52,15 +53,15 @@ pub struct Page {
 
 pub(super) struct Readers {
     path: PathBuf,
-    seal: Arc<dyn Seal>,
+    sealer: Arc<dyn Sealer>,
     idle: Mutex<Vec<Connection>>,
 }
 
 impl Readers {
-    pub(super) fn new(path: PathBuf, seal: Arc<dyn Seal>) -> Self {
+    pub(super) fn new(path: PathBuf, sealer: Arc<dyn Sealer>) -> Self {
         Self {
             path,
-            seal,
+            sealer,
             idle: Mutex::new(Vec::new()),
         }
     }
@@ -120,10 +121,10 @@ impl Readers {
             return Ok(body.into());
         }
         let opened = self
-            .seal
-            .open(&associated(resource, namespace, name, revision), &body)
+            .sealer
+            .open(&seal::context(resource, namespace, name, revision), &body)
             .map_err(|error| StorageError::Seal(error.to_string().into()))?;
-        Ok(opened.into())
+        Ok(Bytes::copy_from_slice(opened.reveal()))
     }
 
     pub(super) fn page(&self, request: &PageRequest) -> Result<Page, StorageError> {

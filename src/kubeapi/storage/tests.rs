@@ -8,13 +8,13 @@ use serde_json::json;
 
 use super::*;
 use crate::clock::SystemEntropy;
-use crate::secret::Secret;
+use crate::pki::KeyFile;
 
 fn open(path: &Path) -> Result<Storage, OpenError> {
-    let seal = AeadSeal::new(&Secret::new([1; 32]), SystemEntropy).unwrap();
+    let sealer = KeyFile::open(&path.with_file_name("seal.key"), SystemEntropy).unwrap();
     Storage::open(
         path,
-        Arc::new(seal),
+        Arc::new(sealer),
         Limits {
             log_changes: 4,
             memory_changes: 2,

@@ -11,8 +11,9 @@ use serde_json::Value;
 use tokio::sync::{mpsc, oneshot};
 
 use super::feed::{Change, ChangeKind, Feed};
-use super::seal::{Seal, associated};
+use super::seal;
 use super::{Expected, Facets, Key, Limits, Outcome, StorageError, Write};
+use crate::pki::Sealer;
 
 /// Jobs that share a transaction.
 const GROUP: usize = 512;
@@ -35,7 +36,7 @@ pub(super) enum Job {
 
 pub(super) struct Writer {
     connection: Connection,
-    seal: Arc<dyn Seal>,
+    sealer: Arc<dyn Sealer>,
     feed: Arc<Feed>,
     limits: Limits,
     head: i64,
@@ -52,14 +53,14 @@ struct Row {
 impl Writer {
     pub(super) fn new(
         connection: Connection,
-        seal: Arc<dyn Seal>,
+        sealer: Arc<dyn Sealer>,
         feed: Arc<Feed>,
         limits: Limits,
         head: i64,
     ) -> Self {
         Self {
             connection,
-            seal,
+            sealer,
             feed,
             limits,
             head,
@@ -137,7 +138,7 @@ impl Writer {
         let mut head = self.head;
         let mut outcomes = Vec::with_capacity(writes.len());
         for write in writes {
-            outcomes.push(apply(&transaction, &*self.seal, write, &mut head)?);
+            outcomes.push(apply(&transaction, &*self.sealer, write, &mut head)?);
         }
         transaction
             .prepare_cached("UPDATE head SET revision = ?1")?
@@ -169,7 +170,7 @@ impl Writer {
 
 fn apply(
     transaction: &Transaction<'_>,
-    seal: &dyn Seal,
+    sealer: &dyn Sealer,
     write: Write,
     head: &mut i64,
 ) -> Result<Outcome, StorageError> {
@@ -194,7 +195,7 @@ fn apply(
             *head += 1;
             let body = serialise(object, *head)?;
             let facets_text = text(&facets)?;
-            let stored = at_rest(seal, &key, *head, &body, sealed)?;
+            let stored = at_rest(sealer, &key, *head, &body, sealed)?;
             put(
                 transaction,
                 &key,
@@ -242,7 +243,7 @@ fn apply(
             };
             *head += 1;
             let body = serialise(object, *head)?;
-            let stored = at_rest(seal, &key, *head, &body, sealed)?;
+            let stored = at_rest(sealer, &key, *head, &body, sealed)?;
             transaction
                 .prepare_cached("DELETE FROM objects WHERE id = ?1")?
                 .execute([row.id])?;
@@ -414,7 +415,7 @@ fn text(facets: &Facets) -> Result<String, StorageError> {
 
 /// The bytes for the file: `body`, or its sealed form.
 fn at_rest(
-    seal: &dyn Seal,
+    sealer: &dyn Sealer,
     key: &Key,
     revision: i64,
     body: &Bytes,
@@ -423,9 +424,9 @@ fn at_rest(
     if !sealed {
         return Ok(body.clone());
     }
-    let sealed = seal
+    let sealed = sealer
         .seal(
-            &associated(&key.resource, &key.namespace, &key.name, revision),
+            &seal::context(&key.resource, &key.namespace, &key.name, revision),
             body,
         )
         .map_err(|error| StorageError::Seal(error.to_string().into()))?;

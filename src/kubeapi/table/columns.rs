@@ -179,7 +179,7 @@ impl Column {
 fn shown(value: &Value, type_: &str, now: Timestamp) -> Value {
     match (type_, value) {
         ("string", Value::Null) => json!("<no value>"),
-        ("string", Value::String(_)) => value.clone(),
+        ("string", Value::String(_)) | ("boolean", Value::Bool(_)) => value.clone(),
         ("string", Value::Number(number)) if number.is_f64() => {
             json!(number.as_f64().map(go_float))
         }
@@ -194,7 +194,6 @@ fn shown(value: &Value, type_: &str, now: Timestamp) -> Value {
             (None, None) => Value::Null,
         },
         ("number", Value::Number(number)) => json!(number.as_f64()),
-        ("boolean", Value::Bool(_)) => value.clone(),
         ("date", Value::String(_)) => age(Some(value), now),
         _ => Value::Null,
     }

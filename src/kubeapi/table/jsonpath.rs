@@ -1,4 +1,4 @@
-//! The part of kubectl's JSONPath that custom resource definitions use: fields, indices, `[*]` and simple filters.
+//! The part of kubectl's `JSONPath` that custom resource definitions use: fields, indices, `[*]` and simple filters.
 //!
 //! Examples: `.spec.mode`, `.status.conditions[?(@.type=="Ready")].status`, `.metadata.labels.example\.com/team`,
 //! `.spec['a.b']`.
@@ -25,7 +25,7 @@ enum PathStep {
     Index(i64),
     All,
     Filter {
-        path: Vec<PathStep>,
+        path: Vec<Self>,
         test: Option<(Comparison, Value)>,
     },
 }

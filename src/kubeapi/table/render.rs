@@ -67,14 +67,13 @@ pub fn table<'a>(
         .into_iter()
         .map(|object| row(columns, object, options))
         .collect();
-    let definitions: Value = match options.no_headers {
-        true => Value::Null,
-        false => columns
+    let definitions: Option<Vec<Value>> = (!options.no_headers).then(|| {
+        columns
             .columns
             .iter()
             .map(super::columns::Column::definition)
-            .collect(),
-    };
+            .collect()
+    });
     let mut metadata = Map::new();
     if !position.resource_version.is_empty() {
         metadata.insert("resourceVersion".to_owned(), json!(position.resource_version));

@@ -12,9 +12,10 @@ use kube::Client;
 use kube::api::{Api, ApiResource, DynamicObject, GroupVersionKind, PostParams};
 use serde_json::{Value, json};
 
-use super::storage::{AeadSeal, Limits};
+use super::storage::Limits;
 use super::{KubeApi, Options};
 use crate::clock::{Clock, SystemClock, SystemEntropy};
+use crate::pki::KeyFile;
 
 /// An API in a folder that goes away with it.
 pub(in crate::kubeapi) struct TestApi {
@@ -27,10 +28,10 @@ async fn open(folder: &Path, limits: Limits) -> KubeApi {
 }
 
 async fn open_at(folder: &Path, limits: Limits, clock: Arc<dyn Clock>) -> KubeApi {
-    let seal = AeadSeal::from_file(&folder.join("seal.key"), SystemEntropy).unwrap();
+    let sealer = KeyFile::open(&folder.join("seal.key"), SystemEntropy).unwrap();
     let options = Options {
         path: folder.join("kubernetes.db"),
-        seal: Arc::new(seal),
+        sealer: Arc::new(sealer),
         clock,
         entropy: Arc::new(SystemEntropy),
         limits,

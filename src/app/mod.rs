@@ -1,0 +1,261 @@
+//! The composition root: settings → components → tasks → shutdown.
+
+pub mod admin_http;
+pub mod data_dir;
+mod install;
+mod listen;
+mod push;
+mod settings;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use kube::Client;
+use tokio_util::sync::CancellationToken;
+
+pub use settings::{PushCredentials, PushSettings, Settings};
+
+use crate::api::crds;
+use crate::clock::{Clock, Entropy};
+use crate::controllers::{self, fleet, git_source};
+use crate::enrollment::{IdentityIssuer, Invite, Limiter, MdmAddress, Rate};
+use crate::gitops::validate::SchemaSet;
+use crate::ids::PushTopic;
+use crate::kubeapi::{self, KubeApi, kubeconfig};
+use crate::mdm::gateway::Gateway;
+use crate::mdm::metrics::GatewayMetrics;
+use crate::mdm::seen::SeenBatch;
+use crate::mdm::{http as device_http, serve as device_serve};
+use crate::pki::ca::{ClientTrust, Pki, server_names};
+use crate::pki::{KeyFile, Sealer};
+use crate::store::Store;
+use crate::store::sqlite::SqliteStore;
+use crate::telemetry::Metrics;
+use admin_http::{InviteOrder, Orders, Readiness};
+use data_dir::{DataDir, admin_socket};
+use listen::Tasks;
+
+/// How often times of contact are written.
+const SEEN_INTERVAL: Duration = Duration::from_secs(5);
+/// How often the stores are tidied.
+const TIDY_INTERVAL: Duration = Duration::from_secs(3_600);
+
+/// A running server: the embedded Kubernetes API, the controllers and the device endpoint.
+pub struct Server {
+    data_dir: DataDir,
+    mdm_url: String,
+    api_url: String,
+    admin_url: String,
+    client: Client,
+    orders: Orders,
+    metrics: Metrics,
+    readiness: Readiness,
+    api: KubeApi,
+    tasks: Tasks,
+}
+
+impl Server {
+    /// Opens the data directory and starts everything. Returns when devices and kubectl are served.
+    ///
+    /// # Errors
+    /// When the data directory is in use or of a newer version, an address is taken, or a certificate cannot be used.
+    pub async fn start(settings: Settings, clock: Arc<dyn Clock>, entropy: Arc<dyn Entropy>) -> anyhow::Result<Self> {
+        let data_dir = DataDir::open(&settings.data_dir)?;
+        let metrics = Metrics::new();
+        let readiness = Readiness::default();
+        let tasks = Tasks::default();
+        let admin = tasks
+            .http(settings.admin_listen, admin_http::health_router(readiness.clone(), metrics.clone()))
+            .await
+            .context("--admin-listen")?;
+
+        let sealer: Arc<dyn Sealer> = Arc::new(KeyFile::open(&data_dir.keys().join("seal.key"), SharedEntropy(entropy.clone()))?);
+        let store = Arc::new(SqliteStore::open(&data_dir.store(), sealer.clone())?);
+        let api = KubeApi::open(kubeapi::Options {
+            path: data_dir.kubernetes(),
+            sealer,
+            clock: clock.clone(),
+            entropy: entropy.clone(),
+            limits: kubeapi::storage::Limits::default(),
+        })
+        .await?;
+        let client = api.client("default");
+        install::definitions(&client).await?;
+
+        let served = kubeapi::serve::serve(&api, settings.api_listen, &data_dir.keys().join("kubernetes"), tasks.shutdown())
+            .await
+            .context("--api-listen")?;
+        kubeconfig::write(&data_dir.kubeconfig(), &served.access)?;
+        tasks.serving("the Kubernetes API", served.server);
+
+        let devices = Devices { settings: &settings, data_dir: &data_dir, store: store.clone(), clock: &clock, entropy: &entropy, metrics: &metrics };
+        let public_url = devices.serve(&tasks).await?;
+        let orders = Orders {
+            store: store.clone(),
+            client: client.clone(),
+            clock: clock.clone(),
+            entropy: entropy.clone(),
+            public_url: public_url.clone(),
+        };
+        tasks.unix(&admin_socket(data_dir.path()), admin_http::orders_router(orders.clone()))?;
+
+        let context = controllers::Context::new(client.clone(), store.clone(), clock.clone(), entropy, metrics.clone());
+        let planner = fleet::Settings { public_url: public_url.clone(), evidence_interval: settings.evidence_interval };
+        tasks.run("the planner", fleet::run(context.clone(), planner, tasks.shutdown()));
+        let schemas = SchemaSet::new(&crds::all())?;
+        tasks.run("the GitSource controller", git_source::run(context, schemas, data_dir.git(), tasks.shutdown()));
+        tasks.run("tidying", tidy(store, clock, tasks.shutdown()));
+        readiness.set(true);
+        Ok(Self {
+            mdm_url: public_url,
+            api_url: served.access.server,
+            admin_url: format!("http://{admin}"),
+            data_dir,
+            client,
+            orders,
+            metrics,
+            readiness,
+            api,
+            tasks,
+        })
+    }
+
+    /// The one line that `provost up` prints when it is ready.
+    #[must_use]
+    pub fn ready_line(&self) -> String {
+        format!(
+            "ready mdm={} api={} admin={} kubeconfig={} ca={}",
+            self.mdm_url,
+            self.api_url,
+            self.admin_url,
+            self.kubeconfig().display(),
+            self.data_dir.ca().display()
+        )
+    }
+
+    /// A client of the Kubernetes API, as administrator.
+    #[must_use]
+    pub fn client(&self) -> Client {
+        self.client.clone()
+    }
+
+    /// The control plane's counters.
+    #[must_use]
+    pub const fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    /// The kubeconfig of the administrator.
+    #[must_use]
+    pub fn kubeconfig(&self) -> PathBuf {
+        self.data_dir.kubeconfig()
+    }
+
+    /// The data directory.
+    #[must_use]
+    pub fn data_dir(&self) -> &Path {
+        self.data_dir.path()
+    }
+
+    /// Makes invitations, as `provost enroll invite` does.
+    ///
+    /// # Errors
+    /// What is wrong with the order, for people.
+    pub async fn invite(&self, order: InviteOrder) -> anyhow::Result<Vec<Invite>> {
+        admin_http::make(&self.orders, order).await.map_err(|refusal| anyhow::anyhow!(refusal.error))
+    }
+
+    /// Waits until a part of the server ends by itself, and says why.
+    pub async fn ended(&self) -> anyhow::Error {
+        self.tasks.ended().await
+    }
+
+    /// Stops everything: requests under way are finished, times of contact are written.
+    pub async fn stop(self) {
+        self.readiness.set(false);
+        self.tasks.stop().await;
+        self.api.stop();
+    }
+}
+
+/// What serves devices is made of.
+struct Devices<'a> {
+    settings: &'a Settings,
+    data_dir: &'a DataDir,
+    store: Arc<SqliteStore>,
+    clock: &'a Arc<dyn Clock>,
+    entropy: &'a Arc<dyn Entropy>,
+    metrics: &'a Metrics,
+}
+
+impl Devices<'_> {
+    /// Starts the device endpoint and the waking of devices. Gives the address that devices use.
+    async fn serve(self, tasks: &Tasks) -> anyhow::Result<String> {
+        let listener = listen::bind(self.settings.mdm_listen).context("--mdm-listen")?;
+        let address = listener.local_addr()?;
+        let public_url = match &self.settings.public_url {
+            Some(url) => listen::public_url(url).context("--public-url")?,
+            None => format!("https://localhost:{}", address.port()),
+        };
+        let host = listen::host(&public_url);
+        let pki = Pki::open(self.data_dir.path(), &server_names(&host), self.clock.now(), self.entropy.as_ref())?;
+        let push = push::Push::new(&self.settings.push)?;
+        let topic = match push.topic() {
+            Some(topic) => PushTopic::parse(topic)?,
+            None => push::stand_in_topic(pki.devices.certificate_pem())?,
+        };
+        let tls = device_serve::tls_config(&pki.server)?;
+        let trust = Arc::new(ClientTrust::new(&pki.devices)?);
+
+        let store: Arc<dyn Store> = self.store.clone();
+        let seen = Arc::new(SeenBatch::default());
+        let gateway = Arc::new(Gateway::new(store.clone(), self.clock.clone(), self.entropy.clone(), seen.clone()));
+        let issuer = Arc::new(IdentityIssuer::new(
+            store.clone(),
+            self.clock.clone(),
+            self.entropy.clone(),
+            pki.devices,
+            MdmAddress::new(&public_url, topic),
+            pki.servers.certificate_pem().to_owned(),
+        ));
+        let limits = device_http::Limits::default();
+        let gateway_metrics = GatewayMetrics::default();
+        self.metrics.register(|registry| gateway_metrics.register(registry.sub_registry_with_prefix("provost")));
+        let limiter = Arc::new(Limiter::new(Rate::default()));
+        let router = device_http::router(gateway, limits)
+            .merge(crate::enrollment::http::router(issuer, limiter, self.clock.clone()));
+        let router = device_http::guarded(router, limits, gateway_metrics, self.entropy.clone());
+        let serving = device_serve::serve(router, listener, tls, trust, self.clock.clone(), tasks.shutdown())?;
+        tasks.serving("the device endpoint", serving.task);
+        tasks.run("times of contact", seen.clone().run(store.clone(), SEEN_INTERVAL, tasks.shutdown()));
+        push.start(tasks, &store, self.clock, &seen, self.metrics);
+        Ok(public_url)
+    }
+}
+
+/// Removes what need not be kept any longer.
+async fn tidy(store: Arc<SqliteStore>, clock: Arc<dyn Clock>, shutdown: CancellationToken) {
+    loop {
+        tokio::select! {
+            () = shutdown.cancelled() => return,
+            () = tokio::time::sleep(TIDY_INTERVAL) => {}
+        }
+        if let Err(error) = store.retain(clock.now()).await {
+            tracing::warn!(error = %controllers::watch::Chain(&error), "old records could not be removed and will be at the next turn");
+        }
+        if let Err(error) = store.collect_manifests().await {
+            tracing::warn!(error = %controllers::watch::Chain(&error), "unused manifests could not be removed and will be at the next turn");
+        }
+    }
+}
+
+/// Shares one source of randomness with a component that wants its own.
+struct SharedEntropy(Arc<dyn Entropy>);
+
+impl Entropy for SharedEntropy {
+    fn fill(&self, bytes: &mut [u8]) {
+        self.0.fill(bytes);
+    }
+}

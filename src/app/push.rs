@@ -1,0 +1,179 @@
+//! Waking devices: from the store's change feed to the push service.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use futures::future::BoxFuture;
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use tokio::sync::broadcast::error::RecvError;
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::Clock;
+use crate::controllers::watch::Chain;
+use crate::ids::{Digest, EnrollmentId, PushTopic};
+use crate::mdm::seen::SeenBatch;
+use crate::push::schedule::{PushObserver, PushScheduler, PushTarget, ScheduleSettings, WakeUp};
+use crate::push::{ApnsPusher, Http2Pusher, Http2Settings, PushCertificate, Pusher, Unconfigured};
+use crate::store::{Change, Store, StoreError};
+use crate::telemetry::Metrics;
+
+use super::listen::Tasks;
+use super::settings::{PushCredentials, PushSettings};
+
+/// Devices with pending work read at once at the start.
+const PAGE: usize = 1_000;
+
+/// The push service and what authenticates to it.
+pub(super) struct Push {
+    pusher: Arc<dyn Pusher>,
+    topic: Option<String>,
+    /// Another service than Apple's, on this side of any limit of theirs.
+    custom: bool,
+}
+
+impl Push {
+    pub(super) fn new(settings: &PushSettings) -> anyhow::Result<Self> {
+        match settings {
+            PushSettings::None => Ok(Self { pusher: Arc::new(Unconfigured), topic: None, custom: false }),
+            PushSettings::Apple { certificate } => {
+                let certificate = read(certificate)?;
+                let pusher = ApnsPusher::new(&certificate, a2::Endpoint::Production).context("--apns-cert")?;
+                Ok(Self { pusher: Arc::new(pusher), topic: Some(certificate.topic().to_owned()), custom: false })
+            }
+            PushSettings::Custom { url, ca_pem, certificate } => {
+                let certificate = certificate.as_ref().map(read).transpose()?;
+                let settings = Http2Settings { url, ca_pem, certificate: certificate.as_ref() };
+                let pusher = Http2Pusher::new(&settings).context("--apns-url")?;
+                let topic = certificate.map(|certificate| certificate.topic().to_owned());
+                Ok(Self { pusher: Arc::new(pusher), topic, custom: true })
+            }
+        }
+    }
+
+    /// The topic of the push certificate.
+    pub(super) fn topic(&self) -> Option<&str> {
+        self.topic.as_deref()
+    }
+
+    /// Starts waking devices that have something pending.
+    pub(super) fn start(
+        self,
+        tasks: &Tasks,
+        store: &Arc<dyn Store>,
+        clock: &Arc<dyn Clock>,
+        seen: &Arc<SeenBatch>,
+        metrics: &Metrics,
+    ) {
+        let mut settings = ScheduleSettings::default();
+        if self.custom {
+            settings.rate_per_second = 1_000.0;
+            settings.burst = 1_000.0;
+            settings.coalesce = Duration::from_secs(1);
+        }
+        let scheduler = PushScheduler::new(settings, clock.clone());
+        let contacts = scheduler.clone();
+        seen.listen(move |enrollment| contacts.seen(enrollment.as_str()));
+        let pushes = Family::<Pushed, Counter>::default();
+        metrics.register(|registry| registry.register("provost_pushes", "Pushes by what the service said", pushes.clone()));
+        let observer = Arc::new(Observer { store: store.clone(), pushes });
+        tasks.run("waking devices", scheduler.clone().run(self.pusher, observer, tasks.shutdown()));
+        tasks.run("following pending work", follow(store.clone(), scheduler, tasks.shutdown()));
+    }
+}
+
+fn read(credentials: &PushCredentials) -> anyhow::Result<PushCertificate> {
+    PushCertificate::from_pem(&credentials.certificate_pem, credentials.key_pem.clone()).context("--apns-cert and --apns-key")
+}
+
+/// The topic of enrolments made without a push certificate: of the right form, and always the same for one device authority.
+pub(super) fn stand_in_topic(authority_pem: &str) -> anyhow::Result<PushTopic> {
+    let digest = Digest::of(authority_pem.as_bytes());
+    let uuid = uuid::Uuid::new_v5(&uuid::Uuid::NAMESPACE_OID, &digest.0);
+    Ok(PushTopic::parse(&format!("com.apple.mgmt.External.{uuid}"))?)
+}
+
+/// Tells the scheduler which devices have pending work, until `shutdown`.
+async fn follow(store: Arc<dyn Store>, scheduler: PushScheduler, shutdown: CancellationToken) {
+    let mut changes = store.changes();
+    let mut all = true;
+    loop {
+        if all {
+            match every_pending(&store, &scheduler).await {
+                Ok(()) => all = false,
+                Err(error) => tracing::warn!(error = %Chain(&error), "devices with pending work could not be listed"),
+            }
+        }
+        let change = tokio::select! {
+            () = shutdown.cancelled() => return,
+            change = changes.recv() => change,
+        };
+        match change {
+            Ok(Change::Work(id)) => {
+                if let Err(error) = wake(&store, &scheduler, &id).await {
+                    tracing::warn!(device.id = %id, error = %Chain(&error), "a device could not be scheduled for a push");
+                    all = true;
+                }
+            }
+            Ok(Change::Enrollment(id)) => match store.pending(&id).await {
+                Ok(pending) if pending.is_empty() => scheduler.settled(id.as_str()),
+                _ => {}
+            },
+            Ok(Change::Facts(_)) => {}
+            Err(RecvError::Lagged(_)) => all = true,
+            Err(RecvError::Closed) => return,
+        }
+    }
+}
+
+/// After a start, or when too much happened to follow.
+async fn every_pending(store: &Arc<dyn Store>, scheduler: &PushScheduler) -> Result<(), StoreError> {
+    let mut after: Option<EnrollmentId> = None;
+    loop {
+        let page = store.with_pending(after.as_ref(), PAGE).await?;
+        let Some(last) = page.last() else { return Ok(()) };
+        after = Some(last.clone());
+        for id in &page {
+            wake(store, scheduler, id).await?;
+        }
+    }
+}
+
+async fn wake(store: &Arc<dyn Store>, scheduler: &PushScheduler, id: &EnrollmentId) -> Result<(), StoreError> {
+    let Some(address) = store.push_address(id).await? else { return Ok(()) };
+    let target = PushTarget {
+        token: address.token.reveal().clone(),
+        push_magic: address.magic.reveal().clone(),
+        topic: address.topic.as_str().into(),
+    };
+    let last_seen = store.last_seen(id).await?;
+    scheduler.wake([WakeUp { device: id.as_str().into(), target, last_seen }]);
+    Ok(())
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Pushed {
+    result: &'static str,
+}
+
+struct Observer {
+    store: Arc<dyn Store>,
+    pushes: Family<Pushed, Counter>,
+}
+
+impl PushObserver for Observer {
+    fn unregistered<'a>(&'a self, device: &'a str, _token: &'a [u8]) -> BoxFuture<'a, ()> {
+        Box::pin(async move {
+            let Ok(id) = EnrollmentId::parse(device) else { return };
+            if let Err(error) = self.store.drop_push_address(&id).await {
+                tracing::warn!(device.id = device, error = %Chain(&error), "a dead push address could not be dropped");
+            }
+        })
+    }
+
+    fn pushed(&self, category: &'static str) {
+        self.pushes.get_or_create(&Pushed { result: category }).inc();
+    }
+}

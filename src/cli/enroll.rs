@@ -1,0 +1,128 @@
+//! `provost enroll invite`: the right to enrol, for one device at a time.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use http_body_util::{BodyExt as _, Full};
+use hyper_util::rt::TokioIo;
+use tokio::net::UnixStream;
+
+use crate::app::admin_http::{InviteOrder, Refused};
+use crate::app::data_dir::admin_socket;
+use crate::controllers::duration;
+use crate::enrollment::Invite;
+use crate::ids::{EnrollmentId, Namespace, SerialNumber};
+
+/// Options of `provost enroll`.
+#[derive(Debug, clap::Args)]
+pub(super) struct EnrollArgs {
+    #[command(subcommand)]
+    command: EnrollCommand,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum EnrollCommand {
+    /// Make invitations. Each allows one device to enrol, once.
+    ///
+    /// The device asks for its identity certificate at the URL, with the challenge as a Bearer token and a PKCS#10 request as
+    /// the body. Its Device object then appears in the namespace, with the labels.
+    Invite(InviteArgs),
+}
+
+#[derive(Debug, clap::Args)]
+struct InviteArgs {
+    /// The data directory of the running server.
+    #[arg(long, value_name = "DIR", env = "PROVOST_DATA_DIR", default_value = "provost-data")]
+    data_dir: PathBuf,
+    /// The fleet that the device will belong to.
+    #[arg(short, long, value_name = "NS")]
+    namespace: String,
+    /// Only the device with this serial number may use it.
+    #[arg(long, value_name = "S")]
+    serial: Option<String>,
+    /// Only the device with this UDID may use it.
+    #[arg(long, value_name = "U")]
+    udid: Option<String>,
+    /// Labels of the Device object.
+    #[arg(long, value_name = "KEY=VALUE", value_delimiter = ',')]
+    labels: Vec<String>,
+    /// How long it is good for.
+    #[arg(long, value_name = "DURATION", default_value = "24h")]
+    expires_in: String,
+    /// How many to make.
+    #[arg(long, value_name = "N", default_value_t = 1, conflicts_with_all = ["serial", "udid"])]
+    count: u32,
+    /// How to print them: for people, or one JSON object a line.
+    #[arg(short, long, value_enum, default_value = "human")]
+    output: Output,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Output {
+    Human,
+    Json,
+}
+
+pub(super) async fn run(args: EnrollArgs) -> anyhow::Result<ExitCode> {
+    let EnrollCommand::Invite(args) = args.command;
+    for invite in send(&args.data_dir, &order(&args)?).await? {
+        match args.output {
+            Output::Json => println!("{}", serde_json::to_string(&invite)?),
+            Output::Human => {
+                println!("url        {}", invite.url);
+                println!("challenge  {}", invite.challenge);
+                println!("expires    {}", invite.expires_at);
+            }
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn order(args: &InviteArgs) -> anyhow::Result<InviteOrder> {
+    let mut labels = BTreeMap::new();
+    for label in &args.labels {
+        let Some((key, value)) = label.split_once('=') else {
+            bail!("--labels {label}: a label is written KEY=VALUE");
+        };
+        labels.insert(key.to_owned(), value.to_owned());
+    }
+    Ok(InviteOrder {
+        namespace: Namespace::parse(&args.namespace).context("--namespace")?,
+        serial_number: args.serial.as_deref().map(SerialNumber::parse).transpose().context("--serial")?,
+        udid: args.udid.as_deref().map(EnrollmentId::parse).transpose().context("--udid")?,
+        labels,
+        valid_seconds: duration::parse(&args.expires_in)
+            .filter(|duration| *duration >= Duration::from_secs(1))
+            .with_context(|| format!("--expires-in {}: write a duration such as 30m or 24h", args.expires_in))?
+            .as_secs(),
+        count: args.count,
+    })
+}
+
+/// Asks the running server for invitations, through its socket file.
+pub(super) async fn send(data_dir: &Path, order: &InviteOrder) -> anyhow::Result<Vec<Invite>> {
+    let socket = admin_socket(data_dir);
+    let stream = UnixStream::connect(&socket).await.with_context(|| {
+        format!("no server runs in {}; start one with: provost up --data-dir {0}", data_dir.display())
+    })?;
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+    let connection = tokio::spawn(connection);
+    let request = http::Request::post("/v1/invitations")
+        .header(http::header::HOST, "provost")
+        .header(http::header::CONTENT_TYPE, "application/json")
+        .body(Full::<bytes::Bytes>::from(serde_json::to_vec(order)?))?;
+    let response = sender.send_request(request).await.context("the server did not answer")?;
+    let status = response.status();
+    let body = response.into_body().collect().await?.to_bytes();
+    connection.abort();
+    if status.is_success() {
+        return Ok(serde_json::from_slice(&body)?);
+    }
+    match serde_json::from_slice::<Refused>(&body) {
+        Ok(refused) => bail!(refused.error),
+        Err(_) => bail!("the server refused: {}", String::from_utf8_lossy(&body)),
+    }
+}

@@ -1,0 +1,97 @@
+//! The command line: one file a subcommand.
+
+mod completions;
+mod crd;
+mod demo;
+mod enroll;
+mod simulate;
+mod up;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::telemetry::{LogFormat, logging};
+
+/// Keeps an Apple device fleet at the standard that git says it must meet, and proves it.
+///
+/// Begin with `provost demo`: it needs nothing else, and shows a commit making 200 simulated devices compliant.
+#[derive(Debug, Parser)]
+#[command(name = "provost", version, propagate_version = true, max_term_width = 100)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    #[command(flatten)]
+    log: LogArgs,
+}
+
+/// How the program logs. Log lines go to standard error.
+#[derive(Debug, Clone, clap::Args)]
+pub struct LogArgs {
+    /// How log lines look.
+    #[arg(long, global = true, value_enum, env = "PROVOST_LOG_FORMAT", default_value = "human")]
+    log_format: LogFormat,
+    /// What is logged, such as `info` or `provost::mdm=debug,warn`. The demo logs warnings only, everything else `info`.
+    #[arg(long, global = true, env = "PROVOST_LOG", value_name = "FILTER")]
+    log: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run everything in one process: Kubernetes API, controllers and device endpoint.
+    Up(up::UpArgs),
+    /// Watch a commit in git make a fleet of simulated devices compliant.
+    Demo(demo::DemoArgs),
+    /// Invite devices.
+    Enroll(enroll::EnrollArgs),
+    /// Run simulated Apple devices against a server.
+    Simulate(crate::simulator::SimulateArgs),
+    /// Print the custom resource definitions.
+    Crd(crd::CrdArgs),
+    /// Print a completion script for a shell.
+    Completions(completions::CompletionsArgs),
+}
+
+/// Runs the command line and says how it ended: 0 success, 1 failure, 2 wrong usage.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let quiet = matches!(cli.command, Command::Demo(_) | Command::Simulate(_));
+    let filter = cli.log.log.clone().unwrap_or_else(|| if quiet { "warn".to_owned() } else { "info".to_owned() });
+    if let Err(error) = logging::start(cli.log.log_format, &filter) {
+        eprintln!("provost: {error}");
+        return ExitCode::FAILURE;
+    }
+    match run(cli.command) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("provost: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::Up(args) => runtime()?.block_on(up::run(args)),
+        Command::Demo(args) => runtime()?.block_on(demo::run(args)),
+        Command::Enroll(args) => runtime()?.block_on(enroll::run(args)),
+        Command::Simulate(args) => runtime()?.block_on(simulate::run(args)),
+        Command::Crd(args) => crd::run(&args),
+        Command::Completions(args) => Ok(completions::run(args)),
+    }
+}
+
+fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    Ok(tokio::runtime::Builder::new_multi_thread().enable_all().build()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        super::Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,313 @@
+//! From text to a checked expression.
+
+use std::collections::HashMap;
+
+use cel::common::ast::operators as op;
+use cel::common::ast::{Expr, IdedExpr, LiteralValue};
+use regex::{Regex, RegexBuilder};
+
+use super::{CompileError, MAX_CHOICES, MAX_DEPTH, MAX_LENGTH, MAX_NESTING, MAX_OPERATORS, Path, Program};
+use crate::suggest::did_you_mean;
+
+/// The largest compiled form of a `matches` pattern, in bytes.
+const MAX_PATTERN_SIZE: usize = 64 * 1024;
+
+/// The stack of the thread that parses, in bytes; four times what the largest expression allowed needs without optimisation.
+const PARSER_STACK: usize = 16 << 20;
+
+/// Operators, as the parser names them.
+const OPERATORS: [&str; 18] = [
+    op::CONDITIONAL,
+    op::LOGICAL_AND,
+    op::LOGICAL_OR,
+    op::LOGICAL_NOT,
+    op::SUBSTRACT,
+    op::ADD,
+    op::MULTIPLY,
+    op::DIVIDE,
+    op::MODULO,
+    op::EQUALS,
+    op::NOT_EQUALS,
+    op::GREATER_EQUALS,
+    op::LESS_EQUALS,
+    op::GREATER,
+    op::LESS,
+    op::NEGATE,
+    op::INDEX,
+    op::IN,
+];
+
+/// Functions by name, whether they are called on a value (`x.f()`), and with how many arguments.
+const FUNCTIONS: [(&str, bool, usize); 10] = [
+    ("contains", true, 1),
+    ("startsWith", true, 1),
+    ("endsWith", true, 1),
+    ("matches", true, 1),
+    ("size", true, 0),
+    ("size", false, 1),
+    ("string", false, 1),
+    ("int", false, 1),
+    ("double", false, 1),
+    ("versionCompare", false, 2),
+];
+
+/// Macros, for hints only: the parser spreads them out.
+const MACROS: [&str; 6] = ["has", "all", "exists", "exists_one", "map", "filter"];
+
+pub(super) fn compile(source: &str, variables: &[&str]) -> Result<Program, CompileError> {
+    measure(source)?;
+    let root = parse(source)?;
+    check_depth(&root)?;
+    let mut check = Check {
+        variables,
+        locals: Vec::new(),
+        paths: Vec::new(),
+        patterns: HashMap::new(),
+    };
+    check.expression(&root)?;
+    let Check { paths, patterns, .. } = check;
+    Ok(Program {
+        source: source.into(),
+        root,
+        paths,
+        patterns,
+    })
+}
+
+/// Reads the text on a thread of its own: the parser recurses by many and large frames for each bracket, more than a
+/// server's thread has room for. Should it panic, that ends there, too.
+fn parse(source: &str) -> Result<IdedExpr, CompileError> {
+    let unreadable = || CompileError::Syntax {
+        line: 1,
+        column: 1,
+        message: "the expression cannot be read".to_owned(),
+    };
+    std::thread::scope(|scope| {
+        std::thread::Builder::new()
+            .name("cel-parser".to_owned())
+            .stack_size(PARSER_STACK)
+            .spawn_scoped(scope, || {
+                cel::parser::Parser::default().parse(source).map_err(|errors| {
+                    errors
+                        .errors
+                        .first()
+                        .map_or_else(unreadable, |error| CompileError::Syntax {
+                            line: error.pos.0.max(1),
+                            column: error.pos.1.saturating_add(1).max(1),
+                            message: error.msg.clone(),
+                        })
+                })
+            })
+            .map_err(|_| unreadable())?
+            .join()
+            .unwrap_or_else(|_| Err(unreadable()))
+    })
+}
+
+/// Refuses, before the parser recurses, what would make it recurse deeply.
+fn measure(source: &str) -> Result<(), CompileError> {
+    if source.len() > MAX_LENGTH {
+        return Err(CompileError::TooLarge {
+            what: "long (bytes)",
+            maximum: MAX_LENGTH,
+        });
+    }
+    let (mut operators, mut nesting, mut choices) = (0_usize, 0_usize, 0_usize);
+    let mut quote = None;
+    let mut escaped = false;
+    for character in source.chars() {
+        match (quote, character) {
+            (Some(_), _) if escaped => escaped = false,
+            (Some(_), '\\') => escaped = true,
+            (Some(open), _) if character == open => quote = None,
+            (None, '"' | '\'') => quote = Some(character),
+            (None, '(' | '[' | '{') => {
+                nesting += 1;
+                operators += 1;
+            }
+            (None, ')' | ']' | '}') => nesting = nesting.saturating_sub(1),
+            (None, '?') => choices += 1,
+            (None, c) if c.is_ascii_punctuation() && c != '_' => operators += 1,
+            (Some(_) | None, _) => {}
+        }
+        if nesting > MAX_NESTING {
+            return Err(CompileError::TooLarge {
+                what: "nested (brackets)",
+                maximum: MAX_NESTING,
+            });
+        }
+    }
+    if choices > MAX_CHOICES {
+        return Err(CompileError::TooLarge {
+            what: "complex (`?`)",
+            maximum: MAX_CHOICES,
+        });
+    }
+    if operators > MAX_OPERATORS {
+        return Err(CompileError::TooLarge {
+            what: "complex (operators)",
+            maximum: MAX_OPERATORS,
+        });
+    }
+    Ok(())
+}
+
+fn check_depth(root: &IdedExpr) -> Result<(), CompileError> {
+    let mut open = vec![(root, 1_usize)];
+    while let Some((expression, depth)) = open.pop() {
+        if depth > MAX_DEPTH {
+            return Err(CompileError::TooLarge {
+                what: "deep (levels)",
+                maximum: MAX_DEPTH,
+            });
+        }
+        match &expression.expr {
+            Expr::Call(call) => {
+                open.extend(call.target.iter().map(|target| (&**target, depth + 1)));
+                open.extend(call.args.iter().map(|argument| (argument, depth + 1)));
+            }
+            Expr::Comprehension(c) => {
+                for part in [&c.iter_range, &c.accu_init, &c.loop_cond, &c.loop_step, &c.result] {
+                    open.push((part, depth + 1));
+                }
+            }
+            Expr::List(list) => open.extend(list.elements.iter().map(|element| (element, depth + 1))),
+            Expr::Select(select) => open.push((&select.operand, depth + 1)),
+            Expr::Ident(_) | Expr::Literal(_) | Expr::Map(_) | Expr::Struct(_) | Expr::Unspecified => {}
+        }
+    }
+    Ok(())
+}
+
+struct Check<'a> {
+    variables: &'a [&'a str],
+    locals: Vec<&'a str>,
+    paths: Vec<Path>,
+    patterns: HashMap<String, Regex>,
+}
+
+impl<'a> Check<'a> {
+    fn expression(&mut self, expression: &'a IdedExpr) -> Result<(), CompileError> {
+        if let Some(path) = static_path(expression)
+            && !self.locals.contains(&path.root.as_str())
+        {
+            if !self.variables.contains(&path.root.as_str()) {
+                return Err(CompileError::UnknownVariable {
+                    suggestion: did_you_mean(&path.root, self.variables.iter().copied()),
+                    known: self.variables.join(", "),
+                    name: path.root,
+                });
+            }
+            if !self.paths.contains(&path) {
+                self.paths.push(path);
+            }
+            return Ok(());
+        }
+        match &expression.expr {
+            Expr::Call(call) => {
+                self.function(&call.func_name, call.target.is_some(), &call.args)?;
+                for part in call.target.iter().map(|target| &**target).chain(&call.args) {
+                    self.expression(part)?;
+                }
+                Ok(())
+            }
+            Expr::Comprehension(c) => {
+                self.expression(&c.iter_range)?;
+                self.expression(&c.accu_init)?;
+                if c.iter_var2.is_some() {
+                    return Err(CompileError::Unsupported {
+                        what: "macros with two variables",
+                    });
+                }
+                let before = self.locals.len();
+                self.locals.extend([c.iter_var.as_str(), c.accu_var.as_str()]);
+                for part in [&c.loop_cond, &c.loop_step, &c.result] {
+                    self.expression(part)?;
+                }
+                self.locals.truncate(before);
+                Ok(())
+            }
+            Expr::List(list) if list.optional_indices.is_empty() => {
+                list.elements.iter().try_for_each(|e| self.expression(e))
+            }
+            Expr::Select(select) => self.expression(&select.operand),
+            Expr::Literal(LiteralValue::Bytes(_)) => Err(CompileError::Unsupported { what: "bytes" }),
+            Expr::Ident(_) | Expr::Literal(_) => Ok(()),
+            Expr::Map(_) => Err(CompileError::Unsupported { what: "maps" }),
+            Expr::Struct(_) => Err(CompileError::Unsupported { what: "messages" }),
+            Expr::List(_) | Expr::Unspecified => Err(CompileError::Unsupported {
+                what: "optional values",
+            }),
+        }
+    }
+
+    fn function(&mut self, name: &str, on_value: bool, arguments: &[IdedExpr]) -> Result<(), CompileError> {
+        if OPERATORS.contains(&name) || name == op::NOT_STRICTLY_FALSE {
+            return Ok(());
+        }
+        if !FUNCTIONS.contains(&(name, on_value, arguments.len())) {
+            return Err(CompileError::UnknownFunction {
+                name: name.to_owned(),
+                suggestion: did_you_mean(
+                    name,
+                    FUNCTIONS
+                        .iter()
+                        .map(|(known, ..)| *known)
+                        .chain(MACROS)
+                        .filter(|known| *known != name),
+                ),
+            });
+        }
+        if name == "matches" {
+            let Some(Expr::Literal(LiteralValue::String(pattern))) = arguments.first().map(|a| &a.expr)
+            else {
+                return Err(CompileError::Unsupported {
+                    what: "patterns that are not written out",
+                });
+            };
+            let pattern = pattern.inner();
+            let regex = RegexBuilder::new(pattern)
+                .size_limit(MAX_PATTERN_SIZE)
+                .dfa_size_limit(MAX_PATTERN_SIZE)
+                .nest_limit(16)
+                .build()
+                .map_err(|_| CompileError::Pattern {
+                    pattern: pattern.to_owned(),
+                })?;
+            self.patterns.insert(pattern.to_owned(), regex);
+        }
+        Ok(())
+    }
+}
+
+/// The path of a chain of `.key` and `["key"]` below a variable.
+pub(super) fn static_path(expression: &IdedExpr) -> Option<Path> {
+    let mut keys = Vec::new();
+    let mut at = expression;
+    loop {
+        match &at.expr {
+            Expr::Ident(root) => {
+                keys.reverse();
+                return Some(Path {
+                    root: root.clone(),
+                    keys,
+                });
+            }
+            Expr::Select(select) => {
+                keys.push(select.field.clone());
+                at = &select.operand;
+            }
+            Expr::Call(call) if call.func_name == op::INDEX => match call.args.as_slice() {
+                [operand, key] => {
+                    let Expr::Literal(LiteralValue::String(key)) = &key.expr else {
+                        return None;
+                    };
+                    keys.push(key.inner().to_owned());
+                    at = operand;
+                }
+                _ => return None,
+            },
+            _ => return None,
+        }
+    }
+}

@@ -1,0 +1,35 @@
+//! What every new enrolment is asked first.
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::Command;
+use crate::clock::Entropy;
+use crate::ids::CommandUuid;
+use crate::mdm::command::NewCommand;
+use crate::store::Enrollment;
+
+/// How long the first questions wait for a device that enrolled and went silent.
+pub const FIRST_CONTACT_DEADLINE: SignedDuration = SignedDuration::from_hours(7 * 24);
+
+/// The commands for an enrolment whose first TokenUpdate has come: who are you, how are you protected, and either the start of
+/// declarative management or the list of profiles. They are independent: one that gets stuck holds up none of the others.
+///
+/// Declarative management is started at every enrolment, even where nothing has changed since the one before: the device has forgotten it.
+#[must_use]
+pub fn first_contact(enrollment: &Enrollment, entropy: &dyn Entropy, now: Timestamp) -> Vec<NewCommand> {
+    let third = if enrollment.declarative {
+        Command::DeclarativeManagement { tokens: None }
+    } else {
+        Command::ProfileList
+    };
+    let deadline = now
+        .saturating_add(FIRST_CONTACT_DEADLINE)
+        .unwrap_or(Timestamp::MAX);
+    [Command::DeviceInformation, Command::SecurityInfo, third]
+        .iter()
+        .filter_map(|command| {
+            let uuid = CommandUuid::parse(&entropy.uuid().to_string()).ok()?;
+            Some(command.queued(&enrollment.id, uuid, None, deadline))
+        })
+        .collect()
+}

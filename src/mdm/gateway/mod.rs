@@ -1,0 +1,193 @@
+//! The gateway: what happens when a device speaks. It serves devices from the store alone and keeps nothing that matters in memory.
+//!
+//! Every message is attributed before it is acted upon: the client certificate is ours, valid, and pinned to the very enrolment that the
+//! message speaks of. A fault of ours never ends an enrolment: see [`Failure`] and the table in [`crate::mdm::http`].
+//!
+//! HTTP is not spoken here.
+
+mod checkin;
+mod declarations;
+mod failure;
+mod reports;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use jiff::Timestamp;
+use plist::Dictionary;
+
+pub use failure::Failure;
+
+use super::checkin::CheckIn;
+use super::commands::CommandReport;
+use super::peer::Peer;
+use super::plist::read_dictionary;
+use super::seen::SeenBatch;
+use super::sender::Sender;
+use crate::clock::{Clock, Entropy};
+use crate::ids::Digest;
+use crate::policy::{Manifest, ProfileDocument};
+use crate::store::{Enrollment, EnrollmentState, Store};
+
+/// Bodies above this many bytes are parsed aside, so that other devices need not wait for it.
+const PARSE_ASIDE: usize = 256 * 1024;
+
+/// What a device gets.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reply {
+    /// Nothing to say: well done.
+    Nothing,
+    /// An XML property list.
+    PropertyList(Arc<str>),
+    /// A JSON document.
+    Json(Arc<str>),
+}
+
+/// A message and what came of it.
+#[derive(Debug)]
+pub struct Answer {
+    /// What kind of message it was, out of a fixed set: for counting.
+    pub kind: &'static str,
+    /// What the device gets.
+    pub result: Result<Reply, Failure>,
+}
+
+/// Serves devices.
+pub struct Gateway {
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
+    seen: Arc<SeenBatch>,
+}
+
+impl Gateway {
+    /// A gateway to `store`. Somebody has to [`SeenBatch::run`] the batch.
+    #[must_use]
+    pub fn new(
+        store: Arc<dyn Store>,
+        clock: Arc<dyn Clock>,
+        entropy: Arc<dyn Entropy>,
+        seen: Arc<SeenBatch>,
+    ) -> Self {
+        Self {
+            store,
+            clock,
+            entropy,
+            seen,
+        }
+    }
+
+    /// Handles a message. It is a check-in message when `declared_check_in` says so (its Content-Type), or when it looks like one.
+    pub async fn message(&self, peer: &Peer, body: Bytes, declared_check_in: bool) -> Answer {
+        let mut kind = "Malformed";
+        let result = self
+            .handle_message(peer, body, declared_check_in, &mut kind)
+            .await;
+        Answer { kind, result }
+    }
+
+    async fn handle_message(
+        &self,
+        peer: &Peer,
+        body: Bytes,
+        declared_check_in: bool,
+        kind: &mut &'static str,
+    ) -> Result<Reply, Failure> {
+        let now = self.clock.now();
+        // Before the body is so much as looked at: strangers get no work out of us.
+        let fingerprint = peer.fingerprint(now)?;
+        let message = parse(body).await?;
+        if declared_check_in || (message.contains_key("MessageType") && !message.contains_key("Status")) {
+            let checkin = CheckIn::read(&message)?;
+            self.check_in(peer, fingerprint, checkin, now, kind).await
+        } else {
+            let report = CommandReport::read(&message)?;
+            self.report(fingerprint, report, now, kind).await
+        }
+    }
+
+    /// A profile that the client's manifest names, or the one before it.
+    ///
+    /// # Errors
+    /// [`Failure::NotFound`] whenever this client may not have it, whatever the reason; [`Failure::Store`] when the store fails.
+    pub async fn profile(&self, peer: &Peer, digest: Digest) -> Result<Arc<str>, Failure> {
+        let now = self.clock.now();
+        let fingerprint = peer.fingerprint(now).map_err(|_| Failure::NotFound)?;
+        let enrollment = self
+            .store
+            .enrollment_by_certificate(fingerprint)
+            .await?
+            .filter(|enrollment| enrollment.state != EnrollmentState::Ended)
+            .ok_or(Failure::NotFound)?;
+        tracing::Span::current().record("device.id", enrollment.id.as_str());
+        self.seen.note(&enrollment.id, now);
+        for id in [enrollment.manifest, enrollment.previous_manifest]
+            .into_iter()
+            .flatten()
+        {
+            let Some(manifest) = self.store.manifest(id).await? else {
+                continue;
+            };
+            if let Some(profile) = profile_of(&manifest, digest) {
+                return Ok(profile.body.clone());
+            }
+        }
+        Err(Failure::NotFound)
+    }
+
+    /// The active enrolment of a message: the one that the certificate is pinned to, which must be the one that the message speaks of.
+    async fn recognise(
+        &self,
+        fingerprint: Digest,
+        sender: &Sender,
+        now: Timestamp,
+    ) -> Result<Enrollment, Failure> {
+        let enrollment = self.attribute(fingerprint, sender).await?;
+        if enrollment.state == EnrollmentState::Ended {
+            return Err(Failure::Ended);
+        }
+        self.seen.note(&enrollment.id, now);
+        Ok(enrollment)
+    }
+
+    /// As [`Self::recognise`], ended enrolments included.
+    async fn attribute(&self, fingerprint: Digest, sender: &Sender) -> Result<Enrollment, Failure> {
+        tracing::Span::current().record("device.id", sender.enrollment.as_str());
+        let enrollment = self
+            .store
+            .enrollment_by_certificate(fingerprint)
+            .await?
+            .ok_or(Failure::Stranger)?;
+        if enrollment.id == sender.enrollment {
+            Ok(enrollment)
+        } else {
+            tracing::warn!(pinned = %enrollment.id, "a device speaks in the name of another");
+            Err(Failure::AnotherDevice)
+        }
+    }
+
+    /// What the device should hold. None: nothing, or nothing yet.
+    async fn manifest_of(&self, enrollment: &Enrollment) -> Result<Option<Arc<Manifest>>, Failure> {
+        match enrollment.manifest {
+            None => Ok(None),
+            Some(id) => match self.store.manifest(id).await? {
+                Some(manifest) => Ok(Some(manifest)),
+                None => Err(Failure::ManifestMissing),
+            },
+        }
+    }
+}
+
+async fn parse(body: Bytes) -> Result<Dictionary, Failure> {
+    if body.len() <= PARSE_ASIDE {
+        return Ok(read_dictionary(&body)?);
+    }
+    match tokio::task::spawn_blocking(move || read_dictionary(&body)).await {
+        Ok(parsed) => Ok(parsed?),
+        Err(_) => Err(Failure::Stopping),
+    }
+}
+
+fn profile_of(manifest: &Manifest, digest: Digest) -> Option<&ProfileDocument> {
+    manifest.profiles.iter().find(|profile| profile.digest == digest)
+}

@@ -1,0 +1,222 @@
+//! What reports on commands do, and which command comes next.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use jiff::Timestamp;
+use uuid::Uuid;
+
+use super::{Failure, Gateway, Reply};
+use crate::ids::{CommandUuid, Digest};
+use crate::mdm::command::ReportStatus;
+use crate::mdm::commands::{Command, CommandReport, Evidence, FIRST_CONTACT_DEADLINE, MDM_PROFILE, Report};
+use crate::mdm::ddm::profiles_proven;
+use crate::store::{Enrollment, EnrollmentState, ReportOutcome};
+
+impl Gateway {
+    pub(super) async fn report(
+        &self,
+        fingerprint: Digest,
+        report: CommandReport,
+        now: Timestamp,
+        kind: &mut &'static str,
+    ) -> Result<Reply, Failure> {
+        let CommandReport { sender, report } = report;
+        *kind = kind_of(&report);
+        let enrollment = self.recognise(fingerprint, &sender, now).await?;
+        if !sender.is_device() {
+            // Users have no queue; what they report is none of the device's commands.
+            tracing::debug!(kind = *kind, "a report from a user's channel");
+            return Ok(Reply::Nothing);
+        }
+        if enrollment.state == EnrollmentState::Removing {
+            return self.remove(&enrollment, &report, now).await;
+        }
+        let idle = match report {
+            Report::Idle => true,
+            Report::Command {
+                uuid,
+                status,
+                evidence,
+            } => {
+                self.take(&enrollment, &uuid, &status, evidence, now).await?;
+                false
+            }
+            Report::Unidentified { status } => {
+                tracing::warn!(%status, "a report names no command");
+                false
+            }
+        };
+        let next = self.store.next_command(&enrollment.id, idle, now).await?;
+        Ok(next.map_or(Reply::Nothing, |command| {
+            tracing::Span::current().record("command.kind", &*command.request_type);
+            Reply::PropertyList(command.body)
+        }))
+    }
+
+    /// Takes a report: first what it says about the device, then that the command has ended. If we fall over in between, the command is
+    /// offered again, and the same answer changes nothing.
+    async fn take(
+        &self,
+        enrollment: &Enrollment,
+        uuid: &CommandUuid,
+        status: &ReportStatus,
+        evidence: Evidence,
+        now: Timestamp,
+    ) -> Result<(), Failure> {
+        if !evidence.is_empty() {
+            self.take_evidence(enrollment, evidence, now).await?;
+        } else if !enrollment.declarative && !matches!(status, ReportStatus::NotNow | ReportStatus::Other(_))
+        {
+            self.look_after_profiles(enrollment, uuid, now).await?;
+        }
+        match self.store.report(&enrollment.id, uuid, status, now).await? {
+            ReportOutcome::Ended { state, request_type } => {
+                tracing::Span::current().record("command.kind", &*request_type);
+                let state: &'static str = state.into();
+                match status {
+                    ReportStatus::CommandFormatError => {
+                        tracing::error!(command.uuid = %uuid, "a device could not parse a command");
+                    }
+                    ReportStatus::Error(chain) => {
+                        tracing::warn!(command.uuid = %uuid, ?chain, "a command failed");
+                    }
+                    _ => tracing::debug!(command.uuid = %uuid, state, "a command has ended"),
+                }
+            }
+            ReportOutcome::Deferred => tracing::debug!(command.uuid = %uuid, "a command has to wait"),
+            ReportOutcome::AlreadyKnown => {
+                tracing::info!(command.uuid = %uuid, ?status, "a report on a command that is not pending");
+            }
+        }
+        Ok(())
+    }
+
+    async fn take_evidence(
+        &self,
+        enrollment: &Enrollment,
+        evidence: Evidence,
+        now: Timestamp,
+    ) -> Result<(), Failure> {
+        let Evidence {
+            device_information,
+            security_info,
+            profiles,
+        } = evidence;
+        let system = |key: &str| {
+            let information = device_information.as_ref()?;
+            information.get(key)?.as_str().map(str::to_owned)
+        };
+        let (os_version, build_version) = (system("OSVersion"), system("BuildVersion"));
+        let wanted = match (&profiles, enrollment.declarative) {
+            (Some(_), false) => self.manifest_of(enrollment).await?,
+            _ => None,
+        };
+        let proven = Arc::new(AtomicBool::new(false));
+        let (verdict, manifest) = (Arc::clone(&proven), wanted.clone());
+        self.store
+            .update_facts(
+                &enrollment.id,
+                Box::new(move |facts| {
+                    let mut changed = false;
+                    if let Some(information) = device_information {
+                        changed |= facts.device_information(&information, now);
+                    }
+                    if let Some(info) = security_info {
+                        changed |= facts.security_info(&info, now);
+                    }
+                    if let Some(profiles) = profiles {
+                        let held = manifest.is_some_and(|manifest| profiles_proven(&manifest, &profiles));
+                        verdict.store(held, Ordering::Release);
+                        changed |= facts.profile_list(profiles, now);
+                    }
+                    changed
+                }),
+            )
+            .await?;
+        self.note_system(enrollment, os_version.as_deref(), build_version.as_deref())
+            .await?;
+        if let Some(manifest) = wanted
+            && proven.load(Ordering::Acquire)
+        {
+            self.note_applied(enrollment, manifest.id).await?;
+        }
+        Ok(())
+    }
+
+    /// A report on an InstallProfile or RemoveProfile is no evidence of what is installed: where nothing else tells, ask for the list.
+    async fn look_after_profiles(
+        &self,
+        enrollment: &Enrollment,
+        uuid: &CommandUuid,
+        now: Timestamp,
+    ) -> Result<(), Failure> {
+        let pending = self.store.pending(&enrollment.id).await?;
+        let about_profiles = pending.iter().any(|command| {
+            command.uuid == *uuid && matches!(&*command.request_type, "InstallProfile" | "RemoveProfile")
+        });
+        if !about_profiles {
+            return Ok(());
+        }
+        let deadline = now
+            .saturating_add(FIRST_CONTACT_DEADLINE)
+            .unwrap_or(Timestamp::MAX);
+        if let Ok(uuid) = CommandUuid::parse(&self.entropy.uuid().to_string()) {
+            let list = Command::ProfileList.queued(&enrollment.id, uuid, None, deadline);
+            self.store.enqueue(vec![list], now).await?;
+        }
+        Ok(())
+    }
+
+    /// Tells a device to remove its MDM profile, and ends the enrolment when it has. Nothing of this is kept: the command's UUID follows from
+    /// the enrolment, so it is the same at each offer.
+    async fn remove(
+        &self,
+        enrollment: &Enrollment,
+        report: &Report,
+        now: Timestamp,
+    ) -> Result<Reply, Failure> {
+        let seed = format!("remove/{}/{}", enrollment.id, enrollment.enrolled_at);
+        let Ok(removal) =
+            CommandUuid::parse(&Uuid::new_v5(&Uuid::NAMESPACE_OID, seed.as_bytes()).to_string())
+        else {
+            return Ok(Reply::Nothing);
+        };
+        tracing::Span::current().record("command.kind", "RemoveProfile");
+        match report {
+            Report::Command { uuid, status, .. } if *uuid == removal => {
+                match status {
+                    ReportStatus::Acknowledged => {
+                        if self.store.end(&enrollment.id, "removed", now).await? {
+                            tracing::info!(namespace = %enrollment.namespace, "a device has been removed");
+                        }
+                    }
+                    // It is told again at its next Idle.
+                    other => tracing::warn!(status = ?other, "a device does not remove its MDM profile"),
+                }
+                Ok(Reply::Nothing)
+            }
+            _ => {
+                let remove = Command::RemoveProfile {
+                    identifier: MDM_PROFILE.into(),
+                };
+                Ok(Reply::PropertyList(remove.body(&removal)))
+            }
+        }
+    }
+}
+
+/// The kind of a report, for counting.
+fn kind_of(report: &Report) -> &'static str {
+    match report {
+        Report::Idle => "Idle",
+        Report::Command { status, .. } => match status {
+            ReportStatus::Acknowledged => "Acknowledged",
+            ReportStatus::Error(_) => "Error",
+            ReportStatus::CommandFormatError => "CommandFormatError",
+            ReportStatus::NotNow => "NotNow",
+            ReportStatus::Other(_) => "Other",
+        },
+        Report::Unidentified { .. } => "Other",
+    }
+}

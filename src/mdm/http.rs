@@ -1,0 +1,303 @@
+//! The device endpoint over HTTP: which request goes where, what each answer looks like, and the limits that hold for all of them.
+//!
+//! | path | |
+//! |---|---|
+//! | `PUT`, `POST` `/mdm` | reports on commands; check-in messages too, when their Content-Type or content says so |
+//! | `PUT`, `POST` `/mdm/checkin` | check-in messages |
+//! | `GET` `/mdm/profiles/{digest}` | profiles that declarations refer to |
+//!
+//! A device acts on the status it gets: 401 and one kind of 403 make it leave. So every status is chosen by hand, in [`status_of`], and a fault of
+//! ours is a 5xx, whatever it is. Authentication is the gateway's.
+
+use std::any::Any;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::body::Body;
+use axum::extract::{Extension, Path, Request, State};
+use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, put};
+use axum::{Json, Router};
+use bytes::{Bytes, BytesMut};
+use futures::StreamExt as _;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tower_http::catch_panic::CatchPanicLayer;
+use tracing::Instrument as _;
+
+use super::gateway::{Failure, Gateway, Reply};
+use super::metrics::{GatewayMetrics, KindLabels, RequestLabels};
+use super::peer::{Identity, Peer};
+use super::plist::BODY_LIMIT;
+use crate::clock::Entropy;
+use crate::ids::Digest;
+use crate::store::StoreError;
+
+/// The Content-Type that makes a message a check-in message.
+const CHECK_IN_TYPE: &str = "application/x-apple-aspen-mdm-checkin";
+
+/// Bodies above this many bytes count as large.
+const LARGE_BODY: usize = 256 * 1024;
+
+/// How long a client that is turned away for load should wait, in seconds.
+const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("30");
+
+/// The header that carries the id of a request, which is in every log line about it.
+pub const REQUEST_ID: &str = "x-request-id";
+
+/// What the endpoint takes on at one time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Requests being answered; more are turned away with 503.
+    pub concurrent: usize,
+    /// Large bodies (above 256 KiB) being read and parsed; more wait. This bounds the memory that bodies take.
+    pub large_bodies: usize,
+    /// The longest that one request may take, its body included.
+    pub request: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            concurrent: 1024,
+            large_bodies: 4,
+            request: Duration::from_mins(1),
+        }
+    }
+}
+
+/// What kind of request was answered, for counting: handlers put it on their responses.
+#[derive(Debug, Clone, Copy)]
+pub struct Kind(pub &'static str);
+
+#[derive(Clone)]
+struct Devices {
+    gateway: Arc<Gateway>,
+    large_bodies: Arc<Semaphore>,
+}
+
+/// The device endpoint, without the limits: see [`guarded`].
+pub fn router(gateway: Arc<Gateway>, limits: Limits) -> Router {
+    let devices = Devices {
+        gateway,
+        large_bodies: Arc::new(Semaphore::new(limits.large_bodies)),
+    };
+    let messages = put(message).post(message);
+    Router::new()
+        .route("/mdm", messages.clone())
+        .route("/mdm/checkin", messages)
+        .route("/mdm/profiles/{digest}", get(profile))
+        .with_state(devices)
+}
+
+async fn message(
+    State(devices): State<Devices>,
+    peer: Option<Extension<Arc<Peer>>>,
+    headers: HeaderMap,
+    body: Body,
+) -> Response {
+    let anonymous = || Arc::new(Peer::new(Identity::Absent));
+    let peer = peer.map_or_else(anonymous, |Extension(peer)| peer);
+    let declared_check_in = headers
+        .get(CONTENT_TYPE)
+        .is_some_and(|kind| kind.as_bytes().starts_with(CHECK_IN_TYPE.as_bytes()));
+    // The permit is held until the body is parsed and done with.
+    let (body, _permit) = match read_body(&headers, body, BODY_LIMIT, &devices.large_bodies).await {
+        Ok(read) => read,
+        Err(status) => return (status, Extension(Kind("Malformed"))).into_response(),
+    };
+    let answer = devices.gateway.message(&peer, body, declared_check_in).await;
+    let response = match answer.result {
+        Ok(Reply::Nothing) => StatusCode::OK.into_response(),
+        Ok(Reply::PropertyList(xml)) => body_of("application/xml", &xml),
+        Ok(Reply::Json(json)) => body_of("application/json", &json),
+        Err(failure) => refuse(&failure),
+    };
+    (Extension(Kind(answer.kind)), response).into_response()
+}
+
+async fn profile(
+    State(devices): State<Devices>,
+    peer: Option<Extension<Arc<Peer>>>,
+    Path(digest): Path<String>,
+) -> Response {
+    let found = match (peer, Digest::from_hex(&digest)) {
+        (Some(Extension(peer)), Some(digest)) => devices.gateway.profile(&peer, digest).await,
+        _ => Err(Failure::NotFound),
+    };
+    let response = match found {
+        Ok(profile) => body_of("application/x-apple-aspen-config", &profile),
+        Err(failure) => refuse(&failure),
+    };
+    (Extension(Kind("Profile")), response).into_response()
+}
+
+fn body_of(kind: &'static str, body: &Arc<str>) -> Response {
+    // An `Arc<str>` is shared by many devices; the copy lives as long as the answer is on its way.
+    ([(CONTENT_TYPE, kind)], Bytes::copy_from_slice(body.as_bytes())).into_response()
+}
+
+/// Reads a body of at most `limit` bytes. A large one waits for its turn, and its permit has to be held as long as its bytes are.
+///
+/// # Errors
+/// The status to answer: 413 for too many bytes, 400 for a body that breaks off.
+pub async fn read_body(
+    headers: &HeaderMap,
+    body: Body,
+    limit: usize,
+    large_bodies: &Arc<Semaphore>,
+) -> Result<(Bytes, Option<OwnedSemaphorePermit>), StatusCode> {
+    let declared = headers
+        .get(CONTENT_LENGTH)
+        .and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    if declared.is_some_and(|length| length > limit as u64) {
+        return Err(StatusCode::PAYLOAD_TOO_LARGE);
+    }
+    let (mut read, mut permit) = (BytesMut::new(), None);
+    let mut chunks = body.into_data_stream();
+    while let Some(chunk) = chunks.next().await {
+        let chunk = chunk.map_err(|_| StatusCode::BAD_REQUEST)?;
+        let length = read.len() + chunk.len();
+        if length > limit {
+            return Err(StatusCode::PAYLOAD_TOO_LARGE);
+        }
+        if length > LARGE_BODY && permit.is_none() {
+            let turn = Arc::clone(large_bodies).acquire_owned().await;
+            permit = Some(turn.map_err(|_| StatusCode::SERVICE_UNAVAILABLE)?);
+        }
+        read.extend_from_slice(&chunk);
+    }
+    Ok((read.freeze(), permit))
+}
+
+/// The status of each failure. **Never 401**, which ends an enrolment; 403 is for enrolments that have deliberately been ended.
+#[must_use]
+pub const fn status_of(failure: &Failure) -> StatusCode {
+    match failure {
+        Failure::Plist(super::plist::Error::TooLarge { .. }) => StatusCode::PAYLOAD_TOO_LARGE,
+        Failure::Peer(_)
+        | Failure::Stranger
+        | Failure::AnotherDevice
+        | Failure::Refused(_)
+        | Failure::NotAuthenticated
+        | Failure::Plist(_)
+        | Failure::CheckIn(_)
+        | Failure::Sender(_)
+        | Failure::Endpoint(_)
+        | Failure::Status(_)
+        | Failure::UserChannel { .. }
+        | Failure::UnknownMessage { .. }
+        | Failure::NotOffered { .. } => StatusCode::BAD_REQUEST,
+        Failure::Ended => StatusCode::FORBIDDEN,
+        Failure::NotFound => StatusCode::NOT_FOUND,
+        Failure::UserDeclined => StatusCode::GONE,
+        Failure::Store(StoreError::Database { .. } | StoreError::Closed)
+        | Failure::ManifestMissing
+        | Failure::Stopping => StatusCode::SERVICE_UNAVAILABLE,
+        Failure::Store(_) => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}
+
+/// The answer to a failure: its status, and what the device may know. Everything else goes to the log.
+fn refuse(failure: &Failure) -> Response {
+    let status = status_of(failure);
+    let error = failure as &dyn std::error::Error;
+    if status.is_server_error() {
+        tracing::error!(error, "a device could not be served");
+    } else {
+        tracing::info!(error, status = status.as_u16(), "a device was refused");
+    }
+    match status {
+        StatusCode::FORBIDDEN => {
+            let unenroll = serde_json::json!({
+                "code": "com.apple.unrecognized.device",
+                "description": "the enrolment has ended",
+                "message": "This device is no longer managed here.",
+            });
+            (status, Json(unenroll)).into_response()
+        }
+        StatusCode::SERVICE_UNAVAILABLE => busy(),
+        status if status.is_server_error() => status.into_response(),
+        status => (status, format!("{failure}\n")).into_response(),
+    }
+}
+
+fn busy() -> Response {
+    (
+        StatusCode::SERVICE_UNAVAILABLE,
+        [(RETRY_AFTER, RETRY_AFTER_SECONDS)],
+    )
+        .into_response()
+}
+
+#[derive(Clone)]
+struct Guard {
+    slots: Arc<Semaphore>,
+    limits: Limits,
+    metrics: GatewayMetrics,
+    entropy: Arc<dyn Entropy>,
+}
+
+/// Puts the limits around what faces the network: so many requests at a time, so long for each, a panic is a 500, and every request has an id
+/// that is in the answer (`x-request-id`) and in every line of the log about it.
+pub fn guarded(router: Router, limits: Limits, metrics: GatewayMetrics, entropy: Arc<dyn Entropy>) -> Router {
+    let panics = metrics.panics.clone();
+    let guard = Guard {
+        slots: Arc::new(Semaphore::new(limits.concurrent)),
+        limits,
+        metrics,
+        entropy,
+    };
+    router
+        .layer(CatchPanicLayer::custom(move |panic: Box<dyn Any + Send>| {
+            panics.inc();
+            let words = panic
+                .downcast_ref::<&str>()
+                .copied()
+                .or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+            tracing::error!(panic = words, "a defect met a request");
+            StatusCode::INTERNAL_SERVER_ERROR.into_response()
+        }))
+        .layer(middleware::from_fn_with_state(guard, guard_request))
+}
+
+async fn guard_request(State(guard): State<Guard>, request: Request, next: Next) -> Response {
+    let id = guard.entropy.uuid().to_string();
+    let span = tracing::info_span!(
+        "device request",
+        request.id = %id,
+        http.method = %request.method(),
+        device.id = tracing::field::Empty,
+        command.kind = tracing::field::Empty,
+    );
+    let started = Instant::now();
+    let mut response = match Arc::clone(&guard.slots).try_acquire_owned() {
+        Ok(_slot) => {
+            guard.metrics.in_flight.inc();
+            let answer = tokio::time::timeout(guard.limits.request, next.run(request));
+            let answer = answer.instrument(span.clone()).await;
+            guard.metrics.in_flight.dec();
+            answer.unwrap_or_else(|_| busy())
+        }
+        Err(_) => busy(),
+    };
+    let kind = response.extensions().get::<Kind>().map_or("Other", |kind| kind.0);
+    let status = response.status().as_u16();
+    guard
+        .metrics
+        .requests
+        .get_or_create(&RequestLabels { kind, status })
+        .inc();
+    guard
+        .metrics
+        .seconds
+        .get_or_create(&KindLabels { kind })
+        .observe(started.elapsed().as_secs_f64());
+    span.in_scope(|| tracing::debug!(kind, status, "answered"));
+    if let Ok(id) = HeaderValue::from_str(&id) {
+        response.headers_mut().insert(REQUEST_ID, id);
+    }
+    response
+}

@@ -1,0 +1,7 @@
+//! Keys, certificates and what is sealed with them.
+
+pub mod ca;
+pub mod csr;
+pub mod seal;
+
+pub use seal::{KeyFile, KeyFileError, SealError, Sealer};

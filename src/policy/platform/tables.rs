@@ -1,0 +1,255 @@
+//! Tables of Apple's schema: which system knows which declaration and status item, since when, in which kinds of enrolment.
+//!
+//! A row's systems stand in the order iOS (and iPadOS), macOS, tvOS, visionOS, watchOS, each as `since:modes` with s(upervised),
+//! d(evice) and u(ser), or `-`.
+
+use super::{DeviceClass, OsVersion};
+use crate::api::common::{EnrollmentMode, Platform};
+
+use Apply::{Combined as C, Multiple as M, Single as S};
+
+/// How several declarations of one type act together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Apply {
+    /// The device combines their settings.
+    Combined,
+    /// Each acts for itself.
+    Multiple,
+    /// Only one may be active.
+    Single,
+}
+
+/// A declaration type.
+#[derive(Debug, Clone, Copy)]
+pub struct DeclarationType {
+    suffix: &'static str,
+    systems: &'static str,
+    /// How several of them act together.
+    pub apply: Apply,
+}
+
+/// A status item.
+#[derive(Debug, Clone, Copy)]
+pub struct StatusItem {
+    /// Apple's name, such as `passcode.is-present`.
+    pub name: &'static str,
+    systems: &'static str,
+}
+
+impl DeclarationType {
+    /// Apple's name.
+    #[must_use]
+    pub fn name(&self) -> String {
+        format!("com.apple.{}", self.suffix)
+    }
+
+    /// Whether devices of a class take it.
+    ///
+    /// # Errors
+    /// Why they do not, for people.
+    pub fn allows(&self, class: &DeviceClass) -> Result<(), String> {
+        if !class.declarative {
+            return Err("the device is not managed by declarations".to_owned());
+        }
+        let Some((since, modes)) = system(self.systems, class.platform) else {
+            return Err(format!("{} does not exist on {}", self.name(), class.platform));
+        };
+        if class.os_version < OsVersion::read(since) {
+            return Err(format!(
+                "{} needs {} {}",
+                self.name(),
+                class.platform,
+                OsVersion::read(since)
+            ));
+        }
+        if !modes.contains(letter(class)) {
+            return Err(format!(
+                "{} is not allowed in this kind of enrolment ({})",
+                self.name(),
+                class.mode
+            ));
+        }
+        Ok(())
+    }
+
+    /// The first version of a platform that knows it.
+    #[must_use]
+    pub fn since(&self, platform: Platform) -> Option<OsVersion> {
+        introduced(self.systems, platform).map(OsVersion::read)
+    }
+
+    /// Whether there is a system that knows it.
+    #[must_use]
+    pub fn is_on_some_system(&self) -> bool {
+        self.systems.split(' ').any(|system| system != "-")
+    }
+}
+
+/// `since` and modes of a platform in a row.
+fn system(systems: &'static str, platform: Platform) -> Option<(&'static str, &'static str)> {
+    let column = match platform {
+        Platform::IOS | Platform::IPadOS => 0,
+        Platform::MacOS => 1,
+        Platform::TvOS => 2,
+        Platform::VisionOS => 3,
+        Platform::WatchOS => 4,
+    };
+    systems.split(' ').nth(column)?.split_once(':')
+}
+
+/// The letter of a class's enrolment. Apple's schema has no plain device enrolment of Macs: since macOS 11 they are
+/// supervised by enrolling.
+const fn letter(class: &DeviceClass) -> char {
+    match (class.platform, class.mode) {
+        (Platform::MacOS, EnrollmentMode::Device) | (_, EnrollmentMode::Supervised) => 's',
+        (_, EnrollmentMode::Device) => 'd',
+        (_, EnrollmentMode::User) => 'u',
+    }
+}
+
+/// The first version of each system that can be managed by declarations.
+pub(super) const BASE: &str = "15:sdu 13:su 16:sd 1.1:sdu 10:s";
+
+/// The first version of a platform in a row.
+pub(super) fn introduced(systems: &'static str, platform: Platform) -> Option<&'static str> {
+    system(systems, platform).map(|(since, _)| since)
+}
+
+/// A declaration type by Apple's name.
+#[must_use]
+pub fn declaration_type(name: &str) -> Option<DeclarationType> {
+    let suffix = name.strip_prefix("com.apple.")?;
+    declaration_types().find(|row| row.suffix == suffix)
+}
+
+/// Every declaration type but activations.
+pub fn declaration_types() -> impl Iterator<Item = DeclarationType> {
+    DECLARATIONS
+        .iter()
+        .map(|(suffix, apply, systems)| DeclarationType {
+            suffix,
+            systems,
+            apply: *apply,
+        })
+}
+
+/// The status items that devices of a class report.
+pub fn status_items(class: &DeviceClass) -> impl Iterator<Item = StatusItem> {
+    let class = *class;
+    STATUS_ITEMS
+        .iter()
+        .map(|(name, systems)| StatusItem { name, systems })
+        .filter(move |item| {
+            system(item.systems, class.platform).is_some_and(|(since, modes)| {
+                class.os_version >= OsVersion::read(since) && modes.contains(letter(&class))
+            })
+        })
+}
+
+#[rustfmt::skip]
+const DECLARATIONS: &[(&str, Apply, &str)] = &[
+    ("asset.credential.acme", M, "17:sdu 14:sdu 17:sdu 1.1:sdu 10:sdu"),
+    ("asset.credential.certificate", M, "17:sdu 14:sdu 17:sdu 1.1:sdu 10:sdu"),
+    ("asset.credential.identity", M, "17:sdu 14:sdu 17:sdu 1.1:sdu 10:sdu"),
+    ("asset.credential.scep", M, "17:sdu 14:sdu 17:sdu 1.1:sdu 10:sdu"),
+    ("asset.credential.userpassword", M, "15:sdu 13:sdu 16:sdu 1.1:sdu 10:sdu"),
+    ("asset.data", M, "17:sdu 14:sdu 17:sdu 1.1:sdu 10:sdu"),
+    ("asset.useridentity", M, "15:sdu 13:sdu 16:sdu 1.1:sdu 10:sdu"),
+    ("configuration.accessibility.settings", C, "27:sdu 27:s - 27:sdu -"),
+    ("configuration.account.caldav", M, "15:sdu 13:su - 1.1:sdu -"),
+    ("configuration.account.carddav", M, "15:sdu 13:su - 1.1:sdu -"),
+    ("configuration.account.exchange", M, "15:sdu 13:su - 1.1:sdu -"),
+    ("configuration.account.google", M, "15:sdu 13:su - 1.1:sdu -"),
+    ("configuration.account.ldap", M, "15:sdu 13:su - 1.1:sdu -"),
+    ("configuration.account.mail", M, "15:sdu 13:su - 1.1:sdu -"),
+    ("configuration.account.subscribed-calendar", M, "15:sdu 14:su - 1.1:sdu -"),
+    ("configuration.app.managed", M, "17.2:sdu 26:su - 2.4:sdu -"),
+    ("configuration.app.settings", C, "27:s 27:s 27:s 27:s -"),
+    ("configuration.audio-accessory.settings", C, "26:s - - - -"),
+    ("configuration.content-cache.settings", S, "- 27:s - - -"),
+    ("configuration.diskmanagement.settings", C, "- 15:s - - -"),
+    ("configuration.extensible-sso", M, "27:sdu 27:su - 27:sdu -"),
+    ("configuration.external-intelligence.settings", C, "26.4:s 26.4:s - 26.4:s -"),
+    ("configuration.intelligence.settings", C, "26.4:s 26.4:s - 26.4:s -"),
+    ("configuration.keyboard.settings", C, "26.4:s 26.4:s - - -"),
+    ("configuration.legacy", M, "15:sdu 13:su 16:sd 1.1:sdu 10:s"),
+    ("configuration.legacy.interactive", M, "15:sdu 13:su 16:sd 1.1:sdu -"),
+    ("configuration.management.status-subscriptions", C, "15:sdu 13:su 16:sd 1.1:sdu 10:s"),
+    ("configuration.management.test", M, "15:sdu 13:su 16:sd 1.1:sdu 10:s"),
+    ("configuration.math.settings", C, "18:s 15:s - - -"),
+    ("configuration.migration-assistant.settings", C, "- 26.4:s - - -"),
+    ("configuration.network.dns-proxy", M, "27:sdu 27:s - 27:sdu -"),
+    ("configuration.network.dns-settings", M, "27:sd 27:s - 27:sd -"),
+    ("configuration.network.relay", M, "27:sdu 27:su - 27:sdu -"),
+    ("configuration.network.vpn.always-on", S, "27:sd - - 27:sd -"),
+    ("configuration.network.vpn.ikev2", M, "27:sd 27:s 27:sd 27:sd -"),
+    ("configuration.network.vpn.ipsec", M, "27:sd 27:s - 27:sd -"),
+    ("configuration.network.vpn.vpn-plugin", M, "27:sd 27:s 27:sd 27:sd -"),
+    ("configuration.package", M, "- 26:s - - -"),
+    ("configuration.passcode.settings", C, "15:sdu 13:s - 2:sdu 10:s"),
+    ("configuration.safari.bookmarks", C, "26:sd 26:s - 26:sd -"),
+    ("configuration.safari.extensions.settings", C, "18:s 15:s - 26:s -"),
+    ("configuration.safari.settings", C, "26:sd 26:s - 26:sd -"),
+    ("configuration.screensharing.connection", M, "- 14:su - - -"),
+    ("configuration.screensharing.connection.group", M, "- 14:su - - -"),
+    ("configuration.screensharing.host.settings", S, "- 14:s - - -"),
+    ("configuration.security.certificate", M, "17:sdu 14:su 17:sd 1.1:sdu 10:s"),
+    ("configuration.security.identity", M, "17:sdu 14:su 17:sd 1.1:sdu 10:s"),
+    ("configuration.security.passkey.attestation", M, "17:sd 14:s - - -"),
+    ("configuration.services.background-tasks", M, "- 15:s - - -"),
+    ("configuration.services.configuration-files", M, "- 14:s - - -"),
+    ("configuration.siri.settings", C, "26.4:s 26.4:s 27:s 26.4:s 26.4:s"),
+    ("configuration.softwareupdate.enforcement.specific", M, "17:sd 14:s 18.4:sd 26:sd -"),
+    ("configuration.softwareupdate.settings", C, "18:sd 15:s 18.4:sd 26:sd -"),
+    ("configuration.watch.enrollment", S, "17:s - - - -"),
+    ("configuration.webcontent-filter.plugin", M, "27:sdu 27:s - 27:sdu -"),
+    ("management.organization-info", M, "15:sdu 13:sdu 16:sdu 1.1:sdu 10:sdu"),
+    ("management.properties", M, "16:sdu 13:sdu 16:sdu 1.1:sdu 10:sdu"),
+    ("management.server-capabilities", M, "15:sdu 13:sdu 16:sdu 1.1:sdu 10:sdu"),
+];
+
+#[rustfmt::skip]
+const STATUS_ITEMS: &[(&str, &str)] = &[
+    ("account.list.caldav", "16:sdu 13:su - 1.1:sdu -"),
+    ("account.list.carddav", "16:sdu 13:su - 1.1:sdu -"),
+    ("account.list.exchange", "16:sdu 13:su - 1.1:sdu -"),
+    ("account.list.google", "16:sdu 13:su - 1.1:sdu -"),
+    ("account.list.ldap", "16:sdu 13:su - 1.1:sdu -"),
+    ("account.list.mail.incoming", "16:sdu 13:su - 1.1:sdu -"),
+    ("account.list.mail.outgoing", "16:sdu 13:su - 1.1:sdu -"),
+    ("account.list.subscribed-calendar", "16:sdu 14:su - 1.1:sdu -"),
+    ("app.managed.list", "17.2:sdu 26:su - 2.4:sdu -"),
+    ("device.identifier.serial-number", "16:sd 13:s 16:sd 1.1:sd 10:s"),
+    ("device.identifier.udid", "16:sd 13:s 16:sd 1.1:sd 10:s"),
+    ("device.model.family", "15:sdu 13:su 16:sd 1.1:sdu 10:s"),
+    ("device.model.identifier", "15:sdu 13:su 16:sd 1.1:sdu 10:s"),
+    ("device.model.marketing-name", "15:sdu 13:su 16:sd 1.1:sdu 10:s"),
+    ("device.model.number", "17:sdu 14:su 17:sd 1.1:sdu 10:s"),
+    ("device.operating-system.build-version", "15:sdu 13:su 16:sd 1.1:sdu 10:s"),
+    ("device.operating-system.family", "15:sdu 13:su 16:sd 1.1:sdu 10:s"),
+    ("device.operating-system.marketing-name", "15:sdu 13:su 16:sd 1.1:sdu 10:s"),
+    ("device.operating-system.supplemental.build-version", "16.1:sdu 13:su 16.1:sd 1.1:sdu 10:s"),
+    ("device.operating-system.supplemental.extra-version", "16.1:sdu 13:su 16.1:sd 1.1:sdu 10:s"),
+    ("device.operating-system.version", "15:sdu 13:su 16:sd 1.1:sdu 10:s"),
+    ("device.power.battery-health", "17:sd 14.4:s - - -"),
+    ("diskmanagement.filevault.enabled", "- 14:s - - -"),
+    ("management.client-capabilities", "15:sdu 13:su 16:sd 1.1:sdu 10:s"),
+    ("management.declarations", "15:sdu 13:su 16:sd 1.1:sdu 10:s"),
+    ("mdm.app", "16:sdu - 16:sd 1.1:sdu 10:s"),
+    ("mdm.enrollment-type", "27:sdu 27:sdu 27:sdu 27:sdu 27:sdu"),
+    ("migration-assistant.report", "- 26.4:s - - -"),
+    ("migration-assistant.state", "- 26.4:s - - -"),
+    ("package.list", "- 26:s - - -"),
+    ("passcode.is-compliant", "16:sdu - - 1.1:sdu 10:s"),
+    ("passcode.is-present", "16:sdu - - 1.1:sdu 10:s"),
+    ("screensharing.connection.group.unresolved-connection", "- 14.1:su - - -"),
+    ("security.certificate.list", "17:sdu 14:su 17:sd 1.1:sdu 10:s"),
+    ("security.lockdown-mode", "27:s 27:s - - 27:s"),
+    ("services.background-task", "- 14:s - - -"),
+    ("softwareupdate.beta-enrollment", "18:sd 15:s - - -"),
+    ("softwareupdate.device-id", "18:sd 15:s - - -"),
+    ("softwareupdate.failure-reason", "17:sd 14:s - - -"),
+    ("softwareupdate.install-reason", "17:sd 14:s - - -"),
+    ("softwareupdate.install-state", "17:sd 14:s - - -"),
+    ("softwareupdate.pending-version", "17:sd 14:s - - -"),
+];

@@ -1,0 +1,356 @@
+//! What a resource's schema cannot say: mistakes that are found when an object is written, not when a device meets it.
+
+mod contradictions;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use crate::api::assignment::AssignmentSpec;
+use crate::api::baseline::{BaselineRule, Parameter, ParameterType};
+use crate::api::common::{DeclarationBody, PlatformRange, ProfilePayload};
+use crate::api::{BaselineSpec, DeviceGroupSpec, ProfileSpec};
+use crate::compliance::check;
+use crate::suggest::did_you_mean;
+
+use super::content;
+use super::group::{Group, GroupError};
+use super::parameter;
+use super::platform::{OsVersion, declaration_type, declaration_types};
+use super::profile::DERIVED_KEYS;
+
+/// A mistake.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SpecError {
+    /// Where, such as `spec.rules[3].check.cel`.
+    pub field: String,
+    /// What is wrong, and what to do.
+    pub message: String,
+}
+
+impl fmt::Display for SpecError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.field, self.message)
+    }
+}
+
+/// Collects mistakes.
+#[derive(Default)]
+struct Findings(Vec<SpecError>);
+
+impl Findings {
+    fn add(&mut self, field: impl Into<String>, message: impl Into<String>) {
+        self.0.push(SpecError {
+            field: field.into(),
+            message: message.into(),
+        });
+    }
+}
+
+/// The mistakes of a Baseline; none: it can be used as it is.
+#[must_use]
+pub fn check_baseline(spec: &BaselineSpec) -> Vec<SpecError> {
+    let mut findings = Findings::default();
+    let values = check_parameters(&spec.parameters, &mut findings);
+    check_ranges("spec.platforms", &spec.platforms, &mut findings);
+    let mut ids = BTreeSet::new();
+    for (n, rule) in spec.rules.iter().enumerate() {
+        let field = format!("spec.rules[{n}]");
+        if !ids.insert(&rule.id) {
+            findings.add(
+                format!("{field}.id"),
+                format!("there is another rule `{}`", rule.id),
+            );
+        }
+        check_rule(&field, spec, rule, &values, &mut findings);
+    }
+    // Contradictions between rules that cannot be read would be noise.
+    if findings.0.is_empty() {
+        for contradiction in contradictions::find(spec, &values) {
+            findings.add(
+                format!("spec.rules[{}]", contradiction.rule),
+                contradiction.message,
+            );
+        }
+    }
+    findings.0
+}
+
+/// The default values, or for a wrong default what else could stand there, so that only the mistake itself is reported.
+fn check_parameters(parameters: &[Parameter], findings: &mut Findings) -> BTreeMap<String, Value> {
+    let mut values = BTreeMap::new();
+    for (n, declared) in parameters.iter().enumerate() {
+        let field = format!("spec.parameters[{n}]");
+        if values
+            .insert(declared.name.clone(), declared.default.clone())
+            .is_some()
+        {
+            findings.add(
+                format!("{field}.name"),
+                format!("there is another parameter `{}`", declared.name),
+            );
+        }
+        let bounded = declared.minimum.is_some() || declared.maximum.is_some();
+        if bounded && declared.type_ != ParameterType::Integer {
+            findings.add(&field, "minimum and maximum are for an Integer only");
+        } else if let (Some(minimum), Some(maximum)) = (declared.minimum, declared.maximum)
+            && minimum > maximum
+        {
+            findings.add(format!("{field}.minimum"), "minimum is larger than maximum");
+        }
+        let anything = Parameter {
+            allowed: Vec::new(),
+            ..declared.clone()
+        };
+        for (n, allowed) in declared.allowed.iter().enumerate() {
+            let member = match declared.type_ {
+                ParameterType::StringList => Value::Array(vec![allowed.clone()]),
+                _ => allowed.clone(),
+            };
+            if let Err(error) = parameter::check(&anything, &member) {
+                findings.add(format!("{field}.allowed[{n}]"), error.to_string());
+            }
+        }
+        if let Err(error) = parameter::check(declared, &declared.default) {
+            findings.add(format!("{field}.default"), error.to_string());
+        }
+    }
+    values
+}
+
+fn check_ranges(field: &str, ranges: &[PlatformRange], findings: &mut Findings) {
+    for (n, range) in ranges.iter().enumerate() {
+        if let (Some(minimum), Some(before)) = (&range.minimum_version, &range.before_version)
+            && OsVersion::read(minimum) >= OsVersion::read(before)
+        {
+            findings.add(
+                format!("{field}[{n}]"),
+                format!("no version is both {minimum} or later and before {before}"),
+            );
+        }
+    }
+}
+
+fn check_rule(
+    field: &str,
+    spec: &BaselineSpec,
+    rule: &BaselineRule,
+    values: &BTreeMap<String, Value>,
+    findings: &mut Findings,
+) {
+    check_ranges(&format!("{field}.platforms"), &rule.platforms, findings);
+    check_narrower(
+        &format!("{field}.platforms"),
+        &rule.platforms,
+        &spec.platforms,
+        "baseline",
+        findings,
+    );
+    let outer = if rule.platforms.is_empty() {
+        &spec.platforms
+    } else {
+        &rule.platforms
+    };
+    for (n, enforcement) in rule.enforce.iter().enumerate() {
+        let field = format!("{field}.enforce[{n}]");
+        check_ranges(&format!("{field}.platforms"), &enforcement.platforms, findings);
+        check_narrower(
+            &format!("{field}.platforms"),
+            &enforcement.platforms,
+            outer,
+            "rule",
+            findings,
+        );
+        match (&enforcement.profile, &enforcement.declaration) {
+            (Some(profile), None) => check_payload(&format!("{field}.profile"), profile, values, findings),
+            (None, Some(declaration)) => {
+                check_declaration(&format!("{field}.declaration"), declaration, values, findings);
+            }
+            _ => findings.add(&field, "give exactly one of profile and declaration"),
+        }
+    }
+    if rule.enforce.is_empty() && rule.check.is_none() {
+        findings.add(field, "a rule needs enforce, check or both");
+    }
+    if let Some(check) = &rule.check {
+        let field = format!("{field}.check.cel");
+        match check::compile(&check.cel) {
+            Err(error) => findings.add(&field, error.to_string()),
+            Ok(program) => {
+                for path in program
+                    .paths()
+                    .iter()
+                    .filter(|path| path.root == check::PARAMETERS)
+                {
+                    if let Some(name) = path.keys.first().filter(|name| !values.contains_key(*name)) {
+                        let hint = did_you_mean(name, values.keys().map(String::as_str));
+                        findings.add(&field, format!("there is no parameter `{name}`{hint}"));
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// A range that names a platform which what surrounds it does not concern would never be used.
+fn check_narrower(
+    field: &str,
+    inner: &[PlatformRange],
+    outer: &[PlatformRange],
+    surrounding: &str,
+    findings: &mut Findings,
+) {
+    for (n, range) in inner.iter().enumerate() {
+        if !outer.is_empty() && !outer.iter().any(|outer| outer.name == range.name) {
+            findings.add(
+                format!("{field}[{n}]"),
+                format!("the {surrounding} is not for {}", range.name),
+            );
+        }
+    }
+}
+
+fn check_payload(
+    field: &str,
+    payload: &ProfilePayload,
+    values: &BTreeMap<String, Value>,
+    findings: &mut Findings,
+) {
+    let field = format!("{field}.content");
+    for key in DERIVED_KEYS {
+        if payload.content.get(key).is_some() {
+            findings.add(format!("{field}.{key}"), "Provost derives this key; leave it out");
+        }
+    }
+    check_content(&field, &payload.content, values, findings);
+}
+
+fn check_declaration(
+    field: &str,
+    declaration: &DeclarationBody,
+    values: &BTreeMap<String, Value>,
+    findings: &mut Findings,
+) {
+    let type_ = &declaration.type_;
+    if declaration_type(type_).is_none() {
+        let names: Vec<String> = declaration_types().map(|known| known.name()).collect();
+        let hint = did_you_mean(type_, names.iter().map(String::as_str));
+        findings.add(
+            format!("{field}.type"),
+            format!("there is no declaration type `{type_}`{hint}"),
+        );
+    }
+    check_content(
+        &format!("{field}.payload"),
+        &declaration.payload,
+        values,
+        findings,
+    );
+}
+
+fn check_content(field: &str, content: &Value, values: &BTreeMap<String, Value>, findings: &mut Findings) {
+    if !content.is_object() {
+        findings.add(field, "must be a dictionary");
+    }
+    for (path, problem) in content::problems(content) {
+        findings.add(format!("{field}.{path}"), problem);
+    }
+    if let Err(error) = parameter::substitute(content, values) {
+        findings.add(field, error.to_string());
+    }
+}
+
+/// The mistakes of a Profile.
+#[must_use]
+pub fn check_profile(spec: &ProfileSpec) -> Vec<SpecError> {
+    let mut findings = Findings::default();
+    check_ranges("spec.platforms", &spec.platforms, &mut findings);
+    for (n, payload) in spec.payloads.iter().enumerate() {
+        check_payload(
+            &format!("spec.payloads[{n}]"),
+            payload,
+            &BTreeMap::new(),
+            &mut findings,
+        );
+    }
+    for (n, declaration) in spec.declarations.iter().enumerate() {
+        check_declaration(
+            &format!("spec.declarations[{n}]"),
+            declaration,
+            &BTreeMap::new(),
+            &mut findings,
+        );
+    }
+    findings.0
+}
+
+/// The mistakes of a DeviceGroup.
+#[must_use]
+pub fn check_group(spec: &DeviceGroupSpec) -> Vec<SpecError> {
+    let mut findings = Findings::default();
+    match Group::compile(spec) {
+        Ok(_) => {}
+        Err(GroupError::Expression(error)) => findings.add("spec.expression", error.to_string()),
+        Err(error @ GroupError::Key { .. }) => findings.add("spec.expression", error.to_string()),
+        Err(GroupError::Selector(error)) => findings.add("spec.selector", error.to_string()),
+    }
+    findings.0
+}
+
+/// The mistakes of an Assignment in what it says about baselines, which are given by name.
+#[must_use]
+pub fn check_assignment_against(
+    spec: &AssignmentSpec,
+    baselines: &BTreeMap<String, Arc<BaselineSpec>>,
+) -> Vec<SpecError> {
+    let mut findings = Findings::default();
+    let mut seen = BTreeSet::new();
+    for (n, assigned) in spec.baselines.iter().enumerate() {
+        let field = format!("spec.baselines[{n}]");
+        if !seen.insert(&assigned.name) {
+            findings.add(
+                format!("{field}.name"),
+                format!("baseline `{}` is named twice", assigned.name),
+            );
+        }
+        let Some(baseline) = baselines.get(&assigned.name) else {
+            let hint = did_you_mean(&assigned.name, baselines.keys().map(String::as_str));
+            findings.add(
+                format!("{field}.name"),
+                format!("there is no Baseline `{}`{hint}", assigned.name),
+            );
+            continue;
+        };
+        // A wrong default is the baseline's mistake and is reported there.
+        let (_, errors) = parameter::resolve(&baseline.parameters, &assigned.parameters);
+        for error in errors {
+            if let Some(name) = error
+                .parameter()
+                .filter(|name| assigned.parameters.contains_key(*name))
+            {
+                findings.add(format!("{field}.parameters.{name}"), error.to_string());
+            }
+        }
+        for (r, exclusion) in assigned.exclude_rules.iter().enumerate() {
+            if !baseline.rules.iter().any(|rule| rule.id == exclusion.rule) {
+                let hint = did_you_mean(
+                    &exclusion.rule,
+                    baseline.rules.iter().map(|rule| rule.id.as_str()),
+                );
+                findings.add(
+                    format!("{field}.excludeRules[{r}].rule"),
+                    format!(
+                        "baseline `{}` has no rule `{}`{hint}",
+                        assigned.name, exclusion.rule
+                    ),
+                );
+            }
+        }
+    }
+    findings.0
+}
+
+#[cfg(test)]
+mod tests;

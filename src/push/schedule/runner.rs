@@ -1,0 +1,159 @@
+//! Carries the schedule's decisions out: pushes through a [`Pusher`], reports what needs doing elsewhere.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::super::port::{PushError, Pusher};
+use super::core::{Outcome, Push, Schedule, ScheduleSettings, WakeUp};
+use crate::clock::Clock;
+
+/// How long to wait when the schedule has nothing to do; any new work ends the wait.
+const IDLE: Duration = Duration::from_hours(1);
+
+/// What the scheduler tells the rest of the program.
+pub trait PushObserver: Send + Sync + 'static {
+    /// The service says that `token` is dead: no more pushes until the device sends another one.
+    fn unregistered<'a>(&'a self, device: &'a str, token: &'a [u8]) -> BoxFuture<'a, ()>;
+
+    /// A push came back; `category` is `accepted` or one of [`PushError::category`]'s words. For metrics.
+    fn pushed(&self, category: &'static str);
+}
+
+/// The handle: everything that creates work for devices calls [`Self::wake`], the gateway calls [`Self::seen`] and
+/// [`Self::settled`]. Calls return at once and never wait for the network.
+#[derive(Debug, Clone)]
+pub struct PushScheduler {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    schedule: Mutex<Schedule>,
+    changed: Notify,
+    clock: ClockHandle,
+}
+
+struct ClockHandle(Arc<dyn Clock>);
+
+impl std::fmt::Debug for ClockHandle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Clock")
+    }
+}
+
+impl PushScheduler {
+    /// A scheduler that pushes nothing until [`Self::run`] runs.
+    #[must_use]
+    pub fn new(settings: ScheduleSettings, clock: Arc<dyn Clock>) -> Self {
+        let schedule = Mutex::new(Schedule::new(settings));
+        Self {
+            shared: Arc::new(Shared {
+                schedule,
+                changed: Notify::new(),
+                clock: ClockHandle(clock),
+            }),
+        }
+    }
+
+    /// Devices have new work.
+    pub fn wake(&self, wake_ups: impl IntoIterator<Item = WakeUp>) {
+        let now = self.shared.clock.0.now();
+        self.with_schedule(|schedule| {
+            for wake_up in wake_ups {
+                schedule.wake(wake_up, now);
+            }
+        });
+        self.shared.changed.notify_one();
+    }
+
+    /// A device is in contact. Cheap: called for each of its requests.
+    pub fn seen(&self, device: &str) {
+        let now = self.shared.clock.0.now();
+        self.with_schedule(|schedule| schedule.seen(device, now));
+    }
+
+    /// A device has nothing more to fetch, or is no longer enrolled.
+    pub fn settled(&self, device: &str) {
+        self.with_schedule(|schedule| schedule.settled(device));
+    }
+
+    /// How many devices have pending work.
+    #[must_use]
+    pub fn pending(&self) -> usize {
+        self.with_schedule(|schedule| schedule.len())
+    }
+
+    /// Pushes until `stop`; pushes on their way are then dropped, as a later push replaces them anyway.
+    pub async fn run(
+        self,
+        pusher: Arc<dyn Pusher>,
+        observer: Arc<dyn PushObserver>,
+        stop: CancellationToken,
+    ) {
+        let mut in_flight = JoinSet::new();
+        loop {
+            let now = self.shared.clock.0.now();
+            let (due, next) = self.with_schedule(|schedule| schedule.decide(now));
+            for push in due {
+                in_flight.spawn(
+                    self.clone()
+                        .carry_out(push, Arc::clone(&pusher), Arc::clone(&observer)),
+                );
+            }
+            let wait = next.map_or(IDLE, |next| {
+                Duration::try_from(next.duration_since(now)).unwrap_or_default()
+            });
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = self.shared.changed.notified() => {}
+                Some(ended) = in_flight.join_next() => {
+                    if let Err(error) = ended {
+                        tracing::error!(%error, "a push ended abnormally");
+                    }
+                }
+                () = tokio::time::sleep(wait) => {}
+            }
+        }
+    }
+
+    async fn carry_out(self, push: Push, pusher: Arc<dyn Pusher>, observer: Arc<dyn PushObserver>) {
+        let Push { device, request } = push;
+        let token = request.token.clone();
+        let result = pusher.push(request).await;
+        observer.pushed(result.as_ref().err().map_or("accepted", PushError::category));
+        if let Err(error) = &result {
+            log_failure(&device, error);
+        }
+        if matches!(result, Err(PushError::Unregistered { .. })) {
+            observer.unregistered(&device, &token).await;
+        }
+        let now = self.shared.clock.0.now();
+        self.with_schedule(|schedule| schedule.finished(&device, Outcome::from(&result), now));
+    }
+
+    fn with_schedule<T>(&self, act: impl FnOnce(&mut Schedule) -> T) -> T {
+        act(&mut self
+            .shared
+            .schedule
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// One line a failure; trouble at the service is a warning, what follows from a device's own state is not.
+fn log_failure(device: &str, error: &PushError) {
+    let source = std::error::Error::source(error).map(ToString::to_string);
+    match error {
+        PushError::Unavailable { .. } | PushError::Transport(_) | PushError::Rejected { .. } => {
+            tracing::warn!(device.key = device, source, "{error}");
+        }
+        PushError::Unregistered { .. } | PushError::TooManyRequests { .. } | PushError::Unconfigured => {
+            tracing::debug!(device.key = device, "{error}");
+        }
+    }
+}

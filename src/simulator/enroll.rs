@@ -1,0 +1,213 @@
+//! Enrolment: from an invitation to a device that the server can reach.
+//!
+//! The device makes a key, has it certified at the invitation's address, and announces itself with `Authenticate` and
+//! `TokenUpdate`, as after the installation of an enrolment profile.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{Method, StatusCode};
+use plist::{Dictionary, Value};
+use rcgen::{CertificateParams, DnType, KeyPair};
+use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+use serde::Deserialize;
+
+use super::link::{Link, LinkError, Message};
+use super::model::{Family, Identity};
+use super::session::{Ended, check, put};
+use super::trust::{Trust, TrustError};
+use crate::secret::Secret;
+
+/// The right to enrol one device.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Invitation {
+    /// Where the certificate is issued.
+    pub url: String,
+    /// The one-time proof of the right.
+    #[serde(deserialize_with = "secret")]
+    pub challenge: Secret<String>,
+    /// The device that the invitation is for; without it, any.
+    #[serde(default)]
+    pub udid: Option<String>,
+    /// The serial number that the invitation is for; without it, any.
+    #[serde(default)]
+    pub serial: Option<String>,
+}
+
+fn secret<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Secret<String>, D::Error> {
+    String::deserialize(deserializer).map(Secret::new)
+}
+
+/// What the issuing address answers.
+#[derive(Debug, Deserialize)]
+struct Issued {
+    certificate: String,
+    mdm: Mdm,
+    #[serde(default)]
+    ca: String,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Mdm {
+    server_url: String,
+    #[serde(default)]
+    check_in_url: Option<String>,
+    topic: String,
+}
+
+/// Where an enrolled device reports, and as whom.
+#[derive(Debug, Clone)]
+pub(super) struct Enrollment {
+    pub(super) server_url: Arc<str>,
+    pub(super) check_in_url: Arc<str>,
+    pub(super) topic: Arc<str>,
+    pub(super) tls: Arc<rustls::ClientConfig>,
+}
+
+/// Why a device cannot enrol.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum EnrollError {
+    #[error("could not make a key and a certificate request")]
+    Generate(#[from] rcgen::Error),
+    #[error("could not reach the issuing address")]
+    Reach(#[from] LinkError),
+    #[error("the server answered HTTP {status}: {answer}")]
+    Refused { status: StatusCode, answer: String },
+    #[error("the server's answer to the certificate request is not as agreed")]
+    Read(#[from] serde_json::Error),
+    #[error("the issued certificate cannot be used")]
+    Use(#[from] TrustError),
+}
+
+impl EnrollError {
+    /// Whether another try can help: the server was away or busy, not unwilling.
+    pub(super) fn is_passing(&self) -> bool {
+        match self {
+            Self::Reach(_) => true,
+            Self::Refused { status, .. } => {
+                status.is_server_error()
+                    || matches!(
+                        *status,
+                        StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT
+                    )
+            }
+            Self::Generate(_) | Self::Read(_) | Self::Use(_) => false,
+        }
+    }
+}
+
+/// A device's key and its request for a certificate: made once, sent as often as it takes, since the same request
+/// must bring the same certificate when an answer was lost.
+pub(super) struct CertificateRequest {
+    key: KeyPair,
+    csr: Bytes,
+}
+
+impl CertificateRequest {
+    /// A P-256 key, and a request for the name `udid`.
+    pub(super) fn new(udid: &str) -> Result<Self, rcgen::Error> {
+        let key = KeyPair::generate()?;
+        let mut params = CertificateParams::default();
+        params.distinguished_name = rcgen::DistinguishedName::new();
+        params.distinguished_name.push(DnType::CommonName, udid);
+        let csr = Bytes::copy_from_slice(params.serialize_request(&key)?.der());
+        Ok(Self { key, csr })
+    }
+
+    /// Redeems the invitation.
+    pub(super) async fn redeem(
+        &self,
+        invitation: &Invitation,
+        trust: &Trust,
+        link: &mut Link,
+    ) -> Result<Enrollment, EnrollError> {
+        let message = Message {
+            method: Method::POST,
+            url: &invitation.url,
+            content_type: "application/pkcs10",
+            authorization: Some(format!("Bearer {}", invitation.challenge.reveal())),
+            body: self.csr.clone(),
+        };
+        let reply = link.send(message).await?;
+        if reply.status != StatusCode::OK {
+            let answer = String::from_utf8_lossy(&reply.body).chars().take(200).collect();
+            return Err(EnrollError::Refused {
+                status: reply.status,
+                answer,
+            });
+        }
+        let issued: Issued = serde_json::from_slice(&reply.body)?;
+        let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(self.key.serialize_der()));
+        let tls = Arc::new(trust.identified(&issued.ca, &issued.certificate, key)?);
+        let check_in_url = issued
+            .mdm
+            .check_in_url
+            .unwrap_or_else(|| issued.mdm.server_url.clone());
+        Ok(Enrollment {
+            server_url: issued.mdm.server_url.into(),
+            check_in_url: check_in_url.into(),
+            topic: issued.mdm.topic.into(),
+            tls,
+        })
+    }
+}
+
+/// Announces the device: `Authenticate`, then `TokenUpdate`.
+pub(super) async fn announce(
+    link: &mut Link,
+    enrollment: &Enrollment,
+    identity: &Identity,
+    token: &[u8],
+    magic: &str,
+) -> Result<(), Ended> {
+    let mut authenticate = check_in("Authenticate", identity, enrollment);
+    let mac = identity.family == Family::Mac;
+    for (key, value) in [
+        ("DeviceName", identity.name.as_str()),
+        (
+            "Model",
+            if mac {
+                identity.product
+            } else {
+                identity.model_number
+            },
+        ),
+        ("ModelName", identity.model_name),
+        ("ProductName", identity.product),
+        ("OSVersion", identity.release.version),
+        ("BuildVersion", identity.release.build),
+        ("SerialNumber", identity.serial.as_str()),
+    ] {
+        authenticate.insert(key.to_owned(), value.into());
+    }
+    check(put(link, &enrollment.check_in_url, CHECK_IN, &authenticate).await?)?;
+
+    let mut update = check_in("TokenUpdate", identity, enrollment);
+    update.insert("Token".to_owned(), Value::Data(token.to_vec()));
+    update.insert("PushMagic".to_owned(), magic.into());
+    update.insert("AwaitingConfiguration".to_owned(), false.into());
+    if !mac {
+        update.insert(
+            "UnlockToken".to_owned(),
+            Value::Data(token.iter().rev().copied().collect()),
+        );
+    }
+    check(put(link, &enrollment.check_in_url, CHECK_IN, &update).await?)?;
+    Ok(())
+}
+
+/// The content type of check-in messages.
+pub(super) const CHECK_IN: &str = "application/x-apple-aspen-mdm-checkin";
+
+/// The beginning of every check-in message.
+pub(super) fn check_in(message_type: &str, identity: &Identity, enrollment: &Enrollment) -> Dictionary {
+    let mut message = Dictionary::new();
+    message.insert("MessageType".to_owned(), message_type.into());
+    message.insert("UDID".to_owned(), identity.udid.as_str().into());
+    if message_type != "DeclarativeManagement" {
+        message.insert("Topic".to_owned(), enrollment.topic.as_ref().into());
+    }
+    message
+}

@@ -1,0 +1,70 @@
+//! What every adapter of [`Store`](super::Store) must do, as stories told over `&dyn Store`.
+//!
+//! An adapter's tests say `store_contract!(open)`, where `open()` gives something with an empty store in its field `store`. Each story
+//! becomes a test of its own there.
+
+mod desired;
+mod enrolling;
+mod fixtures;
+mod queue;
+
+pub(super) use desired::*;
+pub(super) use enrolling::*;
+pub(super) use fixtures::*;
+pub(super) use queue::*;
+
+macro_rules! store_contract {
+    ($open:path) => {
+        store_contract! { $open:
+            an_invitation_is_used_once,
+            a_request_may_come_again_until_its_certificate_is_used,
+            a_request_may_not_come_again_without_end,
+            an_invitation_expires,
+            an_invitation_is_only_for_the_device_it_names,
+            the_fleet_and_labels_come_from_the_invitation,
+            nobody_enrols_with_a_certificate_that_was_not_issued_for_them,
+            a_certificate_bound_to_hardware_enrols_no_other,
+            authenticate_may_be_repeated_and_begins_anew,
+            a_new_invitation_replaces_an_enrolment_and_the_old_certificate_is_withdrawn,
+            an_older_certificate_does_not_come_back,
+            an_ended_enrolment_is_refused_until_invited_again,
+            a_device_told_to_go_needs_a_new_invitation,
+            a_new_enrolment_begins_empty_and_keeps_its_history,
+            two_spellings_of_one_name_are_not_two_devices,
+            token_updates_are_counted_and_refused_without_an_enrolment,
+            enrolments_are_listed_in_pages,
+            the_lookup_by_certificate_is_never_out_of_date,
+            last_seen_only_moves_forward,
+            system_versions_are_kept,
+            commands_come_in_order_and_byte_for_byte,
+            a_chain_is_delivered_in_order_and_keeps_nobody_waiting,
+            not_now_comes_back_at_the_next_idle,
+            a_stuck_command_is_parked,
+            commands_past_their_deadline_expire,
+            reports_are_idempotent,
+            equal_intents_collapse,
+            a_uuid_is_queued_once,
+            unknown_devices_do_not_keep_forty_thousand_commands_from_the_others,
+            enqueues_and_reports_at_the_same_time_lose_nothing,
+            devices_with_pending_commands_are_listed,
+            ending_an_enrolment_cancels_its_commands,
+            manifests_are_kept_by_content,
+            only_changed_pointers_are_written,
+            devices_are_not_pointed_at_what_is_not_kept,
+            the_previous_manifest_is_kept_until_the_new_one_is_proved,
+            manifests_that_nothing_points_at_are_removed,
+            facts_change_one_after_the_other,
+            facts_of_an_enrolment_that_is_over_are_not_kept,
+            verdicts_and_transitions_are_recorded_together,
+            changes_are_told_after_they_can_be_seen,
+        }
+    };
+    ($open:path: $($story:ident),+ $(,)?) => { $(
+        #[tokio::test]
+        async fn $story() {
+            let opened = $open();
+            $crate::store::contract::$story(&opened.store).await;
+        }
+    )+ };
+}
+pub(super) use store_contract;

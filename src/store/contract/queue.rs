@@ -1,0 +1,422 @@
+//! The command queue.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use super::*;
+use crate::mdm::command::ReportStatus::{Acknowledged, CommandFormatError, Error, NotNow, Other};
+use crate::mdm::command::{FinalState, NewCommand, PendingState};
+use crate::mdm::queue::OFFERS_BEFORE_PARKING;
+use crate::store::{ReportOutcome, Store};
+
+const EMPTY: [String; 0] = [];
+
+async fn pending(store: &dyn Store, device: &crate::ids::EnrollmentId) -> Vec<String> {
+    let pending = store.pending(device).await.unwrap();
+    assert!(pending.is_sorted_by(|a, b| a.sequence < b.sequence));
+    pending
+        .iter()
+        .map(|command| command.uuid.as_str().to_owned())
+        .collect()
+}
+
+fn ended(state: FinalState) -> ReportOutcome {
+    ReportOutcome::Ended {
+        state,
+        request_type: "InstallProfile".into(),
+    }
+}
+
+pub(in crate::store) async fn commands_come_in_order_and_byte_for_byte(store: &dyn Store) {
+    let (device, other) = (enroll(store, "A").await, enroll(store, "B").await);
+    assert_eq!(next(store, &device, true).await, None);
+    // More than one in one moment, and names whose order is another.
+    let names: Vec<String> = (0..10).rev().map(|number| format!("c-{number}")).collect();
+    let commands = names
+        .iter()
+        .map(|name| command(&device, name))
+        .chain([command(&other, "c-0")])
+        .collect();
+    assert_eq!(store.enqueue(commands, at(1)).await.unwrap(), []);
+    assert_eq!(pending(store, &device).await, names);
+    let mut given = next(store, &device, true).await;
+    for name in &names {
+        assert_eq!(given.as_ref(), Some(name));
+        assert_eq!(
+            next(store, &device, true).await.as_ref(),
+            Some(name),
+            "not reported yet: offered again"
+        );
+        assert_eq!(
+            report(store, &device, name, Acknowledged).await,
+            ended(FinalState::Acknowledged)
+        );
+        given = next(store, &device, false).await;
+    }
+    assert_eq!(given, None);
+    assert_eq!(
+        next(store, &other, true).await.as_deref(),
+        Some("c-0"),
+        "each device has its own queue"
+    );
+    assert_eq!(next(store, &id("NOBODY"), true).await, None);
+}
+
+pub(in crate::store) async fn a_chain_is_delivered_in_order_and_keeps_nobody_waiting(store: &dyn Store) {
+    let device = enroll(store, "A").await;
+    let chained = |name| NewCommand {
+        chain: Some("setup".into()),
+        ..command(&device, name)
+    };
+    store
+        .enqueue(
+            vec![chained("first"), chained("second"), command(&device, "free")],
+            at(1),
+        )
+        .await
+        .unwrap();
+    assert_eq!(next(store, &device, true).await.as_deref(), Some("first"));
+    assert_eq!(
+        report(store, &device, "first", NotNow).await,
+        ReportOutcome::Deferred
+    );
+    assert_eq!(next(store, &device, false).await.as_deref(), Some("free"));
+    report(store, &device, "free", Acknowledged).await;
+    assert_eq!(next(store, &device, false).await, None);
+    assert_eq!(next(store, &device, true).await.as_deref(), Some("first"));
+    let failed = Error(vec!["MCMDMErrorDomain/12021: Unknown command".to_owned()]);
+    assert_eq!(
+        report(store, &device, "first", failed).await,
+        ended(FinalState::Failed)
+    );
+    assert_eq!(next(store, &device, false).await.as_deref(), Some("second"));
+    assert_eq!(
+        report(store, &device, "second", CommandFormatError).await,
+        ended(FinalState::Failed)
+    );
+    let results = store.results(&device, 3).await.unwrap();
+    assert_eq!(results[1].detail, ["MCMDMErrorDomain/12021: Unknown command"]);
+    assert_eq!(
+        store.results(&device, 1).await.unwrap(),
+        results[..1],
+        "the newest first"
+    );
+}
+
+pub(in crate::store) async fn not_now_comes_back_at_the_next_idle(store: &dyn Store) {
+    let device = enroll(store, "A").await;
+    store
+        .enqueue(["c-1", "c-2"].map(|name| command(&device, name)).into(), at(1))
+        .await
+        .unwrap();
+    assert_eq!(next(store, &device, true).await.as_deref(), Some("c-1"));
+    assert_eq!(
+        report(store, &device, "c-1", NotNow).await,
+        ReportOutcome::Deferred
+    );
+    assert_eq!(
+        report(store, &device, "c-1", NotNow).await,
+        ReportOutcome::Deferred,
+        "said twice, meant once"
+    );
+    assert_eq!(next(store, &device, false).await.as_deref(), Some("c-2"));
+    assert_eq!(
+        report(store, &device, "c-2", NotNow).await,
+        ReportOutcome::Deferred
+    );
+    assert_eq!(next(store, &device, false).await, None);
+    assert_eq!(
+        store.pending(&device).await.unwrap()[0].state,
+        PendingState::NotNow
+    );
+    assert_eq!(
+        next(store, &device, true).await.as_deref(),
+        Some("c-1"),
+        "the oldest first"
+    );
+    assert_eq!(
+        report(store, &device, "c-1", Acknowledged).await,
+        ended(FinalState::Acknowledged)
+    );
+    assert_eq!(next(store, &device, false).await.as_deref(), Some("c-2"));
+}
+
+pub(in crate::store) async fn a_stuck_command_is_parked(store: &dyn Store) {
+    let device = enroll(store, "A").await;
+    store
+        .enqueue(["stuck", "c-2"].map(|name| command(&device, name)).into(), at(1))
+        .await
+        .unwrap();
+    for _ in 0..OFFERS_BEFORE_PARKING {
+        assert_eq!(next(store, &device, true).await.as_deref(), Some("stuck"));
+    }
+    assert_eq!(next(store, &device, true).await.as_deref(), Some("c-2"));
+    report(store, &device, "c-2", Acknowledged).await;
+    assert_eq!(
+        next(store, &device, false).await.as_deref(),
+        Some("stuck"),
+        "under the same UUID"
+    );
+    assert_eq!(
+        store.pending(&device).await.unwrap()[0].attempts,
+        OFFERS_BEFORE_PARKING + 1
+    );
+}
+
+pub(in crate::store) async fn commands_past_their_deadline_expire(store: &dyn Store) {
+    let device = enroll(store, "A").await;
+    let short = NewCommand {
+        deadline: at(100),
+        chain: Some("x".into()),
+        ..command(&device, "short")
+    };
+    let long = NewCommand {
+        chain: Some("x".into()),
+        ..command(&device, "long")
+    };
+    store.enqueue(vec![short, long], at(1)).await.unwrap();
+    assert_eq!(next_at(store, &device, true, 100).await.as_deref(), Some("short"));
+    assert_eq!(next_at(store, &device, true, 101).await.as_deref(), Some("long"));
+    let results = store.results(&device, 10).await.unwrap();
+    assert_eq!(
+        (results[0].state, results[0].ended_at),
+        (FinalState::Expired, at(101))
+    );
+    let late = report(store, &device, "short", Acknowledged).await;
+    assert_eq!(late, ReportOutcome::AlreadyKnown);
+    assert_eq!(store.results(&device, 10).await.unwrap(), results);
+}
+
+pub(in crate::store) async fn reports_are_idempotent(store: &dyn Store) {
+    let device = enroll(store, "A").await;
+    store
+        .enqueue(
+            ["c-1", "c-2", "c-3"].map(|name| command(&device, name)).into(),
+            at(1),
+        )
+        .await
+        .unwrap();
+    next(store, &device, true).await;
+    assert_eq!(
+        report(store, &device, "c-1", Acknowledged).await,
+        ended(FinalState::Acknowledged)
+    );
+    let results = store.results(&device, 10).await.unwrap();
+    for (name, status) in [
+        ("c-1", Acknowledged),
+        ("c-1", Error(vec!["second thoughts".to_owned()])),
+        ("c-1", NotNow),
+        ("never-queued", Acknowledged),
+        ("c-2", Other("Pondering".to_owned())),
+    ] {
+        assert_eq!(
+            report(store, &device, name, status).await,
+            ReportOutcome::AlreadyKnown,
+            "{name}"
+        );
+    }
+    assert_eq!(
+        report(store, &id("NOBODY"), "c-2", Acknowledged).await,
+        ReportOutcome::AlreadyKnown
+    );
+    assert_eq!(store.results(&device, 10).await.unwrap(), results);
+    assert_eq!(pending(store, &device).await, ["c-2", "c-3"]);
+}
+
+pub(in crate::store) async fn equal_intents_collapse(store: &dyn Store) {
+    let device = enroll(store, "A").await;
+    let poll = |name: &str| NewCommand {
+        intent: Some("poll".into()),
+        ..command(&device, name)
+    };
+    let changed = |name: &str| NewCommand {
+        body: body(name).replace('…', "more").into(),
+        chain: None,
+        ..poll(name)
+    };
+    store
+        .enqueue(vec![poll("c-1"), command(&device, "c-2"), poll("c-3")], at(1))
+        .await
+        .unwrap();
+    let later = NewCommand {
+        deadline: at(200_000),
+        ..poll("c-4")
+    };
+    store.enqueue(vec![later], at(2)).await.unwrap();
+    assert_eq!(
+        pending(store, &device).await,
+        ["c-1", "c-2"],
+        "they differ in nothing but the UUID"
+    );
+    assert_eq!(
+        store.pending(&device).await.unwrap()[0].deadline,
+        at(200_000),
+        "it lives as long as the last"
+    );
+    assert!(store.results(&device, 10).await.unwrap().is_empty());
+
+    store.enqueue(vec![changed("c-5")], at(3)).await.unwrap();
+    assert_eq!(
+        pending(store, &device).await,
+        ["c-5", "c-2"],
+        "the new one takes the place"
+    );
+    let replaced = store.results(&device, 10).await.unwrap();
+    assert_eq!(
+        (replaced[0].uuid.as_str(), replaced[0].state),
+        ("c-1", FinalState::Cancelled)
+    );
+    assert_eq!(replaced[0].detail, ["replaced by c-5"]);
+    assert_eq!(
+        report(store, &device, "c-1", Acknowledged).await,
+        ReportOutcome::AlreadyKnown
+    );
+
+    let moved = NewCommand {
+        chain: Some("x".into()),
+        ..poll("c-6")
+    };
+    store.enqueue(vec![moved], at(4)).await.unwrap();
+    assert_eq!(
+        pending(store, &device).await,
+        ["c-2", "c-6"],
+        "into another chain: at its end"
+    );
+
+    let overdue = store
+        .enqueue(
+            vec![NewCommand {
+                deadline: at(400_000),
+                ..poll("c-7")
+            }],
+            at(300_000),
+        )
+        .await;
+    assert_eq!(overdue.unwrap(), []);
+    assert_eq!(
+        pending(store, &device).await,
+        ["c-2", "c-7"],
+        "one past its deadline stands for nothing"
+    );
+    assert_eq!(
+        store.results(&device, 1).await.unwrap()[0].state,
+        FinalState::Expired
+    );
+}
+
+pub(in crate::store) async fn a_uuid_is_queued_once(store: &dyn Store) {
+    let device = enroll(store, "A").await;
+    let queue = |seconds| store.enqueue(vec![command(&device, "c-1")], at(seconds));
+    queue(1).await.unwrap();
+    queue(2).await.unwrap();
+    assert_eq!(pending(store, &device).await, ["c-1"]);
+    next(store, &device, true).await;
+    report(store, &device, "c-1", Acknowledged).await;
+    queue(30).await.unwrap();
+    assert_eq!(pending(store, &device).await, EMPTY, "done already");
+    enroll_with(store, &device, "second", 40).await;
+    queue(41).await.unwrap();
+    assert_eq!(
+        pending(store, &device).await,
+        ["c-1"],
+        "a new enrolment has done nothing yet"
+    );
+}
+
+pub(in crate::store) async fn unknown_devices_do_not_keep_forty_thousand_commands_from_the_others(
+    store: &dyn Store,
+) {
+    let mut devices = Vec::new();
+    for number in 0..40 {
+        devices.push(enroll(store, &format!("D{number}")).await);
+    }
+    let gone = enroll(store, "GONE").await;
+    store.end(&gone, "over", at(0)).await.unwrap();
+    let mut commands = vec![command(&gone, "c"), command(&id("NOBODY"), "c")];
+    for number in 0..1000 {
+        // As a fleet-wide command is made: one UUID, one body in memory.
+        let shared = command(&gone, &format!("c-{number}"));
+        commands.extend(devices.iter().map(|device| NewCommand {
+            enrollment: device.clone(),
+            ..shared.clone()
+        }));
+    }
+    assert_eq!(
+        store.enqueue(commands, at(1)).await.unwrap(),
+        [gone, id("NOBODY")]
+    );
+    for device in &devices {
+        assert_eq!(pending(store, device).await.len(), 1000);
+    }
+    assert_eq!(next(store, &devices[39], true).await.as_deref(), Some("c-0"));
+}
+
+pub(in crate::store) async fn enqueues_and_reports_at_the_same_time_lose_nothing(store: &dyn Store) {
+    let device = &enroll(store, "A").await;
+    store
+        .enqueue(
+            (0..50).map(|n| command(device, &format!("old-{n}"))).collect(),
+            at(1),
+        )
+        .await
+        .unwrap();
+    let enqueues = (0..50).map(|n| async move {
+        store
+            .enqueue(vec![command(device, &format!("new-{n}"))], at(2))
+            .await
+            .unwrap();
+    });
+    let reports = (0..50).map(|n| async move {
+        report(store, device, &format!("old-{n}"), Acknowledged).await;
+    });
+    tokio::join!(
+        futures::future::join_all(enqueues),
+        futures::future::join_all(reports)
+    );
+    let left: BTreeSet<_> = pending(store, device).await.into_iter().collect();
+    assert_eq!(left, (0..50).map(|n| format!("new-{n}")).collect());
+    assert_eq!(store.results(device, 1000).await.unwrap().len(), 50);
+}
+
+pub(in crate::store) async fn devices_with_pending_commands_are_listed(store: &dyn Store) {
+    let mut commands = Vec::new();
+    for name in ["C", "A", "D", "B"] {
+        let device = enroll(store, name).await;
+        if name != "D" {
+            commands.push(command(&device, "c-1"));
+            commands.push(command(&device, "c-2"));
+        }
+    }
+    store.enqueue(commands, at(1)).await.unwrap();
+    assert_eq!(store.with_pending(None, 2).await.unwrap(), [id("A"), id("B")]);
+    assert_eq!(store.with_pending(Some(&id("B")), 2).await.unwrap(), [id("C")]);
+    for name in ["c-1", "c-2"] {
+        report(store, &id("A"), name, Acknowledged).await;
+    }
+    assert_eq!(store.with_pending(None, 10).await.unwrap(), [id("B"), id("C")]);
+}
+
+pub(in crate::store) async fn ending_an_enrolment_cancels_its_commands(store: &dyn Store) {
+    let device = enroll(store, "A").await;
+    let short = NewCommand {
+        deadline: at(2),
+        ..command(&device, "short")
+    };
+    store
+        .enqueue(vec![command(&device, "c-1"), short], at(1))
+        .await
+        .unwrap();
+    store.end(&device, "the device checked out", at(3)).await.unwrap();
+    assert_eq!(pending(store, &device).await, EMPTY);
+    let results = store.results(&device, 10).await.unwrap();
+    assert_eq!(
+        (results[0].uuid.as_str(), results[0].state),
+        ("short", FinalState::Expired)
+    );
+    assert_eq!(
+        (results[1].uuid.as_str(), results[1].state),
+        ("c-1", FinalState::Cancelled)
+    );
+    assert_eq!(results[1].detail, ["the device checked out"]);
+    assert_eq!(results[1].request_type, Arc::from("InstallProfile"));
+}

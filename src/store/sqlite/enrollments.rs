@@ -1,0 +1,407 @@
+//! Enrolments: from Authenticate to their end, and how to wake a device.
+
+use jiff::Timestamp;
+use rusqlite::{Connection, OptionalExtension as _, Row, named_params, params};
+
+use super::columns::{Fault, Json, Micros};
+use super::invitations::{self, CertificateState};
+use super::writer::Writing;
+use super::{commands, reports};
+use crate::ids::{Digest, EnrollmentId, PushTopic};
+use crate::pki::Sealer;
+use crate::secret::Secret;
+use crate::store::{Authentication, Change, Enrollment, EnrollmentState, PushAddress, Refusal};
+
+macro_rules! select_enrollments {
+    ($rest:literal) => {
+        concat!(
+            "SELECT e.*, p.* FROM enrollments e JOIN pointers p ON p.enrollment = e.id ",
+            $rest
+        )
+    };
+}
+
+/// An enrolment and the number of its row.
+pub(super) struct Found {
+    pub(super) row: i64,
+    pub(super) enrollment: Enrollment,
+}
+
+fn found(row: &Row<'_>) -> rusqlite::Result<Found> {
+    let Json(labels) = row.get("labels")?;
+    let Micros(enrolled_at) = row.get("enrolled_at")?;
+    let enrollment = Enrollment {
+        id: row.get("device")?,
+        namespace: row.get("namespace")?,
+        labels,
+        state: row.get("state")?,
+        certificate: row.get("certificate")?,
+        platform: row.get("platform")?,
+        mode: row.get("mode")?,
+        serial_number: row.get("serial_number")?,
+        model: row.get("model")?,
+        os_version: row.get("os_version")?,
+        build_version: row.get("build_version")?,
+        declarative: row.get("declarative")?,
+        token_updates: row.get("token_updates")?,
+        enrolled_at,
+        manifest: row.get("manifest")?,
+        manifest_at: row
+            .get::<_, Option<Micros>>("manifest_at")?
+            .map(|Micros(time)| time),
+        previous_manifest: row.get("previous_manifest")?,
+        applied_manifest: row.get("applied_manifest")?,
+    };
+    Ok(Found {
+        row: row.get("id")?,
+        enrollment,
+    })
+}
+
+pub(super) fn by_id(connection: &Connection, id: &EnrollmentId) -> Result<Option<Found>, Fault> {
+    Ok(connection
+        .prepare_cached(select_enrollments!("WHERE e.device = ?1"))?
+        .query_row([id], found)
+        .optional()?)
+}
+
+/// An enrolment that has not ended.
+pub(super) fn active(connection: &Connection, id: &EnrollmentId) -> Result<Option<Found>, Fault> {
+    Ok(by_id(connection, id)?.filter(|found| found.enrollment.state != EnrollmentState::Ended))
+}
+
+pub(super) fn by_certificate(
+    connection: &Connection,
+    fingerprint: Digest,
+) -> Result<Option<Enrollment>, Fault> {
+    Ok(connection
+        .prepare_cached(select_enrollments!("WHERE e.certificate = ?1"))?
+        .query_row([fingerprint], found)
+        .optional()?
+        .map(|found| found.enrollment))
+}
+
+pub(super) fn after(
+    connection: &Connection,
+    after: Option<&EnrollmentId>,
+    limit: usize,
+) -> Result<Vec<Enrollment>, Fault> {
+    // No device has an empty id, so everything is after it.
+    let rows = connection
+        .prepare_cached(select_enrollments!(
+            "WHERE e.device > ?1 ORDER BY e.device LIMIT ?2"
+        ))?
+        .query_map(
+            params![after.map_or("", EnrollmentId::as_str), row_limit(limit)],
+            found,
+        )?
+        .map(|row| row.map(|found| found.enrollment))
+        .collect::<Result<_, _>>()?;
+    Ok(rows)
+}
+
+/// `LIMIT` takes a signed number, and a negative one means none.
+pub(super) fn row_limit(limit: usize) -> i64 {
+    i64::try_from(limit).unwrap_or(i64::MAX)
+}
+
+/// The number of an enrolment's row.
+pub(super) fn row_of(connection: &Connection, id: &EnrollmentId) -> Result<Option<i64>, Fault> {
+    Ok(connection
+        .prepare_cached("SELECT id FROM enrollments WHERE device = ?1")?
+        .query_row([id], |row| row.get(0))
+        .optional()?)
+}
+
+pub(super) fn authenticate(
+    writing: &mut Writing<'_>,
+    device: &Authentication,
+    now: Timestamp,
+) -> Result<Result<Enrollment, Refusal>, Fault> {
+    let Some(issued) = invitations::issued(writing, device.certificate)? else {
+        return Ok(Err(Refusal::WrongCertificate));
+    };
+    let certificate = &issued.certificate;
+    if certificate.enrollment != device.enrollment || certificate.not_after < now {
+        return Ok(Err(Refusal::WrongCertificate));
+    }
+    if certificate.serial_number.is_some() && certificate.serial_number != device.serial_number {
+        return Ok(Err(Refusal::WrongDevice));
+    }
+    let before = by_id(writing, &device.enrollment)?;
+    let allowed = match (issued.state, &before) {
+        (CertificateState::Withdrawn, _) | (CertificateState::Pinned, None) => false,
+        // New, on an invitation of its own.
+        (CertificateState::Issued, _) => true,
+        // The device says it again, unless it has been told to go.
+        (CertificateState::Pinned, Some(Found { enrollment, .. })) => {
+            enrollment.certificate == device.certificate
+                && matches!(
+                    enrollment.state,
+                    EnrollmentState::Authenticated | EnrollmentState::Enrolled
+                )
+        }
+    };
+    if !allowed {
+        return Ok(Err(Refusal::WrongCertificate));
+    }
+    let name_holder: Option<EnrollmentId> = writing
+        .prepare_cached("SELECT device FROM enrollments WHERE device_name = ?1")?
+        .query_row([device.enrollment.device_name()], |row| row.get(0))
+        .optional()?;
+    if name_holder.is_some_and(|holder| holder != device.enrollment) {
+        // Another spelling of an id that is taken: both would be one Device object.
+        return Ok(Err(Refusal::WrongDevice));
+    }
+    invitations::pin(writing, &issued)?;
+    let row = begin(writing, device, &issued.certificate, now)?;
+    if let Some(before) = before {
+        writing.forget(before.enrollment.certificate);
+        clear(writing, row, "a new enrolment began", now)?;
+        reports::clear(writing, row)?;
+    }
+    writing.announce(Change::Enrollment(device.enrollment.clone()));
+    let begun = by_id(writing, &device.enrollment)?;
+    let begun = begun.ok_or(Fault::Sqlite(rusqlite::Error::QueryReturnedNoRows))?;
+    Ok(Ok(begun.enrollment))
+}
+
+/// Writes the row of a new enrolment, over the one before.
+fn begin(
+    writing: &Writing<'_>,
+    device: &Authentication,
+    certificate: &crate::store::IssuedCertificate,
+    now: Timestamp,
+) -> Result<i64, Fault> {
+    let row = writing
+        .prepare_cached(
+            "INSERT INTO enrollments (device, device_name, generation, namespace, labels, state, certificate, platform, mode,
+                 serial_number, model, os_version, build_version, declarative, token_updates, enrolled_at)
+             VALUES (:device, :device_name, 1, :namespace, :labels, :state, :certificate, :platform, :mode,
+                 :serial_number, :model, :os_version, :build_version, :declarative, 0, :enrolled_at)
+             ON CONFLICT (device) DO UPDATE SET
+                 generation = generation + 1, namespace = excluded.namespace, labels = excluded.labels,
+                 state = excluded.state, certificate = excluded.certificate, platform = excluded.platform,
+                 mode = excluded.mode, serial_number = excluded.serial_number, model = excluded.model,
+                 os_version = excluded.os_version, build_version = excluded.build_version,
+                 declarative = excluded.declarative, token_updates = 0, enrolled_at = excluded.enrolled_at
+             RETURNING id",
+        )?
+        .query_row(
+            named_params! {
+                ":device": device.enrollment,
+                ":device_name": device.enrollment.device_name(),
+                ":namespace": certificate.namespace,
+                ":labels": Json(&certificate.labels),
+                ":state": EnrollmentState::Authenticated,
+                ":certificate": device.certificate,
+                ":platform": device.platform,
+                ":mode": device.mode,
+                ":serial_number": device.serial_number,
+                ":model": device.model,
+                ":os_version": device.os_version,
+                ":build_version": device.build_version,
+                ":declarative": device.declarative,
+                ":enrolled_at": Micros(now),
+            },
+            |row| row.get(0),
+        )?;
+    writing
+        .prepare_cached("INSERT INTO pointers (enrollment) VALUES (?1) ON CONFLICT DO NOTHING")?
+        .execute([row])?;
+    Ok(row)
+}
+
+/// What no enrolment leaves behind: its queue, its push address, its manifest pointers.
+fn clear(writing: &Writing<'_>, row: i64, reason: &str, now: Timestamp) -> Result<(), Fault> {
+    commands::cancel_all(writing, row, reason, now)?;
+    writing
+        .prepare_cached("DELETE FROM push_addresses WHERE enrollment = ?1")?
+        .execute([row])?;
+    writing
+        .prepare_cached(
+            "UPDATE pointers SET manifest = NULL, manifest_at = NULL, previous_manifest = NULL, applied_manifest = NULL
+             WHERE enrollment = ?1",
+        )?
+        .execute([row])?;
+    Ok(())
+}
+
+/// A push address as it stands in the database.
+pub(super) struct SealedAddress {
+    topic: PushTopic,
+    token: Vec<u8>,
+    magic: Vec<u8>,
+}
+
+impl SealedAddress {
+    pub(super) fn seal(
+        sealer: &dyn Sealer,
+        enrollment: &EnrollmentId,
+        address: &PushAddress,
+    ) -> Result<Self, Fault> {
+        Ok(Self {
+            topic: address.topic.clone(),
+            token: sealer.seal(&format!("push-token/{enrollment}"), address.token.reveal())?,
+            magic: sealer.seal(
+                &format!("push-magic/{enrollment}"),
+                address.magic.reveal().as_bytes(),
+            )?,
+        })
+    }
+
+    pub(super) fn unseal(self, sealer: &dyn Sealer, enrollment: &EnrollmentId) -> Result<PushAddress, Fault> {
+        let magic = sealer.open(&format!("push-magic/{enrollment}"), &self.magic)?;
+        let magic = std::str::from_utf8(magic.reveal())
+            .map_err(|error| Fault::Damaged("push magic", Box::new(error)))?;
+        Ok(PushAddress {
+            topic: self.topic,
+            token: sealer.open(&format!("push-token/{enrollment}"), &self.token)?,
+            magic: Secret::new(magic.to_owned()),
+        })
+    }
+}
+
+pub(super) fn token_update(
+    writing: &mut Writing<'_>,
+    id: &EnrollmentId,
+    address: &SealedAddress,
+) -> Result<Option<Enrollment>, Fault> {
+    let Some(before) = active(writing, id)? else {
+        return Ok(None);
+    };
+    if push_address(writing, id)?.is_none() && commands::has_pending(writing, id)? {
+        // It could not be woken for these until now.
+        writing.announce(Change::Work(id.clone()));
+    }
+    writing
+        .prepare_cached(
+            "INSERT INTO push_addresses (enrollment, topic, token, magic) VALUES (?1, ?2, ?3, ?4)
+             ON CONFLICT (enrollment) DO UPDATE SET topic = excluded.topic, token = excluded.token, magic = excluded.magic",
+        )?
+        .execute(params![before.row, address.topic, address.token, address.magic])?;
+    let state = match before.enrollment.state {
+        EnrollmentState::Authenticated => EnrollmentState::Enrolled,
+        other => other,
+    };
+    writing
+        .prepare_cached("UPDATE enrollments SET state = ?2, token_updates = token_updates + 1 WHERE id = ?1")?
+        .execute(params![before.row, state])?;
+    writing.forget(before.enrollment.certificate);
+    if state != before.enrollment.state {
+        writing.announce(Change::Enrollment(id.clone()));
+    }
+    Ok(by_id(writing, id)?.map(|found| found.enrollment))
+}
+
+pub(super) fn end(
+    writing: &mut Writing<'_>,
+    id: &EnrollmentId,
+    reason: &str,
+    now: Timestamp,
+) -> Result<bool, Fault> {
+    let Some(before) = active(writing, id)? else {
+        return Ok(false);
+    };
+    set_state(writing, &before, EnrollmentState::Ended)?;
+    clear(writing, before.row, reason, now)?;
+    invitations::withdraw(writing, id)?;
+    Ok(true)
+}
+
+pub(super) fn remove_at_next_contact(writing: &mut Writing<'_>, id: &EnrollmentId) -> Result<bool, Fault> {
+    let Some(before) = active(writing, id)? else {
+        return Ok(false);
+    };
+    if before.enrollment.state != EnrollmentState::Removing {
+        set_state(writing, &before, EnrollmentState::Removing)?;
+        writing.announce(Change::Work(id.clone()));
+    }
+    Ok(true)
+}
+
+fn set_state(writing: &mut Writing<'_>, before: &Found, state: EnrollmentState) -> Result<(), Fault> {
+    writing
+        .prepare_cached("UPDATE enrollments SET state = ?2 WHERE id = ?1")?
+        .execute(params![before.row, state])?;
+    writing.forget(before.enrollment.certificate);
+    writing.announce(Change::Enrollment(before.enrollment.id.clone()));
+    Ok(())
+}
+
+pub(super) fn update_system(
+    writing: &mut Writing<'_>,
+    id: &EnrollmentId,
+    os_version: &str,
+    build_version: Option<&str>,
+) -> Result<(), Fault> {
+    let Some(before) = active(writing, id)? else {
+        return Ok(());
+    };
+    if is_system(&before.enrollment, os_version, build_version) {
+        return Ok(());
+    }
+    writing
+        .prepare_cached(
+            "UPDATE enrollments SET os_version = ?2, build_version = coalesce(?3, build_version) WHERE id = ?1",
+        )?
+        .execute(params![before.row, os_version, build_version])?;
+    writing.forget(before.enrollment.certificate);
+    writing.announce(Change::Enrollment(id.clone()));
+    Ok(())
+}
+
+/// Whether a report says nothing new. A report without a build says nothing about it.
+pub(super) fn is_system(enrollment: &Enrollment, os_version: &str, build_version: Option<&str>) -> bool {
+    enrollment.os_version == os_version
+        && (build_version.is_none() || enrollment.build_version.as_deref() == build_version)
+}
+
+pub(super) fn push_address(
+    connection: &Connection,
+    id: &EnrollmentId,
+) -> Result<Option<SealedAddress>, Fault> {
+    Ok(connection
+        .prepare_cached(
+            "SELECT topic, token, magic FROM push_addresses
+             WHERE enrollment = (SELECT id FROM enrollments WHERE device = ?1)",
+        )?
+        .query_row([id], |row| {
+            Ok(SealedAddress {
+                topic: row.get(0)?,
+                token: row.get(1)?,
+                magic: row.get(2)?,
+            })
+        })
+        .optional()?)
+}
+
+pub(super) fn drop_push_address(writing: &Writing<'_>, id: &EnrollmentId) -> Result<(), Fault> {
+    writing
+        .prepare_cached(
+            "DELETE FROM push_addresses WHERE enrollment = (SELECT id FROM enrollments WHERE device = ?1)",
+        )?
+        .execute([id])?;
+    Ok(())
+}
+
+pub(super) fn seen(writing: &Writing<'_>, times: &[(EnrollmentId, Timestamp)]) -> Result<(), Fault> {
+    let mut statement = writing.prepare_cached(
+        "INSERT INTO seen (enrollment, at) SELECT id, ?2 FROM enrollments WHERE device = ?1
+         ON CONFLICT (enrollment) DO UPDATE SET at = max(at, excluded.at)",
+    )?;
+    for (id, time) in times {
+        statement.execute(params![id, Micros(*time)])?;
+    }
+    Ok(())
+}
+
+pub(super) fn last_seen(connection: &Connection, id: &EnrollmentId) -> Result<Option<Timestamp>, Fault> {
+    Ok(connection
+        .prepare_cached(
+            "SELECT at FROM seen WHERE enrollment = (SELECT id FROM enrollments WHERE device = ?1)",
+        )?
+        .query_row([id], |row| row.get(0))
+        .optional()?
+        .map(|Micros(time)| time))
+}

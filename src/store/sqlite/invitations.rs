@@ -1,0 +1,195 @@
+//! The right to enrol: invitations, and the certificates issued on them.
+
+use jiff::Timestamp;
+use rusqlite::{Connection, OptionalExtension as _, Row, named_params, params};
+
+use super::columns::{Fault, Json, Micros};
+use super::writer::Writing;
+use crate::ids::{Digest, EnrollmentId};
+use crate::store::{Invitation, IssuedCertificate, Refusal};
+
+/// How many certificates one invitation may bring while answers get lost.
+const REPEATS: u32 = 8;
+
+/// Where an issued certificate stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::IntoStaticStr, strum::EnumString)]
+#[strum(serialize_all = "snake_case")]
+pub(super) enum CertificateState {
+    /// Never used.
+    Issued,
+    /// The pin of an enrolment.
+    Pinned,
+    /// Worth nothing any more.
+    Withdrawn,
+}
+
+pub(super) fn invite(writing: &Writing<'_>, invitation: &Invitation) -> Result<(), Fault> {
+    writing
+        .prepare_cached(
+            "INSERT INTO invitations (challenge, namespace, labels, serial_number, udid, expires_at)
+             VALUES (:challenge, :namespace, :labels, :serial_number, :udid, :expires_at)",
+        )?
+        .execute(named_params! {
+            ":challenge": invitation.challenge,
+            ":namespace": invitation.namespace,
+            ":labels": Json(&invitation.labels),
+            ":serial_number": invitation.serial_number,
+            ":udid": invitation.udid,
+            ":expires_at": Micros(invitation.expires_at),
+        })?;
+    Ok(())
+}
+
+fn invitation(row: &Row<'_>) -> rusqlite::Result<(Invitation, bool)> {
+    let Json(labels) = row.get("labels")?;
+    let Micros(expires_at) = row.get("expires_at")?;
+    let invitation = Invitation {
+        challenge: row.get("challenge")?,
+        namespace: row.get("namespace")?,
+        labels,
+        serial_number: row.get("serial_number")?,
+        udid: row.get("udid")?,
+        expires_at,
+    };
+    Ok((invitation, row.get("used")?))
+}
+
+/// The invitation of a challenge, if `enrollment` may use it now with `key`.
+pub(super) fn usable(
+    connection: &Connection,
+    challenge: Digest,
+    enrollment: &EnrollmentId,
+    key: Digest,
+    now: Timestamp,
+) -> Result<Result<Invitation, Refusal>, Fault> {
+    let found = connection
+        .prepare_cached("SELECT * FROM invitations WHERE challenge = ?1")?
+        .query_row([challenge], invitation)
+        .optional()?;
+    Ok(match found {
+        None => Err(Refusal::Unknown),
+        Some((_, true)) if !may_repeat(connection, challenge, enrollment, key)? => Err(Refusal::Used),
+        Some((invitation, _)) if invitation.expires_at < now => Err(Refusal::Expired),
+        Some((invitation, _)) if invitation.udid.as_ref().is_some_and(|udid| udid != enrollment) => {
+            Err(Refusal::WrongDevice)
+        }
+        Some((invitation, _)) => Ok(invitation),
+    })
+}
+
+/// Whether a used invitation was used for this very enrolment and key, not too often, and has begun no enrolment yet.
+fn may_repeat(
+    connection: &Connection,
+    challenge: Digest,
+    enrollment: &EnrollmentId,
+    key: Digest,
+) -> Result<bool, Fault> {
+    let (same, others): (u32, u32) = connection
+        .prepare_cached(
+            "SELECT count(*) FILTER (WHERE device = ?2 AND key = ?3 AND state = ?4),
+                    count(*) FILTER (WHERE NOT (device = ?2 AND key = ?3 AND state = ?4))
+             FROM certificates WHERE challenge = ?1",
+        )?
+        .query_row(
+            params![challenge, enrollment, key, CertificateState::Issued],
+            |row| Ok((row.get(0)?, row.get(1)?)),
+        )?;
+    Ok((1..REPEATS).contains(&same) && others == 0)
+}
+
+/// Uses an invitation up and records the certificate issued on it.
+pub(super) fn issue(
+    writing: &Writing<'_>,
+    challenge: Digest,
+    certificate: &IssuedCertificate,
+    now: Timestamp,
+) -> Result<Result<(), Refusal>, Fault> {
+    let invitation = match usable(writing, challenge, &certificate.enrollment, certificate.key, now)? {
+        Ok(invitation) => invitation,
+        Err(refusal) => return Ok(Err(refusal)),
+    };
+    if invitation.serial_number != certificate.serial_number {
+        return Ok(Err(Refusal::WrongDevice));
+    }
+    // The fleet and the labels are the invitation's, whatever the caller has made of them.
+    let recorded = writing
+        .prepare_cached(
+            "INSERT INTO certificates
+                 (fingerprint, challenge, key, device, not_after, namespace, labels, serial_number, state)
+             VALUES
+                 (:fingerprint, :challenge, :key, :device, :not_after, :namespace, :labels, :serial_number, :state)
+             ON CONFLICT (fingerprint) DO NOTHING",
+        )?
+        .execute(named_params! {
+            ":fingerprint": certificate.fingerprint,
+            ":challenge": challenge,
+            ":key": certificate.key,
+            ":device": certificate.enrollment,
+            ":not_after": Micros(certificate.not_after),
+            ":namespace": invitation.namespace,
+            ":labels": Json(&invitation.labels),
+            ":serial_number": invitation.serial_number,
+            ":state": CertificateState::Issued,
+        })?;
+    if recorded == 0 {
+        return Ok(Err(Refusal::WrongCertificate));
+    }
+    writing
+        .prepare_cached("UPDATE invitations SET used = 1 WHERE challenge = ?1")?
+        .execute([challenge])?;
+    Ok(Ok(()))
+}
+
+/// A certificate as it was issued, with its place in the order of issue.
+pub(super) struct Issued {
+    pub(super) id: i64,
+    pub(super) certificate: IssuedCertificate,
+    pub(super) state: CertificateState,
+}
+
+pub(super) fn issued(connection: &Connection, fingerprint: Digest) -> Result<Option<Issued>, Fault> {
+    let found = connection
+        .prepare_cached("SELECT * FROM certificates WHERE fingerprint = ?1")?
+        .query_row([fingerprint], |row| {
+            let Json(labels) = row.get("labels")?;
+            let Micros(not_after) = row.get("not_after")?;
+            Ok(Issued {
+                id: row.get("id")?,
+                certificate: IssuedCertificate {
+                    fingerprint,
+                    key: row.get("key")?,
+                    enrollment: row.get("device")?,
+                    not_after,
+                    namespace: row.get("namespace")?,
+                    labels,
+                    serial_number: row.get("serial_number")?,
+                },
+                state: row.get("state")?,
+            })
+        })
+        .optional()?;
+    Ok(found)
+}
+
+/// Pins one certificate, and withdraws all that were issued for the same device before it.
+pub(super) fn pin(writing: &Writing<'_>, issued: &Issued) -> Result<(), Fault> {
+    writing
+        .prepare_cached("UPDATE certificates SET state = ?3 WHERE device = ?1 AND id < ?2 AND state <> ?3")?
+        .execute(params![
+            issued.certificate.enrollment,
+            issued.id,
+            CertificateState::Withdrawn
+        ])?;
+    writing
+        .prepare_cached("UPDATE certificates SET state = ?2 WHERE id = ?1 AND state <> ?2")?
+        .execute(params![issued.id, CertificateState::Pinned])?;
+    Ok(())
+}
+
+/// Withdraws all certificates issued for a device so far.
+pub(super) fn withdraw(writing: &Writing<'_>, device: &EnrollmentId) -> Result<(), Fault> {
+    writing
+        .prepare_cached("UPDATE certificates SET state = ?2 WHERE device = ?1 AND state <> ?2")?
+        .execute(params![device, CertificateState::Withdrawn])?;
+    Ok(())
+}

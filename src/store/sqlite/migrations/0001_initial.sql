@@ -1,0 +1,157 @@
+-- Times are microseconds since 1970, digests are 32 bytes, labels and details are JSON.
+
+-- The right to enrol one device, once.
+CREATE TABLE invitations (
+    challenge BLOB PRIMARY KEY,
+    namespace TEXT NOT NULL,
+    labels TEXT NOT NULL,
+    serial_number TEXT,
+    udid TEXT,
+    expires_at INTEGER NOT NULL,
+    used INTEGER NOT NULL DEFAULT 0
+) STRICT, WITHOUT ROWID;
+CREATE INDEX invitations_expires_at ON invitations (expires_at);
+
+-- Every identity certificate ever issued, in the order of issue, until it has run out.
+CREATE TABLE certificates (
+    id INTEGER PRIMARY KEY,
+    fingerprint BLOB NOT NULL UNIQUE,
+    challenge BLOB NOT NULL,
+    key BLOB NOT NULL,
+    device TEXT NOT NULL,
+    not_after INTEGER NOT NULL,
+    namespace TEXT NOT NULL,
+    labels TEXT NOT NULL,
+    serial_number TEXT,
+    state TEXT NOT NULL CHECK (state IN ('issued', 'pinned', 'withdrawn'))
+) STRICT;
+CREATE INDEX certificates_challenge ON certificates (challenge);
+CREATE INDEX certificates_device ON certificates (device);
+CREATE INDEX certificates_not_after ON certificates (not_after);
+
+-- One row for each device that ever enrolled. `generation` counts its enrolments.
+CREATE TABLE enrollments (
+    id INTEGER PRIMARY KEY,
+    device TEXT NOT NULL UNIQUE,
+    -- Two ids that give one Kubernetes name would share a Device object.
+    device_name TEXT NOT NULL UNIQUE,
+    generation INTEGER NOT NULL,
+    namespace TEXT NOT NULL,
+    labels TEXT NOT NULL,
+    state TEXT NOT NULL,
+    certificate BLOB NOT NULL UNIQUE,
+    platform TEXT NOT NULL,
+    mode TEXT NOT NULL,
+    serial_number TEXT,
+    model TEXT,
+    os_version TEXT NOT NULL,
+    build_version TEXT,
+    declarative INTEGER NOT NULL,
+    token_updates INTEGER NOT NULL,
+    enrolled_at INTEGER NOT NULL
+) STRICT;
+
+-- Apart from the enrolments, so that a policy change for the whole fleet rewrites small rows.
+CREATE TABLE pointers (
+    enrollment INTEGER PRIMARY KEY REFERENCES enrollments (id),
+    manifest BLOB,
+    manifest_at INTEGER,
+    previous_manifest BLOB,
+    applied_manifest BLOB
+) STRICT;
+
+-- Token and magic are sealed.
+CREATE TABLE push_addresses (
+    enrollment INTEGER PRIMARY KEY REFERENCES enrollments (id),
+    topic TEXT NOT NULL,
+    token BLOB NOT NULL,
+    magic BLOB NOT NULL
+) STRICT;
+
+CREATE TABLE seen (
+    enrollment INTEGER PRIMARY KEY REFERENCES enrollments (id),
+    at INTEGER NOT NULL
+) STRICT;
+
+-- Request bodies, sealed, shared by all commands that differ in nothing but their UUID. `tag` is a keyed digest.
+CREATE TABLE bodies (
+    id INTEGER PRIMARY KEY,
+    tag BLOB NOT NULL UNIQUE,
+    sealed BLOB NOT NULL
+) STRICT;
+
+-- What devices have not reported on yet, and nothing else: its size follows the work to do, not the history.
+CREATE TABLE pending (
+    enrollment INTEGER NOT NULL REFERENCES enrollments (id),
+    sequence INTEGER NOT NULL,
+    uuid TEXT NOT NULL,
+    request_type TEXT NOT NULL,
+    body INTEGER NOT NULL REFERENCES bodies (id),
+    state TEXT NOT NULL,
+    attempts INTEGER NOT NULL,
+    unanswered INTEGER NOT NULL,
+    intent TEXT,
+    chain TEXT,
+    queued_at INTEGER NOT NULL,
+    deadline INTEGER NOT NULL,
+    PRIMARY KEY (enrollment, sequence)
+) STRICT, WITHOUT ROWID;
+CREATE UNIQUE INDEX pending_uuid ON pending (enrollment, uuid);
+CREATE UNIQUE INDEX pending_intent ON pending (enrollment, intent) WHERE intent IS NOT NULL;
+CREATE INDEX pending_body ON pending (body);
+
+-- The last sequence given to a command.
+CREATE TABLE sequence (
+    id INTEGER PRIMARY KEY CHECK (id = 1),
+    last INTEGER NOT NULL
+) STRICT;
+INSERT INTO sequence VALUES (1, 0);
+
+-- Ended commands, in the order of their end, each until `expires_at`.
+CREATE TABLE results (
+    id INTEGER PRIMARY KEY,
+    enrollment INTEGER NOT NULL REFERENCES enrollments (id),
+    uuid TEXT NOT NULL,
+    request_type TEXT NOT NULL,
+    state TEXT NOT NULL,
+    detail TEXT NOT NULL,
+    queued_at INTEGER NOT NULL,
+    ended_at INTEGER NOT NULL,
+    expires_at INTEGER NOT NULL
+) STRICT;
+CREATE INDEX results_enrollment ON results (enrollment, id);
+CREATE INDEX results_uuid ON results (enrollment, uuid);
+CREATE INDEX results_expires_at ON results (expires_at);
+
+-- `sealed` is the whole manifest. `fresh`: kept since the last collection and not pointed at since. `uses` counts what may have made it
+-- needed again, so that a collection that looked before does not remove it.
+CREATE TABLE manifests (
+    digest BLOB PRIMARY KEY,
+    sealed BLOB NOT NULL,
+    fresh INTEGER NOT NULL,
+    uses INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE facts (
+    enrollment INTEGER PRIMARY KEY REFERENCES enrollments (id),
+    body BLOB NOT NULL
+) STRICT;
+
+CREATE TABLE verdicts (
+    enrollment INTEGER PRIMARY KEY REFERENCES enrollments (id),
+    body BLOB NOT NULL
+) STRICT;
+
+-- Append-only.
+CREATE TABLE transitions (
+    id INTEGER PRIMARY KEY,
+    enrollment INTEGER NOT NULL REFERENCES enrollments (id),
+    time INTEGER NOT NULL,
+    rule TEXT,
+    before TEXT,
+    after TEXT,
+    revision TEXT,
+    evidence TEXT NOT NULL,
+    reason TEXT NOT NULL
+) STRICT;
+CREATE INDEX transitions_enrollment ON transitions (enrollment, id);

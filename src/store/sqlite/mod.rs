@@ -1,0 +1,164 @@
+//! The store in one SQLite file: the adapter for everything in one process.
+//!
+//! - One thread writes, committing in groups ([`writer`]); a few connections read beside it ([`readers`]). WAL with
+//!   `synchronous=FULL`: what was answered is on the disk.
+//! - Enrolments by certificate and manifests in use are kept in memory ([`cache`]), never older than the last commit.
+//! - Push addresses, command bodies and manifests, which may hold secrets, are sealed before they reach the file.
+//! - Times are kept to the microsecond.
+//!
+//! It never reads a clock, and never opens the file from two processes: the data directory's lock is the composition root's.
+
+mod bodies;
+mod cache;
+mod columns;
+mod commands;
+mod enrollments;
+mod invitations;
+mod manifests;
+mod port;
+mod readers;
+mod reports;
+mod retention;
+mod schema;
+mod writer;
+
+#[cfg(test)]
+mod tests;
+
+use std::hash::{BuildHasher as _, RandomState};
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+
+use jiff::Timestamp;
+use rusqlite::Connection;
+use tokio::sync::broadcast;
+
+use super::{Change, StoreError};
+use crate::ids::{Digest, EnrollmentId};
+use crate::pki::Sealer;
+use crate::policy::Manifest;
+use cache::{Cache, EnrollmentCache};
+use columns::Fault;
+use readers::Readers;
+pub use retention::Removed;
+pub use schema::OpenError;
+use writer::{Writer, Writing};
+
+/// Changes that a slow reader of the feed may be behind before it has to look at everything.
+const FEED: usize = 65_536;
+
+/// Manifests kept in memory, in bytes of their content.
+const MANIFESTS: usize = 64 << 20;
+
+/// Facts that may be changed side by side: devices share a turn only by chance.
+const TURNS: usize = 64;
+
+/// The store in a SQLite file.
+pub struct SqliteStore {
+    // Dropped before the writer: the last connection to close carries the log into the database, and a reader cannot.
+    readers: Arc<Readers>,
+    writer: Writer,
+    sealer: Arc<dyn Sealer>,
+    enrollments: Arc<EnrollmentCache>,
+    manifests: Mutex<Cache<Digest, Arc<Manifest>>>,
+    changes: broadcast::Sender<Change>,
+    /// Facts are read, changed and written back in one turn; the reading and changing is kept off the writer.
+    turns: Vec<tokio::sync::Mutex<()>>,
+    hasher: RandomState,
+}
+
+impl SqliteStore {
+    /// Opens the database at `path`, making it (mode 0600) or bringing it to the newest schema.
+    ///
+    /// # Errors
+    /// When the file is not Provost's, has a newer or different schema, or cannot be used.
+    pub fn open(path: &Path, sealer: Arc<dyn Sealer>) -> Result<Self, OpenError> {
+        let connection = schema::open_writer(path)?;
+        let readers = Readers::open(path).map_err(|source| OpenError::Database {
+            path: path.to_owned(),
+            source,
+        })?;
+        let (changes, _) = broadcast::channel(FEED);
+        let enrollments = Arc::new(EnrollmentCache::new());
+        Ok(Self {
+            writer: Writer::start(path, connection, Arc::clone(&enrollments), changes.clone())?,
+            readers,
+            sealer,
+            enrollments,
+            manifests: Mutex::new(Cache::new(MANIFESTS)),
+            changes,
+            turns: (0..TURNS).map(|_| tokio::sync::Mutex::new(())).collect(),
+            hasher: RandomState::new(),
+        })
+    }
+
+    /// Removes what need not be kept any longer, in small transactions between those of others: ended commands (90 days, questions to
+    /// devices one day, at most 200 a device), unneeded request bodies, invitations and certificates that ran out long ago. Ends
+    /// commands past their deadline whose device never asks. To be called about once an hour.
+    ///
+    /// # Errors
+    /// When the database fails; what was removed until then stays removed.
+    pub async fn retain(&self, now: Timestamp) -> Result<Removed, StoreError> {
+        let mut removed = Removed {
+            expired_commands: self
+                .repeat(move |writing| commands::expire(writing, now, retention::BATCH))
+                .await?,
+            results: self
+                .repeat(move |writing| retention::results(writing, now))
+                .await?,
+            bodies: self.repeat(retention::bodies).await?,
+            invitations: self
+                .repeat(move |writing| retention::invitations(writing, now))
+                .await?,
+            certificates: self
+                .repeat(move |writing| retention::certificates(writing, now))
+                .await?,
+        };
+        let mut after = 0;
+        loop {
+            let surplus = self
+                .read("look for old results", move |db| retention::surplus(db, after))
+                .await?;
+            for batch in surplus.results.chunks(retention::BATCH) {
+                let batch = batch.to_vec();
+                let work = move |writing: &mut Writing<'_>| retention::remove_results(writing, &batch);
+                removed.results += self.writer.run("remove old results", work).await?;
+            }
+            match surplus.last {
+                Some(last) => after = last,
+                None => return Ok(removed),
+            }
+        }
+    }
+
+    /// Repeats a removal until it finds less than a batch.
+    async fn repeat(
+        &self,
+        work: impl Fn(&Writing<'_>) -> Result<usize, Fault> + Copy + Send + 'static,
+    ) -> Result<usize, StoreError> {
+        let mut total = 0;
+        loop {
+            let removed = self
+                .writer
+                .run("remove what is old", move |writing| work(writing))
+                .await?;
+            total += removed;
+            if removed < retention::BATCH {
+                return Ok(total);
+            }
+        }
+    }
+
+    async fn read<T: Send + 'static>(
+        &self,
+        action: &'static str,
+        work: impl FnOnce(&Connection) -> Result<T, Fault> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.readers.run(action, work).await
+    }
+
+    fn turn(&self, id: &EnrollmentId) -> Option<&tokio::sync::Mutex<()>> {
+        let place = usize::try_from(self.hasher.hash_one(id)).unwrap_or(usize::MAX) % TURNS;
+        self.turns.get(place)
+    }
+}

@@ -1,0 +1,423 @@
+//! [`Store`] on [`SqliteStore`]: what is looked up in memory, what a reader answers, and what goes to the writer.
+
+use std::sync::{Arc, PoisonError};
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use rusqlite::Connection;
+use tokio::sync::broadcast;
+
+use super::columns::{Fault, encode};
+use super::enrollments::{self, SealedAddress};
+use super::writer::Writing;
+use super::{SqliteStore, commands, invitations, manifests, reports};
+use crate::compliance::Facts;
+use crate::ids::{CommandUuid, Digest, EnrollmentId};
+use crate::mdm::command::{NewCommand, OfferedCommand, PendingCommand, ReportStatus};
+use crate::policy::Manifest;
+use crate::secret::Secret;
+use crate::store::{
+    Authentication, Change, CommandResult, Enrollment, FactsChange, Invitation, IssuedCertificate,
+    PushAddress, Refusal, ReportOutcome, Store, StoreError, Transition, Verdicts,
+};
+
+/// Work that needs neither async nor a database, off the async threads.
+async fn compute<T: Send + 'static>(
+    action: &'static str,
+    work: impl FnOnce() -> Result<T, Fault> + Send + 'static,
+) -> Result<T, StoreError> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result.map_err(|fault| fault.during(action)),
+        Err(source) => Err(StoreError::Database {
+            action,
+            source: Box::new(source),
+        }),
+    }
+}
+
+#[async_trait]
+impl Store for SqliteStore {
+    async fn invite(&self, invitation: Invitation) -> Result<(), StoreError> {
+        self.writer
+            .run("keep an invitation", move |w| invitations::invite(w, &invitation))
+            .await
+    }
+
+    async fn invitation(
+        &self,
+        challenge: Digest,
+        enrollment: &EnrollmentId,
+        key: Digest,
+        now: Timestamp,
+    ) -> Result<Result<Invitation, Refusal>, StoreError> {
+        let id = enrollment.clone();
+        self.read("look up an invitation", move |db| {
+            invitations::usable(db, challenge, &id, key, now)
+        })
+        .await
+    }
+
+    async fn issue(
+        &self,
+        challenge: Digest,
+        certificate: IssuedCertificate,
+        now: Timestamp,
+    ) -> Result<Result<(), Refusal>, StoreError> {
+        let work = move |w: &mut Writing<'_>| invitations::issue(w, challenge, &certificate, now);
+        self.writer.run("record a certificate", work).await
+    }
+
+    async fn authenticate(
+        &self,
+        authentication: Authentication,
+        now: Timestamp,
+    ) -> Result<Result<Enrollment, Refusal>, StoreError> {
+        let work = move |w: &mut Writing<'_>| enrollments::authenticate(w, &authentication, now);
+        self.writer.run("begin an enrolment", work).await
+    }
+
+    async fn token_update(
+        &self,
+        enrollment: &EnrollmentId,
+        push: PushAddress,
+        _now: Timestamp,
+    ) -> Result<Option<Enrollment>, StoreError> {
+        let action = "keep a push address";
+        let id = enrollment.clone();
+        let address = SealedAddress::seal(&*self.sealer, &id, &push).map_err(|fault| fault.during(action))?;
+        self.writer
+            .run(action, move |w| enrollments::token_update(w, &id, &address))
+            .await
+    }
+
+    async fn enrollment(&self, id: &EnrollmentId) -> Result<Option<Enrollment>, StoreError> {
+        let id = id.clone();
+        let work = move |db: &Connection| Ok(enrollments::by_id(db, &id)?.map(|found| found.enrollment));
+        self.read("look up an enrolment", work).await
+    }
+
+    async fn enrollment_by_certificate(&self, fingerprint: Digest) -> Result<Option<Enrollment>, StoreError> {
+        let epoch = match self.enrollments.lookup(&fingerprint) {
+            Ok(enrollment) => return Ok(Some(enrollment)),
+            Err(epoch) => epoch,
+        };
+        let work = move |db: &Connection| enrollments::by_certificate(db, fingerprint);
+        let found = self.read("look up a certificate", work).await?;
+        if let Some(enrollment) = &found {
+            self.enrollments.keep(epoch, enrollment.clone());
+        }
+        Ok(found)
+    }
+
+    async fn enrollments(
+        &self,
+        after: Option<&EnrollmentId>,
+        limit: usize,
+    ) -> Result<Vec<Enrollment>, StoreError> {
+        let after = after.cloned();
+        self.read("list enrolments", move |db| {
+            enrollments::after(db, after.as_ref(), limit)
+        })
+        .await
+    }
+
+    async fn end(&self, enrollment: &EnrollmentId, reason: &str, now: Timestamp) -> Result<bool, StoreError> {
+        let (id, reason) = (enrollment.clone(), reason.to_owned());
+        self.writer
+            .run("end an enrolment", move |w| {
+                enrollments::end(w, &id, &reason, now)
+            })
+            .await
+    }
+
+    async fn remove_at_next_contact(
+        &self,
+        enrollment: &EnrollmentId,
+        _now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let id = enrollment.clone();
+        let work = move |w: &mut Writing<'_>| enrollments::remove_at_next_contact(w, &id);
+        self.writer.run("mark an enrolment for removal", work).await
+    }
+
+    async fn update_system(
+        &self,
+        enrollment: &EnrollmentId,
+        os_version: &str,
+        build_version: Option<&str>,
+    ) -> Result<(), StoreError> {
+        // Said with every report and new with hardly any.
+        let known = self.enrollment(enrollment).await?;
+        if known.is_none_or(|known| enrollments::is_system(&known, os_version, build_version)) {
+            return Ok(());
+        }
+        let (id, version) = (enrollment.clone(), os_version.to_owned());
+        let build = build_version.map(str::to_owned);
+        let work = move |w: &mut Writing<'_>| enrollments::update_system(w, &id, &version, build.as_deref());
+        self.writer.run("keep a system version", work).await
+    }
+
+    async fn push_address(&self, enrollment: &EnrollmentId) -> Result<Option<PushAddress>, StoreError> {
+        let action = "look up a push address";
+        let id = enrollment.clone();
+        let sealed = self
+            .read(action, move |db| enrollments::push_address(db, &id))
+            .await?;
+        sealed
+            .map(|sealed| sealed.unseal(&*self.sealer, enrollment))
+            .transpose()
+            .map_err(|fault| fault.during(action))
+    }
+
+    async fn drop_push_address(&self, enrollment: &EnrollmentId) -> Result<(), StoreError> {
+        let id = enrollment.clone();
+        self.writer
+            .run("drop a push address", move |w| {
+                enrollments::drop_push_address(w, &id)
+            })
+            .await
+    }
+
+    async fn seen(&self, times: &[(EnrollmentId, Timestamp)]) -> Result<(), StoreError> {
+        if times.is_empty() {
+            return Ok(());
+        }
+        let times = times.to_vec();
+        self.writer
+            .run("keep when devices were seen", move |w| {
+                enrollments::seen(w, &times)
+            })
+            .await
+    }
+
+    async fn last_seen(&self, enrollment: &EnrollmentId) -> Result<Option<Timestamp>, StoreError> {
+        let id = enrollment.clone();
+        self.read("look up when a device was seen", move |db| {
+            enrollments::last_seen(db, &id)
+        })
+        .await
+    }
+
+    async fn enqueue(
+        &self,
+        commands: Vec<NewCommand>,
+        now: Timestamp,
+    ) -> Result<Vec<EnrollmentId>, StoreError> {
+        if commands.is_empty() {
+            return Ok(Vec::new());
+        }
+        let action = "queue commands";
+        let sealer = Arc::clone(&self.sealer);
+        let prepared = compute(action, move || commands::prepare(commands, &*sealer)).await?;
+        self.writer
+            .run(action, move |w| commands::enqueue(w, &prepared, now))
+            .await
+    }
+
+    async fn next_command(
+        &self,
+        enrollment: &EnrollmentId,
+        idle: bool,
+        now: Timestamp,
+    ) -> Result<Option<OfferedCommand>, StoreError> {
+        let action = "find the next command";
+        let id = enrollment.clone();
+        if !self
+            .read(action, move |db| commands::has_pending(db, &id))
+            .await?
+        {
+            return Ok(None);
+        }
+        let (id, sealer) = (enrollment.clone(), Arc::clone(&self.sealer));
+        self.writer
+            .run(action, move |w| commands::next(w, &*sealer, &id, idle, now))
+            .await
+    }
+
+    async fn report(
+        &self,
+        enrollment: &EnrollmentId,
+        uuid: &CommandUuid,
+        status: &ReportStatus,
+        now: Timestamp,
+    ) -> Result<ReportOutcome, StoreError> {
+        let (id, uuid, status) = (enrollment.clone(), uuid.clone(), status.clone());
+        let work = move |w: &mut Writing<'_>| commands::report(w, &id, &uuid, &status, now);
+        self.writer.run("take a report", work).await
+    }
+
+    async fn pending(&self, enrollment: &EnrollmentId) -> Result<Vec<PendingCommand>, StoreError> {
+        let id = enrollment.clone();
+        self.read("list pending commands", move |db| commands::pending(db, &id))
+            .await
+    }
+
+    async fn with_pending(
+        &self,
+        after: Option<&EnrollmentId>,
+        limit: usize,
+    ) -> Result<Vec<EnrollmentId>, StoreError> {
+        let after = after.cloned();
+        let work = move |db: &Connection| commands::with_pending(db, after.as_ref(), limit);
+        self.read("list devices with pending commands", work).await
+    }
+
+    async fn results(
+        &self,
+        enrollment: &EnrollmentId,
+        limit: usize,
+    ) -> Result<Vec<CommandResult>, StoreError> {
+        let id = enrollment.clone();
+        self.read("list ended commands", move |db| commands::results(db, &id, limit))
+            .await
+    }
+
+    async fn keep_manifest(&self, manifest: Arc<Manifest>) -> Result<(), StoreError> {
+        let action = "keep a manifest";
+        let (id, sealer) = (manifest.id, Arc::clone(&self.sealer));
+        let document = compute(action, move || {
+            let plain = Secret::new(encode("manifest", &*manifest)?);
+            Ok(sealer.seal(&manifests::context(manifest.id), plain.reveal())?)
+        })
+        .await?;
+        self.writer
+            .run(action, move |w| manifests::keep(w, id, &document))
+            .await
+    }
+
+    async fn manifest(&self, id: Digest) -> Result<Option<Arc<Manifest>>, StoreError> {
+        let kept = self
+            .manifests
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .lookup(&id);
+        if kept.is_some() {
+            return Ok(kept);
+        }
+        let sealer = Arc::clone(&self.sealer);
+        let read = self
+            .read("read a manifest", move |db| manifests::manifest(db, &*sealer, id))
+            .await?;
+        let Some(manifest) = read.map(Arc::new) else {
+            return Ok(None);
+        };
+        let weight = manifests::size(&manifest);
+        let mut manifests = self.manifests.lock().unwrap_or_else(PoisonError::into_inner);
+        manifests.insert(id, Arc::clone(&manifest), weight);
+        Ok(Some(manifest))
+    }
+
+    async fn point(&self, pointers: &[(EnrollmentId, Digest)], now: Timestamp) -> Result<usize, StoreError> {
+        if pointers.is_empty() {
+            return Ok(0);
+        }
+        let pointers = pointers.to_vec();
+        self.writer
+            .run("point devices at manifests", move |w| {
+                manifests::point(w, &pointers, now)
+            })
+            .await
+    }
+
+    async fn applied(&self, enrollment: &EnrollmentId, manifest: Digest) -> Result<bool, StoreError> {
+        let action = "record what a device holds";
+        let id = enrollment.clone();
+        // Said with every status report and new with hardly any.
+        if self
+            .read(action, move |db| manifests::is_applied(db, &id, manifest))
+            .await?
+        {
+            return Ok(false);
+        }
+        let id = enrollment.clone();
+        self.writer
+            .run(action, move |w| manifests::applied(w, &id, manifest))
+            .await
+    }
+
+    async fn collect_manifests(&self) -> Result<usize, StoreError> {
+        let action = "remove unused manifests";
+        let unused = self.read(action, manifests::unused).await?;
+        let removed = self
+            .writer
+            .run(action, move |w| manifests::collect(w, &unused))
+            .await?;
+        let mut manifests = self.manifests.lock().unwrap_or_else(PoisonError::into_inner);
+        for id in &removed {
+            manifests.remove(id);
+        }
+        Ok(removed.len())
+    }
+
+    async fn facts(&self, enrollment: &EnrollmentId) -> Result<Facts, StoreError> {
+        let id = enrollment.clone();
+        self.read("read facts", move |db| reports::facts(db, &id)).await
+    }
+
+    async fn update_facts(&self, enrollment: &EnrollmentId, change: FactsChange) -> Result<bool, StoreError> {
+        let action = "change facts";
+        let _turn = match self.turn(enrollment) {
+            Some(turn) => Some(turn.lock().await),
+            None => None,
+        };
+        let id = enrollment.clone();
+        let changed = self
+            .read(action, move |db| {
+                let Some(mut found) = reports::facts_to_change(db, &id)? else {
+                    return Ok(None);
+                };
+                let news = change(&mut found.facts);
+                Ok(Some((
+                    (found.row, found.generation),
+                    encode("facts", &found.facts)?,
+                    news,
+                )))
+            })
+            .await?;
+        let Some((key, body, news)) = changed else {
+            return Ok(false);
+        };
+        let id = enrollment.clone();
+        let kept = self
+            .writer
+            .run(action, move |w| reports::keep_facts(w, &id, key, &body, news))
+            .await?;
+        Ok(kept && news)
+    }
+
+    async fn verdicts(&self, enrollment: &EnrollmentId) -> Result<Verdicts, StoreError> {
+        let id = enrollment.clone();
+        self.read("read verdicts", move |db| reports::verdicts(db, &id))
+            .await
+    }
+
+    async fn record_verdicts(
+        &self,
+        enrollment: &EnrollmentId,
+        verdicts: Verdicts,
+        transitions: Vec<Transition>,
+    ) -> Result<(), StoreError> {
+        let action = "record verdicts";
+        let id = enrollment.clone();
+        let body = encode("verdicts", &verdicts).map_err(|fault| fault.during(action))?;
+        self.writer
+            .run(action, move |w| {
+                reports::record_verdicts(w, &id, &body, &transitions)
+            })
+            .await
+    }
+
+    async fn transitions(
+        &self,
+        enrollment: &EnrollmentId,
+        limit: usize,
+    ) -> Result<Vec<Transition>, StoreError> {
+        let id = enrollment.clone();
+        self.read("list transitions", move |db| reports::transitions(db, &id, limit))
+            .await
+    }
+
+    fn changes(&self) -> broadcast::Receiver<Change> {
+        self.changes.subscribe()
+    }
+}

@@ -1,0 +1,231 @@
+//! The one thread that writes, committing in groups.
+//!
+//! Operations wait in a channel. The thread takes all that have gathered, runs each in a savepoint of its own, so that one that fails takes
+//! nothing else with it, commits once, and only then tells the caches, the feed and the callers.
+
+use std::ops::Deref;
+use std::panic::AssertUnwindSafe;
+use std::path::Path;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use rusqlite::Connection;
+use tokio::sync::{broadcast, mpsc, oneshot};
+
+use super::cache::EnrollmentCache;
+use super::columns::Fault;
+use super::schema::OpenError;
+use crate::ids::Digest;
+use crate::store::{Change, StoreError};
+
+/// Operations in one commit, at most.
+const BATCH: usize = 500;
+
+/// Operations that may wait; callers wait for room beyond that.
+const WAITING: usize = 4096;
+
+/// What an operation writes with: the connection, inside the operation's savepoint.
+pub(super) struct Writing<'a> {
+    connection: &'a Connection,
+    effects: &'a mut Effects,
+}
+
+impl<'a> Writing<'a> {
+    /// The connection itself, for statements that are kept at hand while this announces and forgets.
+    pub(super) fn connection(&self) -> &'a Connection {
+        self.connection
+    }
+
+    /// Tells the feed, once this is committed.
+    pub(super) fn announce(&mut self, change: Change) {
+        self.effects.changes.push(change);
+    }
+
+    /// Takes the enrolment pinned to `certificate` out of the cache, once this is committed.
+    pub(super) fn forget(&mut self, certificate: Digest) {
+        self.effects.forgotten.push(certificate);
+    }
+}
+
+impl Deref for Writing<'_> {
+    type Target = Connection;
+    fn deref(&self) -> &Connection {
+        self.connection
+    }
+}
+
+/// What follows a commit.
+#[derive(Debug, Default)]
+struct Effects {
+    changes: Vec<Change>,
+    forgotten: Vec<Digest>,
+}
+
+/// What can happen to an operation: run, then told how the commit went.
+trait Operation: Send {
+    /// Whether it succeeded; if not its savepoint is rolled back.
+    fn run(&mut self, writing: &mut Writing<'_>) -> bool;
+    fn reply(self: Box<Self>, commit: Result<(), Arc<rusqlite::Error>>);
+}
+
+struct Task<T, F> {
+    action: &'static str,
+    work: Option<F>,
+    result: Option<Result<T, StoreError>>,
+    reply: oneshot::Sender<Result<T, StoreError>>,
+}
+
+impl<T: Send, F: Send + FnOnce(&mut Writing<'_>) -> Result<T, Fault>> Operation for Task<T, F> {
+    fn run(&mut self, writing: &mut Writing<'_>) -> bool {
+        let Some(work) = self.work.take() else {
+            return false;
+        };
+        // Safe to go on after: whatever the work had half done is rolled back with its savepoint.
+        let result = std::panic::catch_unwind(AssertUnwindSafe(|| work(writing)));
+        let result = match result {
+            Ok(result) => result.map_err(|fault| fault.during(self.action)),
+            Err(_) => Err(StoreError::Database {
+                action: self.action,
+                source: "the operation panicked".into(),
+            }),
+        };
+        self.result.insert(result).is_ok()
+    }
+
+    fn reply(self: Box<Self>, commit: Result<(), Arc<rusqlite::Error>>) {
+        let failed = |source| StoreError::Database {
+            action: self.action,
+            source,
+        };
+        let result = match (commit, self.result) {
+            (_, Some(Err(error))) => Err(error),
+            (Ok(()), Some(Ok(value))) => Ok(value),
+            (Ok(()), None) => Err(failed("it was not run".into())),
+            (Err(error), _) => Err(failed(Box::new(error))),
+        };
+        // Who has stopped waiting does not want to know.
+        let _ = self.reply.send(result);
+    }
+}
+
+/// The way to the thread.
+pub(super) struct Writer {
+    /// None: closing.
+    sender: Option<mpsc::Sender<Box<dyn Operation>>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Writer {
+    pub(super) fn start(
+        path: &Path,
+        connection: Connection,
+        cache: Arc<EnrollmentCache>,
+        feed: broadcast::Sender<Change>,
+    ) -> Result<Self, OpenError> {
+        let (sender, receiver) = mpsc::channel(WAITING);
+        let thread = std::thread::Builder::new()
+            .name("store-writer".to_owned())
+            .spawn(move || serve(&connection, receiver, &cache, &feed))
+            .map_err(|source| OpenError::Thread {
+                path: path.to_owned(),
+                source,
+            })?;
+        Ok(Self {
+            sender: Some(sender),
+            thread: Some(thread),
+        })
+    }
+
+    /// Runs `work` in a transaction and returns when it is durable. `action` completes "the store could not …".
+    pub(super) async fn run<T: Send + 'static>(
+        &self,
+        action: &'static str,
+        work: impl FnOnce(&mut Writing<'_>) -> Result<T, Fault> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let (reply, answer) = oneshot::channel();
+        let task = Box::new(Task {
+            action,
+            work: Some(work),
+            result: None,
+            reply,
+        });
+        let sender = self.sender.as_ref().ok_or(StoreError::Closed)?;
+        sender.send(task).await.map_err(|_| StoreError::Closed)?;
+        answer.await.map_err(|_| StoreError::Closed)?
+    }
+}
+
+impl Drop for Writer {
+    /// Waits until what was handed over is written.
+    fn drop(&mut self) {
+        self.sender = None;
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the store's writer ended by a panic");
+        }
+    }
+}
+
+fn serve(
+    connection: &Connection,
+    mut receiver: mpsc::Receiver<Box<dyn Operation>>,
+    cache: &EnrollmentCache,
+    feed: &broadcast::Sender<Change>,
+) {
+    while let Some(first) = receiver.blocking_recv() {
+        let mut batch = vec![first];
+        while batch.len() < BATCH
+            && let Ok(next) = receiver.try_recv()
+        {
+            batch.push(next);
+        }
+        let mut effects = Effects::default();
+        let commit = write(connection, &mut batch, &mut effects).map_err(Arc::new);
+        match &commit {
+            Ok(()) => {
+                cache.forget(&effects.forgotten);
+                for change in effects.changes {
+                    // Nobody listening is fine: who comes later looks at everything first.
+                    let _ = feed.send(change);
+                }
+            }
+            Err(error) => {
+                tracing::error!(error = %error, operations = batch.len(), "the store could not commit");
+                roll_back(connection);
+            }
+        }
+        for operation in batch {
+            operation.reply(commit.clone());
+        }
+    }
+}
+
+fn write(
+    connection: &Connection,
+    batch: &mut [Box<dyn Operation>],
+    effects: &mut Effects,
+) -> rusqlite::Result<()> {
+    let execute = |sql| connection.prepare_cached(sql)?.execute([]).map(drop);
+    execute("BEGIN IMMEDIATE")?;
+    for operation in batch {
+        let (changes, forgotten) = (effects.changes.len(), effects.forgotten.len());
+        execute("SAVEPOINT operation")?;
+        if !operation.run(&mut Writing { connection, effects }) {
+            // Where SQLite gave up the whole transaction (a full disk) this fails, and with it the batch.
+            execute("ROLLBACK TO operation")?;
+            effects.changes.truncate(changes);
+            effects.forgotten.truncate(forgotten);
+        }
+        execute("RELEASE operation")?;
+    }
+    execute("COMMIT")
+}
+
+fn roll_back(connection: &Connection) {
+    if !connection.is_autocommit()
+        && let Err(error) = connection.execute_batch("ROLLBACK")
+    {
+        tracing::error!(error = %error, "the store could not roll back");
+    }
+}
