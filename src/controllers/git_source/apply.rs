@@ -151,10 +151,6 @@ fn body(document: &Document, source: &str, (revision, committed_at): &(String, S
 }
 
 fn put(map: &mut Value, values: &[(&str, &str)]) {
-    // A file may say `labels:` and nothing more.
-    if map.is_null() {
-        *map = json!({});
-    }
     if let Some(map) = map.as_object_mut() {
         map.extend(values.iter().map(|(key, value)| ((*key).to_owned(), json!(value))));
     }
