@@ -39,7 +39,7 @@ use crate::store::StoreError;
 const CHECK_IN_TYPE: &str = "application/x-apple-aspen-mdm-checkin";
 
 /// Bodies above this many bytes count as large.
-const LARGE_BODY: usize = 256 * 1024;
+const LARGE_BODY: usize = 64 * 1024;
 
 /// How long a client that is turned away for load should wait, in seconds.
 const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("30");
@@ -52,7 +52,7 @@ pub const REQUEST_ID: &str = "x-request-id";
 pub struct Limits {
     /// Requests being answered; more are turned away with 503.
     pub concurrent: usize,
-    /// Large bodies (above 256 KiB) being read and parsed; more wait. This bounds the memory that bodies take.
+    /// Large bodies (above 64 KiB) being read and parsed; more wait. This bounds the memory that bodies take.
     pub large_bodies: usize,
     /// The longest that one request may take, its body included.
     pub request: Duration,
@@ -62,7 +62,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             concurrent: 1024,
-            large_bodies: 4,
+            large_bodies: 16,
             request: Duration::from_mins(1),
         }
     }
