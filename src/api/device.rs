@@ -158,7 +158,7 @@ pub struct FailingRule {
 pub struct TransitionRecord {
     /// When.
     pub time: Time,
-    /// The baseline and rule, as `baseline/rule`; several rules that changed for one reason are counted in `rules`. None: the enrolment itself.
+    /// The baseline and rule, as `baseline/rule`; several rules that changed for one reason are counted in `reason`. None: the enrolment itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rule: Option<String>,
     /// The verdict before. None: there was none.

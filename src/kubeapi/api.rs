@@ -10,10 +10,10 @@ use tokio_util::sync::CancellationToken;
 use super::error::ApiError;
 use super::object;
 use super::registry::{BuiltIn, Registry, Resource, definition};
-use super::storage::{Limits, OpenError, PageRequest, Storage, Stored};
+use super::storage::{Expected, Limits, OpenError, Outcome, PageRequest, Storage, Stored, Write};
 use super::{collect, http};
-use crate::pki::Sealer;
 use crate::clock::{Clock, Entropy};
+use crate::pki::Sealer;
 
 /// What the API is made of.
 pub struct Options {
@@ -81,7 +81,6 @@ impl KubeApi {
     }
 
     /// The API as a tower service for callers in this process, who may do everything.
-    #[must_use]
     pub fn router(&self) -> axum::Router {
         http::router(Arc::clone(&self.0))
     }
@@ -142,7 +141,40 @@ impl Core {
     ) -> Result<(), ApiError> {
         let definitions = self.stored_definitions().await?;
         self.registry.refresh(cache, &definitions);
+        if self.accept_waiting(definitions).await? {
+            let definitions = self.stored_definitions().await?;
+            self.registry.refresh(cache, &definitions);
+        }
         Ok(())
+    }
+
+    /// Establishes a definition whose names were taken and are free now; true when there was one.
+    async fn accept_waiting(&self, definitions: Vec<Value>) -> Result<bool, ApiError> {
+        let served = self.registry.served();
+        let Some(resource) = served.find("apiextensions.k8s.io", "v1", "customresourcedefinitions") else {
+            return Ok(false);
+        };
+        let waiting = definitions.into_iter().find(|stored| {
+            !definition::is_established(stored)
+                && !object::is_terminating(stored)
+                && self.clash(stored).is_none()
+        });
+        let Some(mut object) = waiting else {
+            return Ok(false);
+        };
+        definition::set_status(&mut object, None, &self.time());
+        let Ok(revision) = object::text(&object, "resourceVersion").parse() else {
+            return Ok(false);
+        };
+        let write = Write::Put {
+            key: resource.key("", object::text(&object, "name")),
+            expected: Expected::Revision(revision),
+            facets: resource.facets(&object),
+            expires: None,
+            sealed: false,
+            object,
+        };
+        Ok(matches!(self.storage.write(write).await?, Outcome::Committed(_)))
     }
 
     async fn stored_definitions(&self) -> Result<Vec<Value>, ApiError> {

@@ -32,7 +32,7 @@ pub(super) fn answer(
     let aggregated = wants_aggregated(headers);
     let body = match segments.as_slice() {
         [""] => json!({ "paths": paths(&served) }),
-        ["api"] if aggregated => return Ok(Some(aggregated_response(&served, |group| group.is_empty()))),
+        ["api"] if aggregated => return Ok(Some(aggregated_response(&served, str::is_empty))),
         ["apis"] if aggregated => return Ok(Some(aggregated_response(&served, |group| !group.is_empty()))),
         ["api"] => json!({
             "kind": "APIVersions", "versions": ["v1"],

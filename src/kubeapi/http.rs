@@ -12,7 +12,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tracing::Instrument as _;
 
 use super::api::Core;
-use super::error::ApiError;
+use super::error::{ApiError, Subject};
 use super::object;
 use super::present::Shape;
 use super::registry::{BuiltIn, Resource};
@@ -54,6 +54,17 @@ async fn handle(State(core): State<Arc<Core>>, request: Request) -> Response {
 
 async fn answer(core: &Arc<Core>, request: Request) -> Result<Response, ApiError> {
     let (parts, body) = request.into_parts();
+    if let Some(user) = parts.headers.get("impersonate-user") {
+        // To act as the administrator instead would be the opposite of what was asked for.
+        let name = String::from_utf8_lossy(user.as_bytes()).into_owned();
+        let subject = Subject {
+            group: String::new(),
+            kind: "users".to_owned(),
+            name,
+        };
+        let why = "the embedded API knows one user and serves no impersonation".to_owned();
+        return Err(ApiError::Forbidden { subject, why });
+    }
     let query = Query::parse(&parts.uri)?;
     let reads = matches!(parts.method, Method::GET | Method::HEAD);
     if reads && let Some(response) = discovery::answer(core, parts.uri.path(), &parts.headers)? {
@@ -206,6 +217,9 @@ impl Input<'_> {
         };
         let options = DeleteOptions::parse(&self.query, &body)?;
         if target.name.is_empty() {
+            if target.resource.namespaced && target.namespace.is_empty() {
+                return Err(ApiError::MethodNotAllowed);
+            }
             let listing = Listing::parse(&self.query, &target.resource)?;
             return self.written(verbs::delete_collection(core, target, &listing, &options).await?);
         }

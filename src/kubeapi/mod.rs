@@ -31,6 +31,7 @@ mod object;
 pub mod openapi;
 pub mod patch;
 mod present;
+mod protobuf;
 mod registry;
 mod request;
 pub mod selector;

@@ -97,7 +97,12 @@ pub async fn serve(
     folder: &Path,
     shutdown: CancellationToken,
 ) -> Result<Serving, ServeError> {
-    let certificates = Certificates::open(folder, address.ip(), api.now())?;
+    let (folder, now) = (folder.to_owned(), api.now());
+    // Files and key generation.
+    let certificates = tokio::task::spawn_blocking(move || Certificates::open(&folder, address.ip(), now));
+    let certificates = certificates
+        .await
+        .map_err(|error| ServeError::Tls(Box::new(error)))??;
     let config = certificates.server_config()?;
     let bind = |source| ServeError::Bind { address, source };
     let listener = std::net::TcpListener::bind(address).map_err(bind)?;

@@ -35,6 +35,9 @@ pub enum GroupError {
         /// A hint, or nothing.
         suggestion: String,
     },
+    /// The expression gives something else than true or false.
+    #[error("the expression cannot say who belongs")]
+    NotBoolean(#[source] Obstacle),
     /// The selector is none.
     #[error("the selector cannot be read")]
     Selector(#[source] SelectorError),
@@ -114,6 +117,22 @@ impl Group {
                     key: key.clone(),
                 });
             }
+        }
+        // A device that has everything: what is no truth value here is none anywhere.
+        let (platform, mode) = (Platform::MacOS, EnrollmentMode::Supervised);
+        let sample = Candidate::new(
+            platform,
+            "26.0",
+            mode,
+            Some("Mac16,10"),
+            Some("C02X"),
+            BTreeMap::new(),
+        );
+        let result = expression
+            .as_ref()
+            .map(|program| program.evaluate(&[(DEVICE, &sample.device)]));
+        if let Some(Err(obstacle @ Obstacle::NotBoolean { .. })) = result {
+            return Err(GroupError::NotBoolean(obstacle));
         }
         Ok(Self {
             selector,
@@ -223,11 +242,6 @@ mod tests {
         let by_label = group(json!({ "expression": "device.labels.team == 'lab'" }));
         assert_eq!(by_label.contains(&device(None, &[])), Ok(false));
         assert_eq!(by_label.contains(&device(None, &[("team", "lab")])), Ok(true));
-        assert!(
-            group(json!({ "expression": "device.platform" }))
-                .contains(&device(None, &[]))
-                .is_err()
-        );
     }
 
     #[test]
@@ -239,6 +253,10 @@ mod tests {
         assert!(matches!(
             refused(json!({ "expression": "devices.platform == '1'" })),
             GroupError::Expression(_)
+        ));
+        assert!(matches!(
+            refused(json!({ "expression": "device.platform" })),
+            GroupError::NotBoolean(_)
         ));
         assert!(matches!(
             refused(json!({ "selector": { "matchExpressions": [{ "key": "a", "operator": "Is" }] } })),

@@ -1,4 +1,8 @@
 //! Policy, pure: from baselines, profiles and assignments to what each class of devices should hold.
+//!
+//! [`spec_check`] finds mistakes when an object is written. [`group`] says who is concerned. [`compile`](mod@compile)
+//! makes the [`manifest`] of one class of devices, and what would prove each rule, by way of [`parameter`] (values),
+//! [`merge`] (the law), [`profile`] and [`declaration`] (what devices read), with the facts of [`platform`].
 
 pub mod compile;
 pub mod content;

@@ -293,6 +293,7 @@ pub fn check_group(spec: &DeviceGroupSpec) -> Vec<SpecError> {
     match Group::compile(spec) {
         Ok(_) => {}
         Err(GroupError::Expression(error)) => findings.add("spec.expression", error.to_string()),
+        Err(GroupError::NotBoolean(obstacle)) => findings.add("spec.expression", obstacle.to_string()),
         Err(error @ GroupError::Key { .. }) => findings.add("spec.expression", error.to_string()),
         Err(GroupError::Selector(error)) => findings.add("spec.selector", error.to_string()),
     }

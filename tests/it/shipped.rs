@@ -3,10 +3,19 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use provost::api::{Assignment, Baseline, DeviceGroup, GitSource, Profile};
+use provost::api::assignment::AssignmentMode;
+use provost::api::common::EnrollmentMode;
+use provost::api::{Assignment, Baseline, BaselineSpec, DeviceGroup, GitSource, Profile};
+use provost::compliance::{self, Checks, Evidence};
+use provost::policy::platform::supports_declarations;
+use provost::policy::{
+    AssignmentInput, BaselineInput, CompileInput, DeviceClass, OsVersion, check_assignment_against,
+    check_baseline, check_group, check_profile, compile,
+};
 use serde::{Deserialize as _, Serialize, de::DeserializeOwned};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 #[test]
 fn every_manifest_is_read_whole_by_its_kind() {
@@ -92,19 +101,83 @@ fn every_parameter_is_used_and_every_use_is_a_parameter() {
 }
 
 #[test]
-fn every_check_is_an_expression() {
+fn the_policy_engine_finds_no_mistake() {
+    let baselines: BTreeMap<String, Arc<BaselineSpec>> = baselines()
+        .into_iter()
+        .map(|(name, baseline)| (name, Arc::new(baseline.spec)))
+        .collect();
+    for (name, baseline) in &baselines {
+        assert_eq!(check_baseline(baseline), [], "{name}");
+    }
+    for (name, document) in of_kind("Profile") {
+        let profile: Profile = serde_json::from_value(document).expect("a Profile");
+        assert_eq!(check_profile(&profile.spec), [], "{name}");
+    }
+    for (name, document) in of_kind("DeviceGroup") {
+        let group: DeviceGroup = serde_json::from_value(document).expect("a DeviceGroup");
+        assert_eq!(check_group(&group.spec), [], "{name}");
+    }
+    for (name, document) in of_kind("Assignment") {
+        let assignment: Assignment = serde_json::from_value(document).expect("an Assignment");
+        assert_eq!(
+            check_assignment_against(&assignment.spec, &baselines),
+            [],
+            "{name}"
+        );
+    }
+}
+
+#[test]
+fn every_rule_can_be_proven_on_every_device_it_is_for() {
+    let modes = [EnrollmentMode::Supervised, EnrollmentMode::Device];
     for (name, baseline) in baselines() {
-        for rule in &baseline.spec.rules {
-            if let Some(check) = &rule.check {
-                let compiled = cel::Program::compile(&check.cel);
-                assert!(compiled.is_ok(), "{name}: {}: {:?}", rule.id, compiled.err());
+        let assignment = AssignmentInput {
+            name: "all".into(),
+            revision: None,
+            mode: AssignmentMode::Enforce,
+            precedence: 0,
+            baselines: vec![BaselineInput {
+                name: name.as_str().into(),
+                spec: Arc::new(baseline.spec.clone()),
+                parameters: BTreeMap::new(),
+                excluded: Vec::new(),
+                revision: None,
+            }],
+            profiles: Vec::new(),
+        };
+        for range in &baseline.spec.platforms {
+            for version in [
+                "12.7", "13.6", "14.8", "15.7", "16.7", "17.7", "18.7", "26.1", "27.0",
+            ] {
+                let os_version = OsVersion::read(version);
+                for mode in [EnrollmentMode::Supervised, EnrollmentMode::Device] {
+                    let class = DeviceClass {
+                        platform: range.name,
+                        os_version,
+                        mode,
+                        declarative: supports_declarations(range.name, os_version),
+                    };
+                    let plan = compile(&CompileInput {
+                        namespace: "fleet",
+                        class,
+                        assignments: std::slice::from_ref(&assignment),
+                        public_url: "https://mdm.example.com",
+                        checks: &Checks::default(),
+                    });
+                    assert_eq!(plan.conflicts, [], "{name} on {class}");
+                    for demand in &plan.demands {
+                        if let Evidence::None { reason } = &demand.evidence {
+                            panic!("{} on {class}: {reason}", demand.key());
+                        }
+                    }
+                }
             }
         }
     }
 }
 
 #[test]
-fn versions_compared_as_text_come_out_right() {
+fn versions_come_out_in_their_order() {
     let baseline = &baselines()["macos-essentials"];
     let rule = baseline
         .spec
@@ -114,25 +187,22 @@ fn versions_compared_as_text_come_out_right() {
     let check = rule
         .and_then(|rule| rule.check.as_ref())
         .expect("the rule has a check");
-    let program = cel::Program::compile(&check.cel).expect("the check is an expression");
+    let program = compliance::check::compile(&check.cel).expect("the check is an expression");
     for (version, holds) in [
+        ("9.9", false),
         ("12.7.6", false),
         ("14.10", false),
         ("15.0", true),
         ("15.10.1", true),
         ("26.1", true),
     ] {
-        let mut context = cel::Context::default();
-        let facts = BTreeMap::from([("OSVersion", version)]);
-        context
-            .add_variable("DeviceInformation", facts)
-            .expect("facts are data");
-        context
-            .add_variable("params", BTreeMap::from([("minimumMacosVersion", "15")]))
-            .expect("parameters are data");
+        let (facts, params) = (
+            json!({ "OSVersion": version }),
+            json!({ "minimumMacosVersion": "15" }),
+        );
         assert_eq!(
-            program.execute(&context).expect("it can be evaluated"),
-            cel::Value::Bool(holds),
+            program.evaluate(&[("DeviceInformation", &facts), ("params", &params)]),
+            Ok(holds),
             "{version}"
         );
     }

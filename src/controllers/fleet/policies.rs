@@ -106,9 +106,10 @@ impl Policies {
                 revision: revision(profile.as_ref()),
             })
         });
+        let name: Arc<str> = assignment.name_any().into();
         AssignmentInput {
-            name: assignment.name_any().into(),
-            revision: revision(assignment),
+            revision: self.newest_revision(std::slice::from_ref(&name)),
+            name,
             mode: assignment.spec.mode,
             precedence: assignment.spec.precedence,
             baselines: baselines.collect(),

@@ -23,11 +23,11 @@ use rusqlite::Connection;
 use serde_json::Value;
 use tokio::sync::{mpsc, oneshot, watch};
 
+use crate::pki::Sealer;
 pub use facets::Facets;
 use feed::Feed;
 pub use feed::{Change, ChangeKind};
 use reader::Readers;
-use crate::pki::Sealer;
 pub use reader::{Filter, Page, PageRequest};
 
 /// Why the database could not be opened.
@@ -365,3 +365,6 @@ impl Storage {
             .map_err(|_| StorageError::Closed)?
     }
 }
+
+#[cfg(test)]
+mod tests;

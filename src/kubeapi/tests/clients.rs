@@ -6,12 +6,12 @@ use std::time::Duration;
 use futures::StreamExt as _;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::Event as CoreEvent;
-use kube::ResourceExt as _;
 use kube::api::{Api, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams};
 use kube::runtime::controller::{Action, Controller};
 use kube::runtime::events::{Event, EventType, Recorder};
 use kube::runtime::finalizer::{Event as Finalizer, finalizer};
 use kube::runtime::watcher;
+use kube::{Resource as _, ResourceExt as _};
 use serde_json::json;
 
 use super::{Limits, TestApi, kite, kites};
@@ -83,7 +83,6 @@ async fn an_event_is_recorded_in_one_group_and_read_in_the_other() {
         action: "Fly".into(),
         secondary: None,
     };
-    use kube::Resource as _;
     let reference = object.object_ref(&kites());
     for _ in 0..2 {
         recorder.publish(&event, &reference).await.unwrap();
@@ -174,4 +173,36 @@ async fn discovery_names_what_is_served() {
     assert!(all.has_group("toys.example.org") && all.has_group("events.k8s.io") && all.has_group(""));
     let version = test.client().apiserver_version().await.unwrap();
     assert_eq!(version.major, "1");
+}
+
+#[tokio::test]
+async fn an_event_is_forgotten_after_an_hour() {
+    let folder = tempfile::tempdir().unwrap();
+    let clock = Arc::new(crate::clock::ManualClock::new(jiff::Timestamp::UNIX_EPOCH));
+    let api = super::open_at(folder.path(), Limits::default(), clock.clone()).await;
+    let events: Api<CoreEvent> = Api::default_namespaced(api.client("default"));
+    let event = |name: &str| {
+        let event = json!({ "metadata": { "name": name }, "involvedObject": { "name": "x" } });
+        serde_json::from_value::<CoreEvent>(event).unwrap()
+    };
+    let old = events
+        .create(&PostParams::default(), &event("old"))
+        .await
+        .unwrap();
+    clock.advance(Duration::from_secs(3601));
+    events
+        .create(&PostParams::default(), &event("new"))
+        .await
+        .unwrap();
+    let uid = old.uid().unwrap();
+    let gone = kube::runtime::wait::await_condition(
+        events.clone(),
+        "old",
+        kube::runtime::wait::conditions::is_deleted(&uid),
+    );
+    tokio::time::timeout(Duration::from_secs(20), gone)
+        .await
+        .unwrap()
+        .unwrap();
+    assert!(events.get_opt("new").await.unwrap().is_some());
 }

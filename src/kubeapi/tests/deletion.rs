@@ -23,7 +23,7 @@ where
         .unwrap();
 }
 
-fn config(name: &str, metadata: Value) -> ConfigMap {
+fn config(name: &str, metadata: &Value) -> ConfigMap {
     let mut config = json!({ "metadata": metadata });
     config["metadata"]["name"] = json!(name);
     serde_json::from_value(config).unwrap()
@@ -117,21 +117,21 @@ async fn dependents_follow_their_last_owner() {
     let of_a = configs
         .create(
             &PostParams::default(),
-            &config("of-a", json!({ "ownerReferences": [owners[0]] })),
+            &config("of-a", &json!({ "ownerReferences": [owners[0]] })),
         )
         .await
         .unwrap();
     configs
         .create(
             &PostParams::default(),
-            &config("of-both", json!({ "ownerReferences": owners })),
+            &config("of-both", &json!({ "ownerReferences": owners })),
         )
         .await
         .unwrap();
     let of_nobody =
         json!({ "ownerReferences": [{ "apiVersion": "v1", "kind": "X", "name": "x", "uid": "gone" }] });
     let of_nobody = configs
-        .create(&PostParams::default(), &config("of-nobody", of_nobody))
+        .create(&PostParams::default(), &config("of-nobody", &of_nobody))
         .await
         .unwrap();
     deleted(configs.clone(), "of-nobody", &of_nobody.uid().unwrap()).await;
@@ -168,7 +168,7 @@ async fn orphans_stay_and_forget_their_owner() {
     configs
         .create(
             &PostParams::default(),
-            &config("c", json!({ "ownerReferences": [reference] })),
+            &config("c", &json!({ "ownerReferences": [reference] })),
         )
         .await
         .unwrap();
@@ -230,7 +230,11 @@ async fn a_deleted_definition_takes_its_objects_along() {
         .unwrap();
     deleted(all.clone(), "kites.toys.example.org", &definition.uid().unwrap()).await;
     // The path goes away a moment after the definition.
-    let gone = async { while test.kites().list(&ListParams::default()).await.is_ok() {} };
+    let gone = async {
+        while test.kites().list(&ListParams::default()).await.is_ok() {
+            tokio::task::yield_now().await;
+        }
+    };
     tokio::time::timeout(Duration::from_secs(20), gone).await.unwrap();
     test.install(super::kite_definition()).await;
     assert!(

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use super::storage::Limits;
 use super::{KubeApi, Options};
-use crate::clock::{SystemClock, SystemEntropy};
+use crate::clock::{Clock, SystemClock, SystemEntropy};
 use crate::pki::KeyFile;
 
 /// An API in a folder that goes away with it.
@@ -24,11 +24,15 @@ pub(in crate::kubeapi) struct TestApi {
 }
 
 async fn open(folder: &Path, limits: Limits) -> KubeApi {
+    open_at(folder, limits, Arc::new(SystemClock)).await
+}
+
+async fn open_at(folder: &Path, limits: Limits, clock: Arc<dyn Clock>) -> KubeApi {
     let sealer = KeyFile::open(&folder.join("seal.key"), SystemEntropy).unwrap();
     let options = Options {
         path: folder.join("kubernetes.db"),
         sealer: Arc::new(sealer),
-        clock: Arc::new(SystemClock),
+        clock,
         entropy: Arc::new(SystemEntropy),
         limits,
     };
@@ -80,7 +84,6 @@ impl TestApi {
 
     /// A request without a client in between: status code and JSON body.
     async fn request(&self, method: &str, path: &str, content_type: &str, body: Value) -> (u16, Value) {
-        use tower::ServiceExt as _;
         let request = http::Request::builder()
             .method(method)
             .uri(path)
@@ -91,6 +94,21 @@ impl TestApi {
                 body.to_string()
             }))
             .unwrap();
+        self.send(request).await
+    }
+
+    /// A `GET` as kubectl makes it.
+    async fn table(&self, path: &str) -> Value {
+        let accept = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json";
+        let request = http::Request::get(path)
+            .header("accept", accept)
+            .body(axum::body::Body::empty())
+            .unwrap();
+        self.send(request).await.1
+    }
+
+    async fn send(&self, request: http::Request<axum::body::Body>) -> (u16, Value) {
+        use tower::ServiceExt as _;
         let response = self.api.router().oneshot(request).await.unwrap();
         let code = response.status().as_u16();
         let bytes = axum::body::to_bytes(response.into_body(), usize::MAX)

@@ -1,5 +1,6 @@
 //! Creating, changing and refusing objects.
 
+use futures::StreamExt as _;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret};
 use kube::ResourceExt as _;
 use kube::api::{Api, ListParams, Patch, PatchParams, PostParams, ValidationDirective};
@@ -452,6 +453,28 @@ async fn definitions_are_checked_and_names_are_not_shared() {
         .request("GET", "/apis/toys.example.org/v1/dragons", "", Value::Null)
         .await;
     assert_eq!(code, 404);
+    let (code, _) = test
+        .request(
+            "DELETE",
+            &format!("{path}/kites.toys.example.org"),
+            "",
+            Value::Null,
+        )
+        .await;
+    assert_eq!(code, 200);
+    let accepted = async {
+        while test
+            .request("GET", "/apis/toys.example.org/v1/dragons", "", Value::Null)
+            .await
+            .0
+            != 200
+        {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(20), accepted)
+        .await
+        .unwrap();
     let mut unstructural = kite_definition();
     unstructural["metadata"]["name"] = json!("x.toys.example.org");
     unstructural["spec"]["versions"][0]["schema"]["openAPIV3Schema"] = json!({});
@@ -471,9 +494,7 @@ async fn hostile_bodies_are_refused() {
     large["metadata"]["annotations"] = json!({ "a": "x".repeat(4 << 20) });
     let (code, status) = test.request("POST", path, "", large).await;
     assert_eq!((code, &status["reason"]), (413, &json!("RequestEntityTooLarge")));
-    let (code, _) = test
-        .request("POST", path, "application/vnd.kubernetes.protobuf", json!({}))
-        .await;
+    let (code, _) = test.request("POST", path, "application/cbor", json!({})).await;
     assert_eq!(code, 415);
     let (code, status) = test.request("POST", path, "", json!([1])).await;
     assert_eq!(code, 400, "{status}");
@@ -507,4 +528,98 @@ async fn permanent_namespaces_are_there_and_stay() {
         .await
         .unwrap_err();
     assert_eq!(code(refused).0, 422);
+}
+
+#[tokio::test]
+async fn a_long_list_without_a_limit_is_whole() {
+    let test = TestApi::new().await;
+    let configs: Api<ConfigMap> = Api::default_namespaced(test.client());
+    let made = (0..1203).map(|index| {
+        let config: ConfigMap =
+            serde_json::from_value(json!({ "metadata": { "name": format!("c{index:04}") } })).unwrap();
+        let configs = configs.clone();
+        async move { configs.create(&PostParams::default(), &config).await.unwrap() }
+    });
+    futures::stream::iter(made).buffer_unordered(64).count().await;
+    let list = configs.list(&ListParams::default()).await.unwrap();
+    let names: Vec<_> = list.items.iter().map(kube::ResourceExt::name_any).collect();
+    assert_eq!(
+        names,
+        (0..1203).map(|index| format!("c{index:04}")).collect::<Vec<_>>()
+    );
+    assert_eq!(
+        list.metadata.resource_version,
+        Some(test.api.revision().to_string())
+    );
+    let (code, _) = test
+        .request("DELETE", "/api/v1/configmaps", "", Value::Null)
+        .await;
+    assert_eq!(code, 405, "only one namespace at a time");
+}
+
+#[tokio::test]
+async fn tables_carry_the_columns_of_the_definition() {
+    let test = TestApi::with_kites().await;
+    test.kites()
+        .create(&PostParams::default(), &kite("a"))
+        .await
+        .unwrap();
+    let path = "/apis/toys.example.org/v1/namespaces/default/kites";
+    let table = test.table(path).await;
+    assert_eq!(table["kind"], "Table");
+    let names: Vec<_> = table["columnDefinitions"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|column| &column["name"])
+        .collect();
+    assert_eq!(names, ["Name", "Colour", "Height", "Age"]);
+    assert_eq!(table["rows"][0]["cells"][1], "red");
+    assert_eq!(table["rows"][0]["object"]["kind"], "PartialObjectMetadata");
+    assert_eq!(test.table(&format!("{path}/a")).await["rows"][0]["cells"][0], "a");
+}
+
+#[tokio::test]
+async fn schemas_are_published() {
+    let test = TestApi::with_kites().await;
+    let (_, index) = test.request("GET", "/openapi/v3", "", Value::Null).await;
+    let url = index["paths"]["apis/toys.example.org/v1"]["serverRelativeURL"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let (code, document) = test.request("GET", &url, "", Value::Null).await;
+    assert_eq!(code, 200);
+    let kite = &document["components"]["schemas"]["org.example.toys.v1.Kite"];
+    assert_eq!(
+        kite["properties"]["spec"]["properties"]["colour"]["type"],
+        "string"
+    );
+}
+
+#[tokio::test]
+async fn the_scale_of_an_object_is_read_and_written() {
+    let test = TestApi::with_kites().await;
+    test.kites()
+        .create(&PostParams::default(), &kite("a"))
+        .await
+        .unwrap();
+    assert_eq!(
+        test.kites().get_scale("a").await.unwrap().spec.unwrap().replicas,
+        Some(1)
+    );
+    let patch = Patch::Merge(json!({ "spec": { "replicas": 4 } }));
+    test.kites()
+        .patch_scale("a", &PatchParams::default(), &patch)
+        .await
+        .unwrap();
+    assert_eq!(test.kites().get("a").await.unwrap().data["spec"]["tails"], 4);
+}
+
+#[tokio::test]
+async fn nobody_acts_as_somebody_else() {
+    use tower::ServiceExt as _;
+    let test = TestApi::new().await;
+    let request = http::Request::get("/api/v1/namespaces").header("impersonate-user", "bob");
+    let request = request.body(axum::body::Body::empty()).unwrap();
+    assert_eq!(test.api.router().oneshot(request).await.unwrap().status(), 403);
 }

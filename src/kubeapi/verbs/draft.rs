@@ -122,18 +122,14 @@ fn drop_unknown(found: &mut Value, known: &Value, path: &mut String, unknown: &m
                 path.push('.');
             }
             path.push_str(key);
-            match known.get(key) {
-                Some(known) => {
-                    drop_unknown(value, known, path, unknown);
-                    true
-                }
-                None => {
-                    if !value.is_null() {
-                        unknown.push(path.clone());
-                    }
-                    false
-                }
+            if let Some(known) = known.get(key) {
+                drop_unknown(value, known, path, unknown);
+                return true;
             }
+            if !value.is_null() {
+                unknown.push(path.clone());
+            }
+            false
         }),
         (Value::Array(found), Value::Array(known)) => {
             for (index, (found, known)) in found.iter_mut().zip(known).enumerate() {
@@ -419,14 +415,13 @@ pub(super) async fn commit(
     warnings: Vec<String>,
 ) -> Result<Commit, ApiError> {
     let resource = &target.resource;
-    let code = if expected == Expected::Absent {
-        StatusCode::CREATED
-    } else {
-        StatusCode::OK
+    let status = match expected {
+        Expected::Absent => StatusCode::CREATED,
+        Expected::Revision(_) => StatusCode::OK,
     };
     if options.dry_run {
         return Ok(Commit::Done(Written {
-            code,
+            code: status,
             object: Answer::Value(object),
             warnings,
         }));
@@ -447,7 +442,7 @@ pub(super) async fn commit(
     };
     match core.storage.write(write).await? {
         Outcome::Committed(change) => Ok(Commit::Done(Written {
-            code,
+            code: status,
             object: answer(resource, &change)?,
             warnings,
         })),

@@ -106,7 +106,7 @@ impl Listing {
                 label => facets
                     .fields
                     .get(resource.stored_label(label).as_ref())
-                    .map(|value| value.into()),
+                    .map(Into::into),
             })
     }
 }

@@ -152,6 +152,9 @@ impl Watch {
     async fn initial(&mut self, after: Option<(String, String)>) -> Result<(), ApiError> {
         let page = pages(&self.core, &self.target, &self.listing, after).await?;
         for row in page.rows {
+            if !self.target.name.is_empty() && row.name != self.target.name {
+                continue;
+            }
             if row.revision > self.revision {
                 self.ahead.insert((row.namespace, row.name), row.revision);
             }
@@ -229,6 +232,9 @@ impl Watch {
             if self.ahead.get(&key).is_some_and(|sent| change.revision <= *sent) {
                 return Ok(());
             }
+        }
+        if !self.target.name.is_empty() && change.name != self.target.name {
+            return Ok(());
         }
         let matches = |facets| {
             self.listing
