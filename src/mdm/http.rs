@@ -23,6 +23,7 @@ use axum::routing::{get, put};
 use axum::{Json, Router};
 use bytes::{Bytes, BytesMut};
 use futures::StreamExt as _;
+use prometheus_client::metrics::gauge::Gauge;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tower_http::catch_panic::CatchPanicLayer;
 use tracing::Instrument as _;
@@ -263,6 +264,22 @@ pub fn guarded(router: Router, limits: Limits, metrics: GatewayMetrics, entropy:
         .layer(middleware::from_fn_with_state(guard, guard_request))
 }
 
+/// Counts a request as under way until it is answered, or until its client hangs up.
+struct InFlight(Gauge);
+
+impl InFlight {
+    fn new(metrics: &GatewayMetrics) -> Self {
+        metrics.in_flight.inc();
+        Self(metrics.in_flight.clone())
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
 async fn guard_request(State(guard): State<Guard>, request: Request, next: Next) -> Response {
     let id = guard.entropy.uuid().to_string();
     let span = tracing::info_span!(
@@ -275,10 +292,9 @@ async fn guard_request(State(guard): State<Guard>, request: Request, next: Next)
     let started = Instant::now();
     let mut response = match Arc::clone(&guard.slots).try_acquire_owned() {
         Ok(_slot) => {
-            guard.metrics.in_flight.inc();
+            let _counted = InFlight::new(&guard.metrics);
             let answer = tokio::time::timeout(guard.limits.request, next.run(request));
             let answer = answer.instrument(span.clone()).await;
-            guard.metrics.in_flight.dec();
             answer.unwrap_or_else(|_| busy())
         }
         Err(_) => busy(),
