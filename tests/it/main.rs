@@ -5,3 +5,5 @@
 mod corpus;
 #[cfg(test)]
 mod shipped;
+#[cfg(test)]
+mod structure;
