@@ -6,6 +6,8 @@ mod compliance;
 #[cfg(test)]
 mod corpus;
 #[cfg(test)]
+mod hostile;
+#[cfg(test)]
 mod shipped;
 #[cfg(test)]
 mod structure;
