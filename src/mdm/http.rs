@@ -30,10 +30,11 @@ use tracing::Instrument as _;
 
 use super::gateway::{Failure, Gateway, Reply};
 use super::metrics::{GatewayMetrics, KindLabels, RequestLabels};
-use super::peer::{Identity, Peer};
+use super::peer::Peer;
 use super::plist::BODY_LIMIT;
 use crate::clock::Entropy;
 use crate::ids::Digest;
+use crate::pki::ca::Identity;
 use crate::store::StoreError;
 
 /// The Content-Type that makes a message a check-in message.

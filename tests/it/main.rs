@@ -2,6 +2,14 @@
 
 // `cfg(test)` is always on here; saying it tells clippy that helpers, too, are test code.
 #[cfg(test)]
+mod compliance;
+#[cfg(test)]
 mod corpus;
 #[cfg(test)]
+mod hostile;
+#[cfg(test)]
 mod shipped;
+#[cfg(test)]
+mod structure;
+#[cfg(test)]
+mod world;
