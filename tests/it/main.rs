@@ -6,6 +6,10 @@ mod compliance;
 #[cfg(test)]
 mod corpus;
 #[cfg(test)]
+mod revisions;
+#[cfg(test)]
+mod running;
+#[cfg(test)]
 mod shipped;
 #[cfg(test)]
 mod world;
