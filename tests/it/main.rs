@@ -8,6 +8,10 @@ mod corpus;
 #[cfg(test)]
 mod hostile;
 #[cfg(test)]
+mod revisions;
+#[cfg(test)]
+mod running;
+#[cfg(test)]
 mod shipped;
 #[cfg(test)]
 mod structure;
