@@ -8,6 +8,8 @@ mod corpus;
 #[cfg(test)]
 mod hostile;
 #[cfg(test)]
+mod kubectl;
+#[cfg(test)]
 mod revisions;
 #[cfg(test)]
 mod running;
