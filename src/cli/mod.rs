@@ -33,6 +33,7 @@ pub struct LogArgs {
     #[arg(
         long,
         global = true,
+        help_heading = "Logging",
         value_enum,
         env = "PROVOST_LOG_FORMAT", hide_env_values = true,
         default_value = "human"
