@@ -211,10 +211,13 @@ struct Observer {
 impl PushObserver for Observer {
     fn pending<'a>(&'a self, device: &'a str) -> BoxFuture<'a, bool> {
         Box::pin(async move {
-            let Ok(id) = EnrollmentId::parse(device) else { return false };
-            let removing = self.store.enrollment(&id).await.map(|found| {
-                found.is_some_and(|enrollment| enrollment.state == EnrollmentState::Removing)
-            });
+            let Ok(id) = EnrollmentId::parse(device) else {
+                return false;
+            };
+            let removing =
+                self.store.enrollment(&id).await.map(|found| {
+                    found.is_some_and(|enrollment| enrollment.state == EnrollmentState::Removing)
+                });
             let pending = self.store.pending(&id).await.map(|pending| !pending.is_empty());
             // What cannot be read is taken for pending: a push too many does no harm, one too few does.
             removing.unwrap_or(true) || pending.unwrap_or(true)

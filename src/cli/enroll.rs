@@ -38,7 +38,8 @@ struct InviteArgs {
     #[arg(
         long,
         value_name = "DIR",
-        env = "PROVOST_DATA_DIR", hide_env_values = true,
+        env = "PROVOST_DATA_DIR",
+        hide_env_values = true,
         default_value = "provost-data"
     )]
     data_dir: PathBuf,

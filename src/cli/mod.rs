@@ -35,12 +35,20 @@ pub struct LogArgs {
         global = true,
         help_heading = "Logging",
         value_enum,
-        env = "PROVOST_LOG_FORMAT", hide_env_values = true,
+        env = "PROVOST_LOG_FORMAT",
+        hide_env_values = true,
         default_value = "human"
     )]
     log_format: LogFormat,
     /// What is logged, such as `info` or `provost::mdm=debug,warn`. The demo logs warnings only, everything else `info`.
-    #[arg(long, global = true, help_heading = "Logging", env = "PROVOST_LOG", hide_env_values = true, value_name = "FILTER")]
+    #[arg(
+        long,
+        global = true,
+        help_heading = "Logging",
+        env = "PROVOST_LOG",
+        hide_env_values = true,
+        value_name = "FILTER"
+    )]
     log: Option<String>,
 }
 

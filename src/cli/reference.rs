@@ -20,7 +20,9 @@ pub(super) fn run(args: &ReferenceArgs) -> anyhow::Result<ExitCode> {
     let text = markdown();
     match &args.out {
         None => print!("{text}"),
-        Some(path) => fs::write(path, text).with_context(|| format!("{} cannot be written", path.display()))?,
+        Some(path) => {
+            fs::write(path, text).with_context(|| format!("{} cannot be written", path.display()))?
+        }
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -37,12 +39,22 @@ fn markdown() -> String {
 }
 
 fn describe(command: &mut Command, text: &mut String) {
-    let name = command.get_bin_name().unwrap_or_else(|| command.get_name()).to_owned();
+    let name = command
+        .get_bin_name()
+        .unwrap_or_else(|| command.get_name())
+        .to_owned();
     let help = command.render_long_help().to_string();
     let lines: Vec<&str> = help.lines().map(str::trim_end).collect();
     // Writing into a String cannot fail.
-    let _ = write!(text, "\n## `{name}`\n\n```text\n{}\n```\n", lines.join("\n").trim_end());
-    for child in command.get_subcommands_mut().filter(|child| !child.is_hide_set() && child.get_name() != "help") {
+    let _ = write!(
+        text,
+        "\n## `{name}`\n\n```text\n{}\n```\n",
+        lines.join("\n").trim_end()
+    );
+    for child in command
+        .get_subcommands_mut()
+        .filter(|child| !child.is_hide_set() && child.get_name() != "help")
+    {
         describe(child, text);
     }
 }
@@ -55,6 +67,10 @@ mod tests {
     fn the_committed_reference_is_fresh() {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/cli.md");
         let committed = fs::read_to_string(path).unwrap_or_default();
-        assert_eq!(committed, markdown(), "docs/cli.md is stale: run `make cli-reference`");
+        assert_eq!(
+            committed,
+            markdown(),
+            "docs/cli.md is stale: run `make cli-reference`"
+        );
     }
 }

@@ -20,7 +20,8 @@ pub(super) struct UpArgs {
     #[arg(
         long,
         value_name = "DIR",
-        env = "PROVOST_DATA_DIR", hide_env_values = true,
+        env = "PROVOST_DATA_DIR",
+        hide_env_values = true,
         default_value = "provost-data"
     )]
     data_dir: PathBuf,

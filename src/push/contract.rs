@@ -258,7 +258,11 @@ async fn the_scheduler_wakes_devices_and_reports_dead_tokens() {
         last_seen: None,
     };
     // The one that has nothing pending by its turn is left in peace.
-    scheduler.wake([wake_up("content", &LIVE), wake_up("gone", &[9]), wake_up("live", &LIVE)]);
+    scheduler.wake([
+        wake_up("content", &LIVE),
+        wake_up("gone", &[9]),
+        wake_up("live", &LIVE),
+    ]);
     assert_eq!(told.recv().await.unwrap(), "live");
     while scheduler.pending() > 1 {
         tokio::task::yield_now().await;

@@ -16,7 +16,11 @@ fn kubectl() -> Option<OsString> {
         && let Some(left_out) = std::env::var_os("PROVOST_TEST_LEFT_OUT")
     {
         let mut file = std::fs::OpenOptions::new().append(true).open(left_out).unwrap();
-        writeln!(file, "the stories of kubectl: there is no kubectl; run them by `make test`").unwrap();
+        writeln!(
+            file,
+            "the stories of kubectl: there is no kubectl; run them by `make test`"
+        )
+        .unwrap();
     }
     found
 }
@@ -58,7 +62,12 @@ impl Kubectl<'_> {
 
 /// The columns of a table, from its first line.
 fn header(table: &str) -> Vec<&str> {
-    table.lines().next().unwrap_or_default().split_whitespace().collect()
+    table
+        .lines()
+        .next()
+        .unwrap_or_default()
+        .split_whitespace()
+        .collect()
 }
 
 #[tokio::test]
@@ -67,48 +76,111 @@ async fn an_auditor_reads_a_compliant_fleet_with_kubectl() {
     let mut world = World::start(Setting::default()).await;
     world.write("fleet/group.yaml", policy::EVERYONE);
     world.write("fleet/baseline.yaml", policy::ESSENTIALS);
-    world.write("fleet/assignment.yaml", &policy::essentials_for_everyone("Enforce", 12));
+    world.write(
+        "fleet/assignment.yaml",
+        &policy::essentials_for_everyone("Enforce", 12),
+    );
     let revision = world.commit("Bring the fleet under policy");
     world.follow().await;
     world.look().await;
     world.enroll(4).await;
     let devices = world.compliant(4, &revision).await;
     let name = devices.keys().next().unwrap().clone();
-    let kubectl = Kubectl { program, world: &world };
+    let kubectl = Kubectl {
+        program,
+        world: &world,
+    };
 
     let table = kubectl.say(&["get", "devices"]).await;
-    assert_eq!(header(&table), ["NAME", "PLATFORM", "OS", "ENROLLED", "SYNCED", "COMPLIANT", "FAILING", "AGE"]);
+    assert_eq!(
+        header(&table),
+        [
+            "NAME",
+            "PLATFORM",
+            "OS",
+            "ENROLLED",
+            "SYNCED",
+            "COMPLIANT",
+            "FAILING",
+            "AGE"
+        ]
+    );
     assert_eq!(table.lines().count(), 5, "{table}");
-    let wide = kubectl.say(&["get", "devices,assignments,baselines", "-o", "wide"]).await;
+    let wide = kubectl
+        .say(&["get", "devices,assignments,baselines", "-o", "wide"])
+        .await;
     for column in ["SERIAL", "MODEL", "REVISION", "CLASSES", "CONTROLS"] {
         assert!(wide.contains(column), "{wide}");
     }
     assert!(wide.contains(&revision), "{wide}");
-    for line in kubectl.say(&["get", "provost"]).await.lines().filter(|line| line.contains("device.provost.dev/")) {
+    for line in kubectl
+        .say(&["get", "provost"])
+        .await
+        .lines()
+        .filter(|line| line.contains("device.provost.dev/"))
+    {
         assert!(line.contains("True"), "{line}");
     }
 
     let yaml = kubectl.say(&["get", "device", &name, "-o", "yaml"]).await;
-    for part in ["history:", "evidence:", "revision: main@sha1:", "verdicts:", "observedGeneration: 1"] {
+    for part in [
+        "history:",
+        "evidence:",
+        "revision: main@sha1:",
+        "verdicts:",
+        "observedGeneration: 1",
+    ] {
         assert!(yaml.contains(part), "{part} in {yaml}");
     }
     let ready = r#"jsonpath={.status.conditions[?(@.type=="Compliant")].status}"#;
     assert_eq!(kubectl.say(&["get", "device", &name, "-o", ready]).await, "True");
-    let by_field = kubectl.say(&["get", "devices", "--field-selector", "status.platform=macOS", "-o", "name"]).await;
-    let macs = devices.values().filter(|device| device.status.as_ref().unwrap().platform.unwrap().to_string() == "macOS");
+    let by_field = kubectl
+        .say(&[
+            "get",
+            "devices",
+            "--field-selector",
+            "status.platform=macOS",
+            "-o",
+            "name",
+        ])
+        .await;
+    let macs = devices
+        .values()
+        .filter(|device| device.status.as_ref().unwrap().platform.unwrap().to_string() == "macOS");
     assert_eq!(by_field.lines().count(), macs.count(), "{by_field}");
 
     let description = kubectl.say(&["describe", "gitsource", SOURCE]).await;
-    for part in ["Events:", "Succeeded", "Bring the fleet under policy", &revision, "Conditions:"] {
+    for part in [
+        "Events:",
+        "Succeeded",
+        "Bring the fleet under policy",
+        &revision,
+        "Conditions:",
+    ] {
         assert!(description.contains(part), "{part} in {description}");
     }
     let explained = kubectl.say(&["explain", "device.status.verdicts.pass"]).await;
     assert!(explained.contains("The rule holds, by evidence."), "{explained}");
-    let resources = kubectl.say(&["api-resources", "--api-group", "provost.dev"]).await;
-    for kind in ["Assignment", "Baseline", "Device", "DeviceGroup", "GitSource", "Profile"] {
+    let resources = kubectl
+        .say(&["api-resources", "--api-group", "provost.dev"])
+        .await;
+    for kind in [
+        "Assignment",
+        "Baseline",
+        "Device",
+        "DeviceGroup",
+        "GitSource",
+        "Profile",
+    ] {
         assert!(resources.contains(kind), "{resources}");
     }
-    let waited = ["wait", "--for=condition=Ready", "gitsource", SOURCE, "--timeout=10s"];
+    let waited = [
+        "wait",
+        "--for=condition=Ready",
+        "gitsource",
+        SOURCE,
+        "--timeout=10s",
+    ];
     assert!(kubectl.say(&waited).await.contains("condition met"));
 }
 
@@ -116,9 +188,14 @@ async fn an_auditor_reads_a_compliant_fleet_with_kubectl() {
 async fn kubectl_is_told_which_field_is_wrong() {
     let Some(program) = kubectl() else { return };
     let world = World::start(Setting::default()).await;
-    let kubectl = Kubectl { program, world: &world };
+    let kubectl = Kubectl {
+        program,
+        world: &world,
+    };
     let group = |spec: &str| {
-        format!("apiVersion: provost.dev/v1alpha1\nkind: DeviceGroup\nmetadata: {{ name: g }}\nspec: {spec}\n")
+        format!(
+            "apiVersion: provost.dev/v1alpha1\nkind: DeviceGroup\nmetadata: {{ name: g }}\nspec: {spec}\n"
+        )
     };
     for server_side in [false, true] {
         for (spec, complaint) in [
@@ -135,11 +212,22 @@ async fn kubectl_is_told_which_field_is_wrong() {
             assert!(!success && said.contains(complaint), "{spec}: {said}");
         }
     }
-    assert_eq!(kubectl.say(&["get", "devicegroups"]).await, "", "nothing was kept");
+    assert_eq!(
+        kubectl.say(&["get", "devicegroups"]).await,
+        "",
+        "nothing was kept"
+    );
 
-    let (success, said, complaint) = kubectl.run(&["apply", "-f", "-"], &group("{ selector: {} }")).await;
-    assert!(success && said.contains("devicegroup.provost.dev/g created"), "{complaint}");
-    let again = kubectl.run(&["apply", "-f", "-"], &group("{ selector: {} }")).await;
+    let (success, said, complaint) = kubectl
+        .run(&["apply", "-f", "-"], &group("{ selector: {} }"))
+        .await;
+    assert!(
+        success && said.contains("devicegroup.provost.dev/g created"),
+        "{complaint}"
+    );
+    let again = kubectl
+        .run(&["apply", "-f", "-"], &group("{ selector: {} }"))
+        .await;
     assert!(again.1.contains("unchanged"), "{again:?}");
     let there = kubectl.say(&["get", "dg", "-n", NAMESPACE, "-o", "name"]).await;
     assert_eq!(there.trim(), "devicegroup.provost.dev/g");
