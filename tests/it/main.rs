@@ -8,6 +8,8 @@ mod corpus;
 #[cfg(test)]
 mod hostile;
 #[cfg(test)]
+mod secrets;
+#[cfg(test)]
 mod shipped;
 #[cfg(test)]
 mod structure;
