@@ -78,7 +78,7 @@ const ROOMS: &[(&str, &str)] = &[
     ("plist", "mdm policy::content policy::profile simulator"),
     ("quick_xml", "mdm::plist"),
     // YAML: with the place of each field for people's files, plainly for bodies and files of our own.
-    ("saphyr_parser", "gitops::read kubeapi::request"),
+    ("saphyr_parser", "gitops::read kubeapi::decode"),
     ("serde_yaml", "api::crds kubeapi"),
     ("cel", "expression"),
     ("kube_cel", "api::schema"),
