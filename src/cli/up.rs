@@ -17,7 +17,13 @@ use crate::secret::Secret;
 #[derive(Debug, clap::Args)]
 pub(super) struct UpArgs {
     /// Where everything is kept: databases, keys, clones of git repositories, the kubeconfig.
-    #[arg(long, value_name = "DIR", env = "PROVOST_DATA_DIR", default_value = "provost-data")]
+    #[arg(
+        long,
+        value_name = "DIR",
+        env = "PROVOST_DATA_DIR",
+        hide_env_values = true,
+        default_value = "provost-data"
+    )]
     data_dir: PathBuf,
     /// Where devices come (TLS). Port 0 takes a free one.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8443")]
@@ -30,7 +36,7 @@ pub(super) struct UpArgs {
     admin_listen: SocketAddr,
     /// How devices reach --mdm-listen, such as https://mdm.example.com. It is part of every enrolment: choose it once.
     /// Without it, devices on this computer only.
-    #[arg(long, value_name = "URL", env = "PROVOST_PUBLIC_URL")]
+    #[arg(long, value_name = "URL", env = "PROVOST_PUBLIC_URL", hide_env_values = true)]
     public_url: Option<String>,
     /// The MDM push certificate from Apple, PEM. Without it devices are not woken: they come by themselves.
     #[arg(long, value_name = "FILE", requires = "apns_key")]
@@ -73,7 +79,10 @@ pub(super) async fn run(args: UpArgs) -> anyhow::Result<ExitCode> {
 
 fn advise(server: &Server, without_push: bool) {
     eprintln!("kubectl:   export KUBECONFIG={}", server.kubeconfig().display());
-    eprintln!("invite:    provost enroll invite --data-dir {} --namespace default", server.data_dir().display());
+    eprintln!(
+        "invite:    provost enroll invite --data-dir {} --namespace default",
+        server.data_dir().display()
+    );
     if without_push {
         eprintln!(
             "push:      no push certificate. Devices enrol, poll and report, but are not woken: a change reaches them when they next come by themselves."
@@ -93,7 +102,11 @@ fn settings(args: UpArgs) -> anyhow::Result<Settings> {
         _ => None,
     };
     let push = match (args.apns_url, args.apns_ca, certificate) {
-        (Some(url), Some(ca), certificate) => PushSettings::Custom { url, ca_pem: read(&ca)?, certificate },
+        (Some(url), Some(ca), certificate) => PushSettings::Custom {
+            url,
+            ca_pem: read(&ca)?,
+            certificate,
+        },
         (_, _, Some(certificate)) => PushSettings::Apple { certificate },
         _ => PushSettings::None,
     };
@@ -106,7 +119,12 @@ fn settings(args: UpArgs) -> anyhow::Result<Settings> {
         push,
         evidence_interval: duration::parse(&args.evidence_interval)
             .filter(|interval| !interval.is_zero())
-            .with_context(|| format!("--evidence-interval {}: write a duration such as 15m or 1h", args.evidence_interval))?,
+            .with_context(|| {
+                format!(
+                    "--evidence-interval {}: write a duration such as 15m or 1h",
+                    args.evidence_interval
+                )
+            })?,
     })
 }
 

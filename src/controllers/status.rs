@@ -17,7 +17,12 @@ use crate::telemetry::Metrics;
 ///
 /// # Errors
 /// Those of the API. That the object has gone meanwhile is none.
-pub async fn apply<K>(api: &Api<K>, object: &K, status: &K::Status, metrics: &Metrics) -> kube::Result<Option<K>>
+pub async fn apply<K>(
+    api: &Api<K>,
+    object: &K,
+    status: &K::Status,
+    metrics: &Metrics,
+) -> kube::Result<Option<K>>
 where
     K: Resource<DynamicType = ()> + HasStatus + Clone + Debug + DeserializeOwned,
     K::Status: Serialize + PartialEq,
@@ -33,7 +38,10 @@ where
         "status": status,
     });
     let parameters = PatchParams::apply(names::FIELD_MANAGER).force();
-    match api.patch_status(&object.name_any(), &parameters, &Patch::Apply(&patch)).await {
+    match api
+        .patch_status(&object.name_any(), &parameters, &Patch::Apply(&patch))
+        .await
+    {
         Ok(written) => {
             metrics.status_writes.inc();
             Ok(Some(written))

@@ -140,7 +140,10 @@ pub fn plan<'d>(
             limit_percent: policy.limit_percent,
         });
     }
-    let changed: BTreeSet<_> = apply.iter().map(|document| (document.kind.as_str(), document.name.as_str())).collect();
+    let changed: BTreeSet<_> = apply
+        .iter()
+        .map(|document| (document.kind.as_str(), document.name.as_str()))
+        .collect();
     let underway = inventory.iter().map(|entry| {
         let mut entry = entry.clone();
         if changed.contains(&key(&entry)) {

@@ -344,7 +344,12 @@ pub trait Store: Send + Sync + 'static {
 
     /// Ends an enrolment: all its certificates withdrawn, queue cleared, push address and manifest pointers dropped. Facts and verdicts stay as
     /// they were last; the end is recorded as a transition. False: it had ended before or never was.
-    async fn end(&self, enrollment: &EnrollmentId, ending: Ending, now: Timestamp) -> Result<bool, StoreError>;
+    async fn end(
+        &self,
+        enrollment: &EnrollmentId,
+        ending: Ending,
+        now: Timestamp,
+    ) -> Result<bool, StoreError>;
 
     /// Marks an enrolment for removal at the next contact, records that as a transition, and has it woken. False: there is none, or it has
     /// ended.

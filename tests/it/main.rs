@@ -2,6 +2,22 @@
 
 // `cfg(test)` is always on here; saying it tells clippy that helpers, too, are test code.
 #[cfg(test)]
+mod compliance;
+#[cfg(test)]
 mod corpus;
 #[cfg(test)]
+mod hostile;
+#[cfg(test)]
+mod kubectl;
+#[cfg(test)]
+mod revisions;
+#[cfg(test)]
+mod running;
+#[cfg(test)]
+mod secrets;
+#[cfg(test)]
 mod shipped;
+#[cfg(test)]
+mod structure;
+#[cfg(test)]
+mod world;

@@ -46,12 +46,15 @@ impl InForce {
         if let Some(known) = known.filter(|known| known.revision == revision) {
             return known.clone();
         }
-        let newest = assignment.status.as_ref().and_then(|status| status.history.first());
+        let newest = assignment
+            .status
+            .as_ref()
+            .and_then(|status| status.history.first());
         let since = match (known, newest) {
             (None, Some(newest)) if *newest.revision == *revision => newest.since.0,
-            (None, newest) => {
-                last_move.filter(|at| newest.is_none_or(|newest| *at > newest.since.0)).unwrap_or(now)
-            }
+            (None, newest) => last_move
+                .filter(|at| newest.is_none_or(|newest| *at > newest.since.0))
+                .unwrap_or(now),
             (Some(_), _) => now,
         };
         Self { revision, since }
@@ -69,13 +72,21 @@ pub fn build(
 ) -> AssignmentStatus {
     let old = assignment.status.clone().unwrap_or_default();
     let generation = assignment.meta().generation;
-    let statements = statements(&policies.mistakes(assignment), &policies.missing(assignment), &tally);
+    let statements = statements(
+        &policies.mistakes(assignment),
+        &policies.missing(assignment),
+        &tally,
+    );
     let controls_total = count(tally.controls.len());
     let classes = count(tally.classes());
     let mut controls: Vec<ControlCounts> = tally
         .controls
         .into_iter()
-        .map(|(control, verdicts)| ControlCounts { framework: control.framework, id: control.id, verdicts })
+        .map(|(control, verdicts)| ControlCounts {
+            framework: control.framework,
+            id: control.id,
+            verdicts,
+        })
         .collect();
     controls.sort_by_key(|control| std::cmp::Reverse((control.verdicts.fail, control.verdicts.unknown)));
     controls.truncate(CONTROLS);
@@ -83,7 +94,9 @@ pub fn build(
         observed_generation: generation.unwrap_or_else(crate::api::unobserved),
         conditions: merge(&old.conditions, &statements, generation, now),
         history: history(old.history, in_force, tally.moved),
-        revision: policies.revision_of(assignment).map(|revision| revision.to_string()),
+        revision: policies
+            .revision_of(assignment)
+            .map(|revision| revision.to_string()),
         classes,
         devices: tally.devices,
         verdicts: tally.verdicts,
@@ -98,7 +111,12 @@ fn statements(mistakes: &[SpecError], missing: &[String], tally: &Tally) -> Vec<
     let mut stalled = None;
     let ready = if !mistakes.is_empty() {
         let message = joined(mistakes);
-        stalled = Some(Statement::new(ConditionType::Stalled, true, Reason::InvalidSpec, message.clone()));
+        stalled = Some(Statement::new(
+            ConditionType::Stalled,
+            true,
+            Reason::InvalidSpec,
+            message.clone(),
+        ));
         Statement::new(ConditionType::Ready, false, Reason::InvalidSpec, message)
     } else if !missing.is_empty() {
         let message = format!("in force without what is not there: {}", missing.join(", "));
@@ -108,10 +126,20 @@ fn statements(mistakes: &[SpecError], missing: &[String], tally: &Tally) -> Vec<
         Statement::new(ConditionType::Ready, true, Reason::Succeeded, message)
     };
     let conflicted = (!tally.conflicts.is_empty()).then(|| {
-        let message = tally.conflicts.iter().take(NAMES).map(String::as_str).collect::<Vec<_>>().join("; ");
+        let message = tally
+            .conflicts
+            .iter()
+            .take(NAMES)
+            .map(String::as_str)
+            .collect::<Vec<_>>()
+            .join("; ");
         Statement::new(ConditionType::Conflicted, true, Reason::Conflict, message)
     });
-    [ready, compliant(tally)].into_iter().chain(stalled).chain(conflicted).collect()
+    [ready, compliant(tally)]
+        .into_iter()
+        .chain(stalled)
+        .chain(conflicted)
+        .collect()
 }
 
 fn compliant(tally: &Tally) -> Statement {
@@ -122,26 +150,50 @@ fn compliant(tally: &Tally) -> Statement {
         return Statement::new(kind, false, Reason::RulesFail, message);
     }
     if devices.unknown > 0 {
-        let message = format!("evidence is missing for {} of {} devices", devices.unknown, devices.total);
+        let message = format!(
+            "evidence is missing for {} of {} devices",
+            devices.unknown, devices.total
+        );
         return Statement::new(kind, Status::Unknown, Reason::EvidenceMissing, message);
     }
     if devices.total == 0 {
         return Statement::new(kind, Status::Unknown, Reason::NoRules, "it concerns no device");
     }
     if tally.verdicts.pass == 0 {
-        return Statement::new(kind, Status::Unknown, Reason::NoRules, "no rule of it applies to its devices");
+        return Statement::new(
+            kind,
+            Status::Unknown,
+            Reason::NoRules,
+            "no rule of it applies to its devices",
+        );
     }
-    Statement::new(kind, true, Reason::AllRulesPass, format!("all {} devices pass", devices.total))
+    Statement::new(
+        kind,
+        true,
+        Reason::AllRulesPass,
+        format!("all {} devices pass", devices.total),
+    )
 }
 
 /// The history with what is in force. `moved` counts devices, whenever it is counted: counting again changes nothing.
-fn history(mut history: Vec<AssignmentRecord>, in_force: Option<&InForce>, moved: i64) -> Vec<AssignmentRecord> {
+fn history(
+    mut history: Vec<AssignmentRecord>,
+    in_force: Option<&InForce>,
+    moved: i64,
+) -> Vec<AssignmentRecord> {
     let Some(in_force) = in_force else { return history };
     match history.first_mut() {
         Some(newest) if *newest.revision == *in_force.revision => newest.moved = newest.moved.max(moved),
         _ => {
             let since = Time(whole_second(in_force.since));
-            history.insert(0, AssignmentRecord { revision: in_force.revision.to_string(), since, moved });
+            history.insert(
+                0,
+                AssignmentRecord {
+                    revision: in_force.revision.to_string(),
+                    since,
+                    moved,
+                },
+            );
         }
     }
     history.truncate(NAMES);

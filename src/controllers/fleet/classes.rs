@@ -45,10 +45,16 @@ impl Classes {
     }
 
     /// The one copy of a list of groups, and the assignments that concern them.
-    pub fn concerned(&mut self, policies: &Policies, groups: Arc<[Arc<str>]>) -> (Arc<[Arc<str>]>, Arc<[Arc<str>]>) {
+    pub fn concerned(
+        &mut self,
+        policies: &Policies,
+        groups: Arc<[Arc<str>]>,
+    ) -> (Arc<[Arc<str>]>, Arc<[Arc<str>]>) {
         let groups = self.groups.one(groups);
-        let assignments =
-            self.assignments.entry(groups.clone()).or_insert_with_key(|groups| policies.assignments_of(groups));
+        let assignments = self
+            .assignments
+            .entry(groups.clone())
+            .or_insert_with_key(|groups| policies.assignments_of(groups));
         (groups, assignments.clone())
     }
 
@@ -67,7 +73,10 @@ impl Classes {
             mode: enrollment.mode,
             declarative: enrollment.declarative,
         };
-        let key = Key { class, assignments: assignments.clone() };
+        let key = Key {
+            class,
+            assignments: assignments.clone(),
+        };
         if let Some(plan) = self.plans.get(&key) {
             return plan.clone();
         }
@@ -82,7 +91,13 @@ impl Classes {
     }
 }
 
-fn compile_class(namespace: &Namespace, policies: &Policies, public_url: &str, key: &Key, checks: &Checks) -> Plan {
+fn compile_class(
+    namespace: &Namespace,
+    policies: &Policies,
+    public_url: &str,
+    key: &Key,
+    checks: &Checks,
+) -> Plan {
     let plan = compile(&CompileInput {
         namespace: namespace.as_str(),
         class: key.class,
@@ -90,5 +105,8 @@ fn compile_class(namespace: &Namespace, policies: &Policies, public_url: &str, k
         public_url,
         checks,
     });
-    Plan { revision: policies.newest_revision(&key.assignments), ..plan }
+    Plan {
+        revision: policies.newest_revision(&key.assignments),
+        ..plan
+    }
 }

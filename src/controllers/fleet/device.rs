@@ -27,7 +27,10 @@ impl Key {
     /// The name of the object of an enrolment.
     #[must_use]
     pub fn of(enrollment: &Enrollment) -> Self {
-        Self { namespace: enrollment.namespace.clone(), name: enrollment.id.device_name().into() }
+        Self {
+            namespace: enrollment.namespace.clone(),
+            name: enrollment.id.device_name().into(),
+        }
     }
 }
 
@@ -53,15 +56,24 @@ impl Object {
     #[must_use]
     pub fn read<K: kube::Resource>(object: &K) -> Self {
         let meta = object.meta();
-        let has_finalizer = |finalizers: &Vec<String>| finalizers.iter().any(|name| name == names::DEVICE_FINALIZER);
-        let request = meta.annotations.as_ref().and_then(|all| all.get(names::RECONCILE_ANNOTATION));
+        let has_finalizer =
+            |finalizers: &Vec<String>| finalizers.iter().any(|name| name == names::DEVICE_FINALIZER);
+        let request = meta
+            .annotations
+            .as_ref()
+            .and_then(|all| all.get(names::RECONCILE_ANNOTATION));
         Self {
             uid: meta.uid.as_deref().unwrap_or_default().into(),
             labels: Arc::new(meta.labels.clone().unwrap_or_default()),
             generation: meta.generation.unwrap_or_default(),
             deleted_at: meta.deletion_timestamp.as_ref().map(|time| time.0),
             finalizer: meta.finalizers.as_ref().is_some_and(has_finalizer),
-            reconcile: request.map(|value| value.get(..value.floor_char_boundary(LONGEST_REQUEST)).unwrap_or(value).into()),
+            reconcile: request.map(|value| {
+                value
+                    .get(..value.floor_char_boundary(LONGEST_REQUEST))
+                    .unwrap_or(value)
+                    .into()
+            }),
         }
     }
 
@@ -111,7 +123,10 @@ impl Device {
     pub fn new(mut enrollment: Enrollment, evidence_due: Timestamp) -> Self {
         let mut invited = std::mem::take(&mut enrollment.labels);
         invited.insert(names::PLATFORM_LABEL.to_owned(), enrollment.platform.to_string());
-        invited.insert(names::ENROLLMENT_MODE_LABEL.to_owned(), enrollment.mode.to_string());
+        invited.insert(
+            names::ENROLLMENT_MODE_LABEL.to_owned(),
+            enrollment.mode.to_string(),
+        );
         Self {
             invited: Arc::new(invited),
             object: None,
@@ -140,7 +155,9 @@ impl Device {
     /// The labels that selectors see: those of the object, or those it will be made with.
     #[must_use]
     pub fn labels(&self) -> &Arc<BTreeMap<String, String>> {
-        self.object.as_ref().map_or(&self.invited, |object| &object.labels)
+        self.object
+            .as_ref()
+            .map_or(&self.invited, |object| &object.labels)
     }
 
     /// What groups see.
@@ -181,20 +198,27 @@ impl Device {
         let Some(plan) = &self.plan else { return false };
         let mut demands = plan.demands.iter().zip(&self.verdicts);
         self.holds == Some(false)
-            || demands.any(|(demand, verdict)| demand.enforced && matches!(verdict, Verdict::Fail | Verdict::Unknown))
+            || demands.any(|(demand, verdict)| {
+                demand.enforced && matches!(verdict, Verdict::Fail | Verdict::Unknown)
+            })
     }
 
     /// Whether a rule that content is served for fails.
     #[must_use]
     pub fn fails_what_is_served(&self) -> bool {
         let demands = self.plan.iter().flat_map(|plan| &plan.demands);
-        demands.zip(&self.verdicts).any(|(demand, verdict)| demand.enforced && *verdict == Verdict::Fail)
+        demands
+            .zip(&self.verdicts)
+            .any(|(demand, verdict)| demand.enforced && *verdict == Verdict::Fail)
     }
 
     /// Begins anew: the device has enrolled again, and nothing that was known of it holds.
     pub fn begin_anew(&mut self, enrollment: Enrollment, evidence_due: Timestamp) {
         let object = self.object.take();
-        *self = Self { object, ..Self::new(enrollment, evidence_due) };
+        *self = Self {
+            object,
+            ..Self::new(enrollment, evidence_due)
+        };
     }
 }
 
@@ -213,6 +237,9 @@ mod tests {
         let mut object = crate::api::Device::new("a", crate::api::DeviceSpec::default());
         let request = format!("{}é", "x".repeat(LONGEST_REQUEST - 1));
         object.metadata.annotations = Some([(names::RECONCILE_ANNOTATION.to_owned(), request)].into());
-        assert_eq!(Object::read(&object).reconcile.unwrap().len(), LONGEST_REQUEST - 1);
+        assert_eq!(
+            Object::read(&object).reconcile.unwrap().len(),
+            LONGEST_REQUEST - 1
+        );
     }
 }

@@ -48,8 +48,18 @@ pub struct Sight<'a> {
 
 /// Builds the status from the old one.
 #[must_use]
-pub fn build(old: &DeviceStatus, sight: &Sight<'_>, history: Vec<TransitionRecord>, now: Timestamp) -> DeviceStatus {
-    let Sight { device, judged, object, handled } = sight;
+pub fn build(
+    old: &DeviceStatus,
+    sight: &Sight<'_>,
+    history: Vec<TransitionRecord>,
+    now: Timestamp,
+) -> DeviceStatus {
+    let Sight {
+        device,
+        judged,
+        object,
+        handled,
+    } = sight;
     let enrollment = &device.enrollment;
     let generation = object.map(|object| object.generation);
     let statements = statements(device, judged);
@@ -66,11 +76,25 @@ pub fn build(old: &DeviceStatus, sight: &Sight<'_>, history: Vec<TransitionRecor
         declarative_management: enrollment.declarative,
         manifest: enrollment.manifest.as_ref().map(Digest::short),
         applied_manifest: enrollment.applied_manifest.as_ref().map(Digest::short),
-        revision: device.plan.as_ref().and_then(|plan| plan.revision.as_deref().map(str::to_owned)),
-        assignments: device.assignments.iter().take(ASSIGNMENTS).map(ToString::to_string).collect(),
+        revision: device
+            .plan
+            .as_ref()
+            .and_then(|plan| plan.revision.as_deref().map(str::to_owned)),
+        assignments: device
+            .assignments
+            .iter()
+            .take(ASSIGNMENTS)
+            .map(ToString::to_string)
+            .collect(),
         verdicts: judged.counts,
         failing_rules: judged.failing.clone(),
-        history: history.into_iter().map(|record| TransitionRecord { time: Time(whole_second(record.time.0)), ..record }).collect(),
+        history: history
+            .into_iter()
+            .map(|record| TransitionRecord {
+                time: Time(whole_second(record.time.0)),
+                ..record
+            })
+            .collect(),
         last_handled_reconcile_at: handled.map(str::to_owned),
     })
 }
@@ -96,7 +120,9 @@ pub fn digest(sight: &Sight<'_>) -> u64 {
     let status = build(&DeviceStatus::default(), sight, Vec::new(), Timestamp::UNIX_EPOCH);
     let mut hasher = DefaultHasher::new();
     // The status is plain data; its JSON is the same whenever its fields are.
-    serde_json::to_string(&status).unwrap_or_default().hash(&mut hasher);
+    serde_json::to_string(&status)
+        .unwrap_or_default()
+        .hash(&mut hasher);
     hasher.finish()
 }
 
@@ -104,7 +130,11 @@ pub fn digest(sight: &Sight<'_>) -> u64 {
 fn bounded(mut status: DeviceStatus) -> DeviceStatus {
     let mut excess = weight(&status).saturating_sub(LARGEST);
     while excess > 0 {
-        let lists = [weight(&status.history), weight(&status.failing_rules), weight(&status.assignments)];
+        let lists = [
+            weight(&status.history),
+            weight(&status.failing_rules),
+            weight(&status.assignments),
+        ];
         let [history, failing, assignments] = lists;
         let cut = if history >= failing.max(assignments) {
             status.history.pop().map(|last| weight(&last))
@@ -129,9 +159,18 @@ fn statements(device: &Device, judged: &Judged) -> Vec<Statement> {
     let synced = synced(device, judged);
     let compliant = compliant(judged);
     let ready = if enrolled.status == Status::True && synced.status == Status::True {
-        Statement::new(ConditionType::Ready, true, Reason::Succeeded, "enrolled, and holds what it should")
+        Statement::new(
+            ConditionType::Ready,
+            true,
+            Reason::Succeeded,
+            "enrolled, and holds what it should",
+        )
     } else {
-        let why = if enrolled.status == Status::True { &synced } else { &enrolled };
+        let why = if enrolled.status == Status::True {
+            &synced
+        } else {
+            &enrolled
+        };
         Statement::new(ConditionType::Ready, why.status, why.reason, why.message.clone())
     };
     vec![ready, enrolled, synced, compliant]
@@ -139,18 +178,22 @@ fn statements(device: &Device, judged: &Judged) -> Vec<Statement> {
 
 fn enrolled(device: &Device) -> Statement {
     let (status, reason, message) = match device.enrollment.state {
-        EnrollmentState::Authenticated => {
-            (Status::False, Reason::AwaitingTokenUpdate, "the enrolment has begun; the device has not finished it")
-        }
+        EnrollmentState::Authenticated => (
+            Status::False,
+            Reason::AwaitingTokenUpdate,
+            "the enrolment has begun; the device has not finished it",
+        ),
         EnrollmentState::Enrolled => (Status::True, Reason::Enrolled, "the device is enrolled"),
         EnrollmentState::Removing => (
             Status::True,
             Reason::AwaitingRemoval,
             "the device will be told to remove its enrolment at the next contact",
         ),
-        EnrollmentState::Ended => {
-            (Status::False, Reason::NotEnrolled, "the enrolment has ended; the device must be invited again")
-        }
+        EnrollmentState::Ended => (
+            Status::False,
+            Reason::NotEnrolled,
+            "the enrolment has ended; the device must be invited again",
+        ),
     };
     Statement::new(ConditionType::Enrolled, status, reason, message)
 }
@@ -158,13 +201,28 @@ fn enrolled(device: &Device) -> Statement {
 fn synced(device: &Device, judged: &Judged) -> Statement {
     let kind = ConditionType::Synced;
     if device.enrollment.manifest.is_none() {
-        return Statement::new(kind, Status::Unknown, Reason::Progressing, "no policy has been worked out for it yet");
+        return Statement::new(
+            kind,
+            Status::Unknown,
+            Reason::Progressing,
+            "no policy has been worked out for it yet",
+        );
     }
     if device.has_applied() && judged.holds {
-        return Statement::new(kind, true, Reason::InSync, "the device reports exactly what it should hold");
+        return Statement::new(
+            kind,
+            true,
+            Reason::InSync,
+            "the device reports exactly what it should hold",
+        );
     }
     if !judged.problems.is_empty() {
-        return Statement::new(kind, false, Reason::DeviceReportedError, shortened(&judged.problems.join("; ")));
+        return Statement::new(
+            kind,
+            false,
+            Reason::DeviceReportedError,
+            shortened(&judged.problems.join("; ")),
+        );
     }
     let message = if device.has_applied() {
         "the device no longer reports all that it should hold"
@@ -178,7 +236,10 @@ fn compliant(judged: &Judged) -> Statement {
     let counts = judged.counts;
     let kind = ConditionType::Compliant;
     if counts.fail > 0 {
-        let worst = judged.failing.first().map_or_else(String::new, |rule| format!("; first {}", rule.rule));
+        let worst = judged
+            .failing
+            .first()
+            .map_or_else(String::new, |rule| format!("; first {}", rule.rule));
         let message = format!("{} rules fail{worst}", counts.fail);
         return Statement::new(kind, false, Reason::RulesFail, shortened(&message));
     }
@@ -189,7 +250,12 @@ fn compliant(judged: &Judged) -> Statement {
     if counts.pass == 0 {
         return Statement::new(kind, Status::Unknown, Reason::NoRules, "no rule applies to it");
     }
-    Statement::new(kind, true, Reason::AllRulesPass, format!("{} rules pass", counts.pass))
+    Statement::new(
+        kind,
+        true,
+        Reason::AllRulesPass,
+        format!("{} rules pass", counts.pass),
+    )
 }
 
 /// A message that leaves room for the others.

@@ -13,7 +13,9 @@ use kube::Api;
 use crate::api;
 use crate::api::common::Verdict;
 use crate::api::device::TransitionRecord;
-use crate::compliance::{Demand, Facts, Judgement, Verdicts, count, failing_rules, judge, push_history, transitions};
+use crate::compliance::{
+    Demand, Facts, Judgement, Verdicts, count, failing_rules, judge, push_history, transitions,
+};
 use crate::controllers::{Context, status};
 use crate::mdm::ddm::{declarations_proven, profiles_proven};
 use crate::policy::Plan;
@@ -110,13 +112,19 @@ pub async fn evaluate(context: &Context, device: &Device) -> Result<Outcome, Err
     };
     let changed = !transitions.is_empty();
     if changed {
-        context.metrics.transitions.inc_by(u64::try_from(transitions.len()).unwrap_or_default());
+        context
+            .metrics
+            .transitions
+            .inc_by(u64::try_from(transitions.len()).unwrap_or_default());
         context.store.record_verdicts(id, after, transitions).await?;
     }
     let proofs = plan.map_or(&[][..], |plan| &plan.profile_proofs);
     Ok(Outcome {
         verdicts: judgements.iter().map(|judgement| judgement.verdict).collect(),
-        profiles: proofs.iter().map(|proof| proof.verdict(&facts) == Verdict::Pass).collect(),
+        profiles: proofs
+            .iter()
+            .map(|proof| proof.verdict(&facts) == Verdict::Pass)
+            .collect(),
         holds,
         correction,
         written: write(context, device, &judged, changed).await?,
@@ -128,14 +136,23 @@ fn holds(device: &Device, plan: &Plan, facts: &Facts) -> bool {
     if device.enrollment.declarative {
         declarations_proven(&plan.manifest, &facts.declarations)
     } else {
-        facts.profiles.as_ref().is_some_and(|profiles| profiles_proven(&plan.manifest, profiles))
+        facts
+            .profiles
+            .as_ref()
+            .is_some_and(|profiles| profiles_proven(&plan.manifest, profiles))
     }
 }
 
 /// Whether a device has left what it had proved to hold: the proof is gone, or a rule that content is served for and that passed does not
 /// pass now. A device that is on its way to a new manifest has left nothing: it has its orders. What is only checked is nobody's to correct.
 fn has_left(device: &Device, holds: bool, judgements: &[Judgement], before: &Verdicts) -> bool {
-    let Some(plan) = device.plan.as_ref().filter(|_| device.active() && device.has_applied()) else { return false };
+    let Some(plan) = device
+        .plan
+        .as_ref()
+        .filter(|_| device.active() && device.has_applied())
+    else {
+        return false;
+    };
     // After a start it is not known what the last evaluation found; telling a device once more does no harm.
     let lost_proof = !holds && device.holds != Some(false);
     let lost_rule = |(demand, judgement): (&Demand, &Judgement)| {
@@ -154,12 +171,17 @@ async fn correct(
     facts: &Facts,
     now: Timestamp,
 ) -> Result<Correction, Error> {
-    let rested = device.corrected_at.and_then(|at| at.saturating_add(CORRECTION_PAUSE).ok());
+    let rested = device
+        .corrected_at
+        .and_then(|at| at.saturating_add(CORRECTION_PAUSE).ok());
     if let Some(rested) = rested.filter(|rested| *rested > now) {
         return Ok(Correction::NotBefore(rested));
     }
     tracing::info!(device.id = %device.id(), "a device has left its desired state and is corrected");
-    let issue = Issue { now, entropy: context.entropy.as_ref() };
+    let issue = Issue {
+        now,
+        entropy: context.entropy.as_ref(),
+    };
     let commands = orders::to_hold(&device.enrollment, &plan.manifest, facts, true, &issue);
     context.store.enqueue(commands, now).await?;
     context.metrics.corrections.inc();
@@ -171,30 +193,59 @@ fn problems(device: &Device, facts: &Facts) -> Vec<String> {
     let declarations = device.plan.iter().flat_map(|plan| &plan.manifest.declarations);
     declarations
         .filter_map(|declaration| Some((declaration, facts.declarations.get(&*declaration.identifier)?)))
-        .filter(|(declaration, state)| state.valid == "invalid" && *state.server_token == *declaration.server_token)
+        .filter(|(declaration, state)| {
+            state.valid == "invalid" && *state.server_token == *declaration.server_token
+        })
         .map(|(declaration, state)| format!("{}: {}", declaration.identifier, state.reasons.join(", ")))
         .take(PROBLEMS)
         .collect()
 }
 
 /// Writes the status of a device where it says something new. None: nothing new, or there is no object to write to.
-async fn write(context: &Context, device: &Device, judged: &Judged, changed: bool) -> Result<Option<Written>, Error> {
-    let in_order = device.object.as_ref().is_some_and(|object| object.finalizer || object.deleted_at.is_some());
-    let sight = Sight { device, judged, object: device.object.as_ref(), handled: device.handled.as_deref() };
+async fn write(
+    context: &Context,
+    device: &Device,
+    judged: &Judged,
+    changed: bool,
+) -> Result<Option<Written>, Error> {
+    let in_order = device
+        .object
+        .as_ref()
+        .is_some_and(|object| object.finalizer || object.deleted_at.is_some());
+    let sight = Sight {
+        device,
+        judged,
+        object: device.object.as_ref(),
+        handled: device.handled.as_deref(),
+    };
     if !changed && in_order && device.status_digest == Some(device_status::digest(&sight)) {
         return Ok(None);
     }
     let api: Api<api::Device> = Api::namespaced(context.client.clone(), device.enrollment.namespace.as_str());
-    let Some(live) = object::in_order(context, &api, device).await? else { return Ok(None) };
+    let Some(live) = object::in_order(context, &api, device).await? else {
+        return Ok(None);
+    };
     let object = Object::read(&live);
     let old = live.status.clone().unwrap_or_default();
-    let handled = device.handled.clone().or_else(|| old.last_handled_reconcile_at.as_deref().map(Arc::from));
-    let sight = Sight { device, judged, object: Some(&object), handled: handled.as_deref() };
+    let handled = device
+        .handled
+        .clone()
+        .or_else(|| old.last_handled_reconcile_at.as_deref().map(Arc::from));
+    let sight = Sight {
+        device,
+        judged,
+        object: Some(&object),
+        handled: handled.as_deref(),
+    };
     let history = history(&context.store.transitions(device.id(), RECORDED).await?);
     let new = device_status::build(&old, &sight, history, context.clock.now());
     status::apply(&api, &live, &new, &context.metrics).await?;
     let digest = device_status::digest(&sight);
-    Ok(Some(Written { digest, object, handled }))
+    Ok(Some(Written {
+        digest,
+        object,
+        handled,
+    }))
 }
 
 /// Folds recorded transitions (newest first) into what a status shows.

@@ -86,7 +86,11 @@ pub(super) fn group(name: &str, spec: &Value, generation: i64) -> DeviceGroup {
 }
 
 pub(super) fn team(name: &str) -> DeviceGroup {
-    group(name, &json!({ "selector": { "matchLabels": { "team": name } } }), 1)
+    group(
+        name,
+        &json!({ "selector": { "matchLabels": { "team": name } } }),
+        1,
+    )
 }
 
 pub(super) fn profile(name: &str) -> Profile {
@@ -101,7 +105,8 @@ pub(super) fn assignment(name: &str, spec: &Value, generation: i64) -> Assignmen
 
 /// An assignment of a baseline to a group.
 pub(super) fn enforced(name: &str, group: &str, baseline: &str) -> Assignment {
-    let spec = json!({ "groups": [{ "name": group }], "baselines": [{ "name": baseline }], "mode": "Enforce" });
+    let spec =
+        json!({ "groups": [{ "name": group }], "baselines": [{ "name": baseline }], "mode": "Enforce" });
     assignment(name, &spec, 1)
 }
 
@@ -109,13 +114,23 @@ pub(super) fn enforced(name: &str, group: &str, baseline: &str) -> Assignment {
 pub(super) fn from_git<K: kube::Resource>(mut object: K, revision: &str, committed_at: i64) -> K {
     let annotations = object.meta_mut().annotations.get_or_insert_default();
     annotations.insert(names::REVISION_ANNOTATION.to_owned(), revision.to_owned());
-    annotations.insert(names::COMMITTED_AT_ANNOTATION.to_owned(), at(committed_at).to_string());
+    annotations.insert(
+        names::COMMITTED_AT_ANNOTATION.to_owned(),
+        at(committed_at).to_string(),
+    );
     object
 }
 
 /// The metadata of a Device object.
-pub(super) fn device_object(name: &str, uid: &str, labels: &[(&str, &str)]) -> PartialObjectMeta<api::Device> {
-    let labels: BTreeMap<_, _> = labels.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+pub(super) fn device_object(
+    name: &str,
+    uid: &str,
+    labels: &[(&str, &str)],
+) -> PartialObjectMeta<api::Device> {
+    let labels: BTreeMap<_, _> = labels
+        .iter()
+        .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
+        .collect();
     PartialObjectMeta {
         metadata: ObjectMeta {
             name: Some(name.to_owned()),
@@ -136,7 +151,10 @@ pub(super) fn present<K>(object: K) -> Watched<K> {
 }
 
 pub(super) fn gone<K>(name: &str) -> Watched<K> {
-    Watched::Gone { namespace: "fleet".to_owned(), name: name.to_owned() }
+    Watched::Gone {
+        namespace: "fleet".to_owned(),
+        name: name.to_owned(),
+    }
 }
 
 /// Lists of every kind, empty.

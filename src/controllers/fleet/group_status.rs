@@ -20,7 +20,12 @@ pub(super) fn build(group: &KnownGroup, members: &Members, now: Timestamp) -> De
     let statements = match &group.members {
         Ok(_) => {
             let message = format!("{} devices belong to it", members.count);
-            vec![Statement::new(ConditionType::Ready, true, Reason::Succeeded, message)]
+            vec![Statement::new(
+                ConditionType::Ready,
+                true,
+                Reason::Succeeded,
+                message,
+            )]
         }
         Err(error) => vec![
             Statement::new(ConditionType::Ready, false, Reason::InvalidSpec, error.clone()),

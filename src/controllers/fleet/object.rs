@@ -37,7 +37,10 @@ pub(super) async fn in_order(
 
 fn lacks_finalizer(object: &api::Device) -> bool {
     object.metadata.deletion_timestamp.is_none()
-        && !object.finalizers().iter().any(|finalizer| finalizer == names::DEVICE_FINALIZER)
+        && !object
+            .finalizers()
+            .iter()
+            .any(|finalizer| finalizer == names::DEVICE_FINALIZER)
 }
 
 async fn make(
@@ -56,7 +59,10 @@ async fn make(
         spec: api::DeviceSpec::default(),
         status: None,
     };
-    let parameters = PostParams { field_manager: Some(names::FIELD_MANAGER.to_owned()), ..PostParams::default() };
+    let parameters = PostParams {
+        field_manager: Some(names::FIELD_MANAGER.to_owned()),
+        ..PostParams::default()
+    };
     match api.create(&parameters, &object).await {
         Ok(made) => {
             tracing::info!(device.id = %device.id(), namespace = %device.enrollment.namespace, "a device has its object");
@@ -64,7 +70,10 @@ async fn make(
         }
         Err(error) if is_already_exists(&error) => Ok(api.get_opt(name).await?),
         Err(error) => {
-            let refused = crate::telemetry::metrics::Reconciliation { kind: "Device", result: "create_refused" };
+            let refused = crate::telemetry::metrics::Reconciliation {
+                kind: "Device",
+                result: "create_refused",
+            };
             context.metrics.reconciliations.get_or_create(&refused).inc();
             Err(error.into())
         }
@@ -72,7 +81,11 @@ async fn make(
 }
 
 /// Puts the finalizer on, and the labels that every Device has.
-async fn hold(api: &Api<api::Device>, object: &api::Device, device: &Device) -> Result<Option<api::Device>, Error> {
+async fn hold(
+    api: &Api<api::Device>,
+    object: &api::Device,
+    device: &Device,
+) -> Result<Option<api::Device>, Error> {
     let mut finalizers = object.finalizers().to_vec();
     finalizers.push(names::DEVICE_FINALIZER.to_owned());
     let patch = json!({ "metadata": {
@@ -83,7 +96,10 @@ async fn hold(api: &Api<api::Device>, object: &api::Device, device: &Device) -> 
             names::ENROLLMENT_MODE_LABEL: device.enrollment.mode.to_string(),
         },
     } });
-    match api.patch(&object.name_any(), &PatchParams::default(), &Patch::Merge(&patch)).await {
+    match api
+        .patch(&object.name_any(), &PatchParams::default(), &Patch::Merge(&patch))
+        .await
+    {
         Ok(held) => Ok(Some(held)),
         Err(error) if is_not_found(&error) => Ok(None),
         Err(error) => Err(error.into()),
@@ -98,8 +114,12 @@ pub(super) async fn delete(context: &Context, device: &Device) -> Result<(), Err
     let now = context.clock.now();
     let enrollment = &device.enrollment;
     let api: Api<api::Device> = Api::namespaced(context.client.clone(), enrollment.namespace.as_str());
-    let Some(object) = api.get_opt(&enrollment.id.device_name()).await? else { return Ok(()) };
-    let Some(deleted_at) = object.metadata.deletion_timestamp.as_ref().map(|time| time.0) else { return Ok(()) };
+    let Some(object) = api.get_opt(&enrollment.id.device_name()).await? else {
+        return Ok(());
+    };
+    let Some(deleted_at) = object.metadata.deletion_timestamp.as_ref().map(|time| time.0) else {
+        return Ok(());
+    };
     if whole_second(enrollment.enrolled_at) > deleted_at {
         // It was invited and has enrolled anew since: the deletion was of what it was before.
         return release(&api, &object).await;
@@ -116,7 +136,11 @@ pub(super) async fn delete(context: &Context, device: &Device) -> Result<(), Err
             !context.store.remove_at_next_contact(&enrollment.id, now).await?
         }
     };
-    if ended { release(&api, &object).await } else { Ok(()) }
+    if ended {
+        release(&api, &object).await
+    } else {
+        Ok(())
+    }
 }
 
 /// Lets an object go that somebody deleted and that has no enrolment.
@@ -132,12 +156,18 @@ pub(super) async fn let_go(context: &Context, key: &Key) -> Result<(), Error> {
 }
 
 async fn release(api: &Api<api::Device>, object: &api::Device) -> Result<(), Error> {
-    let rest: Vec<&String> =
-        object.finalizers().iter().filter(|finalizer| *finalizer != names::DEVICE_FINALIZER).collect();
+    let rest: Vec<&String> = object
+        .finalizers()
+        .iter()
+        .filter(|finalizer| *finalizer != names::DEVICE_FINALIZER)
+        .collect();
     let patch = json!({
         "metadata": { "finalizers": rest, "resourceVersion": object.resource_version() },
     });
-    match api.patch(&object.name_any(), &PatchParams::default(), &Patch::Merge(&patch)).await {
+    match api
+        .patch(&object.name_any(), &PatchParams::default(), &Patch::Merge(&patch))
+        .await
+    {
         Ok(_) => Ok(()),
         Err(error) if is_not_found(&error) => Ok(()),
         Err(error) => Err(error.into()),
@@ -150,7 +180,9 @@ async fn release(api: &Api<api::Device>, object: &api::Device) -> Result<(), Err
 /// When the API fails; the call can be repeated.
 pub(super) async fn disown(context: &Context, key: &Key) -> Result<(), Error> {
     let api: Api<api::Device> = Api::namespaced(context.client.clone(), key.namespace.as_str());
-    let Some(object) = api.get_opt(&key.name).await? else { return Ok(()) };
+    let Some(object) = api.get_opt(&key.name).await? else {
+        return Ok(());
+    };
     let old = object.status.clone().unwrap_or_default();
     let new = device_status::without_enrollment(&old, object.metadata.generation, context.clock.now());
     status::apply(&api, &object, &new, &context.metrics).await?;

@@ -48,7 +48,10 @@ impl World {
             return ids;
         }
         let mut last_moves: HashMap<&Namespace, Timestamp> = HashMap::new();
-        let concerned = self.devices.values().filter(|device| replan.contains(&device.enrollment.namespace));
+        let concerned = self
+            .devices
+            .values()
+            .filter(|device| replan.contains(&device.enrollment.namespace));
         for device in concerned {
             ids.insert(device.id().clone());
             if let Some(at) = device.enrollment.manifest_at {
@@ -87,8 +90,18 @@ impl World {
         let groups = fleet.policies.groups_of(&device.candidate());
         (device.groups, device.assignments) = fleet.classes.concerned(&fleet.policies, groups);
         let enrollment = &device.enrollment;
-        let plan = fleet.classes.plan(&fleet.policies, public_url, enrollment, &device.assignments, compiled);
-        if device.plan.as_ref().is_none_or(|known| !Arc::ptr_eq(known, &plan)) {
+        let plan = fleet.classes.plan(
+            &fleet.policies,
+            public_url,
+            enrollment,
+            &device.assignments,
+            compiled,
+        );
+        if device
+            .plan
+            .as_ref()
+            .is_none_or(|known| !Arc::ptr_eq(known, &plan))
+        {
             device.verdicts = kept.verdicts(device, &plan);
             device.profiles = Box::default();
             device.plan = Some(plan.clone());
@@ -127,7 +140,9 @@ struct Kept(HashMap<(usize, usize), Vec<Option<usize>>>);
 
 impl Kept {
     fn verdicts(&mut self, device: &Device, new: &Arc<Plan>) -> Box<[Verdict]> {
-        let Some(old) = &device.plan else { return Box::default() };
+        let Some(old) = &device.plan else {
+            return Box::default();
+        };
         let plans = (Arc::as_ptr(old).addr(), Arc::as_ptr(new).addr());
         let places = self.0.entry(plans).or_insert_with(|| places(old, new));
         let verdict = |place: &Option<usize>| {
@@ -140,8 +155,12 @@ impl Kept {
 
 /// Where the old plan has each demand of the new one.
 fn places(old: &Plan, new: &Plan) -> Vec<Option<usize>> {
-    let known: HashMap<_, _> =
-        old.demands.iter().enumerate().map(|(place, demand)| ((&demand.assignment, demand.key()), place)).collect();
+    let known: HashMap<_, _> = old
+        .demands
+        .iter()
+        .enumerate()
+        .map(|(place, demand)| ((&demand.assignment, demand.key()), place))
+        .collect();
     let unchanged = |demand: &Demand| {
         let place = *known.get(&(&demand.assignment, demand.key()))?;
         (old.demands.get(place)?.evidence == demand.evidence).then_some(place)

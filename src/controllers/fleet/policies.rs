@@ -115,7 +115,11 @@ impl Policies {
     pub fn assignments_of(&self, groups: &[Arc<str>]) -> Arc<[Arc<str>]> {
         let groups: BTreeSet<&str> = groups.iter().map(AsRef::as_ref).collect();
         let concerns = |assignment: &Assignment| {
-            assignment.spec.groups.iter().any(|group| groups.contains(group.name.as_str()))
+            assignment
+                .spec
+                .groups
+                .iter()
+                .any(|group| groups.contains(group.name.as_str()))
         };
         self.assignments
             .iter()
@@ -127,14 +131,21 @@ impl Policies {
     /// What the compiler needs of these assignments. What they name and is not there is left out; their statuses say so.
     #[must_use]
     pub fn inputs(&self, assignments: &[Arc<str>]) -> Vec<AssignmentInput> {
-        assignments.iter().filter_map(|name| self.assignments.get(name)).map(|found| self.input(found)).collect()
+        assignments
+            .iter()
+            .filter_map(|name| self.assignments.get(name))
+            .map(|found| self.input(found))
+            .collect()
     }
 
     /// The newest git revision among assignments and what they name.
     #[must_use]
     pub fn newest_revision(&self, assignments: &[Arc<str>]) -> Option<Arc<str>> {
         let assignments = assignments.iter().filter_map(|name| self.assignments.get(name));
-        assignments.filter_map(|assignment| self.newest_of(assignment)).max().map(|(_, revision)| revision)
+        assignments
+            .filter_map(|assignment| self.newest_of(assignment))
+            .max()
+            .map(|(_, revision)| revision)
     }
 
     /// The newest git revision among an assignment and what it names, as its status and its verdicts have it.
@@ -152,7 +163,11 @@ impl Policies {
         let profiles = profiles
             .filter_map(|reference| self.profiles.get(reference.name.as_str()))
             .map(|profile| origin(profile.as_ref()));
-        baselines.chain(profiles).chain([origin(assignment)]).flatten().max()
+        baselines
+            .chain(profiles)
+            .chain([origin(assignment)])
+            .flatten()
+            .max()
     }
 
     fn input(&self, assignment: &Assignment) -> AssignmentInput {
@@ -189,13 +204,17 @@ impl Policies {
     pub fn missing(&self, assignment: &Assignment) -> Vec<String> {
         let spec = &assignment.spec;
         let groups = spec.groups.iter().map(|group| group.name.as_str());
-        let groups = groups.filter(|name| !self.groups.contains_key(*name)).map(|name| format!("DeviceGroup {name}"));
+        let groups = groups
+            .filter(|name| !self.groups.contains_key(*name))
+            .map(|name| format!("DeviceGroup {name}"));
         let baselines = spec.baselines.iter().map(|baseline| baseline.name.as_str());
-        let baselines =
-            baselines.filter(|name| !self.baselines.contains_key(*name)).map(|name| format!("Baseline {name}"));
+        let baselines = baselines
+            .filter(|name| !self.baselines.contains_key(*name))
+            .map(|name| format!("Baseline {name}"));
         let profiles = spec.profiles.iter().map(|profile| profile.name.as_str());
-        let profiles =
-            profiles.filter(|name| !self.profiles.contains_key(*name)).map(|name| format!("Profile {name}"));
+        let profiles = profiles
+            .filter(|name| !self.profiles.contains_key(*name))
+            .map(|name| format!("Profile {name}"));
         groups.chain(baselines).chain(profiles).collect()
     }
 
@@ -232,7 +251,10 @@ pub fn checked_where_known(
 
 /// The git revision that last changed an object.
 pub fn revision<K: Resource>(object: &K) -> Option<Arc<str>> {
-    object.annotations().get(names::REVISION_ANNOTATION).map(|revision| revision.as_str().into())
+    object
+        .annotations()
+        .get(names::REVISION_ANNOTATION)
+        .map(|revision| revision.as_str().into())
 }
 
 /// The git revision that last changed an object, after when it was committed. Revisions of unknown time are older than all others.

@@ -16,7 +16,10 @@ pub(super) struct Shared<T: ?Sized> {
 
 impl<T: ?Sized> Default for Shared<T> {
     fn default() -> Self {
-        Self { values: HashSet::new(), sweep_at: SWEEP_AFTER }
+        Self {
+            values: HashSet::new(),
+            sweep_at: SWEEP_AFTER,
+        }
     }
 }
 

@@ -69,8 +69,12 @@ struct Crowd<'a> {
 
 /// Writes what has changed. True: everything is written; what is not will be tried again.
 pub(super) async fn write(context: &Context, world: &mut World) -> bool {
-    let due: Vec<Namespace> =
-        world.fleets.iter().filter(|(_, fleet)| fleet.resum).map(|(namespace, _)| namespace.clone()).collect();
+    let due: Vec<Namespace> = world
+        .fleets
+        .iter()
+        .filter(|(_, fleet)| fleet.resum)
+        .map(|(namespace, _)| namespace.clone())
+        .collect();
     let mut complete = true;
     let mut members: HashMap<&Namespace, Vec<&Device>> = due.iter().map(|name| (name, Vec::new())).collect();
     for device in world.devices.values() {
@@ -81,7 +85,9 @@ pub(super) async fn write(context: &Context, world: &mut World) -> bool {
     let mut written = Vec::new();
     let mut failed = Vec::new();
     for (namespace, devices) in members {
-        let Some(fleet) = world.fleets.get(namespace) else { continue };
+        let Some(fleet) = world.fleets.get(namespace) else {
+            continue;
+        };
         let sums = sum(fleet, devices.into_iter());
         if let Err(error) = write_fleet(context, namespace, fleet, sums, &mut written).await {
             tracing::warn!(%namespace, error = %Chain(&error), "statuses could not be written and will be again");
@@ -123,7 +129,11 @@ pub(super) fn sum<'a>(fleet: &Fleet, devices: impl Iterator<Item = &'a Device>) 
             profiles: &device.profiles,
             synced: device.synced(),
         };
-        let crowd = Crowd { plan, assignments: &device.assignments, devices: 0 };
+        let crowd = Crowd {
+            plan,
+            assignments: &device.assignments,
+            devices: 0,
+        };
         crowds.entry(kind).or_insert(crowd).devices += 1;
     }
     for (kind, crowd) in &crowds {
@@ -143,13 +153,27 @@ impl Sums {
         let mut named: BTreeSet<&str> = BTreeSet::new();
         for name in crowd.assignments {
             self.tallies.entry(name.clone()).or_default().add(name, &alike);
-            let profiles = policies.assignments.get(name).map(|found| found.spec.profiles.as_slice());
-            named.extend(profiles.unwrap_or_default().iter().map(|profile| profile.name.as_str()));
+            let profiles = policies
+                .assignments
+                .get(name)
+                .map(|found| found.spec.profiles.as_slice());
+            named.extend(
+                profiles
+                    .unwrap_or_default()
+                    .iter()
+                    .map(|profile| profile.name.as_str()),
+            );
         }
         // A device that should have a profile for two assignments is one device.
         for name in named {
-            let proof = crowd.plan.profile_proofs.iter().position(|proof| &*proof.profile == name);
-            let applied = proof.and_then(|index| kind.profiles.get(index)).is_some_and(|applied| *applied);
+            let proof = crowd
+                .plan
+                .profile_proofs
+                .iter()
+                .position(|proof| &*proof.profile == name);
+            let applied = proof
+                .and_then(|index| kind.profiles.get(index))
+                .is_some_and(|applied| *applied);
             let installed = self.profiles.entry(name.into()).or_default();
             installed.targeted += crowd.devices;
             installed.applied += if applied { crowd.devices } else { 0 };
@@ -190,27 +214,61 @@ async fn write_fleet(
 type Write<'a> = BoxFuture<'a, kube::Result<Option<Event>>>;
 
 /// A write for every object of the fleet; most find that there is nothing to write.
-fn writes<'a>(context: &'a Context, namespace: &'a Namespace, fleet: &'a Fleet, mut sums: Sums) -> Vec<Write<'a>> {
+fn writes<'a>(
+    context: &'a Context,
+    namespace: &'a Namespace,
+    fleet: &'a Fleet,
+    mut sums: Sums,
+) -> Vec<Write<'a>> {
     let now: Timestamp = context.clock.now();
     let mut writes: Vec<Write<'a>> = Vec::new();
-    let Policies { baselines, profiles, groups, assignments } = &fleet.policies;
+    let Policies {
+        baselines,
+        profiles,
+        groups,
+        assignments,
+    } = &fleet.policies;
     for (name, group) in groups {
         let new = group_status::build(group, &sums.members.remove(name).unwrap_or_default(), now);
-        writes.push(Box::pin(put(context, namespace, group.object.as_ref(), new, Event::Group)));
+        writes.push(Box::pin(put(
+            context,
+            namespace,
+            group.object.as_ref(),
+            new,
+            Event::Group,
+        )));
     }
     for (name, assignment) in assignments {
         let tally = sums.tallies.remove(name).unwrap_or_default();
         let new = assignment_status::build(assignment, &fleet.policies, fleet.in_force.get(name), tally, now);
-        writes.push(Box::pin(put(context, namespace, assignment.as_ref(), new, Event::Assignment)));
+        writes.push(Box::pin(put(
+            context,
+            namespace,
+            assignment.as_ref(),
+            new,
+            Event::Assignment,
+        )));
     }
     for baseline in baselines.values() {
         let new = baseline_status::build(baseline, now);
-        writes.push(Box::pin(put(context, namespace, baseline.as_ref(), new, Event::Baseline)));
+        writes.push(Box::pin(put(
+            context,
+            namespace,
+            baseline.as_ref(),
+            new,
+            Event::Baseline,
+        )));
     }
     for (name, profile) in profiles {
         let installed = sums.profiles.get(name).copied().unwrap_or_default();
         let new = profile_status::build(profile, installed.targeted, installed.applied, now);
-        writes.push(Box::pin(put(context, namespace, profile.as_ref(), new, Event::Profile)));
+        writes.push(Box::pin(put(
+            context,
+            namespace,
+            profile.as_ref(),
+            new,
+            Event::Profile,
+        )));
     }
     writes
 }

@@ -44,13 +44,22 @@ pub struct Tally {
 impl Tally {
     /// Counts devices in.
     pub fn add(&mut self, assignment: &str, alike: &Alike<'_>) {
-        let Alike { plan, verdicts, synced, devices } = *alike;
+        let Alike {
+            plan,
+            verdicts,
+            synced,
+            devices,
+        } = *alike;
         self.devices.total += devices;
         self.devices.synced += if synced { devices } else { 0 };
         if self.classes.insert(Arc::as_ptr(plan).addr()) {
-            let conflicts = plan.conflicts.iter().filter(|conflict| &*conflict.assignment == assignment);
+            let conflicts = plan
+                .conflicts
+                .iter()
+                .filter(|conflict| &*conflict.assignment == assignment);
             let room = CONFLICTS.saturating_sub(self.conflicts.len());
-            self.conflicts.extend(conflicts.take(room).map(|conflict| conflict.message.clone()));
+            self.conflicts
+                .extend(conflicts.take(room).map(|conflict| conflict.message.clone()));
         }
         let mut worst = None;
         for (index, demand) in plan.demands.iter().enumerate() {
@@ -63,7 +72,11 @@ impl Tally {
             for control in demand.controls.iter() {
                 match self.controls.get_mut(control) {
                     Some(counts) => add(counts, verdict, devices),
-                    None => add(self.controls.entry(control.clone()).or_default(), verdict, devices),
+                    None => add(
+                        self.controls.entry(control.clone()).or_default(),
+                        verdict,
+                        devices,
+                    ),
                 }
             }
             worst = worst.max(rank(verdict));

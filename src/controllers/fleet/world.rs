@@ -108,12 +108,17 @@ impl World {
                 }
             }
             Watched::Listed => {
-                let Some(seen) = self.listing.end::<K>() else { return };
+                let Some(seen) = self.listing.end::<K>() else {
+                    return;
+                };
                 let known: Vec<Key> = self
                     .fleets
                     .iter()
                     .flat_map(|(namespace, fleet)| {
-                        let named = |name| Key { namespace: namespace.clone(), name };
+                        let named = |name| Key {
+                            namespace: namespace.clone(),
+                            name,
+                        };
                         K::names(&fleet.policies).into_iter().map(named)
                     })
                     .collect();
@@ -158,7 +163,9 @@ impl World {
                 }
             }
             Watched::Listed => {
-                let Some(seen) = self.listing.end::<K>() else { return };
+                let Some(seen) = self.listing.end::<K>() else {
+                    return;
+                };
                 let with_object = self.devices.values().filter(|device| device.object.is_some());
                 let known = with_object.map(|device| Key::of(&device.enrollment));
                 let known: Vec<Key> = known.chain(self.strays.keys().cloned()).collect();
@@ -199,7 +206,9 @@ impl World {
         self.deleting.remove(key);
         self.unclaimed.remove(key);
         self.strays.remove(key);
-        let Some((id, device)) = find(&self.names, &mut self.devices, key) else { return };
+        let Some((id, device)) = find(&self.names, &mut self.devices, key) else {
+            return;
+        };
         let id = id.clone();
         let known = device.object.take().is_some();
         if device.enrollment.state == EnrollmentState::Ended {
@@ -214,7 +223,11 @@ impl World {
     /// Takes in an enrolment as the store knows it now. `first_look`: when to ask for evidence if it is new.
     pub(super) fn enroll(&mut self, new: Enrollment, first_look: Timestamp, now: Timestamp) {
         let id = new.id.clone();
-        let Some(known) = self.devices.get_mut(&id).filter(|known| known.enrollment.namespace == new.namespace) else {
+        let Some(known) = self
+            .devices
+            .get_mut(&id)
+            .filter(|known| known.enrollment.namespace == new.namespace)
+        else {
             return self.meet(new, first_look);
         };
         self.judge.insert(id.clone());
@@ -230,13 +243,18 @@ impl World {
                 self.replace.insert(id.clone());
             }
             let news = new.applied_manifest.is_some() && was.applied_manifest != new.applied_manifest;
-            known.enrollment = Enrollment { labels: BTreeMap::new(), ..new };
+            known.enrollment = Enrollment {
+                labels: BTreeMap::new(),
+                ..new
+            };
             if news {
                 // What was just applied shows in fresh evidence only.
                 self.look_at(&id, now);
             }
         }
-        let Some(known) = self.devices.get(&id) else { return };
+        let Some(known) = self.devices.get(&id) else {
+            return;
+        };
         if known.object.as_ref().is_some_and(Object::is_held) {
             // The deletion may have waited for this.
             self.deleting.insert(Key::of(&known.enrollment));
@@ -278,7 +296,9 @@ impl World {
 
     /// Forgets a device. An object that it leaves behind has no enrolment any more.
     pub(super) fn forget(&mut self, id: &EnrollmentId) {
-        let Some(device) = self.devices.remove(id) else { return };
+        let Some(device) = self.devices.remove(id) else {
+            return;
+        };
         let key = Key::of(&device.enrollment);
         self.names.remove(&key);
         if let Some(fleet) = self.fleets.get_mut(&key.namespace) {
@@ -320,7 +340,10 @@ impl Listing {
 
 /// A name that can be one of ours; others are none of our business.
 fn key(namespace: &str, name: &str) -> Option<Key> {
-    Some(Key { namespace: Namespace::parse(namespace).ok()?, name: name.into() })
+    Some(Key {
+        namespace: Namespace::parse(namespace).ok()?,
+        name: name.into(),
+    })
 }
 
 /// The device of an object, to be changed while the rest of the world is.

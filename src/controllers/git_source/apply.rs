@@ -29,15 +29,27 @@ pub(super) async fn apply(
     about: About,
     documents: &Documents,
 ) -> Result<Ended, Error> {
-    let inventory = source.status.as_ref().map(|status| status.inventory.as_slice()).unwrap_or_default();
+    let inventory = source
+        .status
+        .as_ref()
+        .map(|status| status.inventory.as_slice())
+        .unwrap_or_default();
     let policy = PrunePolicy {
         enabled: source.spec.prune,
         limit_percent: source.spec.prune_limit_percent,
-        allowed_revision: source.annotations().get(names::ALLOW_PRUNE_ANNOTATION).map(String::as_str),
+        allowed_revision: source
+            .annotations()
+            .get(names::ALLOW_PRUNE_ANNOTATION)
+            .map(String::as_str),
     };
     let plan = match plan(inventory, documents, &about.revision, policy) {
         Decision::Proceed(plan) => plan,
-        Decision::Wait(reason) => return Ok(Ended::Waiting { about, reason: reason.to_string() }),
+        Decision::Wait(reason) => {
+            return Ok(Ended::Waiting {
+                about,
+                reason: reason.to_string(),
+            });
+        }
     };
     let objects = match prepare(context, source, &about, &plan).await? {
         Ok(objects) => objects,
@@ -56,7 +68,12 @@ pub(super) async fn apply(
         return Ok(Ended::ApplyFailed { about, message });
     }
     let summary = plan.to_string();
-    Ok(Ended::Applied { about, inventory: plan.inventory, other: documents.other_documents, summary })
+    Ok(Ended::Applied {
+        about,
+        inventory: plan.inventory,
+        other: documents.other_documents,
+        summary,
+    })
 }
 
 /// One object, ready to be applied.
@@ -83,16 +100,25 @@ async fn prepare(
         let api = api(context, source, &document.kind);
         let live = api.get_opt(&document.name).await?;
         if let Some(owner) = owners.other_owner(live.as_ref(), document).await? {
-            let message = format!("{} {} belongs to the GitSource {owner}", document.kind, document.name);
+            let message = format!(
+                "{} {} belongs to the GitSource {owner}",
+                document.kind, document.name
+            );
             findings.push(document.finding("metadata.name", message));
             continue;
         }
         // An object carries the revision that last changed it, so that a commit elsewhere does not touch it.
-        let known = |name: &str| live.as_ref().and_then(|live| live.annotations().get(name).cloned());
+        let known = |name: &str| {
+            live.as_ref()
+                .and_then(|live| live.annotations().get(name).cloned())
+        };
         let known = known(names::REVISION_ANNOTATION).zip(known(names::COMMITTED_AT_ANNOTATION));
-        let origin = known
-            .filter(|_| !changed)
-            .unwrap_or_else(|| (about.revision.clone(), whole_second(about.committed_at).to_string()));
+        let origin = known.filter(|_| !changed).unwrap_or_else(|| {
+            (
+                about.revision.clone(),
+                whole_second(about.committed_at).to_string(),
+            )
+        });
         prepared.push(Prepared {
             api,
             name: document.name.clone(),
@@ -100,7 +126,11 @@ async fn prepare(
             body: body(document, &source.name_any(), &origin),
         });
     }
-    Ok(if findings.is_empty() { Ok(prepared) } else { Err(findings) })
+    Ok(if findings.is_empty() {
+        Ok(prepared)
+    } else {
+        Err(findings)
+    })
 }
 
 /// Which other sources own objects that this one wants. Each is looked up once.
@@ -113,7 +143,11 @@ struct Owners<'a> {
 impl<'a> Owners<'a> {
     fn new(context: &Context, source: &'a GitSource) -> Self {
         let api = Api::namespaced(context.client.clone(), &source.namespace().unwrap_or_default());
-        Self { api, source, known: BTreeMap::new() }
+        Self {
+            api,
+            source,
+            known: BTreeMap::new(),
+        }
     }
 
     /// The other source that an object belongs to: the one on its label, as long as that is there and holds it in its inventory.
@@ -123,14 +157,19 @@ impl<'a> Owners<'a> {
         document: &Document,
     ) -> kube::Result<Option<String>> {
         let label = live.and_then(|live| live.labels().get(names::SOURCE_LABEL));
-        let Some(owner) = label.filter(|owner| **owner != self.source.name_any()) else { return Ok(None) };
+        let Some(owner) = label.filter(|owner| **owner != self.source.name_any()) else {
+            return Ok(None);
+        };
         if !self.known.contains_key(owner) {
             let found = self.api.get_opt(owner).await?.and_then(|source| source.status);
             let inventory = found.map(|status| status.inventory).unwrap_or_default();
             self.known.insert(owner.clone(), inventory);
         }
         let holds = |entry: &InventoryEntry| entry.kind == document.kind && entry.name == document.name;
-        let held = self.known.get(owner).is_some_and(|inventory| inventory.iter().any(holds));
+        let held = self
+            .known
+            .get(owner)
+            .is_some_and(|inventory| inventory.iter().any(holds));
         Ok(held.then(|| owner.clone()))
     }
 }
@@ -145,14 +184,21 @@ fn body(document: &Document, source: &str, (revision, committed_at): &(String, S
     ];
     if let Some(metadata) = body.get_mut("metadata").and_then(Value::as_object_mut) {
         put(metadata.entry("labels").or_insert_with(|| json!({})), &labels);
-        put(metadata.entry("annotations").or_insert_with(|| json!({})), &annotations);
+        put(
+            metadata.entry("annotations").or_insert_with(|| json!({})),
+            &annotations,
+        );
     }
     body
 }
 
 fn put(map: &mut Value, values: &[(&str, &str)]) {
     if let Some(map) = map.as_object_mut() {
-        map.extend(values.iter().map(|(key, value)| ((*key).to_owned(), json!(value))));
+        map.extend(
+            values
+                .iter()
+                .map(|(key, value)| ((*key).to_owned(), json!(value))),
+        );
     }
 }
 
@@ -165,7 +211,10 @@ async fn send_all(objects: &[Prepared], dry_run: bool) -> Result<Option<String>,
         field_validation: Some(kube::api::ValidationDirective::Strict),
     };
     for object in objects {
-        let sent = object.api.patch(&object.name, &parameters, &Patch::Apply(&object.body)).await;
+        let sent = object
+            .api
+            .patch(&object.name, &parameters, &Patch::Apply(&object.body))
+            .await;
         match sent {
             Ok(_) => {}
             Err(error) if classify(&error) == Class::WaitForChange || dry_run && is_not_found(&error) => {
@@ -194,19 +243,29 @@ pub(super) async fn prune(
     let mut refused = Vec::new();
     for entry in entries {
         let api = api(context, source, &entry.kind);
-        let Some(live) = api.get_opt(&entry.name).await? else { continue };
+        let Some(live) = api.get_opt(&entry.name).await? else {
+            continue;
+        };
         if live.labels().get(names::SOURCE_LABEL) != Some(&source.name_any()) {
             continue;
         }
         let parameters = DeleteParams {
-            preconditions: Some(Preconditions { uid: live.uid(), resource_version: None }),
+            preconditions: Some(Preconditions {
+                uid: live.uid(),
+                resource_version: None,
+            }),
             ..DeleteParams::background()
         };
         match api.delete(&entry.name, &parameters).await {
             Ok(_) => {}
             Err(error) if is_not_found(&error) => {}
             Err(error) if classify(&error) == Class::WaitForChange => {
-                refused.push(format!("{} {} cannot be removed: {}", entry.kind, entry.name, text(&error)));
+                refused.push(format!(
+                    "{} {} cannot be removed: {}",
+                    entry.kind,
+                    entry.name,
+                    text(&error)
+                ));
             }
             Err(error) => return Err(error.into()),
         }
@@ -215,9 +274,16 @@ pub(super) async fn prune(
 }
 
 /// Records what may exist before the first change, so that nothing is forgotten whatever interrupts the work.
-async fn note_inventory(context: &Context, source: &GitSource, inventory: &[InventoryEntry]) -> Result<(), Error> {
-    let api: Api<GitSource> = Api::namespaced(context.client.clone(), &source.namespace().unwrap_or_default());
-    let Some(current) = api.get_opt(&source.name_any()).await? else { return Ok(()) };
+async fn note_inventory(
+    context: &Context,
+    source: &GitSource,
+    inventory: &[InventoryEntry],
+) -> Result<(), Error> {
+    let api: Api<GitSource> =
+        Api::namespaced(context.client.clone(), &source.namespace().unwrap_or_default());
+    let Some(current) = api.get_opt(&source.name_any()).await? else {
+        return Ok(());
+    };
     if current.uid() != source.uid() {
         return Ok(());
     }
@@ -231,7 +297,11 @@ fn api(context: &Context, source: &GitSource, kind: &str) -> Api<DynamicObject> 
     let gvk = GroupVersionKind::gvk(names::GROUP, names::VERSION, kind);
     // Every kind of the group has a regular plural.
     let resource = ApiResource::from_gvk(&gvk);
-    Api::namespaced_with(context.client.clone(), &source.namespace().unwrap_or_default(), &resource)
+    Api::namespaced_with(
+        context.client.clone(),
+        &source.namespace().unwrap_or_default(),
+        &resource,
+    )
 }
 
 #[cfg(test)]

@@ -104,7 +104,10 @@ pub async fn run(context: Context, schemas: SchemaSet, cache: PathBuf, shutdown:
 }
 
 async fn reconcile(object: Arc<DeserializeGuard<GitSource>>, sources: Arc<Sources>) -> Result<Action, Error> {
-    let source = object.0.clone().map_err(|invalid| Error::Invalid(Box::new(invalid)))?;
+    let source = object
+        .0
+        .clone()
+        .map_err(|invalid| Error::Invalid(Box::new(invalid)))?;
     let name = (source.namespace().unwrap_or_default(), source.name_any());
     let namespace = source.namespace().unwrap_or_default();
     let api: Api<GitSource> = Api::namespaced(sources.context.client.clone(), &namespace);
@@ -124,7 +127,10 @@ async fn reconcile(object: Arc<DeserializeGuard<GitSource>>, sources: Arc<Source
     Ok(done)
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "the controller wants a function of these types")]
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "the controller wants a function of these types"
+)]
 fn on_error(object: Arc<DeserializeGuard<GitSource>>, error: &Error, sources: Arc<Sources>) -> Action {
     let category: &'static str = error.into();
     sources.count(category);
@@ -155,8 +161,15 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Sources {
     fn count(&self, result: &'static str) {
-        let reconciliation = Reconciliation { kind: "GitSource", result };
-        self.context.metrics.reconciliations.get_or_create(&reconciliation).inc();
+        let reconciliation = Reconciliation {
+            kind: "GitSource",
+            result,
+        };
+        self.context
+            .metrics
+            .reconciliations
+            .get_or_create(&reconciliation)
+            .inc();
     }
 
     fn backoff(&self, failures: u32) -> Duration {
@@ -184,16 +197,26 @@ impl Sources {
             }
         }
         // Gone meanwhile, and whatever has its name now has its own turn.
-        let Some(ended) = self.reconcile(source, &asked).await? else { return Ok(Action::await_change()) };
+        let Some(ended) = self.reconcile(source, &asked).await? else {
+            return Ok(Action::await_change());
+        };
         self.count(ended.category());
-        let failures = if ended.transient() { last.map_or(1, |last| last.failures + 1) } else { 0 };
+        let failures = if ended.transient() {
+            last.map_or(1, |last| last.failures + 1)
+        } else {
+            0
+        };
         let interval = duration::parse(&source.spec.interval).unwrap_or(LONG);
         let wait = match (source.spec.suspend, failures) {
             (true, _) => LONG,
             (false, 0) => interval,
             (false, failures) => self.backoff(failures).min(interval),
         };
-        let look = Look { asked, due: Instant::now() + wait, failures };
+        let look = Look {
+            asked,
+            due: Instant::now() + wait,
+            failures,
+        };
         lock(&self.looks).insert(uid, look);
         Ok(Action::requeue(wait))
     }
@@ -201,7 +224,9 @@ impl Sources {
     /// One pass: from the spec to the status.
     async fn reconcile(&self, source: &GitSource, asked: &Asked) -> Result<Option<Ended>, Error> {
         // The watch may be behind: what is in force is what the status says now.
-        let Some(current) = self.newest(source).await? else { return Ok(None) };
+        let Some(current) = self.newest(source).await? else {
+            return Ok(None);
+        };
         let ended = self.attempt(&current).await?;
         self.write(source, asked, &ended).await?;
         Ok(Some(ended))
@@ -209,8 +234,10 @@ impl Sources {
 
     /// The object as it is now. None: it has gone, or another has its name.
     async fn newest(&self, source: &GitSource) -> kube::Result<Option<GitSource>> {
-        let api: Api<GitSource> =
-            Api::namespaced(self.context.client.clone(), &source.namespace().unwrap_or_default());
+        let api: Api<GitSource> = Api::namespaced(
+            self.context.client.clone(),
+            &source.namespace().unwrap_or_default(),
+        );
         let found = api.get_opt(&source.name_any()).await?;
         Ok(found.filter(|found| found.uid() == source.uid()))
     }
@@ -218,11 +245,15 @@ impl Sources {
     /// Writes how a pass ended.
     async fn write(&self, source: &GitSource, asked: &Asked, ended: &Ended) -> Result<(), Error> {
         // While objects were applied the status was written: build on what is there now.
-        let Some(current) = self.newest(source).await? else { return Ok(()) };
+        let Some(current) = self.newest(source).await? else {
+            return Ok(());
+        };
         let new = status::build(&current, asked, ended, self.context.clock.now());
         let old = current.status.clone().unwrap_or_default();
-        let api: Api<GitSource> =
-            Api::namespaced(self.context.client.clone(), &source.namespace().unwrap_or_default());
+        let api: Api<GitSource> = Api::namespaced(
+            self.context.client.clone(),
+            &source.namespace().unwrap_or_default(),
+        );
         let written = super::status::apply(&api, &current, &new, &self.context.metrics).await?;
         let is_news = old.history != new.history || matches!(ended, Ended::NotRemoved(_));
         if written.is_some() && is_news {
@@ -244,10 +275,19 @@ impl Sources {
         let fetched = tokio::task::spawn_blocking(move || fetcher.fetch(&request)).await?;
         let revision = match fetched {
             Ok(revision) => revision,
-            Err(error) => return Ok(Ended::NotFetched { kind: error.kind, message: error.report() }),
+            Err(error) => {
+                return Ok(Ended::NotFetched {
+                    kind: error.kind,
+                    message: error.report(),
+                });
+            }
         };
         let about = About::from(&revision);
-        let documents = match revision::read(&revision, source.namespace().unwrap_or_default().as_str(), &self.schemas) {
+        let documents = match revision::read(
+            &revision,
+            source.namespace().unwrap_or_default().as_str(),
+            &self.schemas,
+        ) {
             Ok(documents) => documents,
             Err(findings) => return Ok(Ended::Refused { about, findings }),
         };
@@ -256,15 +296,26 @@ impl Sources {
 
     /// An event on the object, for `kubectl describe` and `kubectl events`. Losing one is no harm: the status has it too.
     async fn tell(&self, source: &GitSource, ended: &Ended) {
-        let Some((type_, note)) = ended.news(source) else { return };
+        let Some((type_, note)) = ended.news(source) else {
+            return;
+        };
         let event = Event {
-            type_: if type_ { EventType::Normal } else { EventType::Warning },
+            type_: if type_ {
+                EventType::Normal
+            } else {
+                EventType::Warning
+            },
             reason: ended.reason(source).to_owned(),
             note: Some(note.chars().take(1_000).collect()),
             action: "Reconcile".to_owned(),
             secondary: None,
         };
-        if let Err(error) = self.context.recorder.publish(&event, &source.object_ref(&())).await {
+        if let Err(error) = self
+            .context
+            .recorder
+            .publish(&event, &source.object_ref(&()))
+            .await
+        {
             tracing::debug!(error = %Chain(&error), "an event was not recorded");
         }
     }
@@ -272,11 +323,22 @@ impl Sources {
     /// Removes what a source brought, before it goes.
     async fn clean_up(&self, source: &GitSource) -> Result<Action, Error> {
         // The watch may be behind: what it brought is what the status says now.
-        let Some(current) = self.newest(source).await? else { return Ok(Action::await_change()) };
+        let Some(current) = self.newest(source).await? else {
+            return Ok(Action::await_change());
+        };
         if current.spec.prune {
-            let inventory = current.status.as_ref().map(|status| status.inventory.as_slice()).unwrap_or_default();
+            let inventory = current
+                .status
+                .as_ref()
+                .map(|status| status.inventory.as_slice())
+                .unwrap_or_default();
             if let Some(message) = apply::prune(&self.context, &current, inventory).await? {
-                self.write(&current, &Asked::from(&current), &Ended::NotRemoved(message.clone())).await?;
+                self.write(
+                    &current,
+                    &Asked::from(&current),
+                    &Ended::NotRemoved(message.clone()),
+                )
+                .await?;
                 return Err(Error::NotRemoved(message));
             }
         }

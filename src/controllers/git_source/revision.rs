@@ -17,7 +17,11 @@ use crate::policy::{SpecError, check_baseline, check_group, check_profile};
 ///
 /// # Errors
 /// Every mistake, with its place.
-pub(super) fn read(revision: &Revision, namespace: &str, schemas: &SchemaSet) -> Result<Documents, Vec<Finding>> {
+pub(super) fn read(
+    revision: &Revision,
+    namespace: &str,
+    schemas: &SchemaSet,
+) -> Result<Documents, Vec<Finding>> {
     let documents = read_documents(&revision.files, namespace)?;
     let findings = schemas.check(&documents);
     if !findings.is_empty() {
@@ -30,8 +34,16 @@ pub(super) fn read(revision: &Revision, namespace: &str, schemas: &SchemaSet) ->
         .filter(|document| document.kind == "Baseline")
         .filter_map(|document| Some((document.name.clone(), Arc::new(spec(document).ok()?))))
         .collect();
-    let findings: Vec<Finding> = documents.objects.iter().flat_map(|document| check(document, &baselines)).collect();
-    if findings.is_empty() { Ok(documents) } else { Err(findings) }
+    let findings: Vec<Finding> = documents
+        .objects
+        .iter()
+        .flat_map(|document| check(document, &baselines))
+        .collect();
+    if findings.is_empty() {
+        Ok(documents)
+    } else {
+        Err(findings)
+    }
 }
 
 fn check(document: &Document, baselines: &BTreeMap<String, Arc<BaselineSpec>>) -> Vec<Finding> {
@@ -45,7 +57,10 @@ fn check(document: &Document, baselines: &BTreeMap<String, Arc<BaselineSpec>>) -
     }
 }
 
-fn check_spec<S: DeserializeOwned>(document: &Document, check: impl Fn(&S) -> Vec<SpecError>) -> Vec<Finding> {
+fn check_spec<S: DeserializeOwned>(
+    document: &Document,
+    check: impl Fn(&S) -> Vec<SpecError>,
+) -> Vec<Finding> {
     match spec(document) {
         Ok(spec) => check(&spec)
             .into_iter()

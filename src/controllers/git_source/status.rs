@@ -48,11 +48,28 @@ impl About {
 pub(super) enum Ended {
     Suspended,
     NotReady(String),
-    NotFetched { kind: FetchErrorKind, message: String },
-    Refused { about: About, findings: Vec<Finding> },
-    Waiting { about: About, reason: String },
-    ApplyFailed { about: About, message: String },
-    Applied { about: About, inventory: Vec<InventoryEntry>, other: usize, summary: String },
+    NotFetched {
+        kind: FetchErrorKind,
+        message: String,
+    },
+    Refused {
+        about: About,
+        findings: Vec<Finding>,
+    },
+    Waiting {
+        about: About,
+        reason: String,
+    },
+    ApplyFailed {
+        about: About,
+        message: String,
+    },
+    Applied {
+        about: About,
+        inventory: Vec<InventoryEntry>,
+        other: usize,
+        summary: String,
+    },
     /// The source is to go, and what it brought cannot be removed.
     NotRemoved(String),
 }
@@ -93,7 +110,8 @@ impl Ended {
 
     /// Whether time may mend it, so that it is worth trying before the interval is over.
     pub(super) const fn transient(&self) -> bool {
-        matches!(self, Self::NotFetched { kind, .. } if kind.is_transient()) || matches!(self, Self::NotReady(_))
+        matches!(self, Self::NotFetched { kind, .. } if kind.is_transient())
+            || matches!(self, Self::NotReady(_))
     }
 
     /// The reason that the condition has.
@@ -113,25 +131,39 @@ impl Ended {
     }
 
     fn statement(&self, source: &GitSource) -> Statement {
-        let ready = |status: Status, reason, message: String| Statement::new(ConditionType::Ready, status, reason, message);
+        let ready = |status: Status, reason, message: String| {
+            Statement::new(ConditionType::Ready, status, reason, message)
+        };
         let in_force = source.status.as_ref().and_then(|status| status.artifact.as_ref());
         match self {
             Self::Suspended => match in_force {
                 // Left alone on purpose is no trouble.
                 Some(artifact) => {
-                    let message = format!("suspended: {} stays in force, and nothing newer is fetched", artifact.revision);
+                    let message = format!(
+                        "suspended: {} stays in force, and nothing newer is fetched",
+                        artifact.revision
+                    );
                     ready(Status::True, Reason::Suspended, message)
                 }
-                None => ready(Status::Unknown, Reason::Suspended, "suspended: nothing is fetched or applied".into()),
+                None => ready(
+                    Status::Unknown,
+                    Reason::Suspended,
+                    "suspended: nothing is fetched or applied".into(),
+                ),
             },
             Self::NotReady(missing) => ready(Status::False, Reason::DependencyNotReady, missing.clone()),
-            Self::NotFetched { kind: FetchErrorKind::Authentication, message } => {
-                ready(Status::False, Reason::AuthenticationFailed, message.clone())
+            Self::NotFetched {
+                kind: FetchErrorKind::Authentication,
+                message,
+            } => ready(Status::False, Reason::AuthenticationFailed, message.clone()),
+            Self::NotFetched { message, .. } => {
+                ready(Status::False, Reason::GitOperationFailed, message.clone())
             }
-            Self::NotFetched { message, .. } => ready(Status::False, Reason::GitOperationFailed, message.clone()),
-            Self::Refused { about, findings } => {
-                ready(Status::False, Reason::InvalidRevision, format!("{} is refused: {}", about.revision, list(findings)))
-            }
+            Self::Refused { about, findings } => ready(
+                Status::False,
+                Reason::InvalidRevision,
+                format!("{} is refused: {}", about.revision, list(findings)),
+            ),
             Self::Waiting { about, reason } => ready(
                 Status::False,
                 Reason::PruneNeedsApproval,
@@ -143,14 +175,19 @@ impl Ended {
                     about.revision
                 ),
             ),
-            Self::ApplyFailed { about, message } => {
-                ready(Status::False, Reason::ApplyFailed, format!("{} is refused by the API: {message}", about.revision))
-            }
-            Self::Applied { about, summary, .. } => {
-                ready(Status::True, Reason::Succeeded, format!("{} is in force: {summary}", about.revision))
-            }
+            Self::ApplyFailed { about, message } => ready(
+                Status::False,
+                Reason::ApplyFailed,
+                format!("{} is refused by the API: {message}", about.revision),
+            ),
+            Self::Applied { about, summary, .. } => ready(
+                Status::True,
+                Reason::Succeeded,
+                format!("{} is in force: {summary}", about.revision),
+            ),
             Self::NotRemoved(message) => {
-                let advice = "tried again by itself; with `spec.prune: false` the objects stay and the source goes";
+                let advice =
+                    "tried again by itself; with `spec.prune: false` the objects stay and the source goes";
                 ready(Status::False, Reason::ApplyFailed, format!("{message}; {advice}"))
             }
         }
@@ -158,7 +195,9 @@ impl Ended {
 
     fn record(&self, now: Timestamp) -> Option<RevisionRecord> {
         let (about, result, detail) = match self {
-            Self::Suspended | Self::NotReady(_) | Self::NotFetched { .. } | Self::NotRemoved(_) => return None,
+            Self::Suspended | Self::NotReady(_) | Self::NotFetched { .. } | Self::NotRemoved(_) => {
+                return None;
+            }
             Self::Refused { about, findings } => (about, RevisionResult::Refused, list(findings)),
             Self::Waiting { about, reason } => (about, RevisionResult::Waiting, reason.clone()),
             Self::ApplyFailed { about, message } => (about, RevisionResult::Refused, message.clone()),
@@ -188,7 +227,13 @@ fn list(findings: &[Finding]) -> String {
 pub(super) fn build(source: &GitSource, asked: &Asked, ended: &Ended, now: Timestamp) -> GitSourceStatus {
     let mut new = source.status.clone().unwrap_or_default();
     let mut ready = ended.statement(source);
-    if let Ended::Applied { about, inventory, other, .. } = ended {
+    if let Ended::Applied {
+        about,
+        inventory,
+        other,
+        ..
+    } = ended
+    {
         let objects = i64::try_from(inventory.len()).unwrap_or(i64::MAX);
         let other_documents = i64::try_from(*other).unwrap_or(i64::MAX);
         let is_in_force = new.artifact.as_ref().is_some_and(|artifact| {
@@ -196,14 +241,19 @@ pub(super) fn build(source: &GitSource, asked: &Asked, ended: &Ended, now: Times
                 && artifact.objects == objects
                 && artifact.other_documents == other_documents
         });
-        let newest = new.history.first().filter(|record| {
-            record.revision == about.revision && record.result == RevisionResult::Applied
-        });
+        let newest = new
+            .history
+            .first()
+            .filter(|record| record.revision == about.revision && record.result == RevisionResult::Applied);
         if let Some(newest) = newest.filter(|_| is_in_force) {
             // The same revision once more: keep when it came into force, and what it changed then.
             ready.message = format!("{} is in force: {}", about.revision, newest.detail);
         } else {
-            let applied_at = new.artifact.take().filter(|_| is_in_force).map(|artifact| artifact.applied_at);
+            let applied_at = new
+                .artifact
+                .take()
+                .filter(|_| is_in_force)
+                .map(|artifact| artifact.applied_at);
             new.artifact = Some(Artifact {
                 revision: about.revision.clone(),
                 applied_at: applied_at.unwrap_or_else(|| Time(whole_second(now))),
@@ -219,11 +269,25 @@ pub(super) fn build(source: &GitSource, asked: &Asked, ended: &Ended, now: Times
     if let Some(record) = ended.record(now) {
         new.last_attempted_revision = Some(record.revision);
     }
-    let stalled = matches!(ended, Ended::Refused { .. } | Ended::ApplyFailed { .. } | Ended::Waiting { .. }).then(|| {
-        Statement::new(ConditionType::Stalled, true, ready.reason, "only a new commit, or a person's leave, can help")
+    let stalled = matches!(
+        ended,
+        Ended::Refused { .. } | Ended::ApplyFailed { .. } | Ended::Waiting { .. }
+    )
+    .then(|| {
+        Statement::new(
+            ConditionType::Stalled,
+            true,
+            ready.reason,
+            "only a new commit, or a person's leave, can help",
+        )
     });
     let reconciling = ended.transient().then(|| {
-        Statement::new(ConditionType::Reconciling, true, Reason::ProgressingWithRetry, "tried again by itself")
+        Statement::new(
+            ConditionType::Reconciling,
+            true,
+            Reason::ProgressingWithRetry,
+            "tried again by itself",
+        )
     });
     let statements: Vec<Statement> = std::iter::once(ready).chain(stalled).chain(reconciling).collect();
     new.conditions = merge(&new.conditions, &statements, asked.generation, now);

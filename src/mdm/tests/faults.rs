@@ -19,8 +19,7 @@ use crate::mdm::http::{Limits, status_of};
 use crate::mdm::{ddm, peer, plist as codec, sender};
 use crate::policy::Manifest;
 use crate::store::{
-    Ending,
-    Authentication, Change, CommandResult, Enrollment, FactsChange, Invitation, IssuedCertificate,
+    Authentication, Change, CommandResult, Ending, Enrollment, FactsChange, Invitation, IssuedCertificate,
     PushAddress, Refusal, ReportOutcome, Store, StoreError, Transition, Verdicts,
 };
 

@@ -49,7 +49,10 @@ pub(in crate::store) async fn a_request_may_come_again_until_its_certificate_is_
     assert_eq!(issue("one", "key", "A").await.unwrap(), Ok(()));
     // The answer got lost; the same device asks again, and nobody else may.
     assert_eq!(issue("two", "key", "A").await.unwrap(), Ok(()));
-    assert_eq!(issue("three", "other key", "A").await.unwrap(), Err(Refusal::Used));
+    assert_eq!(
+        issue("three", "other key", "A").await.unwrap(),
+        Err(Refusal::Used)
+    );
     assert_eq!(issue("four", "key", "B").await.unwrap(), Err(Refusal::Used));
     store
         .authenticate(authentication(&device, "two"), at(1))
@@ -67,7 +70,13 @@ pub(in crate::store) async fn a_request_may_not_come_again_without_end(store: &d
     for attempt in 0..20 {
         let mut certificate = certificate(&attempt.to_string(), &id("A"));
         certificate.key = digest("key");
-        outcomes.push(store.issue(digest("c"), certificate, at(0)).await.unwrap().is_ok());
+        outcomes.push(
+            store
+                .issue(digest("c"), certificate, at(0))
+                .await
+                .unwrap()
+                .is_ok(),
+        );
     }
     assert!(outcomes[0] && outcomes[1] && !outcomes[19], "{outcomes:?}");
 }
@@ -76,7 +85,10 @@ pub(in crate::store) async fn an_invitation_expires(store: &dyn Store) {
     store.invite(invitation("c")).await.unwrap();
     let issued = |seconds| store.issue(digest("c"), certificate("one", &id("A")), at(seconds));
     assert_eq!(
-        store.invitation(digest("c"), &id("A"), digest("key"), at(1001)).await.unwrap(),
+        store
+            .invitation(digest("c"), &id("A"), digest("key"), at(1001))
+            .await
+            .unwrap(),
         Err(Refusal::Expired)
     );
     assert_eq!(issued(1001).await.unwrap(), Err(Refusal::Expired));
@@ -92,7 +104,10 @@ pub(in crate::store) async fn an_invitation_is_only_for_the_device_it_names(stor
     bound.udid = Some(id("A"));
     store.invite(bound.clone()).await.unwrap();
     assert_eq!(
-        store.invitation(digest("udid"), &id("B"), digest("key"), at(0)).await.unwrap(),
+        store
+            .invitation(digest("udid"), &id("B"), digest("key"), at(0))
+            .await
+            .unwrap(),
         Err(Refusal::WrongDevice)
     );
     let refused = store
@@ -101,7 +116,10 @@ pub(in crate::store) async fn an_invitation_is_only_for_the_device_it_names(stor
         .unwrap();
     assert_eq!(refused, Err(Refusal::WrongDevice));
     assert_eq!(
-        store.invitation(digest("udid"), &id("A"), digest("key"), at(0)).await.unwrap(),
+        store
+            .invitation(digest("udid"), &id("A"), digest("key"), at(0))
+            .await
+            .unwrap(),
         Ok(bound),
         "not used up"
     );
@@ -396,7 +414,10 @@ pub(in crate::store) async fn a_new_enrolment_begins_empty_and_keeps_its_history
 
     let kept = store.transitions(&device, 10).await.unwrap();
     let enrolled = Some("the device enrolled");
-    let reasons: Vec<_> = kept.iter().map(|t| t.rule.is_none().then_some(t.reason.as_str())).collect();
+    let reasons: Vec<_> = kept
+        .iter()
+        .map(|t| t.rule.is_none().then_some(t.reason.as_str()))
+        .collect();
     assert_eq!(reasons, [enrolled, None, enrolled], "the newest first");
     assert_eq!(kept[1], transition);
     let results = store.results(&device, 10).await.unwrap();
@@ -413,7 +434,10 @@ pub(in crate::store) async fn a_new_enrolment_begins_empty_and_keeps_its_history
 pub(in crate::store) async fn the_life_of_an_enrolment_is_recorded_once(store: &dyn Store) {
     let device = enroll(store, "A").await;
     // What is said again is recorded no second time.
-    store.token_update(&device, push_address(b"other"), at(1)).await.unwrap();
+    store
+        .token_update(&device, push_address(b"other"), at(1))
+        .await
+        .unwrap();
     for seconds in [2, 3] {
         store.remove_at_next_contact(&device, at(seconds)).await.unwrap();
     }
@@ -421,7 +445,10 @@ pub(in crate::store) async fn the_life_of_an_enrolment_is_recorded_once(store: &
         store.end(&device, ending, at(seconds)).await.unwrap();
     }
     let recorded = store.transitions(&device, 10).await.unwrap();
-    let told: Vec<_> = recorded.iter().map(|t| (t.time, &*t.evidence, t.reason.as_str())).collect();
+    let told: Vec<_> = recorded
+        .iter()
+        .map(|t| (t.time, &*t.evidence, t.reason.as_str()))
+        .collect();
     let going = "its Device was deleted: the device is told to remove its enrolment at the next contact";
     let expected = [
         (at(4), "CheckIn", Ending::Removed.reason()),
@@ -429,7 +456,11 @@ pub(in crate::store) async fn the_life_of_an_enrolment_is_recorded_once(store: &
         (at(0), "CheckIn", "the device enrolled"),
     ];
     assert_eq!(told, expected);
-    assert!(recorded.iter().all(|t| (&t.rule, t.from, t.to) == (&None, None, None)));
+    assert!(
+        recorded
+            .iter()
+            .all(|t| (&t.rule, t.from, t.to) == (&None, None, None))
+    );
 }
 
 pub(in crate::store) async fn two_spellings_of_one_name_are_not_two_devices(store: &dyn Store) {

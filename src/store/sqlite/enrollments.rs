@@ -315,13 +315,7 @@ pub(super) fn end(
 }
 
 /// Records what happened to an enrolment itself, in the transaction in which it happens: once, whatever interrupts us.
-fn note(
-    writing: &Writing<'_>,
-    row: i64,
-    evidence: &str,
-    reason: &str,
-    time: Timestamp,
-) -> Result<(), Fault> {
+fn note(writing: &Writing<'_>, row: i64, evidence: &str, reason: &str, time: Timestamp) -> Result<(), Fault> {
     let transition = Transition {
         time,
         rule: None,

@@ -121,7 +121,12 @@ impl Store for SqliteStore {
         .await
     }
 
-    async fn end(&self, enrollment: &EnrollmentId, ending: Ending, now: Timestamp) -> Result<bool, StoreError> {
+    async fn end(
+        &self,
+        enrollment: &EnrollmentId,
+        ending: Ending,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
         let id = enrollment.clone();
         self.writer
             .run("end an enrolment", move |w| enrollments::end(w, &id, ending, now))

@@ -27,14 +27,26 @@ fn happen(world: &mut World, happening: &Happening) {
         Happening::Baseline(length, there) => {
             // A generation of its own for each content, as the API would give.
             let object = || baseline("cis", length, length);
-            world.observe(Event::Baseline(if there { present(object()) } else { gone("cis") }));
+            world.observe(Event::Baseline(if there {
+                present(object())
+            } else {
+                gone("cis")
+            }));
         }
         Happening::Assignment(name, there) => {
             let object = || enforced(name, name, "cis");
-            world.observe(Event::Assignment(if there { present(object()) } else { gone(name) }));
+            world.observe(Event::Assignment(if there {
+                present(object())
+            } else {
+                gone(name)
+            }));
         }
         Happening::Object(name, team) => {
-            world.observe(Event::Device(present(device_object(name, name, &[("team", team)]))));
+            world.observe(Event::Device(present(device_object(
+                name,
+                name,
+                &[("team", team)],
+            ))));
         }
         Happening::Enrolled(name, team) => world.enroll(enrollment(name, team), at(900), at(0)),
         Happening::Placed => drop(world.place(URL, at(0), || {})),
@@ -48,7 +60,8 @@ fn happenings() -> impl Strategy<Value = Vec<Happening>> {
         (team(), any::<bool>()).prop_map(|(name, there)| Happening::Group(name, there)),
         (8_i64..10, any::<bool>()).prop_map(|(length, there)| Happening::Baseline(length, there)),
         (team(), any::<bool>()).prop_map(|(name, there)| Happening::Assignment(name, there)),
-        (prop::sample::select(vec!["a", "b", "c"]), team()).prop_map(|(name, team)| Happening::Object(name, team)),
+        (prop::sample::select(vec!["a", "b", "c"]), team())
+            .prop_map(|(name, team)| Happening::Object(name, team)),
         (device(), team()).prop_map(|(name, team)| Happening::Enrolled(name, team)),
         Just(Happening::Placed),
     ];
@@ -77,7 +90,12 @@ fn places_of(world: &World) -> Vec<String> {
         .values()
         .map(|device| {
             let manifest = device.plan.as_ref().map(|plan| plan.manifest.id.short());
-            format!("{} {:?} {:?} {manifest:?}", device.id(), device.groups, device.assignments)
+            format!(
+                "{} {:?} {:?} {manifest:?}",
+                device.id(),
+                device.groups,
+                device.assignments
+            )
         })
         .collect();
     places.sort();
@@ -178,9 +196,20 @@ fn verdicts_on_what_did_not_change_stay() {
     world.observe(policy(14, 2));
     place(&mut world, 1);
     let device = &world.devices[&id("A")];
-    let rules: Vec<&str> = device.plan.as_ref().unwrap().demands.iter().map(|demand| &*demand.rule).collect();
+    let rules: Vec<&str> = device
+        .plan
+        .as_ref()
+        .unwrap()
+        .demands
+        .iter()
+        .map(|demand| &*demand.rule)
+        .collect();
     assert_eq!(rules, ["passcode", "filevault"]);
-    assert_eq!(*device.verdicts, [Verdict::Unknown, Verdict::Fail], "there is no evidence about the new revision");
+    assert_eq!(
+        *device.verdicts,
+        [Verdict::Unknown, Verdict::Fail],
+        "there is no evidence about the new revision"
+    );
 }
 
 #[test]
@@ -194,7 +223,11 @@ fn whoever_was_not_given_the_orders_is_given_them() {
         let manifest = Some(plan.manifest.id);
         // B has found out by itself.
         let applied_manifest = manifest.filter(|_| id.as_str() == "B");
-        let known = Enrollment { manifest, applied_manifest, ..enrollment(id.as_str(), team) };
+        let known = Enrollment {
+            manifest,
+            applied_manifest,
+            ..enrollment(id.as_str(), team)
+        };
         again.forget(&id);
         again.enroll(known, at(900), at(1));
     }
@@ -206,7 +239,14 @@ fn whoever_was_not_given_the_orders_is_given_them() {
 fn a_device_that_is_not_active_is_not_moved() {
     for state in [EnrollmentState::Authenticated, EnrollmentState::Removing] {
         let mut world = world();
-        world.enroll(Enrollment { state, ..enrollment("A", "lab") }, at(900), at(0));
+        world.enroll(
+            Enrollment {
+                state,
+                ..enrollment("A", "lab")
+            },
+            at(900),
+            at(0),
+        );
         assert_eq!(place(&mut world, 0), ["B"], "{state:?}");
     }
 }
@@ -221,14 +261,21 @@ fn a_revision_is_in_force_since_devices_are_pointed_at_it() {
     place(&mut world, 5);
     assert_eq!(since(&world), ("generation:1".to_owned(), at(5)));
     // Something else changes.
-    world.observe(Event::Group(present(group("late", &serde_json::json!({ "serialNumbers": ["X"] }), 1))));
+    world.observe(Event::Group(present(group(
+        "late",
+        &serde_json::json!({ "serialNumbers": ["X"] }),
+        1,
+    ))));
     place(&mut world, 6);
     assert_eq!(since(&world), ("generation:1".to_owned(), at(5)));
     let newer = from_git(baseline("cis", 14, 2), "main@sha1:2", 7);
     world.observe(Event::Baseline(present(newer)));
     place(&mut world, 8);
     assert_eq!(since(&world), ("main@sha1:2".to_owned(), at(8)));
-    world.observe(Event::Assignment(Watched::Gone { namespace: "fleet".to_owned(), name: "all".to_owned() }));
+    world.observe(Event::Assignment(Watched::Gone {
+        namespace: "fleet".to_owned(),
+        name: "all".to_owned(),
+    }));
     place(&mut world, 9);
     assert!(world.fleets[&namespace("fleet")].in_force.is_empty());
 }

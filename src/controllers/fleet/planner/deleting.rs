@@ -13,13 +13,14 @@ impl Planner {
         let (world, context) = (&self.world, &self.context);
         let work = keys.into_iter().map(|key| {
             async move {
-            let result = match world.by_object(&key) {
-                Some(device) => object::delete(context, device).await,
-                // An object without an enrolment holds nothing back.
-                None => object::let_go(context, &key).await,
-            };
-            (Attempt::Delete(key), result)
-            }.boxed()
+                let result = match world.by_object(&key) {
+                    Some(device) => object::delete(context, device).await,
+                    // An object without an enrolment holds nothing back.
+                    None => object::let_go(context, &key).await,
+                };
+                (Attempt::Delete(key), result)
+            }
+            .boxed()
         });
         let done = some_at_a_time(work.collect()).await;
         self.settle(done);
@@ -31,9 +32,10 @@ impl Planner {
         let context = &self.context;
         let work = keys.into_iter().map(|key| {
             async move {
-            let result = object::disown(context, &key).await;
-            (Attempt::Disown(key), result)
-            }.boxed()
+                let result = object::disown(context, &key).await;
+                (Attempt::Disown(key), result)
+            }
+            .boxed()
         });
         let done = some_at_a_time(work.collect()).await;
         self.settle(done);

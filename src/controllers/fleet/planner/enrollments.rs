@@ -31,7 +31,10 @@ impl Planner {
     pub(super) async fn refresh(&mut self) -> Result<(), StoreError> {
         let ids: Vec<EnrollmentId> = self.changed.drain().collect();
         let store = &self.context.store;
-        let read = ids.into_iter().map(|id| async move { (store.enrollment(&id).await, id) }.boxed()).collect();
+        let read = ids
+            .into_iter()
+            .map(|id| async move { (store.enrollment(&id).await, id) }.boxed())
+            .collect();
         let mut failure = None;
         for (result, id) in some_at_a_time(read).await {
             match result {
@@ -43,7 +46,10 @@ impl Planner {
                 }
             }
         }
-        self.context.metrics.devices.set(i64::try_from(self.world.devices.len()).unwrap_or(i64::MAX));
+        self.context
+            .metrics
+            .devices
+            .set(i64::try_from(self.world.devices.len()).unwrap_or(i64::MAX));
         failure.map_or(Ok(()), Err)
     }
 
@@ -70,7 +76,13 @@ mod tests {
         let now = Timestamp::UNIX_EPOCH;
         let interval = Duration::from_mins(15);
         let looks: std::collections::BTreeSet<Timestamp> = (0..64)
-            .map(|n| first_look(&EnrollmentId::parse(&format!("DEVICE-{n}")).unwrap(), interval, now))
+            .map(|n| {
+                first_look(
+                    &EnrollmentId::parse(&format!("DEVICE-{n}")).unwrap(),
+                    interval,
+                    now,
+                )
+            })
             .collect();
         assert!(looks.len() > 32, "{}", looks.len());
         assert!(looks.iter().all(|at| *at > now && *at <= now + interval));

@@ -22,13 +22,16 @@ impl Planner {
         let now = self.context.clock.now();
         let mut due = Vec::new();
         for id in self.world.evidence.due(&now) {
-            let Some(device) = self.world.devices.get(&id) else { continue };
+            let Some(device) = self.world.devices.get(&id) else {
+                continue;
+            };
             if device.evidence_due > now {
                 // Asked meanwhile, and due again later.
                 continue;
             }
             let asked = device.active();
-            self.world.look_at(&id, later(now, self.settings.evidence_interval));
+            self.world
+                .look_at(&id, later(now, self.settings.evidence_interval));
             if asked {
                 due.push(id);
             }
@@ -48,11 +51,19 @@ impl Planner {
     }
 
     async fn ask(&self, ids: &[EnrollmentId], now: Timestamp) -> Result<(), StoreError> {
-        let issue = Issue { now, entropy: self.context.entropy.as_ref() };
+        let issue = Issue {
+            now,
+            entropy: self.context.entropy.as_ref(),
+        };
         let devices: Vec<&Device> = ids.iter().filter_map(|id| self.world.devices.get(id)).collect();
-        let questions = devices.iter().flat_map(|device| orders::for_evidence(&device.enrollment, &issue)).collect();
+        let questions = devices
+            .iter()
+            .flat_map(|device| orders::for_evidence(&device.enrollment, &issue))
+            .collect();
         // Whoever is still not where it should be is told once more: an order may have been given up or have failed.
-        let late = devices.into_iter().filter(|device| !device.synced() || device.fails_what_is_served());
+        let late = devices
+            .into_iter()
+            .filter(|device| !device.synced() || device.fails_what_is_served());
         let late: Vec<EnrollmentId> = late.map(|device| device.id().clone()).collect();
         self.context.store.enqueue(questions, now).await?;
         self.order(&late, false).await
@@ -61,7 +72,9 @@ impl Planner {
     /// What somebody asked for with the annotation is done for these.
     fn note_asked(&mut self, ids: &[EnrollmentId]) {
         for id in ids {
-            let Some(device) = self.world.devices.get_mut(id) else { continue };
+            let Some(device) = self.world.devices.get_mut(id) else {
+                continue;
+            };
             let asked = device.object.as_ref().and_then(|object| object.reconcile.clone());
             if asked.is_some() && asked != device.handled {
                 device.handled = asked;
@@ -78,7 +91,9 @@ impl Planner {
             .into_iter()
             .filter(|id| {
                 let device = self.world.devices.get(id);
-                device.is_some_and(|device| device.active() && device.has_applied() && device.needs_correction())
+                device.is_some_and(|device| {
+                    device.active() && device.has_applied() && device.needs_correction()
+                })
             })
             .collect();
         if ids.is_empty() {
@@ -91,8 +106,14 @@ impl Planner {
             }
             return;
         }
-        tracing::info!(devices = ids.len(), "devices have left their desired state again and are corrected");
-        self.context.metrics.corrections.inc_by(u64::try_from(ids.len()).unwrap_or_default());
+        tracing::info!(
+            devices = ids.len(),
+            "devices have left their desired state again and are corrected"
+        );
+        self.context
+            .metrics
+            .corrections
+            .inc_by(u64::try_from(ids.len()).unwrap_or_default());
         for id in &ids {
             if let Some(device) = self.world.devices.get_mut(id) {
                 device.corrected_at = Some(now);

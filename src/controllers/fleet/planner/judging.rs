@@ -17,7 +17,9 @@ impl Planner {
             self.world.judge.remove(id);
         }
         let (context, devices) = (&self.context, &self.world.devices);
-        let known = ids.into_iter().filter_map(|id| devices.get(&id).map(|device| (id, device)));
+        let known = ids
+            .into_iter()
+            .filter_map(|id| devices.get(&id).map(|device| (id, device)));
         let judging = known.map(|(id, device)| async move { (id, evaluate(context, device).await) }.boxed());
         for (id, result) in some_at_a_time(judging.collect()).await {
             match result {
@@ -37,7 +39,9 @@ impl Planner {
     fn keep(&mut self, id: &EnrollmentId, outcome: Outcome) {
         let now = self.context.clock.now();
         self.retries.succeeded(&Attempt::Judge(id.clone()));
-        let Some(device) = self.world.devices.get_mut(id) else { return };
+        let Some(device) = self.world.devices.get_mut(id) else {
+            return;
+        };
         let synced = device.synced();
         let news = device.verdicts != outcome.verdicts || device.profiles != outcome.profiles;
         device.verdicts = outcome.verdicts;
@@ -60,8 +64,12 @@ impl Planner {
                 device.object = Some(written.object);
             }
         }
-        let asked = device.object.as_ref().and_then(|object| object.reconcile.as_ref());
-        if asked.is_some() && asked != device.handled.as_ref() && device.active() && device.evidence_due > now {
+        let asked = device
+            .object
+            .as_ref()
+            .and_then(|object| object.reconcile.as_ref());
+        if asked.is_some() && asked != device.handled.as_ref() && device.active() && device.evidence_due > now
+        {
             // It is handled when the questions are queued.
             self.world.look_at(id, now);
         }

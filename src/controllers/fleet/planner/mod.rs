@@ -197,7 +197,11 @@ impl Planner {
         }
         let complete = super::sums::write(&self.context, &mut self.world).await;
         let pause = SUM_PAUSE.max(start.elapsed() * 10);
-        let pause = if complete { pause } else { pause.max(backoff(1, self.jitter())) };
+        let pause = if complete {
+            pause
+        } else {
+            pause.max(backoff(1, self.jitter()))
+        };
         self.sums_at = Instant::now() + pause;
     }
 }

@@ -93,7 +93,9 @@ mod tests {
         let mut retries = Retries::default();
         let now = Instant::now();
         let attempt = Attempt::Judge(EnrollmentId::parse("A").unwrap());
-        let pauses: Vec<u64> = (0..3).map(|_| retries.failed(attempt.clone(), now, 0).as_secs()).collect();
+        let pauses: Vec<u64> = (0..3)
+            .map(|_| retries.failed(attempt.clone(), now, 0).as_secs())
+            .collect();
         assert_eq!(pauses, [2, 4, 8]);
         assert_eq!(retries.schedule.due(&now), []);
         retries.succeeded(&attempt);

@@ -1,0 +1,39 @@
+//! Waiting, in one place: every story waits by looking again, with a deadline, and shows what it saw last when it gives up.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
+/// How long anything may take. Far longer than it does, since the tests share the machine with others.
+const DEADLINE: Duration = Duration::from_secs(90);
+/// How long to wait before looking again.
+const PAUSE: Duration = Duration::from_millis(100);
+/// How long nothing must happen before a story believes that nothing does.
+const QUIET: Duration = Duration::from_secs(3);
+
+/// Looks until `look` gives a value, and panics with the last state that it gave instead when time is up.
+pub(crate) async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Result<T, String>) -> T {
+    let deadline = Instant::now() + DEADLINE;
+    loop {
+        match look().await {
+            Ok(value) => return value,
+            Err(state) => assert!(
+                Instant::now() < deadline,
+                "gave up waiting until {what}; last seen:\n{state}"
+            ),
+        }
+        sleep(PAUSE).await;
+    }
+}
+
+/// Looks for a while and expects the same value each time.
+pub(crate) async fn still<T: PartialEq + std::fmt::Debug>(what: &str, mut look: impl AsyncFnMut() -> T) -> T {
+    let first = look().await;
+    let end = Instant::now() + QUIET;
+    while Instant::now() < end {
+        sleep(PAUSE).await;
+        let again = look().await;
+        assert_eq!(first, again, "{what}");
+    }
+    first
+}

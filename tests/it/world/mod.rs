@@ -1,0 +1,314 @@
+//! The world of a story: a git repository, `provost up` and `provost simulate` as processes of their own, and a Kubernetes client.
+//!
+//! Everything goes through the doors that people and devices use: commits, the Kubernetes API, the command line, TLS. Nothing here
+//! looks into a database. Processes end when their world does.
+
+pub(crate) mod caller;
+pub(crate) mod eventually;
+pub(crate) mod mac;
+pub(crate) mod policy;
+pub(crate) mod server;
+pub(crate) mod simulator;
+pub(crate) mod standing;
+
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+use std::fs;
+use std::path::PathBuf;
+
+use k8s_openapi::api::core::v1::Namespace;
+use kube::api::{ListParams, ObjectMeta, Patch, PatchParams, PostParams};
+use kube::core::NamespaceResourceScope;
+use kube::{Api, Client, Resource, ResourceExt as _};
+use provost::api::git_source::GitSourceStatus;
+use provost::api::{Assignment, Device, GitSource, GitSourceSpec, names};
+use provost::gitops::author::Author;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+pub(crate) use caller::Caller;
+pub(crate) use eventually::{eventually, still};
+pub(crate) use mac::Mac;
+pub(crate) use server::{Server, provost};
+pub(crate) use simulator::Simulator;
+pub(crate) use standing::{condition, is_true};
+
+/// The fleet of most stories.
+pub(crate) const NAMESPACE: &str = "default";
+/// The GitSource that a world follows.
+pub(crate) const SOURCE: &str = "policy";
+/// Who commits.
+pub(crate) const AUTHOR: &str = "Policy Team <policy@example.com>";
+
+/// What can be chosen about a world.
+#[derive(Debug, Clone)]
+pub(crate) struct Setting {
+    /// Which devices are drawn.
+    pub(crate) seed: u64,
+    /// How many of a hundred know no declarations.
+    pub(crate) classic_percent: u8,
+    /// How often devices are asked for evidence.
+    pub(crate) evidence_interval: &'static str,
+    /// Where devices come; port 0 is any.
+    pub(crate) mdm_port: u16,
+}
+
+impl Default for Setting {
+    fn default() -> Self {
+        Self {
+            seed: 1,
+            classic_percent: 40,
+            evidence_interval: "1h",
+            mdm_port: 0,
+        }
+    }
+}
+
+/// A world.
+pub(crate) struct World {
+    pub(crate) server: Server,
+    pub(crate) simulator: Simulator,
+    pub(crate) client: Client,
+    git: Author,
+    asked: u32,
+    batches: u32,
+    /// Goes last: the processes work in it.
+    dir: TempDir,
+}
+
+impl World {
+    /// Starts the processes, with an empty repository.
+    pub(crate) async fn start(setting: Setting) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let git = Author::open(&dir.path().join("policy"), "Policy Team", "policy@example.com").unwrap();
+        let data_dir = dir.path().join("data");
+        let simulator =
+            Simulator::start(&data_dir.join("ca.pem"), setting.seed, setting.classic_percent).await;
+        let apns_ca = dir.path().join("apns-ca.pem");
+        fs::write(&apns_ca, &simulator.apns_ca).unwrap();
+        let more = [
+            "--apns-url",
+            &simulator.apns_url,
+            "--apns-ca",
+            apns_ca.to_str().unwrap(),
+            "--evidence-interval",
+            setting.evidence_interval,
+        ];
+        let server = Server::start(&data_dir, setting.mdm_port, &more).await;
+        let client = server.client().await;
+        Self {
+            server,
+            simulator,
+            client,
+            git,
+            asked: 0,
+            batches: 0,
+            dir,
+        }
+    }
+
+    /// A file for a story's own use.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// The objects of a kind in the usual fleet.
+    pub(crate) fn api<K>(&self) -> Api<K>
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
+    {
+        Api::namespaced(self.client.clone(), NAMESPACE)
+    }
+
+    /// Makes a namespace.
+    pub(crate) async fn namespace(&self, name: &str) {
+        let namespace = Namespace {
+            metadata: ObjectMeta {
+                name: Some(name.to_owned()),
+                ..ObjectMeta::default()
+            },
+            ..Namespace::default()
+        };
+        Api::all(self.client.clone())
+            .create(&PostParams::default(), &namespace)
+            .await
+            .unwrap();
+    }
+}
+
+/// Git.
+impl World {
+    /// Writes a file in the work tree.
+    pub(crate) fn write(&self, file: &str, content: &str) {
+        self.git.write(file, content).unwrap();
+    }
+
+    /// Removes a file from the work tree.
+    pub(crate) fn remove(&self, file: &str) {
+        self.git.remove(file).unwrap();
+    }
+
+    /// Commits the work tree and gives the revision as statuses write it.
+    pub(crate) fn commit(&self, message: &str) -> String {
+        format!("main@sha1:{}", self.git.commit(message).unwrap())
+    }
+
+    /// Makes the GitSource that follows the repository. It looks when it is asked; by itself only once an hour.
+    pub(crate) async fn follow(&self) {
+        let source = GitSource::new(SOURCE, self.source_spec());
+        self.api::<GitSource>()
+            .create(&PostParams::default(), &source)
+            .await
+            .unwrap();
+    }
+
+    /// The spec of that GitSource.
+    pub(crate) fn source_spec(&self) -> GitSourceSpec {
+        let url = format!("file://{}", self.git.path().display());
+        let spec = json!({ "url": url, "path": "fleet", "interval": "1h" });
+        serde_json::from_value(spec).unwrap()
+    }
+
+    /// Asks the GitSource to look, waits until it has, and gives what it says then.
+    pub(crate) async fn look(&mut self) -> GitSourceStatus {
+        self.asked += 1;
+        let ask = format!("story-{}", self.asked);
+        let sources = self.api::<GitSource>();
+        annotate(&sources, SOURCE, names::RECONCILE_ANNOTATION, &ask).await;
+        eventually("the GitSource looks at its repository", async || {
+            let status = sources
+                .get(SOURCE)
+                .await
+                .map_err(text)?
+                .status
+                .unwrap_or_default();
+            let looked = status.last_handled_reconcile_at.as_deref() == Some(&ask);
+            if looked {
+                Ok(status)
+            } else {
+                Err(format!("{status:#?}"))
+            }
+        })
+        .await
+    }
+
+    /// Commits, has the GitSource look, and expects the revision to be in force.
+    pub(crate) async fn bring_into_force(&mut self, message: &str) -> String {
+        let revision = self.commit(message);
+        let status = self.look().await;
+        assert!(is_true(&status.conditions, "Ready"), "{:#?}", status.conditions);
+        assert_eq!(status.artifact.unwrap().revision, revision);
+        revision
+    }
+}
+
+/// Devices.
+impl World {
+    /// Invites as an administrator does, through the command line.
+    pub(crate) async fn invite(&self, count: u32, namespace: &str, labels: &str) -> Vec<Value> {
+        let count = count.to_string();
+        let mut args = vec!["--namespace", namespace, "--count", &count];
+        if !labels.is_empty() {
+            args.extend(["--labels", labels]);
+        }
+        self.invite_with(&args).await
+    }
+
+    /// Invites with these options of `provost enroll invite`.
+    pub(crate) async fn invite_with(&self, args: &[&str]) -> Vec<Value> {
+        let data_dir = self.server.data_dir().to_str().unwrap();
+        let mut command = vec!["enroll", "invite", "-o", "json", "--data-dir", data_dir];
+        command.extend(args);
+        let output = provost(&command).await;
+        assert!(output.success, "{}", output.stderr);
+        output
+            .stdout
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect()
+    }
+
+    /// Hands invitations to so many new devices.
+    pub(crate) async fn hand_out(&mut self, invitations: &[Value]) {
+        self.batches += 1;
+        let file = self.path(&format!("invitations-{}.jsonl", self.batches));
+        let lines: String = invitations
+            .iter()
+            .map(|invitation| format!("{invitation}\n"))
+            .collect();
+        fs::write(&file, lines).unwrap();
+        self.simulator
+            .order(&json!({ "enroll": { "invitations": file } }))
+            .await;
+    }
+
+    /// Invites devices into the usual fleet and lets them come.
+    pub(crate) async fn enroll(&mut self, count: u32) {
+        let invitations = self.invite(count, NAMESPACE, "").await;
+        self.hand_out(&invitations).await;
+    }
+
+    /// The Devices of the usual fleet, by name.
+    pub(crate) async fn devices(&self) -> Result<BTreeMap<String, Device>, String> {
+        let devices = self
+            .api::<Device>()
+            .list(&ListParams::default())
+            .await
+            .map_err(text)?;
+        Ok(devices
+            .into_iter()
+            .map(|device| (device.name_any(), device))
+            .collect())
+    }
+
+    /// The Assignments of the usual fleet, by name.
+    pub(crate) async fn assignments(&self) -> Result<BTreeMap<String, Assignment>, String> {
+        let found = self
+            .api::<Assignment>()
+            .list(&ListParams::default())
+            .await
+            .map_err(text)?;
+        Ok(found
+            .into_iter()
+            .map(|assignment| (assignment.name_any(), assignment))
+            .collect())
+    }
+
+    /// Waits until `count` devices are enrolled, hold what they should and pass, by their own statuses and by the sums of every
+    /// Assignment, under policies of which `revision` is the newest.
+    pub(crate) async fn compliant(&self, count: usize, revision: &str) -> BTreeMap<String, Device> {
+        eventually(&format!("{count} devices comply with {revision}"), async || {
+            let devices = self.devices().await?;
+            let assignments = self.assignments().await?;
+            let settled = devices.len() == count
+                && devices.values().all(|device| standing::settled(device, revision))
+                && assignments.values().all(standing::all_compliant)
+                && assignments
+                    .values()
+                    .any(|assignment| standing::revision(assignment) == Some(revision));
+            if settled {
+                Ok(devices)
+            } else {
+                Err(standing::describe(&devices, &assignments))
+            }
+        })
+        .await
+    }
+}
+
+/// Sets an annotation.
+pub(crate) async fn annotate<K>(api: &Api<K>, name: &str, key: &str, value: &str)
+where
+    K: Clone + Debug + DeserializeOwned,
+{
+    let patch = json!({ "metadata": { "annotations": { key: value } } });
+    api.patch(name, &PatchParams::default(), &Patch::Merge(&patch))
+        .await
+        .unwrap();
+}
+
+/// An error of the API, for the state that [`eventually`] shows.
+pub(crate) fn text(error: kube::Error) -> String {
+    format!("the API: {error}")
+}

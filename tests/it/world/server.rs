@@ -1,0 +1,250 @@
+//! `provost up` and the other commands, as processes.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{ExitStatus, Stdio};
+use std::sync::Once;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Empty};
+use hyper_util::client::legacy::Client as HttpClient;
+use hyper_util::rt::TokioExecutor;
+use kube::Client;
+use kube::config::{Config, KubeConfigOptions, Kubeconfig};
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
+use tokio::process::{Child, ChildStdout, Command};
+
+/// The program under test.
+const PROGRAM: &str = env!("CARGO_BIN_EXE_provost");
+
+/// What a finished command said.
+#[derive(Debug)]
+pub(crate) struct Said {
+    pub(crate) success: bool,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+/// Runs a command to its end.
+pub(crate) async fn provost(args: &[&str]) -> Said {
+    let output = Command::new(PROGRAM)
+        .args(args)
+        .kill_on_drop(true)
+        .stdin(Stdio::null())
+        .output()
+        .await
+        .unwrap();
+    Said {
+        success: output.status.success(),
+        stdout: String::from_utf8(output.stdout).unwrap(),
+        stderr: String::from_utf8(output.stderr).unwrap(),
+    }
+}
+
+/// A command of the program, for whoever needs its pipes.
+pub(crate) fn command() -> Command {
+    let mut command = Command::new(PROGRAM);
+    command.kill_on_drop(true);
+    command
+}
+
+/// What the line `ready …` says.
+#[derive(Debug, Clone)]
+pub(crate) struct Ready {
+    pub(crate) mdm: String,
+    pub(crate) api: String,
+    pub(crate) admin: String,
+    pub(crate) kubeconfig: PathBuf,
+    pub(crate) ca: PathBuf,
+}
+
+impl Ready {
+    fn read(line: &str) -> Self {
+        let fields = line
+            .strip_prefix("ready ")
+            .unwrap_or_else(|| panic!("not the ready line: {line}"));
+        let field = |name: &str| {
+            let mut found = fields
+                .split(' ')
+                .filter_map(|field| field.split_once('='))
+                .filter(|(key, _)| *key == name);
+            found
+                .next()
+                .unwrap_or_else(|| panic!("no {name} in: {line}"))
+                .1
+                .to_owned()
+        };
+        Self {
+            mdm: field("mdm"),
+            api: field("api"),
+            admin: field("admin"),
+            kubeconfig: field("kubeconfig").into(),
+            ca: field("ca").into(),
+        }
+    }
+}
+
+/// A running `provost up`.
+pub(crate) struct Server {
+    child: Child,
+    stdout: BufReader<ChildStdout>,
+    data_dir: PathBuf,
+    more: Vec<String>,
+    pub(crate) ready: Ready,
+}
+
+impl Server {
+    /// Starts it on free ports (but for `mdm_port`, unless 0) and waits until it is ready.
+    pub(crate) async fn start(data_dir: &Path, mdm_port: u16, more: &[&str]) -> Self {
+        let more: Vec<String> = more.iter().map(|&arg| arg.to_owned()).collect();
+        let listen = [
+            ("--mdm-listen", mdm_port),
+            ("--api-listen", 0),
+            ("--admin-listen", 0),
+        ];
+        let (child, stdout, ready) = up(data_dir, &listen, &more).await;
+        Self {
+            child,
+            stdout,
+            data_dir: data_dir.to_owned(),
+            more,
+            ready,
+        }
+    }
+
+    /// Its data directory.
+    pub(crate) fn data_dir(&self) -> &Path {
+        &self.data_dir
+    }
+
+    /// The port that devices come to.
+    pub(crate) fn mdm_port(&self) -> u16 {
+        port(&self.ready.mdm)
+    }
+
+    /// Kills it as a power cut would, and starts it again on the same data and ports.
+    pub(crate) async fn kill_and_restart(&mut self) {
+        self.child.kill().await.unwrap();
+        let ready = &self.ready;
+        let listen = [
+            ("--mdm-listen", port(&ready.mdm)),
+            ("--api-listen", port(&ready.api)),
+            ("--admin-listen", port(&ready.admin)),
+        ];
+        (self.child, self.stdout, self.ready) = up(&self.data_dir, &listen, &self.more).await;
+    }
+
+    /// Its process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id().expect("it runs")
+    }
+
+    /// What it has said on standard error so far.
+    pub(crate) fn said(&self) -> String {
+        fs::read_to_string(log(&self.data_dir)).unwrap()
+    }
+
+    /// Asks it to stop. Gives how it ended and what it printed on standard output after the ready line.
+    pub(crate) async fn terminate(&mut self) -> (ExitStatus, String) {
+        let pid = self.child.id().expect("it runs");
+        let kill = Command::new("sh")
+            .args(["-c", &format!("kill -TERM {pid}")])
+            .status()
+            .await
+            .unwrap();
+        assert!(kill.success());
+        let status = self.child.wait().await.unwrap();
+        let mut rest = String::new();
+        self.stdout.read_to_string(&mut rest).await.unwrap();
+        (status, rest)
+    }
+
+    /// A client, as kubectl would make it from the kubeconfig.
+    pub(crate) async fn client(&self) -> Client {
+        static PROVIDER: Once = Once::new();
+        PROVIDER.call_once(|| {
+            rustls::crypto::aws_lc_rs::default_provider()
+                .install_default()
+                .expect("the first to choose");
+        });
+        let kubeconfig = Kubeconfig::read_from(&self.ready.kubeconfig).unwrap();
+        let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
+            .await
+            .unwrap();
+        Client::try_from(config).unwrap()
+    }
+
+    /// Gets a page of the admin address: status and text.
+    pub(crate) async fn admin(&self, path: &str) -> (u16, String) {
+        let client: HttpClient<_, Empty<Bytes>> = HttpClient::builder(TokioExecutor::new()).build_http();
+        let response = client
+            .get(format!("{}{path}", self.ready.admin).parse().unwrap())
+            .await
+            .unwrap();
+        let status = response.status().as_u16();
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        (status, String::from_utf8(body.to_vec()).unwrap())
+    }
+
+    /// A counter or gauge of the metrics page; labels, if any, belong to the name.
+    pub(crate) async fn metric(&self, name: &str) -> u64 {
+        let (_, page) = self.admin("/metrics").await;
+        let line = page
+            .lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.unwrap_or_else(|| panic!("no {name} in:\n{page}"))
+            .parse()
+            .unwrap()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let log = fs::read_to_string(log(&self.data_dir)).unwrap_or_default();
+            let lines: Vec<&str> = log.lines().collect();
+            let tail = lines.get(lines.len().saturating_sub(60)..).unwrap_or_default();
+            println!("the server's last words:\n{}", tail.join("\n"));
+        }
+    }
+}
+
+async fn up(
+    data_dir: &Path,
+    listen: &[(&str, u16)],
+    more: &[String],
+) -> (Child, BufReader<ChildStdout>, Ready) {
+    let log = fs::File::options()
+        .create(true)
+        .append(true)
+        .open(log(data_dir))
+        .unwrap();
+    let mut command = command();
+    command.arg("up").arg("--data-dir").arg(data_dir).args(more);
+    for (option, port) in listen {
+        command.arg(option).arg(format!("127.0.0.1:{port}"));
+    }
+    let mut child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(log)
+        .spawn()
+        .unwrap();
+    let mut stdout = BufReader::new(child.stdout.take().unwrap());
+    let mut line = String::new();
+    stdout.read_line(&mut line).await.unwrap();
+    if line.is_empty() {
+        let said = fs::read_to_string(self::log(data_dir)).unwrap_or_default();
+        panic!("provost up ended before it was ready:\n{said}");
+    }
+    (child, stdout, Ready::read(line.trim_end()))
+}
+
+/// Where its standard error goes: beside the data directory.
+fn log(data_dir: &Path) -> PathBuf {
+    data_dir.with_extension("log")
+}
+
+fn port(url: &str) -> u16 {
+    url.parse::<http::Uri>().unwrap().port_u16().unwrap()
+}
