@@ -103,7 +103,7 @@ impl Push {
                 "provost_pushes",
                 "Pushes by what the service said",
                 pushes.clone(),
-            )
+            );
         });
         let observer = Arc::new(Observer {
             store: store.clone(),
@@ -141,7 +141,7 @@ async fn follow(store: Arc<dyn Store>, scheduler: PushScheduler, shutdown: Cance
             match every_pending(&store, &scheduler).await {
                 Ok(()) => all = false,
                 Err(error) => {
-                    tracing::warn!(error = %Chain(&error), "devices with pending work could not be listed")
+                    tracing::warn!(error = %Chain(&error), "devices with pending work could not be listed");
                 }
             }
         }

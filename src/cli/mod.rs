@@ -103,7 +103,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Enroll(args) => runtime()?.block_on(enroll::run(args)),
         Command::Simulate(args) => runtime()?.block_on(simulate::run(args)),
         Command::Crd(args) => crd::run(&args),
-        Command::Completions(args) => Ok(completions::run(args)),
+        Command::Completions(args) => Ok(completions::run(&args)),
         Command::Reference(args) => reference::run(&args),
     }
 }

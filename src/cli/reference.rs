@@ -21,7 +21,7 @@ pub(super) fn run(args: &ReferenceArgs) -> anyhow::Result<ExitCode> {
     match &args.out {
         None => print!("{text}"),
         Some(path) => {
-            fs::write(path, text).with_context(|| format!("{} cannot be written", path.display()))?
+            fs::write(path, text).with_context(|| format!("{} cannot be written", path.display()))?;
         }
     }
     Ok(ExitCode::SUCCESS)

@@ -390,7 +390,7 @@ struct Patience(Instant);
 
 impl Patience {
     fn new(args: &DemoArgs) -> Self {
-        Self(Instant::now() + Duration::from_secs(180) + Duration::from_millis(u64::from(args.devices) * 100))
+        Self(Instant::now() + Duration::from_mins(3) + Duration::from_millis(u64::from(args.devices) * 100))
     }
 
     fn check(&self, what: &str, state: impl FnOnce() -> String) -> anyhow::Result<()> {
