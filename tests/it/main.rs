@@ -2,9 +2,15 @@
 
 // `cfg(test)` is always on here; saying it tells clippy that helpers, too, are test code.
 #[cfg(test)]
+mod assignments;
+#[cfg(test)]
 mod compliance;
 #[cfg(test)]
 mod corpus;
+#[cfg(test)]
+mod enrolling;
+#[cfg(test)]
+mod leaving;
 #[cfg(test)]
 mod revisions;
 #[cfg(test)]
