@@ -22,7 +22,7 @@ pub(super) const TARGETS: [(&str, fn(&[u8])); 6] = [
 /// A body of any kind.
 pub(super) fn plist(bytes: &[u8]) {
     if let Ok(value) = read(bytes) {
-        to_json(&value);
+        let _ = to_json(&value);
         assert!(!to_xml(&value).is_empty(), "what was read cannot be written");
     }
 }
@@ -59,16 +59,13 @@ pub(super) fn endpoint(bytes: &[u8]) {
     }
 }
 
-/// A status report, taken twice: the second time it is no news.
+/// A status report.
 pub(super) fn status_report(bytes: &[u8]) {
     let Ok(report) = StatusReport::read(Some(bytes)) else {
         return;
     };
     let mut facts = Facts::default();
-    if facts.status_report(&report.value, Timestamp::UNIX_EPOCH).is_ok() {
-        let again = facts.status_report(&report.value, Timestamp::UNIX_EPOCH);
-        assert!(matches!(again, Ok(false)), "the same report is news twice");
-    }
+    let _ = facts.status_report(&report.value, Timestamp::UNIX_EPOCH);
 }
 
 /// A certificate request.

@@ -5,6 +5,9 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+/// What the `PayloadIdentifier` of every profile that Provost makes begins with: how its own are told from others on a device.
+pub const PROFILE_PREFIX: &str = "dev.provost.profile.";
+
 /// Why a text is not the identifier it claims to be.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum IdError {

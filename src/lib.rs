@@ -22,7 +22,7 @@
 //! the commands. Devices are woken ([`push`]), fetch declarations and profiles, and report. Reports become facts, facts become verdicts, and each
 //! changed verdict becomes a transition ([`compliance`]) that status and history show.
 //!
-//! Modules, in reading order; each may use those above it, as a test checks:
+//! Modules, in reading order; each may use those above it, as the table in `tests/it/structure.rs` says and checks:
 //!
 //! - [`api`], [`ids`], [`clock`], [`secret`], [`expression`] (CEL), [`suggest`]: what everything speaks of.
 //! - [`policy`], [`compliance`], the types of [`mdm`]: pure.

@@ -1,11 +1,16 @@
 //! "Did you mean": the known name nearest to one that is not known.
 
+/// Names longer than this are neither suggested nor mended: comparing them is not worth the time.
+const MAXIMUM_LENGTH: usize = 64;
+
 /// The candidate that differs least from `name`, if it differs little enough to be a slip of the hand.
 #[must_use]
 pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let fits = |text: &str| text.len() <= MAXIMUM_LENGTH;
     let allowed = (name.chars().count() / 3).clamp(1, 6);
     candidates
         .into_iter()
+        .filter(|candidate| fits(name) && fits(candidate))
         .map(|candidate| (distance(name, candidate), candidate))
         .filter(|(distance, _)| *distance <= allowed)
         .min()
@@ -51,6 +56,7 @@ mod tests {
         assert_eq!(nearest("banana", names), None);
         assert_eq!(did_you_mean("StatusItem", names), "; did you mean `StatusItems`?");
         assert_eq!(did_you_mean("x", names), "");
+        assert_eq!(nearest(&"x".repeat(65), [&*"x".repeat(64)]), None);
     }
 
     #[test]

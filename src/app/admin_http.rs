@@ -131,8 +131,11 @@ async fn make_invitations(
     Json(order): Json<InviteOrder>,
 ) -> Result<Json<Vec<Invite>>, (StatusCode, Json<Refused>)> {
     make(&orders, order).await.map(Json).map_err(|refusal| {
-        let status =
-            if refusal.callers { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::INTERNAL_SERVER_ERROR };
+        let status = if refusal.callers {
+            StatusCode::UNPROCESSABLE_ENTITY
+        } else {
+            StatusCode::INTERNAL_SERVER_ERROR
+        };
         (status, Json(Refused { error: refusal.error }))
     })
 }
@@ -152,7 +155,10 @@ pub struct Refusal {
 /// What is wrong with the order, or with the store.
 pub async fn make(orders: &Orders, order: InviteOrder) -> Result<Vec<Invite>, Refusal> {
     let refuse = |error: String| Refusal { error, callers: true };
-    let failed = |error: String| Refusal { error, callers: false };
+    let failed = |error: String| Refusal {
+        error,
+        callers: false,
+    };
     if !(1..=MAXIMUM_COUNT).contains(&order.count) {
         return Err(refuse(format!("the count must be from 1 to {MAXIMUM_COUNT}")));
     }
@@ -162,7 +168,9 @@ pub async fn make(orders: &Orders, order: InviteOrder) -> Result<Vec<Invite>, Re
         Ok(Some(_)) => {}
         Ok(None) => {
             let advice = format!("make it with: kubectl create namespace {namespace}");
-            return Err(refuse(format!("the namespace {namespace} does not exist; {advice}")));
+            return Err(refuse(format!(
+                "the namespace {namespace} does not exist; {advice}"
+            )));
         }
         Err(error) => return Err(failed(format!("the Kubernetes API did not answer: {error}"))),
     }
@@ -175,7 +183,11 @@ pub async fn make(orders: &Orders, order: InviteOrder) -> Result<Vec<Invite>, Re
         life: SignedDuration::from_secs(life),
         public_url: orders.public_url.clone(),
     };
-    let (store, clock, entropy) = (orders.store.as_ref(), orders.clock.as_ref(), orders.entropy.as_ref());
+    let (store, clock, entropy) = (
+        orders.store.as_ref(),
+        orders.clock.as_ref(),
+        orders.entropy.as_ref(),
+    );
     // Side by side, so that the store commits many at a time.
     stream::iter(0..order.count)
         .map(|_| invite(store, clock, entropy, request.clone()))

@@ -39,7 +39,10 @@ impl DataDir {
     /// # Errors
     /// When it cannot be made, or another process holds it.
     pub fn open(path: &Path) -> Result<Self, DataDirError> {
-        let prepare = |source| DataDirError::Prepare { path: path.to_owned(), source };
+        let prepare = |source| DataDirError::Prepare {
+            path: path.to_owned(),
+            source,
+        };
         private_dir(path).map_err(prepare)?;
         let path = path.canonicalize().map_err(prepare)?;
         private_dir(&path.join("keys")).map_err(prepare)?;
@@ -142,6 +145,9 @@ mod tests {
         let path = folder.path().join("file");
         fs::write(&path, "x").unwrap();
         let message = DataDir::open(&path).unwrap_err().to_string();
-        assert!(message.contains("file") && message.contains("--data-dir"), "{message}");
+        assert!(
+            message.contains("file") && message.contains("--data-dir"),
+            "{message}"
+        );
     }
 }

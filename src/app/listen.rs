@@ -77,8 +77,8 @@ impl Tasks {
 
     /// Serves plain HTTP on a socket file.
     pub(super) fn unix(&self, path: &Path, router: Router) -> anyhow::Result<()> {
-        let listener =
-            admin_http::bind_socket(path).with_context(|| format!("the socket {} cannot be made", path.display()))?;
+        let listener = admin_http::bind_socket(path)
+            .with_context(|| format!("the socket {} cannot be made", path.display()))?;
         let serve = axum::serve(listener, router).with_graceful_shutdown(self.shutdown().cancelled_owned());
         self.serving("the admin socket", tokio::spawn(serve.into_future()));
         Ok(())
@@ -113,16 +113,28 @@ fn taken(address: SocketAddr) -> String {
 pub(super) fn public_url(text: &str) -> anyhow::Result<String> {
     let text = text.trim_end_matches('/');
     let uri: http::Uri = text.parse().with_context(|| format!("{text} is not a URL"))?;
-    ensure!(uri.scheme_str() == Some("https"), "{text}: devices only talk to https:// addresses");
-    ensure!(uri.host().is_some_and(|host| !host.is_empty()), "{text} names no host");
-    ensure!(uri.path().is_empty() || uri.path() == "/", "{text}: give scheme, host and port only");
+    ensure!(
+        uri.scheme_str() == Some("https"),
+        "{text}: devices only talk to https:// addresses"
+    );
+    ensure!(
+        uri.host().is_some_and(|host| !host.is_empty()),
+        "{text} names no host"
+    );
+    ensure!(
+        uri.path().is_empty() || uri.path() == "/",
+        "{text}: give scheme, host and port only"
+    );
     ensure!(uri.query().is_none(), "{text}: give scheme, host and port only");
     Ok(text.to_owned())
 }
 
 /// The host of a URL that was checked.
 pub(super) fn host(url: &str) -> String {
-    url.parse::<http::Uri>().ok().and_then(|uri| uri.host().map(str::to_owned)).unwrap_or_default()
+    url.parse::<http::Uri>()
+        .ok()
+        .and_then(|uri| uri.host().map(str::to_owned))
+        .unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -131,9 +143,18 @@ mod tests {
 
     #[test]
     fn a_public_url_is_a_scheme_a_host_and_a_port() {
-        assert_eq!(public_url("https://mdm.example.com:8443/").unwrap(), "https://mdm.example.com:8443");
+        assert_eq!(
+            public_url("https://mdm.example.com:8443/").unwrap(),
+            "https://mdm.example.com:8443"
+        );
         assert_eq!(host("https://mdm.example.com:8443"), "mdm.example.com");
-        for wrong in ["http://mdm.example.com", "mdm.example.com", "https://mdm.example.com/x", "https://", "https://a/?q"] {
+        for wrong in [
+            "http://mdm.example.com",
+            "mdm.example.com",
+            "https://mdm.example.com/x",
+            "https://",
+            "https://a/?q",
+        ] {
             assert!(public_url(wrong).is_err(), "{wrong}");
         }
     }

@@ -61,17 +61,27 @@ impl Server {
     ///
     /// # Errors
     /// When the data directory is in use or of a newer version, an address is taken, or a certificate cannot be used.
-    pub async fn start(settings: Settings, clock: Arc<dyn Clock>, entropy: Arc<dyn Entropy>) -> anyhow::Result<Self> {
+    pub async fn start(
+        settings: Settings,
+        clock: Arc<dyn Clock>,
+        entropy: Arc<dyn Entropy>,
+    ) -> anyhow::Result<Self> {
         let data_dir = DataDir::open(&settings.data_dir)?;
         let metrics = Metrics::new();
         let readiness = Readiness::default();
         let tasks = Tasks::default();
         let admin = tasks
-            .http(settings.admin_listen, admin_http::health_router(readiness.clone(), metrics.clone()))
+            .http(
+                settings.admin_listen,
+                admin_http::health_router(readiness.clone(), metrics.clone()),
+            )
             .await
             .context("--admin-listen")?;
 
-        let sealer: Arc<dyn Sealer> = Arc::new(KeyFile::open(&data_dir.keys().join("seal.key"), SharedEntropy(entropy.clone()))?);
+        let sealer: Arc<dyn Sealer> = Arc::new(KeyFile::open(
+            &data_dir.keys().join("seal.key"),
+            SharedEntropy(entropy.clone()),
+        )?);
         let store = Arc::new(SqliteStore::open(&data_dir.store(), sealer.clone())?);
         let api = KubeApi::open(kubeapi::Options {
             path: data_dir.kubernetes(),
@@ -84,13 +94,25 @@ impl Server {
         let client = api.client("default");
         install::definitions(&client).await?;
 
-        let served = kubeapi::serve::serve(&api, settings.api_listen, &data_dir.keys().join("kubernetes"), tasks.shutdown())
-            .await
-            .context("--api-listen")?;
+        let served = kubeapi::serve::serve(
+            &api,
+            settings.api_listen,
+            &data_dir.keys().join("kubernetes"),
+            tasks.shutdown(),
+        )
+        .await
+        .context("--api-listen")?;
         kubeconfig::write(&data_dir.kubeconfig(), &served.access)?;
         tasks.serving("the Kubernetes API", served.server);
 
-        let devices = Devices { settings: &settings, data_dir: &data_dir, store: store.clone(), clock: &clock, entropy: &entropy, metrics: &metrics };
+        let devices = Devices {
+            settings: &settings,
+            data_dir: &data_dir,
+            store: store.clone(),
+            clock: &clock,
+            entropy: &entropy,
+            metrics: &metrics,
+        };
         let public_url = devices.serve(&tasks).await?;
         let orders = Orders {
             store: store.clone(),
@@ -99,13 +121,31 @@ impl Server {
             entropy: entropy.clone(),
             public_url: public_url.clone(),
         };
-        tasks.unix(&admin_socket(data_dir.path()), admin_http::orders_router(orders.clone()))?;
+        tasks.unix(
+            &admin_socket(data_dir.path()),
+            admin_http::orders_router(orders.clone()),
+        )?;
 
-        let context = controllers::Context::new(client.clone(), store.clone(), clock.clone(), entropy, metrics.clone());
-        let planner = fleet::Settings { public_url: public_url.clone(), evidence_interval: settings.evidence_interval };
-        tasks.run("the planner", fleet::run(context.clone(), planner, tasks.shutdown()));
+        let context = controllers::Context::new(
+            client.clone(),
+            store.clone(),
+            clock.clone(),
+            entropy,
+            metrics.clone(),
+        );
+        let planner = fleet::Settings {
+            public_url: public_url.clone(),
+            evidence_interval: settings.evidence_interval,
+        };
+        tasks.run(
+            "the planner",
+            fleet::run(context.clone(), planner, tasks.shutdown()),
+        );
         let schemas = SchemaSet::new(&crds::all())?;
-        tasks.run("the GitSource controller", git_source::run(context, schemas, data_dir.git(), tasks.shutdown()));
+        tasks.run(
+            "the GitSource controller",
+            git_source::run(context, schemas, data_dir.git(), tasks.shutdown()),
+        );
         tasks.run("tidying", tidy(store, clock, tasks.shutdown()));
         readiness.set(true);
         Ok(Self {
@@ -164,7 +204,9 @@ impl Server {
     /// # Errors
     /// What is wrong with the order, for people.
     pub async fn invite(&self, order: InviteOrder) -> anyhow::Result<Vec<Invite>> {
-        admin_http::make(&self.orders, order).await.map_err(|refusal| anyhow::anyhow!(refusal.error))
+        admin_http::make(&self.orders, order)
+            .await
+            .map_err(|refusal| anyhow::anyhow!(refusal.error))
     }
 
     /// Waits until a part of the server ends by itself, and says why.
@@ -200,7 +242,12 @@ impl Devices<'_> {
             None => format!("https://localhost:{}", address.port()),
         };
         let host = listen::host(&public_url);
-        let pki = Pki::open(self.data_dir.path(), &server_names(&host), self.clock.now(), self.entropy.as_ref())?;
+        let pki = Pki::open(
+            self.data_dir.path(),
+            &server_names(&host),
+            self.clock.now(),
+            self.entropy.as_ref(),
+        )?;
         let push = push::Push::new(&self.settings.push)?;
         let topic = match push.topic() {
             Some(topic) => PushTopic::parse(topic)?,
@@ -211,7 +258,12 @@ impl Devices<'_> {
 
         let store: Arc<dyn Store> = self.store.clone();
         let seen = Arc::new(SeenBatch::default());
-        let gateway = Arc::new(Gateway::new(store.clone(), self.clock.clone(), self.entropy.clone(), seen.clone()));
+        let gateway = Arc::new(Gateway::new(
+            store.clone(),
+            self.clock.clone(),
+            self.entropy.clone(),
+            seen.clone(),
+        ));
         let issuer = Arc::new(IdentityIssuer::new(
             store.clone(),
             self.clock.clone(),
@@ -222,14 +274,22 @@ impl Devices<'_> {
         ));
         let limits = device_http::Limits::default();
         let gateway_metrics = GatewayMetrics::default();
-        self.metrics.register(|registry| gateway_metrics.register(registry.sub_registry_with_prefix("provost")));
+        self.metrics
+            .register(|registry| gateway_metrics.register(registry.sub_registry_with_prefix("provost")));
         let limiter = Arc::new(Limiter::new(Rate::default()));
-        let router = device_http::router(gateway, limits)
-            .merge(crate::enrollment::http::router(issuer, limiter, self.clock.clone()));
+        let router = device_http::router(gateway, limits).merge(crate::enrollment::http::router(
+            issuer,
+            limiter,
+            self.clock.clone(),
+        ));
         let router = device_http::guarded(router, limits, gateway_metrics, self.entropy.clone());
-        let serving = device_serve::serve(router, listener, tls, trust, self.clock.clone(), tasks.shutdown())?;
+        let serving =
+            device_serve::serve(router, listener, tls, trust, self.clock.clone(), tasks.shutdown())?;
         tasks.serving("the device endpoint", serving.task);
-        tasks.run("times of contact", seen.clone().run(store.clone(), SEEN_INTERVAL, tasks.shutdown()));
+        tasks.run(
+            "times of contact",
+            seen.clone().run(store.clone(), SEEN_INTERVAL, tasks.shutdown()),
+        );
         push.start(tasks, &store, self.clock, &seen, self.metrics);
         Ok(public_url)
     }

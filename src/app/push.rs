@@ -37,18 +37,39 @@ pub(super) struct Push {
 impl Push {
     pub(super) fn new(settings: &PushSettings) -> anyhow::Result<Self> {
         match settings {
-            PushSettings::None => Ok(Self { pusher: Arc::new(Unconfigured), topic: None, custom: false }),
+            PushSettings::None => Ok(Self {
+                pusher: Arc::new(Unconfigured),
+                topic: None,
+                custom: false,
+            }),
             PushSettings::Apple { certificate } => {
                 let certificate = read(certificate)?;
-                let pusher = ApnsPusher::new(&certificate, a2::Endpoint::Production).context("--apns-cert")?;
-                Ok(Self { pusher: Arc::new(pusher), topic: Some(certificate.topic().to_owned()), custom: false })
+                let pusher =
+                    ApnsPusher::new(&certificate, a2::Endpoint::Production).context("--apns-cert")?;
+                Ok(Self {
+                    pusher: Arc::new(pusher),
+                    topic: Some(certificate.topic().to_owned()),
+                    custom: false,
+                })
             }
-            PushSettings::Custom { url, ca_pem, certificate } => {
+            PushSettings::Custom {
+                url,
+                ca_pem,
+                certificate,
+            } => {
                 let certificate = certificate.as_ref().map(read).transpose()?;
-                let settings = Http2Settings { url, ca_pem, certificate: certificate.as_ref() };
+                let settings = Http2Settings {
+                    url,
+                    ca_pem,
+                    certificate: certificate.as_ref(),
+                };
                 let pusher = Http2Pusher::new(&settings).context("--apns-url")?;
                 let topic = certificate.map(|certificate| certificate.topic().to_owned());
-                Ok(Self { pusher: Arc::new(pusher), topic, custom: true })
+                Ok(Self {
+                    pusher: Arc::new(pusher),
+                    topic,
+                    custom: true,
+                })
             }
         }
     }
@@ -77,15 +98,31 @@ impl Push {
         let contacts = scheduler.clone();
         seen.listen(move |enrollment| contacts.seen(enrollment.as_str()));
         let pushes = Family::<Pushed, Counter>::default();
-        metrics.register(|registry| registry.register("provost_pushes", "Pushes by what the service said", pushes.clone()));
-        let observer = Arc::new(Observer { store: store.clone(), pushes });
-        tasks.run("waking devices", scheduler.clone().run(self.pusher, observer, tasks.shutdown()));
-        tasks.run("following pending work", follow(store.clone(), scheduler, tasks.shutdown()));
+        metrics.register(|registry| {
+            registry.register(
+                "provost_pushes",
+                "Pushes by what the service said",
+                pushes.clone(),
+            )
+        });
+        let observer = Arc::new(Observer {
+            store: store.clone(),
+            pushes,
+        });
+        tasks.run(
+            "waking devices",
+            scheduler.clone().run(self.pusher, observer, tasks.shutdown()),
+        );
+        tasks.run(
+            "following pending work",
+            follow(store.clone(), scheduler, tasks.shutdown()),
+        );
     }
 }
 
 fn read(credentials: &PushCredentials) -> anyhow::Result<PushCertificate> {
-    PushCertificate::from_pem(&credentials.certificate_pem, credentials.key_pem.clone()).context("--apns-cert and --apns-key")
+    PushCertificate::from_pem(&credentials.certificate_pem, credentials.key_pem.clone())
+        .context("--apns-cert and --apns-key")
 }
 
 /// The topic of enrolments made without a push certificate: of the right form, and always the same for one device authority.
@@ -103,7 +140,9 @@ async fn follow(store: Arc<dyn Store>, scheduler: PushScheduler, shutdown: Cance
         if all {
             match every_pending(&store, &scheduler).await {
                 Ok(()) => all = false,
-                Err(error) => tracing::warn!(error = %Chain(&error), "devices with pending work could not be listed"),
+                Err(error) => {
+                    tracing::warn!(error = %Chain(&error), "devices with pending work could not be listed")
+                }
             }
         }
         let change = tokio::select! {
@@ -141,15 +180,25 @@ async fn every_pending(store: &Arc<dyn Store>, scheduler: &PushScheduler) -> Res
     }
 }
 
-async fn wake(store: &Arc<dyn Store>, scheduler: &PushScheduler, id: &EnrollmentId) -> Result<(), StoreError> {
-    let Some(address) = store.push_address(id).await? else { return Ok(()) };
+async fn wake(
+    store: &Arc<dyn Store>,
+    scheduler: &PushScheduler,
+    id: &EnrollmentId,
+) -> Result<(), StoreError> {
+    let Some(address) = store.push_address(id).await? else {
+        return Ok(());
+    };
     let target = PushTarget {
         token: address.token.reveal().clone(),
         push_magic: address.magic.reveal().clone(),
         topic: address.topic.as_str().into(),
     };
     let last_seen = store.last_seen(id).await?;
-    scheduler.wake([WakeUp { device: id.as_str().into(), target, last_seen }]);
+    scheduler.wake([WakeUp {
+        device: id.as_str().into(),
+        target,
+        last_seen,
+    }]);
     Ok(())
 }
 
@@ -166,7 +215,9 @@ struct Observer {
 impl PushObserver for Observer {
     fn unregistered<'a>(&'a self, device: &'a str, _token: &'a [u8]) -> BoxFuture<'a, ()> {
         Box::pin(async move {
-            let Ok(id) = EnrollmentId::parse(device) else { return };
+            let Ok(id) = EnrollmentId::parse(device) else {
+                return;
+            };
             if let Err(error) = self.store.drop_push_address(&id).await {
                 tracing::warn!(device.id = device, error = %Chain(&error), "a dead push address could not be dropped");
             }

@@ -14,6 +14,11 @@ pub(super) struct CompletionsArgs {
 }
 
 pub(super) fn run(args: CompletionsArgs) -> ExitCode {
-    clap_complete::generate(args.shell, &mut super::Cli::command(), "provost", &mut std::io::stdout());
+    clap_complete::generate(
+        args.shell,
+        &mut super::Cli::command(),
+        "provost",
+        &mut std::io::stdout(),
+    );
     ExitCode::SUCCESS
 }

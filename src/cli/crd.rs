@@ -23,7 +23,8 @@ pub(super) fn run(args: &CrdArgs) -> anyhow::Result<ExitCode> {
             None => print!("---\n{text}"),
             Some(folder) => {
                 let path = folder.join(crds::file_name(&crd));
-                fs::create_dir_all(folder).with_context(|| format!("the folder {} cannot be made", folder.display()))?;
+                fs::create_dir_all(folder)
+                    .with_context(|| format!("the folder {} cannot be made", folder.display()))?;
                 fs::write(&path, text).with_context(|| format!("{} cannot be written", path.display()))?;
             }
         }

@@ -35,7 +35,12 @@ enum EnrollCommand {
 #[derive(Debug, clap::Args)]
 struct InviteArgs {
     /// The data directory of the running server.
-    #[arg(long, value_name = "DIR", env = "PROVOST_DATA_DIR", default_value = "provost-data")]
+    #[arg(
+        long,
+        value_name = "DIR",
+        env = "PROVOST_DATA_DIR",
+        default_value = "provost-data"
+    )]
     data_dir: PathBuf,
     /// The fleet that the device will belong to.
     #[arg(short, long, value_name = "NS")]
@@ -91,12 +96,27 @@ fn order(args: &InviteArgs) -> anyhow::Result<InviteOrder> {
     }
     Ok(InviteOrder {
         namespace: Namespace::parse(&args.namespace).context("--namespace")?,
-        serial_number: args.serial.as_deref().map(SerialNumber::parse).transpose().context("--serial")?,
-        udid: args.udid.as_deref().map(EnrollmentId::parse).transpose().context("--udid")?,
+        serial_number: args
+            .serial
+            .as_deref()
+            .map(SerialNumber::parse)
+            .transpose()
+            .context("--serial")?,
+        udid: args
+            .udid
+            .as_deref()
+            .map(EnrollmentId::parse)
+            .transpose()
+            .context("--udid")?,
         labels,
         valid_seconds: duration::parse(&args.expires_in)
             .filter(|duration| *duration >= Duration::from_secs(1))
-            .with_context(|| format!("--expires-in {}: write a duration such as 30m or 24h", args.expires_in))?
+            .with_context(|| {
+                format!(
+                    "--expires-in {}: write a duration such as 30m or 24h",
+                    args.expires_in
+                )
+            })?
             .as_secs(),
         count: args.count,
     })
@@ -106,7 +126,10 @@ fn order(args: &InviteArgs) -> anyhow::Result<InviteOrder> {
 pub(super) async fn send(data_dir: &Path, order: &InviteOrder) -> anyhow::Result<Vec<Invite>> {
     let socket = admin_socket(data_dir);
     let stream = UnixStream::connect(&socket).await.with_context(|| {
-        format!("no server runs in {}; start one with: provost up --data-dir {0}", data_dir.display())
+        format!(
+            "no server runs in {}; start one with: provost up --data-dir {0}",
+            data_dir.display()
+        )
     })?;
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
     let connection = tokio::spawn(connection);
@@ -114,7 +137,10 @@ pub(super) async fn send(data_dir: &Path, order: &InviteOrder) -> anyhow::Result
         .header(http::header::HOST, "provost")
         .header(http::header::CONTENT_TYPE, "application/json")
         .body(Full::<bytes::Bytes>::from(serde_json::to_vec(order)?))?;
-    let response = sender.send_request(request).await.context("the server did not answer")?;
+    let response = sender
+        .send_request(request)
+        .await
+        .context("the server did not answer")?;
     let status = response.status();
     let body = response.into_body().collect().await?.to_bytes();
     connection.abort();

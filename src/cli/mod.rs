@@ -29,7 +29,13 @@ pub struct Cli {
 #[derive(Debug, Clone, clap::Args)]
 pub struct LogArgs {
     /// How log lines look.
-    #[arg(long, global = true, value_enum, env = "PROVOST_LOG_FORMAT", default_value = "human")]
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        env = "PROVOST_LOG_FORMAT",
+        default_value = "human"
+    )]
     log_format: LogFormat,
     /// What is logged, such as `info` or `provost::mdm=debug,warn`. The demo logs warnings only, everything else `info`.
     #[arg(long, global = true, env = "PROVOST_LOG", value_name = "FILTER")]
@@ -57,7 +63,13 @@ enum Command {
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let quiet = matches!(cli.command, Command::Demo(_) | Command::Simulate(_));
-    let filter = cli.log.log.clone().unwrap_or_else(|| if quiet { "warn".to_owned() } else { "info".to_owned() });
+    let filter = cli.log.log.clone().unwrap_or_else(|| {
+        if quiet {
+            "warn".to_owned()
+        } else {
+            "info".to_owned()
+        }
+    });
     if let Err(error) = logging::start(cli.log.log_format, &filter) {
         eprintln!("provost: {error}");
         return ExitCode::FAILURE;

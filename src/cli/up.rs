@@ -17,7 +17,12 @@ use crate::secret::Secret;
 #[derive(Debug, clap::Args)]
 pub(super) struct UpArgs {
     /// Where everything is kept: databases, keys, clones of git repositories, the kubeconfig.
-    #[arg(long, value_name = "DIR", env = "PROVOST_DATA_DIR", default_value = "provost-data")]
+    #[arg(
+        long,
+        value_name = "DIR",
+        env = "PROVOST_DATA_DIR",
+        default_value = "provost-data"
+    )]
     data_dir: PathBuf,
     /// Where devices come (TLS). Port 0 takes a free one.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8443")]
@@ -73,7 +78,10 @@ pub(super) async fn run(args: UpArgs) -> anyhow::Result<ExitCode> {
 
 fn advise(server: &Server, without_push: bool) {
     eprintln!("kubectl:   export KUBECONFIG={}", server.kubeconfig().display());
-    eprintln!("invite:    provost enroll invite --data-dir {} --namespace default", server.data_dir().display());
+    eprintln!(
+        "invite:    provost enroll invite --data-dir {} --namespace default",
+        server.data_dir().display()
+    );
     if without_push {
         eprintln!(
             "push:      no push certificate. Devices enrol, poll and report, but are not woken: a change reaches them when they next come by themselves."
@@ -93,7 +101,11 @@ fn settings(args: UpArgs) -> anyhow::Result<Settings> {
         _ => None,
     };
     let push = match (args.apns_url, args.apns_ca, certificate) {
-        (Some(url), Some(ca), certificate) => PushSettings::Custom { url, ca_pem: read(&ca)?, certificate },
+        (Some(url), Some(ca), certificate) => PushSettings::Custom {
+            url,
+            ca_pem: read(&ca)?,
+            certificate,
+        },
         (_, _, Some(certificate)) => PushSettings::Apple { certificate },
         _ => PushSettings::None,
     };
@@ -106,7 +118,12 @@ fn settings(args: UpArgs) -> anyhow::Result<Settings> {
         push,
         evidence_interval: duration::parse(&args.evidence_interval)
             .filter(|interval| !interval.is_zero())
-            .with_context(|| format!("--evidence-interval {}: write a duration such as 15m or 1h", args.evidence_interval))?,
+            .with_context(|| {
+                format!(
+                    "--evidence-interval {}: write a duration such as 15m or 1h",
+                    args.evidence_interval
+                )
+            })?,
     })
 }
 

@@ -12,6 +12,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::ids::PROFILE_PREFIX;
+
 pub use status::StatusError;
 
 /// The most one source's tree may take, in bytes of JSON text.
@@ -115,7 +117,7 @@ impl Facts {
         let (own, others): (Vec<_>, Vec<_>) = profiles
             .into_iter()
             .filter(fits)
-            .partition(|(identifier, _)| identifier.starts_with(crate::policy::manifest::PROFILE_PREFIX));
+            .partition(|(identifier, _)| identifier.starts_with(PROFILE_PREFIX));
         let kept: BTreeMap<String, String> = own.into_iter().chain(others).take(MAX_PROFILES).collect();
         self.replace(Source::ProfileList, Value::Null, observed_at);
         let changed = self.profiles.as_ref() != Some(&kept);

@@ -19,7 +19,9 @@ pub enum Class {
 pub fn classify(error: &kube::Error) -> Class {
     match error {
         // The object itself is refused; the same request would be refused again.
-        kube::Error::Api(status) if matches!(status.code, 400 | 403 | 405 | 413 | 422) => Class::WaitForChange,
+        kube::Error::Api(status) if matches!(status.code, 400 | 403 | 405 | 413 | 422) => {
+            Class::WaitForChange
+        }
         _ => Class::Retry,
     }
 }
@@ -40,7 +42,9 @@ pub fn is_already_exists(error: &kube::Error) -> bool {
 /// that many objects do not come back in one moment. `jitter` is a random byte.
 #[must_use]
 pub fn backoff(failures: u32, jitter: u8) -> Duration {
-    let whole = Duration::from_secs(1).saturating_mul(1 << failures.min(9)).min(Duration::from_secs(300));
+    let whole = Duration::from_secs(1)
+        .saturating_mul(1 << failures.min(9))
+        .min(Duration::from_secs(300));
     whole - whole / 4 * u32::from(jitter) / 255
 }
 

@@ -48,8 +48,18 @@ impl Context {
         entropy: Arc<dyn Entropy>,
         metrics: Metrics,
     ) -> Self {
-        let reporter = Reporter { controller: names::CONTROLLER.to_owned(), instance: None };
+        let reporter = Reporter {
+            controller: names::CONTROLLER.to_owned(),
+            instance: None,
+        };
         let recorder = Recorder::new(client.clone(), reporter);
-        Self { client, store, clock, entropy, metrics, recorder }
+        Self {
+            client,
+            store,
+            clock,
+            entropy,
+            metrics,
+            recorder,
+        }
     }
 }

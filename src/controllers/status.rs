@@ -33,7 +33,10 @@ where
         "status": status,
     });
     let parameters = PatchParams::apply(names::FIELD_MANAGER).force();
-    match api.patch_status(&object.name_any(), &parameters, &Patch::Apply(&patch)).await {
+    match api
+        .patch_status(&object.name_any(), &parameters, &Patch::Apply(&patch))
+        .await
+    {
         Ok(_) => {
             metrics.status_writes.inc();
             Ok(true)

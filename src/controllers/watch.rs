@@ -84,7 +84,10 @@ pub fn guarded<K: Resource<DynamicType = ()>>(object: DeserializeGuard<K>) -> Wa
 }
 
 fn gone<W: Resource, K>(object: &W) -> Watched<K> {
-    Watched::Gone { namespace: object.namespace().unwrap_or_default(), name: object.name_any() }
+    Watched::Gone {
+        namespace: object.namespace().unwrap_or_default(),
+        name: object.name_any(),
+    }
 }
 
 /// An error with everything that led to it, on one line.

@@ -42,7 +42,10 @@ impl Author {
     /// # Errors
     /// When git cannot.
     pub fn open(path: &Path, name: &str, email: &str) -> Result<Self, AuthorError> {
-        let git = |source| AuthorError::Git { path: path.to_owned(), source };
+        let git = |source| AuthorError::Git {
+            path: path.to_owned(),
+            source,
+        };
         super::fetch::isolate().map_err(git)?;
         let repository = if path.join(".git").exists() {
             Repository::open(path).map_err(git)?
@@ -51,7 +54,12 @@ impl Author {
             options.initial_head("main").external_template(false).mkpath(true);
             Repository::init_opts(path, &options).map_err(git)?
         };
-        Ok(Self { path: path.to_owned(), repository, name: name.to_owned(), email: email.to_owned() })
+        Ok(Self {
+            path: path.to_owned(),
+            repository,
+            name: name.to_owned(),
+            email: email.to_owned(),
+        })
     }
 
     /// The work tree.
@@ -72,7 +80,10 @@ impl Author {
             }
             fs::write(&path, content)
         };
-        write().map_err(|source| AuthorError::File { path: path.clone(), source })
+        write().map_err(|source| AuthorError::File {
+            path: path.clone(),
+            source,
+        })
     }
 
     /// Removes a file from the work tree.
@@ -89,7 +100,10 @@ impl Author {
     /// # Errors
     /// When git cannot.
     pub fn commit(&self, message: &str) -> Result<String, AuthorError> {
-        self.commit_all(message).map_err(|source| AuthorError::Git { path: self.path.clone(), source })
+        self.commit_all(message).map_err(|source| AuthorError::Git {
+            path: self.path.clone(),
+            source,
+        })
     }
 
     fn commit_all(&self, message: &str) -> Result<String, git2::Error> {
@@ -105,7 +119,9 @@ impl Author {
             Err(error) => return Err(error),
         };
         let parents: Vec<_> = parent.iter().collect();
-        let id = self.repository.commit(Some("HEAD"), &who, &who, message, &tree, &parents)?;
+        let id = self
+            .repository
+            .commit(Some("HEAD"), &who, &who, message, &tree, &parents)?;
         Ok(id.to_string())
     }
 }

@@ -15,9 +15,7 @@ use super::finding::Finding;
 use super::read::{Document, Documents, MAXIMUM_FINDINGS, after_key};
 use crate::api::names::VERSION;
 use crate::api::schema::{CompiledSchema, FieldError, FieldErrorKind, SchemaError};
-
-/// Names longer than this are never suggested or corrected: comparing them is not worth the time.
-const MAXIMUM_GUESS: usize = 64;
+use crate::suggest::did_you_mean;
 
 /// Why a set of definitions cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -91,7 +89,7 @@ impl SchemaSet {
 
     fn check_document(&self, document: &Document) -> Vec<Finding> {
         let Some(schema) = self.0.get(&document.kind) else {
-            let guess = suggestion(&document.kind, self.0.keys().map(String::as_str));
+            let guess = did_you_mean(&document.kind, self.0.keys().map(String::as_str));
             return vec![document.finding("kind", format!("Provost has no kind {}{guess}", document.kind))];
         };
         let mut object = document.value.clone();
@@ -186,34 +184,7 @@ fn suggest_field(schema: &JSONSchemaProps, field: &str, document: &Value) -> Str
         .and_then(|parent| lookup(document, parent));
     let free = |name: &&str| parent.is_none_or(|parent| parent.get(*name).is_none());
     let names = schema.properties.iter().flatten().map(|(name, _)| name.as_str());
-    suggestion(rest.trim_start_matches('.'), names.filter(free))
-}
-
-fn suggestion<'n>(wrong: &str, names: impl Iterator<Item = &'n str>) -> String {
-    let allowed = wrong.chars().count() / 3 + 1;
-    let near = names
-        .filter_map(|name| Some((distance(&wrong.to_lowercase(), &name.to_lowercase())?, name)))
-        .filter(|(distance, _)| *distance <= allowed)
-        .min();
-    near.map_or_else(String::new, |(_, name)| format!("; did you mean {name}?"))
-}
-
-/// Levenshtein's distance, for names of reasonable length.
-fn distance(one: &str, other: &str) -> Option<usize> {
-    let other: Vec<char> = other.chars().collect();
-    if one.chars().count() > MAXIMUM_GUESS || other.len() > MAXIMUM_GUESS {
-        return None;
-    }
-    let mut row: Vec<usize> = (0..=other.len()).collect();
-    for (line, a) in one.chars().enumerate() {
-        let mut next = vec![line + 1];
-        for ((b, replaced), above) in other.iter().zip(&row).zip(row.iter().skip(1)) {
-            let left = next.last().copied().unwrap_or_default();
-            next.push((replaced + usize::from(a != *b)).min(above + 1).min(left + 1));
-        }
-        row = next;
-    }
-    row.last().copied()
+    did_you_mean(rest.trim_start_matches('.'), names.filter(free))
 }
 
 #[cfg(test)]

@@ -34,7 +34,6 @@ mod present;
 mod protobuf;
 mod registry;
 mod request;
-pub mod selector;
 pub mod serve;
 pub mod storage;
 pub mod table;

@@ -6,9 +6,11 @@
 use plist::{Dictionary, Value};
 
 use super::sender::{self, Sender, text};
-use super::system::{is_declarative, platform_of};
+use super::system::platform_of;
 use crate::api::common::{EnrollmentMode, Platform};
 use crate::ids::{IdError, PushTopic, SerialNumber};
+use crate::policy::OsVersion;
+use crate::policy::platform::supports_declarations;
 use crate::secret::Secret;
 
 /// Why a check-in message cannot be used.
@@ -183,7 +185,7 @@ impl Authenticate {
             },
             serial_number,
             model: model.map(clipped),
-            declarative: is_declarative(platform, &os_version),
+            declarative: supports_declarations(platform, OsVersion::read(&os_version)),
             os_version,
             build_version: text(message, "BuildVersion").map(clipped),
         })

@@ -23,23 +23,25 @@ use axum::routing::{get, put};
 use axum::{Json, Router};
 use bytes::{Bytes, BytesMut};
 use futures::StreamExt as _;
+use prometheus_client::metrics::gauge::Gauge;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tower_http::catch_panic::CatchPanicLayer;
 use tracing::Instrument as _;
 
 use super::gateway::{Failure, Gateway, Reply};
 use super::metrics::{GatewayMetrics, KindLabels, RequestLabels};
-use super::peer::{Identity, Peer};
+use super::peer::Peer;
 use super::plist::BODY_LIMIT;
 use crate::clock::Entropy;
 use crate::ids::Digest;
+use crate::pki::ca::Identity;
 use crate::store::StoreError;
 
 /// The Content-Type that makes a message a check-in message.
 const CHECK_IN_TYPE: &str = "application/x-apple-aspen-mdm-checkin";
 
 /// Bodies above this many bytes count as large.
-const LARGE_BODY: usize = 256 * 1024;
+const LARGE_BODY: usize = 64 * 1024;
 
 /// How long a client that is turned away for load should wait, in seconds.
 const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("30");
@@ -52,7 +54,7 @@ pub const REQUEST_ID: &str = "x-request-id";
 pub struct Limits {
     /// Requests being answered; more are turned away with 503.
     pub concurrent: usize,
-    /// Large bodies (above 256 KiB) being read and parsed; more wait. This bounds the memory that bodies take.
+    /// Large bodies (above 64 KiB) being read and parsed; more wait. This bounds the memory that bodies take.
     pub large_bodies: usize,
     /// The longest that one request may take, its body included.
     pub request: Duration,
@@ -62,7 +64,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             concurrent: 1024,
-            large_bodies: 4,
+            large_bodies: 16,
             request: Duration::from_mins(1),
         }
     }
@@ -263,6 +265,22 @@ pub fn guarded(router: Router, limits: Limits, metrics: GatewayMetrics, entropy:
         .layer(middleware::from_fn_with_state(guard, guard_request))
 }
 
+/// Counts a request as under way until it is answered, or until its client hangs up.
+struct InFlight(Gauge);
+
+impl InFlight {
+    fn new(metrics: &GatewayMetrics) -> Self {
+        metrics.in_flight.inc();
+        Self(metrics.in_flight.clone())
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
 async fn guard_request(State(guard): State<Guard>, request: Request, next: Next) -> Response {
     let id = guard.entropy.uuid().to_string();
     let span = tracing::info_span!(
@@ -275,10 +293,9 @@ async fn guard_request(State(guard): State<Guard>, request: Request, next: Next)
     let started = Instant::now();
     let mut response = match Arc::clone(&guard.slots).try_acquire_owned() {
         Ok(_slot) => {
-            guard.metrics.in_flight.inc();
+            let _counted = InFlight::new(&guard.metrics);
             let answer = tokio::time::timeout(guard.limits.request, next.run(request));
             let answer = answer.instrument(span.clone()).await;
-            guard.metrics.in_flight.dec();
             answer.unwrap_or_else(|_| busy())
         }
         Err(_) => busy(),

@@ -8,27 +8,7 @@ use std::sync::{Mutex, PoisonError};
 use jiff::Timestamp;
 
 use crate::ids::Digest;
-
-/// What is known of a client's certificate.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Identity {
-    /// The client showed none.
-    Absent,
-    /// It is not one of ours.
-    Untrusted {
-        /// Why not, for the log.
-        reason: String,
-    },
-    /// Our device authority issued it.
-    Issued {
-        /// The SHA-256 of its DER.
-        fingerprint: Digest,
-        /// From when it is valid.
-        not_before: Timestamp,
-        /// Until when.
-        not_after: Timestamp,
-    },
-}
+use crate::pki::ca::Identity;
 
 /// Why a client is nobody.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use crate::api::DeviceGroupSpec;
 use crate::api::common::{EnrollmentMode, Platform};
-use crate::api::selector::{LabelMatcher, SelectorError};
+use crate::api::selector::{LabelSelector, SelectorError};
 use crate::expression::{CompileError, Obstacle, Program};
 
 /// The variable of a group's expression.
@@ -83,7 +83,7 @@ impl Candidate {
 /// A DeviceGroup, compiled.
 #[derive(Debug)]
 pub struct Group {
-    selector: Option<LabelMatcher>,
+    selector: Option<LabelSelector>,
     expression: Option<Program>,
     serial_numbers: HashSet<String>,
 }
@@ -97,7 +97,7 @@ impl Group {
         let selector = spec
             .selector
             .as_ref()
-            .map(LabelMatcher::new)
+            .map(LabelSelector::from_spec)
             .transpose()
             .map_err(GroupError::Selector)?;
         let expression = spec

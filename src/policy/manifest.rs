@@ -50,9 +50,6 @@ pub struct ProfileDocument {
     pub body: Arc<str>,
 }
 
-/// What a device without declarative management may have been told to hold, and must be told to drop when it is not in the manifest.
-pub const PROFILE_PREFIX: &str = "dev.provost.profile.";
-
 /// Everything one class of devices should hold.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Manifest {

@@ -8,8 +8,8 @@ use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use super::content::{canonical, to_plist};
-use super::manifest::{PROFILE_PREFIX, ProfileDocument};
-use crate::ids::Digest;
+use super::manifest::ProfileDocument;
+use crate::ids::{Digest, PROFILE_PREFIX};
 
 /// The name space of UUIDs derived from content.
 const UUID_NAMESPACE: Uuid = Uuid::from_u128(0x6d0f_8a5e_9b1c_4c55_9d1e_2f4a_7c36_b0d1);

@@ -299,7 +299,10 @@ struct Orders {
 
 impl Orders {
     fn listen(control: Option<Control>) -> Self {
-        Self { coming: orders(control), early: VecDeque::new() }
+        Self {
+            coming: orders(control),
+            early: VecDeque::new(),
+        }
     }
 
     /// The next order; `None` when their source has ended.

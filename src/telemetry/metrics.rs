@@ -49,20 +49,56 @@ impl Metrics {
     pub fn new() -> Self {
         let metrics = Self::default();
         metrics.register(|registry| {
-            registry.register("provost_policy_compiles", "Classes of devices compiled", metrics.policy_compiles.clone());
-            registry.register("provost_pointer_writes", "Devices pointed at another manifest", metrics.pointer_writes.clone());
+            registry.register(
+                "provost_policy_compiles",
+                "Classes of devices compiled",
+                metrics.policy_compiles.clone(),
+            );
+            registry.register(
+                "provost_pointer_writes",
+                "Devices pointed at another manifest",
+                metrics.pointer_writes.clone(),
+            );
             registry.register(
                 "provost_pointer_transactions",
                 "Transactions that pointed devices at manifests",
                 metrics.pointer_transactions.clone(),
             );
-            registry.register("provost_evaluations", "Devices whose verdicts were computed", metrics.evaluations.clone());
-            registry.register("provost_transitions", "Changes of a verdict", metrics.transitions.clone());
-            registry.register("provost_status_writes", "Statuses written to the Kubernetes API", metrics.status_writes.clone());
-            registry.register("provost_corrections", "Devices told again what to hold", metrics.corrections.clone());
-            registry.register("provost_devices", "Devices known to the planner", metrics.devices.clone());
-            registry.register("provost_classes", "Classes of devices in use", metrics.classes.clone());
-            registry.register("provost_reconciliations", "Reconciliations by kind and result", metrics.reconciliations.clone());
+            registry.register(
+                "provost_evaluations",
+                "Devices whose verdicts were computed",
+                metrics.evaluations.clone(),
+            );
+            registry.register(
+                "provost_transitions",
+                "Changes of a verdict",
+                metrics.transitions.clone(),
+            );
+            registry.register(
+                "provost_status_writes",
+                "Statuses written to the Kubernetes API",
+                metrics.status_writes.clone(),
+            );
+            registry.register(
+                "provost_corrections",
+                "Devices told again what to hold",
+                metrics.corrections.clone(),
+            );
+            registry.register(
+                "provost_devices",
+                "Devices known to the planner",
+                metrics.devices.clone(),
+            );
+            registry.register(
+                "provost_classes",
+                "Classes of devices in use",
+                metrics.classes.clone(),
+            );
+            registry.register(
+                "provost_reconciliations",
+                "Reconciliations by kind and result",
+                metrics.reconciliations.clone(),
+            );
         });
         metrics
     }
@@ -78,7 +114,10 @@ impl Metrics {
     /// When a metric cannot be written as text, which would be a defect.
     pub fn encode(&self) -> Result<String, std::fmt::Error> {
         let mut page = String::new();
-        text::encode(&mut page, &self.registry.lock().unwrap_or_else(PoisonError::into_inner))?;
+        text::encode(
+            &mut page,
+            &self.registry.lock().unwrap_or_else(PoisonError::into_inner),
+        )?;
         Ok(page)
     }
 }
@@ -91,10 +130,19 @@ mod tests {
     fn the_page_shows_what_was_counted() {
         let metrics = Metrics::new();
         metrics.policy_compiles.inc_by(3);
-        metrics.reconciliations.get_or_create(&Reconciliation { kind: "GitSource", result: "success" }).inc();
+        metrics
+            .reconciliations
+            .get_or_create(&Reconciliation {
+                kind: "GitSource",
+                result: "success",
+            })
+            .inc();
         let page = metrics.encode().unwrap();
         assert!(page.contains("provost_policy_compiles_total 3"), "{page}");
-        assert!(page.contains(r#"provost_reconciliations_total{kind="GitSource",result="success"} 1"#), "{page}");
+        assert!(
+            page.contains(r#"provost_reconciliations_total{kind="GitSource",result="success"} 1"#),
+            "{page}"
+        );
         assert!(page.ends_with("# EOF\n"));
     }
 }

@@ -4,7 +4,13 @@
 #[must_use]
 pub fn peak_rss_bytes() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or_default();
-    let kilobytes = line.split_whitespace().next().and_then(|number| number.parse::<u64>().ok());
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:"))
+        .unwrap_or_default();
+    let kilobytes = line
+        .split_whitespace()
+        .next()
+        .and_then(|number| number.parse::<u64>().ok());
     kilobytes.unwrap_or_default() * 1_024
 }

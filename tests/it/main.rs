@@ -12,10 +12,14 @@ mod enrolling;
 #[cfg(test)]
 mod leaving;
 #[cfg(test)]
+mod hostile;
+#[cfg(test)]
 mod revisions;
 #[cfg(test)]
 mod running;
 #[cfg(test)]
 mod shipped;
+#[cfg(test)]
+mod structure;
 #[cfg(test)]
 mod world;

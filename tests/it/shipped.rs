@@ -150,7 +150,7 @@ fn every_rule_can_be_proven_on_every_device_it_is_for() {
                 "12.7", "13.6", "14.8", "15.7", "16.7", "17.7", "18.7", "26.1", "27.0",
             ] {
                 let os_version = OsVersion::read(version);
-                for mode in [EnrollmentMode::Supervised, EnrollmentMode::Device] {
+                for mode in modes {
                     let class = DeviceClass {
                         platform: range.name,
                         os_version,

@@ -43,7 +43,14 @@ impl Fleet {
     pub(super) async fn start(ca: &Path, seed: u64) -> anyhow::Result<Self> {
         let program = std::env::current_exe().context("the program cannot find itself")?;
         let mut child = Command::new(program)
-            .args(["simulate", "--control", "stdin", "--seed", &seed.to_string(), "--ca"])
+            .args([
+                "simulate",
+                "--control",
+                "stdin",
+                "--seed",
+                &seed.to_string(),
+                "--ca",
+            ])
             .arg(ca)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -53,7 +60,9 @@ impl Fleet {
         let orders = child.stdin.take().context("the simulator takes no orders")?;
         let output = child.stdout.take().context("the simulator tells nothing")?;
         let mut lines = BufReader::new(output).lines();
-        let Some(first) = lines.next_line().await? else { bail!("the simulator ended at once") };
+        let Some(first) = lines.next_line().await? else {
+            bail!("the simulator ended at once")
+        };
         let ready: Value = serde_json::from_str(&first)?;
         let text = |key: &str| ready.get(key).and_then(Value::as_str).map(str::to_owned);
         let (Some(apns_url), Some(apns_ca)) = (text("apnsUrl"), text("apnsCa")) else {
@@ -70,13 +79,23 @@ impl Fleet {
             }
             sender.send_modify(|numbers| numbers.ended = true);
         });
-        Ok(Self { child, orders, numbers, errors, apns_url, apns_ca })
+        Ok(Self {
+            child,
+            orders,
+            numbers,
+            errors,
+            apns_url,
+            apns_ca,
+        })
     }
 
     /// Gives an order.
     pub(super) async fn order(&mut self, order: &Value) -> anyhow::Result<()> {
         let line = format!("{order}\n");
-        self.orders.write_all(line.as_bytes()).await.context("the simulator has ended")?;
+        self.orders
+            .write_all(line.as_bytes())
+            .await
+            .context("the simulator has ended")?;
         Ok(self.orders.flush().await?)
     }
 
@@ -112,8 +131,14 @@ fn take(numbers: &mut Numbers, event: &Value, errors: &Mutex<Vec<String>>) {
             set(&mut numbers.peak_rss_bytes, "peakRssBytes");
         }
         Some("error" | "refused") => {
-            let text = event.get("message").or_else(|| event.get("reason")).and_then(Value::as_str);
-            errors.lock().unwrap_or_else(PoisonError::into_inner).push(text.unwrap_or("unknown").to_owned());
+            let text = event
+                .get("message")
+                .or_else(|| event.get("reason"))
+                .and_then(Value::as_str);
+            errors
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .push(text.unwrap_or("unknown").to_owned());
         }
         _ => {}
     }

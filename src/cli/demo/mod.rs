@@ -50,7 +50,11 @@ pub(super) async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
         (None, None) => unreachable!("a directory is given or made"),
     };
     let summary = story::tell(&args, &directory).await?;
-    Ok(if summary.good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if summary.good() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }
 
 /// A directory that goes when the demo does.
@@ -59,7 +63,8 @@ struct Temporary(PathBuf);
 impl Temporary {
     fn new() -> anyhow::Result<Self> {
         let path = std::env::temp_dir().join(format!("provost-demo-{}", std::process::id()));
-        std::fs::create_dir(&path).with_context(|| format!("{} cannot be made; use --data-dir", path.display()))?;
+        std::fs::create_dir(&path)
+            .with_context(|| format!("{} cannot be made; use --data-dir", path.display()))?;
         Ok(Self(path))
     }
 }

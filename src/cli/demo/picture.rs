@@ -33,7 +33,11 @@ impl Picture {
         let groups = groups.list(&ListParams::default()).await?;
         Ok(Self {
             revision: status.artifact.map(|artifact| artifact.revision),
-            source: status.conditions.first().map(|condition| condition.message.clone()).unwrap_or_default(),
+            source: status
+                .conditions
+                .first()
+                .map(|condition| condition.message.clone())
+                .unwrap_or_default(),
             groups: groups
                 .into_iter()
                 .map(|group| (group.name_any(), group.status.unwrap_or_default().members))
@@ -50,13 +54,19 @@ impl Picture {
             .filter(|assignment| assignment.spec.mode == crate::api::assignment::AssignmentMode::Enforce)
             .filter_map(|assignment| assignment.status.as_ref());
         enforced.fold((0, 0), |(total, good), status| {
-            (total + status.devices.total, good + status.devices.compliant.min(status.devices.synced))
+            (
+                total + status.devices.total,
+                good + status.devices.compliant.min(status.devices.synced),
+            )
         })
     }
 
     /// The revision that an assignment is in force at.
     pub(super) fn revision_of(&self, assignment: &str) -> Option<&str> {
-        let found = self.assignments.iter().find(|found| found.name_any() == assignment)?;
+        let found = self
+            .assignments
+            .iter()
+            .find(|found| found.name_any() == assignment)?;
         found.status.as_ref()?.revision.as_deref()
     }
 
@@ -66,21 +76,46 @@ impl Picture {
     }
 
     fn by_assignment(&self, colour: bool) -> Table {
-        let mut table = table(&["ASSIGNMENT", "GROUPS", "MODE", "DEVICES", "COMPLIANT", "FAILING", "UNKNOWN"]);
-        let members: BTreeMap<&str, i64> = self.groups.iter().map(|(name, count)| (name.as_str(), *count)).collect();
+        let mut table = table(&[
+            "ASSIGNMENT",
+            "GROUPS",
+            "MODE",
+            "DEVICES",
+            "COMPLIANT",
+            "FAILING",
+            "UNKNOWN",
+        ]);
+        let members: BTreeMap<&str, i64> = self
+            .groups
+            .iter()
+            .map(|(name, count)| (name.as_str(), *count))
+            .collect();
         for assignment in &self.assignments {
             let devices = assignment.status.clone().unwrap_or_default().devices;
             let groups = assignment.spec.groups.iter().map(|group| {
-                format!("{} ({})", group.name, members.get(group.name.as_str()).copied().unwrap_or_default())
+                format!(
+                    "{} ({})",
+                    group.name,
+                    members.get(group.name.as_str()).copied().unwrap_or_default()
+                )
             });
             table.add_row(vec![
                 Cell::new(assignment.name_any()),
                 Cell::new(groups.collect::<Vec<_>>().join(", ")),
                 Cell::new(format!("{:?}", assignment.spec.mode)),
                 number(devices.total, None),
-                number(devices.compliant, (colour && devices.compliant > 0).then_some(Color::Green)),
-                number(devices.failing, (colour && devices.failing > 0).then_some(Color::Red)),
-                number(devices.unknown, (colour && devices.unknown > 0).then_some(Color::Yellow)),
+                number(
+                    devices.compliant,
+                    (colour && devices.compliant > 0).then_some(Color::Green),
+                ),
+                number(
+                    devices.failing,
+                    (colour && devices.failing > 0).then_some(Color::Red),
+                ),
+                number(
+                    devices.unknown,
+                    (colour && devices.unknown > 0).then_some(Color::Yellow),
+                ),
             ]);
         }
         table
@@ -88,9 +123,15 @@ impl Picture {
 
     fn by_control(&self, colour: bool) -> Table {
         let mut controls: BTreeMap<(String, String), VerdictCounts> = BTreeMap::new();
-        for status in self.assignments.iter().filter_map(|assignment| assignment.status.as_ref()) {
+        for status in self
+            .assignments
+            .iter()
+            .filter_map(|assignment| assignment.status.as_ref())
+        {
             for control in &status.controls {
-                let sum = controls.entry((control.framework.clone(), control.id.clone())).or_default();
+                let sum = controls
+                    .entry((control.framework.clone(), control.id.clone()))
+                    .or_default();
                 sum.pass += control.verdicts.pass;
                 sum.fail += control.verdicts.fail;
                 sum.unknown += control.verdicts.unknown;
@@ -108,7 +149,10 @@ impl Picture {
                 Cell::new(framework),
                 number(counts.pass, (colour && counts.pass > 0).then_some(Color::Green)),
                 number(counts.fail, (colour && counts.fail > 0).then_some(Color::Red)),
-                number(counts.unknown, (colour && counts.unknown > 0).then_some(Color::Yellow)),
+                number(
+                    counts.unknown,
+                    (colour && counts.unknown > 0).then_some(Color::Yellow),
+                ),
             ]);
         }
         table
@@ -117,7 +161,10 @@ impl Picture {
 
 fn table(header: &[&str]) -> Table {
     let mut table = Table::new();
-    table.load_style(UTF8_FULL_CONDENSED).set_content_arrangement(ContentArrangement::Dynamic).set_header(header.to_vec());
+    table
+        .load_style(UTF8_FULL_CONDENSED)
+        .set_content_arrangement(ContentArrangement::Dynamic)
+        .set_header(header.to_vec());
     table
 }
 

@@ -8,12 +8,30 @@ use crate::gitops::author::Author;
 
 /// The files, as they ship.
 const FILES: [(&str, &str); 6] = [
-    ("fleet/groups.yaml", include_str!("../../../examples/quickstart/fleet/groups.yaml")),
-    ("fleet/assignments.yaml", include_str!("../../../examples/quickstart/fleet/assignments.yaml")),
-    ("fleet/watch.yaml", include_str!("../../../examples/quickstart/fleet/watch.yaml")),
-    ("fleet/profiles/login-window.yaml", include_str!("../../../examples/quickstart/fleet/profiles/login-window.yaml")),
-    ("fleet/baselines/macos-essentials.yaml", include_str!("../../../baselines/macos-essentials.yaml")),
-    ("fleet/baselines/ios-essentials.yaml", include_str!("../../../baselines/ios-essentials.yaml")),
+    (
+        "fleet/groups.yaml",
+        include_str!("../../../examples/quickstart/fleet/groups.yaml"),
+    ),
+    (
+        "fleet/assignments.yaml",
+        include_str!("../../../examples/quickstart/fleet/assignments.yaml"),
+    ),
+    (
+        "fleet/watch.yaml",
+        include_str!("../../../examples/quickstart/fleet/watch.yaml"),
+    ),
+    (
+        "fleet/profiles/login-window.yaml",
+        include_str!("../../../examples/quickstart/fleet/profiles/login-window.yaml"),
+    ),
+    (
+        "fleet/baselines/macos-essentials.yaml",
+        include_str!("../../../baselines/macos-essentials.yaml"),
+    ),
+    (
+        "fleet/baselines/ios-essentials.yaml",
+        include_str!("../../../baselines/ios-essentials.yaml"),
+    ),
 ];
 
 /// What the tightening commit changes in `fleet/assignments.yaml`.
@@ -47,7 +65,8 @@ impl Policy {
     pub(super) fn tighten(&self) -> anyhow::Result<String> {
         let file = "fleet/assignments.yaml";
         let path = self.0.path().join(file);
-        let text = std::fs::read_to_string(&path).with_context(|| format!("{} cannot be read", path.display()))?;
+        let text =
+            std::fs::read_to_string(&path).with_context(|| format!("{} cannot be read", path.display()))?;
         let tight = text.replace(LOOSE, TIGHT);
         ensure!(tight != text, "{} does not hold `{LOOSE}`", path.display());
         self.0.write(file, &tight)?;

@@ -20,9 +20,17 @@ impl Progress {
     pub(super) fn new(title: &str, total: u64) -> Self {
         let bar = ProgressBar::new(total);
         let style = ProgressStyle::with_template("{msg:32} [{bar:40}] {pos}/{len} {elapsed}");
-        bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("=> "));
+        bar.set_style(
+            style
+                .unwrap_or_else(|_| ProgressStyle::default_bar())
+                .progress_chars("=> "),
+        );
         bar.set_message(title.to_owned());
-        Self { bar, title: title.to_owned(), said: None }
+        Self {
+            bar,
+            title: title.to_owned(),
+            said: None,
+        }
     }
 
     /// So many parts are done.
@@ -30,7 +38,11 @@ impl Progress {
         self.bar.set_position(done);
         if self.bar.is_hidden() && self.said.is_none_or(|at| at.elapsed() >= LINE_EVERY) {
             self.said = Some(Instant::now());
-            eprintln!("{}: {done} of {}", self.title, self.bar.length().unwrap_or_default());
+            eprintln!(
+                "{}: {done} of {}",
+                self.title,
+                self.bar.length().unwrap_or_default()
+            );
         }
     }
 

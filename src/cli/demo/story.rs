@@ -14,9 +14,9 @@ use tokio::time::{Instant, sleep};
 
 use crate::api::git_source::GitReference;
 use crate::api::{GitSource, GitSourceSpec, names};
+use crate::app::admin_http::InviteOrder;
 use crate::app::{PushSettings, Server, Settings};
 use crate::clock::{SystemClock, SystemEntropy};
-use crate::app::admin_http::InviteOrder;
 use crate::ids::Namespace;
 use crate::telemetry::process::peak_rss_bytes;
 
@@ -73,7 +73,12 @@ pub(super) async fn tell(args: &DemoArgs, directory: &Path) -> anyhow::Result<Su
     let (policy, first) = Policy::make(&directory.join("policy"))?;
     let ca = directory.join("data").join("ca.pem");
     let mut fleet = Fleet::start(&ca, args.seed).await?;
-    let server = Server::start(settings(args, directory, &fleet), Arc::new(SystemClock), Arc::new(SystemEntropy)).await?;
+    let server = Server::start(
+        settings(args, directory, &fleet),
+        Arc::new(SystemClock),
+        Arc::new(SystemEntropy),
+    )
+    .await?;
     let client = server.client();
     apply_source(&client, &policy).await?;
     eprintln!("policy: {} (first commit {})", policy.url(), short(&first));
@@ -110,14 +115,18 @@ fn settings(args: &DemoArgs, directory: &Path, fleet: &Fleet) -> Settings {
         certificate: None,
     };
     // Devices without declarative management tell of a drift only when they are asked.
-    settings.evidence_interval = Duration::from_secs(15).max(Duration::from_millis(u64::from(args.devices) * 10));
+    settings.evidence_interval =
+        Duration::from_secs(15).max(Duration::from_millis(u64::from(args.devices) * 10));
     settings
 }
 
 async fn apply_source(client: &Client, policy: &Policy) -> anyhow::Result<()> {
     let spec = GitSourceSpec {
         url: policy.url(),
-        reference: Some(GitReference { branch: Some("main".to_owned()), ..GitReference::default() }),
+        reference: Some(GitReference {
+            branch: Some("main".to_owned()),
+            ..GitReference::default()
+        }),
         path: "fleet".to_owned(),
         interval: "30s".to_owned(),
         timeout: "60s".to_owned(),
@@ -127,7 +136,9 @@ async fn apply_source(client: &Client, policy: &Policy) -> anyhow::Result<()> {
         suspend: false,
     };
     let api: Api<GitSource> = Api::namespaced(client.clone(), NAMESPACE);
-    api.create(&PostParams::default(), &GitSource::new(SOURCE, spec)).await.context("the GitSource was refused")?;
+    api.create(&PostParams::default(), &GitSource::new(SOURCE, spec))
+        .await
+        .context("the GitSource was refused")?;
     Ok(())
 }
 
@@ -140,7 +151,10 @@ async fn acts(
     fleet: &mut Fleet,
     start: Instant,
 ) -> anyhow::Result<Summary> {
-    let mut summary = Summary { devices: u64::from(args.devices), ..Summary::default() };
+    let mut summary = Summary {
+        devices: u64::from(args.devices),
+        ..Summary::default()
+    };
     let look = || Picture::take(client, NAMESPACE, SOURCE);
 
     enroll(args, directory, server, fleet).await?;
@@ -173,13 +187,21 @@ async fn acts(
     summary.total_seconds = start.elapsed().as_secs_f64();
     summary.wrong = fleet.errors();
     if summary.compliant != summary.devices {
-        summary.wrong.push(format!("{} of {} devices are compliant", summary.compliant, summary.devices));
+        summary.wrong.push(format!(
+            "{} of {} devices are compliant",
+            summary.compliant, summary.devices
+        ));
     }
     if summary.corrected != summary.drifted || summary.drifted == 0 {
-        summary.wrong.push(format!("{} of {} drifted devices were corrected", summary.corrected, summary.drifted));
+        summary.wrong.push(format!(
+            "{} of {} drifted devices were corrected",
+            summary.corrected, summary.drifted
+        ));
     }
     if summary.policy_moves == 0 {
-        summary.wrong.push("the stricter commit moved no device".to_owned());
+        summary
+            .wrong
+            .push("the stricter commit moved no device".to_owned());
     }
     Ok(summary)
 }
@@ -188,7 +210,10 @@ async fn acts(
 async fn enroll(args: &DemoArgs, directory: &Path, server: &Server, fleet: &mut Fleet) -> anyhow::Result<()> {
     let mut lines = String::new();
     let engineering = args.devices.div_ceil(ENGINEERING_SHARE);
-    for (team, count) in [("engineering", engineering), ("sales", args.devices - engineering)] {
+    for (team, count) in [
+        ("engineering", engineering),
+        ("sales", args.devices - engineering),
+    ] {
         for batch in batches(count) {
             for invite in server.invite(order(team, batch)?).await? {
                 lines.push_str(&serde_json::to_string(&invite)?);
@@ -207,7 +232,11 @@ async fn enroll(args: &DemoArgs, directory: &Path, server: &Server, fleet: &mut 
         if numbers.enrolled >= u64::from(args.devices) {
             break;
         }
-        ensure!(fleet.errors().is_empty(), "the simulator says: {}", fleet.errors().join("; "));
+        ensure!(
+            fleet.errors().is_empty(),
+            "the simulator says: {}",
+            fleet.errors().join("; ")
+        );
         ensure!(!numbers.ended, "the simulator has ended");
         patience.check("devices enrol", || format!("{} have", numbers.enrolled))?;
         sleep(LOOK_EVERY).await;
@@ -218,7 +247,9 @@ async fn enroll(args: &DemoArgs, directory: &Path, server: &Server, fleet: &mut 
 
 /// `count` in parts that one order may have.
 fn batches(count: u32) -> impl Iterator<Item = u32> {
-    (0..count).step_by(1_000).map(move |done| (count - done).min(1_000))
+    (0..count)
+        .step_by(1_000)
+        .map(move |done| (count - done).min(1_000))
 }
 
 fn order(team: &str, count: u32) -> anyhow::Result<InviteOrder> {
@@ -252,15 +283,26 @@ where
         let numbers = fleet.numbers();
         let (devices, good) = picture.enforced();
         let in_force = settled(&picture);
-        progress.set(if in_force { u64::try_from(good).unwrap_or_default() } else { 0 });
+        progress.set(if in_force {
+            u64::try_from(good).unwrap_or_default()
+        } else {
+            0
+        });
         if in_force && devices == total && good == total && numbers.corrected >= numbers.drifted {
             progress.finish(&format!("{good} devices"));
             return Ok(picture);
         }
-        ensure!(numbers.unenrolled == 0, "{} devices are no longer enrolled", numbers.unenrolled);
+        ensure!(
+            numbers.unenrolled == 0,
+            "{} devices are no longer enrolled",
+            numbers.unenrolled
+        );
         patience.check(title, || {
             let what = format!("{good} of {total} do; git: {}", picture.source);
-            format!("{what}; {} of {} drifted devices are back", numbers.corrected, numbers.drifted)
+            format!(
+                "{what}; {} of {} drifted devices are back",
+                numbers.corrected, numbers.drifted
+            )
         })?;
         sleep(LOOK_EVERY).await;
     }
@@ -283,7 +325,8 @@ async fn drift(args: &DemoArgs, fleet: &mut Fleet) -> anyhow::Result<()> {
 async fn ask_for(client: &Client) -> anyhow::Result<()> {
     let api: Api<GitSource> = Api::namespaced(client.clone(), NAMESPACE);
     let patch = json!({ "metadata": { "annotations": { names::RECONCILE_ANNOTATION: "demo" } } });
-    api.patch(SOURCE, &PatchParams::default(), &Patch::Merge(&patch)).await?;
+    api.patch(SOURCE, &PatchParams::default(), &Patch::Merge(&patch))
+        .await?;
     Ok(())
 }
 

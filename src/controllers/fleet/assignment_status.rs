@@ -40,8 +40,12 @@ impl Tally {
         self.devices.total += 1;
         self.devices.synced += i64::from(device.synced());
         self.classes.insert(Arc::as_ptr(plan).addr());
-        let conflicts = plan.conflicts.iter().filter(|conflict| &*conflict.assignment == assignment);
-        self.conflicts.extend(conflicts.map(|conflict| conflict.message.clone()));
+        let conflicts = plan
+            .conflicts
+            .iter()
+            .filter(|conflict| &*conflict.assignment == assignment);
+        self.conflicts
+            .extend(conflicts.map(|conflict| conflict.message.clone()));
         if self.revision.is_none() {
             self.revision.clone_from(&plan.revision);
         }
@@ -96,7 +100,13 @@ fn add(counts: &mut VerdictCounts, verdict: Verdict) {
 
 /// Builds the status from the object, what it names and is not there, the sums, and how many devices were just told to move.
 #[must_use]
-pub fn build(assignment: &Assignment, missing: &[String], tally: Tally, moved: usize, now: Timestamp) -> AssignmentStatus {
+pub fn build(
+    assignment: &Assignment,
+    missing: &[String],
+    tally: Tally,
+    moved: usize,
+    now: Timestamp,
+) -> AssignmentStatus {
     let old = assignment.status.clone().unwrap_or_default();
     let generation = assignment.meta().generation;
     let revision = tally.revision.clone().map(|revision| revision.to_string());
@@ -105,7 +115,11 @@ pub fn build(assignment: &Assignment, missing: &[String], tally: Tally, moved: u
     let mut controls: Vec<ControlCounts> = tally
         .controls
         .into_iter()
-        .map(|(control, verdicts)| ControlCounts { framework: control.framework, id: control.id, verdicts })
+        .map(|(control, verdicts)| ControlCounts {
+            framework: control.framework,
+            id: control.id,
+            verdicts,
+        })
         .collect();
     controls.sort_by_key(|control| std::cmp::Reverse((control.verdicts.fail, control.verdicts.unknown)));
     controls.truncate(CONTROLS);
@@ -126,7 +140,12 @@ pub fn build(assignment: &Assignment, missing: &[String], tally: Tally, moved: u
 fn statements(missing: &[String], tally: &Tally) -> Vec<Statement> {
     let devices = tally.devices;
     let ready = if missing.is_empty() {
-        Statement::new(ConditionType::Ready, true, Reason::Succeeded, format!("in force for {} devices", devices.total))
+        Statement::new(
+            ConditionType::Ready,
+            true,
+            Reason::Succeeded,
+            format!("in force for {} devices", devices.total),
+        )
     } else {
         let message = format!("in force without what is not there: {}", missing.join(", "));
         Statement::new(ConditionType::Ready, false, Reason::DependencyNotReady, message)
@@ -135,16 +154,35 @@ fn statements(missing: &[String], tally: &Tally) -> Vec<Statement> {
         let message = format!("{} of {} devices fail a rule", devices.failing, devices.total);
         Statement::new(ConditionType::Compliant, false, Reason::RulesFail, message)
     } else if devices.unknown > 0 {
-        let message = format!("evidence is missing for {} of {} devices", devices.unknown, devices.total);
-        Statement::new(ConditionType::Compliant, Status::Unknown, Reason::EvidenceMissing, message)
+        let message = format!(
+            "evidence is missing for {} of {} devices",
+            devices.unknown, devices.total
+        );
+        Statement::new(
+            ConditionType::Compliant,
+            Status::Unknown,
+            Reason::EvidenceMissing,
+            message,
+        )
     } else if devices.total == 0 {
-        Statement::new(ConditionType::Compliant, Status::Unknown, Reason::NoRules, "it concerns no device")
+        Statement::new(
+            ConditionType::Compliant,
+            Status::Unknown,
+            Reason::NoRules,
+            "it concerns no device",
+        )
     } else {
         let message = format!("all {} devices pass", devices.total);
         Statement::new(ConditionType::Compliant, true, Reason::AllRulesPass, message)
     };
     let conflicted = (!tally.conflicts.is_empty()).then(|| {
-        let message = tally.conflicts.iter().take(NAMES).map(String::as_str).collect::<Vec<_>>().join("; ");
+        let message = tally
+            .conflicts
+            .iter()
+            .take(NAMES)
+            .map(String::as_str)
+            .collect::<Vec<_>>()
+            .join("; ");
         Statement::new(ConditionType::Conflicted, true, Reason::Conflict, message)
     });
     [ready, compliant].into_iter().chain(conflicted).collect()
@@ -158,11 +196,18 @@ fn history(
     moved: usize,
     now: Timestamp,
 ) -> Vec<AssignmentRecord> {
-    let name = revision.map_or_else(|| format!("generation:{}", generation.unwrap_or_default()), str::to_owned);
+    let name = revision.map_or_else(
+        || format!("generation:{}", generation.unwrap_or_default()),
+        str::to_owned,
+    );
     match history.first_mut() {
         Some(newest) if newest.revision == name => newest.moved += count(moved),
         _ => {
-            let record = AssignmentRecord { revision: name, since: Time(whole_second(now)), moved: count(moved) };
+            let record = AssignmentRecord {
+                revision: name,
+                since: Time(whole_second(now)),
+                moved: count(moved),
+            };
             history.insert(0, record);
         }
     }

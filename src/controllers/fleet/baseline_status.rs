@@ -22,7 +22,12 @@ pub fn build(baseline: &Baseline, now: Timestamp) -> BaselineStatus {
     let good = || format!("{} rules, {} controls", rules.len(), controls.len());
     BaselineStatus {
         observed_generation: generation.unwrap_or_else(crate::api::unobserved),
-        conditions: merge(&old.conditions, &spec_statements(&check_baseline(&baseline.spec), good), generation, now),
+        conditions: merge(
+            &old.conditions,
+            &spec_statements(&check_baseline(&baseline.spec), good),
+            generation,
+            now,
+        ),
         rules: count(rules.len()),
         enforced_rules: count(enforced),
         controls: count(controls.len()),
@@ -33,7 +38,12 @@ pub fn build(baseline: &Baseline, now: Timestamp) -> BaselineStatus {
 /// What the mistakes of a spec (or their absence) say about an object.
 pub fn spec_statements(mistakes: &[SpecError], good: impl FnOnce() -> String) -> Vec<Statement> {
     if mistakes.is_empty() {
-        return vec![Statement::new(ConditionType::Ready, true, Reason::Succeeded, good())];
+        return vec![Statement::new(
+            ConditionType::Ready,
+            true,
+            Reason::Succeeded,
+            good(),
+        )];
     }
     let text: Vec<String> = mistakes.iter().map(ToString::to_string).collect();
     let text = text.join("; ");

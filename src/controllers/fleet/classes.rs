@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::ids::Namespace;
 use crate::compliance::Checks;
+use crate::ids::Namespace;
 use crate::policy::{CompileInput, DeviceClass, OsVersion, Plan, compile};
 
 use super::device::Device;
@@ -53,7 +53,10 @@ impl Classes {
             mode: enrollment.mode,
             declarative: enrollment.declarative,
         };
-        let key = Key { class, assignments: device.assignments.clone() };
+        let key = Key {
+            class,
+            assignments: device.assignments.clone(),
+        };
         if let Some(plan) = self.plans.get(&key) {
             return plan.clone();
         }

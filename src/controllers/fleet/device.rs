@@ -76,7 +76,9 @@ impl Device {
     /// The labels that selectors see: those of the object, or of the invitation until there is one.
     #[must_use]
     pub fn labels(&self) -> &BTreeMap<String, String> {
-        self.object.as_ref().map_or(&self.enrollment.labels, |object| &object.labels)
+        self.object
+            .as_ref()
+            .map_or(&self.enrollment.labels, |object| &object.labels)
     }
 
     /// What groups see.

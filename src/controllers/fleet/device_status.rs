@@ -49,8 +49,16 @@ pub fn build(
         declarative_management: enrollment.declarative,
         manifest: enrollment.manifest.as_ref().map(Digest::short),
         applied_manifest: enrollment.applied_manifest.as_ref().map(Digest::short),
-        revision: device.plan.as_ref().and_then(|plan| plan.revision.as_deref().map(str::to_owned)),
-        assignments: device.assignments.iter().take(20).map(ToString::to_string).collect(),
+        revision: device
+            .plan
+            .as_ref()
+            .and_then(|plan| plan.revision.as_deref().map(str::to_owned)),
+        assignments: device
+            .assignments
+            .iter()
+            .take(20)
+            .map(ToString::to_string)
+            .collect(),
         verdicts: judged.counts,
         failing_rules: judged.failing.clone(),
         history,
@@ -65,7 +73,9 @@ pub fn digest(device: &Device, judged: &Judged) -> u64 {
     let status = build(&blank, device, judged, Vec::new(), Timestamp::UNIX_EPOCH);
     let mut hasher = DefaultHasher::new();
     // The status is plain data; its JSON is the same whenever its fields are.
-    serde_json::to_string(&status).unwrap_or_default().hash(&mut hasher);
+    serde_json::to_string(&status)
+        .unwrap_or_default()
+        .hash(&mut hasher);
     hasher.finish()
 }
 
@@ -74,9 +84,18 @@ fn statements(device: &Device, judged: &Judged) -> Vec<Statement> {
     let synced = synced(device, judged);
     let compliant = compliant(judged);
     let ready = if enrolled.status == Status::True && synced.status == Status::True {
-        Statement::new(ConditionType::Ready, true, Reason::Succeeded, "enrolled, and holds what it should")
+        Statement::new(
+            ConditionType::Ready,
+            true,
+            Reason::Succeeded,
+            "enrolled, and holds what it should",
+        )
     } else {
-        let why = if enrolled.status == Status::True { &synced } else { &enrolled };
+        let why = if enrolled.status == Status::True {
+            &synced
+        } else {
+            &enrolled
+        };
         Statement::new(ConditionType::Ready, why.status, why.reason, why.message.clone())
     };
     vec![ready, enrolled, synced, compliant]
@@ -84,16 +103,22 @@ fn statements(device: &Device, judged: &Judged) -> Vec<Statement> {
 
 fn enrolled(device: &Device) -> Statement {
     let (status, reason, message) = match device.enrollment.state {
-        EnrollmentState::Authenticated => {
-            (Status::False, Reason::AwaitingTokenUpdate, "the enrolment has begun; the device has not finished it")
-        }
+        EnrollmentState::Authenticated => (
+            Status::False,
+            Reason::AwaitingTokenUpdate,
+            "the enrolment has begun; the device has not finished it",
+        ),
         EnrollmentState::Enrolled => (Status::True, Reason::Enrolled, "the device is enrolled"),
-        EnrollmentState::Removing => {
-            (Status::True, Reason::AwaitingRemoval, "the device will be told to remove its enrolment at the next contact")
-        }
-        EnrollmentState::Ended => {
-            (Status::False, Reason::NotEnrolled, "the enrolment has ended; the device must be invited again")
-        }
+        EnrollmentState::Removing => (
+            Status::True,
+            Reason::AwaitingRemoval,
+            "the device will be told to remove its enrolment at the next contact",
+        ),
+        EnrollmentState::Ended => (
+            Status::False,
+            Reason::NotEnrolled,
+            "the enrolment has ended; the device must be invited again",
+        ),
     };
     Statement::new(ConditionType::Enrolled, status, reason, message)
 }
@@ -101,24 +126,47 @@ fn enrolled(device: &Device) -> Statement {
 fn synced(device: &Device, judged: &Judged) -> Statement {
     let kind = ConditionType::Synced;
     if device.enrollment.manifest.is_none() {
-        return Statement::new(kind, Status::Unknown, Reason::Progressing, "no policy has been worked out for it yet");
+        return Statement::new(
+            kind,
+            Status::Unknown,
+            Reason::Progressing,
+            "no policy has been worked out for it yet",
+        );
     }
     if device.synced() {
-        return Statement::new(kind, true, Reason::InSync, "the device reports exactly what it should hold");
+        return Statement::new(
+            kind,
+            true,
+            Reason::InSync,
+            "the device reports exactly what it should hold",
+        );
     }
     if judged.problems.is_empty() {
         let message = "the device has not yet reported what it should hold";
         return Statement::new(kind, false, Reason::AwaitingReport, message);
     }
-    Statement::new(kind, false, Reason::DeviceReportedError, judged.problems.join("; "))
+    Statement::new(
+        kind,
+        false,
+        Reason::DeviceReportedError,
+        judged.problems.join("; "),
+    )
 }
 
 fn compliant(judged: &Judged) -> Statement {
     let counts = judged.counts;
     let kind = ConditionType::Compliant;
     if counts.fail > 0 {
-        let worst = judged.failing.first().map_or_else(String::new, |rule| format!("; first {}", rule.rule));
-        return Statement::new(kind, false, Reason::RulesFail, format!("{} rules fail{worst}", counts.fail));
+        let worst = judged
+            .failing
+            .first()
+            .map_or_else(String::new, |rule| format!("; first {}", rule.rule));
+        return Statement::new(
+            kind,
+            false,
+            Reason::RulesFail,
+            format!("{} rules fail{worst}", counts.fail),
+        );
     }
     if counts.unknown > 0 {
         let message = format!("evidence is missing for {} rules", counts.unknown);
@@ -127,7 +175,12 @@ fn compliant(judged: &Judged) -> Statement {
     if counts.pass == 0 {
         return Statement::new(kind, Status::Unknown, Reason::NoRules, "no rule applies to it");
     }
-    Statement::new(kind, true, Reason::AllRulesPass, format!("{} rules pass", counts.pass))
+    Statement::new(
+        kind,
+        true,
+        Reason::AllRulesPass,
+        format!("{} rules pass", counts.pass),
+    )
 }
 
 /// Kubernetes keeps whole seconds.

@@ -69,9 +69,9 @@ pub async fn evaluate(context: &Context, device: &Device) -> Result<Outcome, Err
     let before = context.store.verdicts(id).await?;
     let (after, transitions) = transitions(&before, demands, &judgements, revision, now);
     let counts = count(after.values().copied());
-    let drifted = transitions.iter().any(|change| {
-        change.from == Some(Verdict::Pass) && change.to == Some(Verdict::Fail)
-    });
+    let drifted = transitions
+        .iter()
+        .any(|change| change.from == Some(Verdict::Pass) && change.to == Some(Verdict::Fail));
     let changed = !transitions.is_empty();
     if changed {
         context.metrics.transitions.inc_by(transitions.len() as u64);
@@ -96,7 +96,9 @@ fn problems(device: &Device, facts: &Facts) -> Vec<String> {
     let declarations = device.plan.iter().flat_map(|plan| &plan.manifest.declarations);
     declarations
         .filter_map(|declaration| Some((declaration, facts.declarations.get(&*declaration.identifier)?)))
-        .filter(|(declaration, state)| state.valid == "invalid" && *state.server_token == *declaration.server_token)
+        .filter(|(declaration, state)| {
+            state.valid == "invalid" && *state.server_token == *declaration.server_token
+        })
         .map(|(declaration, state)| format!("{}: {}", declaration.identifier, state.reasons.join(", ")))
         .take(PROBLEMS)
         .collect()
@@ -115,7 +117,9 @@ async fn write(
         return Ok(());
     }
     let api: Api<api::Device> = Api::namespaced(context.client.clone(), device.enrollment.namespace.as_str());
-    let Some(object) = object(context, &api, device).await? else { return Ok(()) };
+    let Some(object) = object(context, &api, device).await? else {
+        return Ok(());
+    };
     let mut device = device.clone();
     device.object = Some(read(&object));
     let old = object.status.clone().unwrap_or_default();
@@ -140,17 +144,30 @@ fn history(recorded: &[Transition]) -> Vec<TransitionRecord> {
 }
 
 /// The Device object, made where an active device has none. None: there is none and none is due.
-async fn object(context: &Context, api: &Api<api::Device>, device: &Device) -> Result<Option<api::Device>, Error> {
+async fn object(
+    context: &Context,
+    api: &Api<api::Device>,
+    device: &Device,
+) -> Result<Option<api::Device>, Error> {
     let name = device.enrollment.id.device_name();
     if let Some(found) = api.get_opt(&name).await? {
         return Ok(Some(found));
     }
-    if !matches!(device.enrollment.state, EnrollmentState::Enrolled | EnrollmentState::Removing) {
+    if !matches!(
+        device.enrollment.state,
+        EnrollmentState::Enrolled | EnrollmentState::Removing
+    ) {
         return Ok(None);
     }
     let mut labels = device.enrollment.labels.clone();
-    labels.insert(names::PLATFORM_LABEL.to_owned(), device.enrollment.platform.to_string());
-    labels.insert(names::ENROLLMENT_MODE_LABEL.to_owned(), device.enrollment.mode.to_string());
+    labels.insert(
+        names::PLATFORM_LABEL.to_owned(),
+        device.enrollment.platform.to_string(),
+    );
+    labels.insert(
+        names::ENROLLMENT_MODE_LABEL.to_owned(),
+        device.enrollment.mode.to_string(),
+    );
     let object = api::Device {
         metadata: ObjectMeta {
             name: Some(name.clone()),
@@ -161,7 +178,10 @@ async fn object(context: &Context, api: &Api<api::Device>, device: &Device) -> R
         spec: api::DeviceSpec::default(),
         status: None,
     };
-    let parameters = PostParams { field_manager: Some(names::FIELD_MANAGER.to_owned()), ..PostParams::default() };
+    let parameters = PostParams {
+        field_manager: Some(names::FIELD_MANAGER.to_owned()),
+        ..PostParams::default()
+    };
     match api.create(&parameters, &object).await {
         Ok(made) => {
             tracing::info!(device.id = %device.enrollment.id, namespace = %device.enrollment.namespace, "a device has enrolled");
@@ -169,10 +189,14 @@ async fn object(context: &Context, api: &Api<api::Device>, device: &Device) -> R
         }
         Err(error) if is_already_exists(&error) => Ok(api.get_opt(&name).await?),
         Err(error) => {
-            context.metrics.reconciliations.get_or_create(&crate::telemetry::metrics::Reconciliation {
-                kind: "Device",
-                result: "create_refused",
-            }).inc();
+            context
+                .metrics
+                .reconciliations
+                .get_or_create(&crate::telemetry::metrics::Reconciliation {
+                    kind: "Device",
+                    result: "create_refused",
+                })
+                .inc();
             Err(error.into())
         }
     }
@@ -186,8 +210,14 @@ pub fn read<K: kube::Resource>(object: &K) -> Object {
         labels: Arc::new(meta.labels.clone().unwrap_or_default()),
         generation: meta.generation.unwrap_or_default(),
         deleting: meta.deletion_timestamp.is_some(),
-        finalizer: object.finalizers().iter().any(|finalizer| finalizer == names::DEVICE_FINALIZER),
-        reconcile: object.annotations().get(names::RECONCILE_ANNOTATION).map(|value| value.as_str().into()),
+        finalizer: object
+            .finalizers()
+            .iter()
+            .any(|finalizer| finalizer == names::DEVICE_FINALIZER),
+        reconcile: object
+            .annotations()
+            .get(names::RECONCILE_ANNOTATION)
+            .map(|value| value.as_str().into()),
     }
 }
 
@@ -199,11 +229,16 @@ pub async fn delete(context: &Context, device: &Device) -> Result<(), Error> {
     let now = context.clock.now();
     let enrollment = &device.enrollment;
     let api: Api<api::Device> = Api::namespaced(context.client.clone(), enrollment.namespace.as_str());
-    let Some(object) = api.get_opt(&enrollment.id.device_name()).await? else { return Ok(()) };
+    let Some(object) = api.get_opt(&enrollment.id.device_name()).await? else {
+        return Ok(());
+    };
     let ended = match (enrollment.state, object.spec.deletion_policy) {
         (EnrollmentState::Ended, _) => true,
         (_, DeletionPolicy::Orphan) => {
-            context.store.end(&enrollment.id, "its Device was deleted with policy Orphan", now).await?;
+            context
+                .store
+                .end(&enrollment.id, "its Device was deleted with policy Orphan", now)
+                .await?;
             true
         }
         (EnrollmentState::Removing, DeletionPolicy::Remove) => false,
@@ -212,7 +247,11 @@ pub async fn delete(context: &Context, device: &Device) -> Result<(), Error> {
             !context.store.remove_at_next_contact(&enrollment.id, now).await?
         }
     };
-    if ended { release(&api, &object).await } else { Ok(()) }
+    if ended {
+        release(&api, &object).await
+    } else {
+        Ok(())
+    }
 }
 
 /// Removes the finalizer from a Device that has no enrolment.
@@ -220,12 +259,18 @@ pub async fn delete(context: &Context, device: &Device) -> Result<(), Error> {
 /// # Errors
 /// When the API fails; the call can be repeated.
 pub async fn release(api: &Api<api::Device>, object: &api::Device) -> Result<(), Error> {
-    let rest: Vec<&String> =
-        object.finalizers().iter().filter(|finalizer| *finalizer != names::DEVICE_FINALIZER).collect();
+    let rest: Vec<&String> = object
+        .finalizers()
+        .iter()
+        .filter(|finalizer| *finalizer != names::DEVICE_FINALIZER)
+        .collect();
     let patch = json!({
         "metadata": { "finalizers": rest, "resourceVersion": object.resource_version() },
     });
-    match api.patch(&object.name_any(), &PatchParams::default(), &Patch::Merge(&patch)).await {
+    match api
+        .patch(&object.name_any(), &PatchParams::default(), &Patch::Merge(&patch))
+        .await
+    {
         Ok(_) => Ok(()),
         Err(error) if is_not_found(&error) => Ok(()),
         Err(error) => Err(error.into()),

@@ -16,7 +16,12 @@ pub fn build(group: &KnownGroup, members: usize, sample: Vec<String>, now: Times
     let generation = object.meta().generation;
     let statements = match &group.members {
         Ok(_) => {
-            vec![Statement::new(ConditionType::Ready, true, Reason::Succeeded, format!("{members} devices belong to it"))]
+            vec![Statement::new(
+                ConditionType::Ready,
+                true,
+                Reason::Succeeded,
+                format!("{members} devices belong to it"),
+            )]
         }
         Err(error) => vec![
             Statement::new(ConditionType::Ready, false, Reason::InvalidSpec, error.clone()),

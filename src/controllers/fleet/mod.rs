@@ -71,12 +71,44 @@ pub async fn run(context: Context, settings: Settings, shutdown: CancellationTok
     let (sender, events) = mpsc::channel(BACKLOG);
     let client = context.client.clone();
     let watches = TaskTracker::new();
-    watches.spawn(watch(Api::all(client.clone()), guarded, sender.clone(), Event::Baseline, shutdown.clone()));
-    watches.spawn(watch(Api::all(client.clone()), guarded, sender.clone(), Event::Profile, shutdown.clone()));
-    watches.spawn(watch(Api::all(client.clone()), guarded, sender.clone(), Event::Group, shutdown.clone()));
-    watches.spawn(watch(Api::all(client.clone()), guarded, sender.clone(), Event::Assignment, shutdown.clone()));
-    watches.spawn(watch(Api::all(client), plain, sender, Event::Device, shutdown.clone()));
-    planner::Planner::new(context, settings).run(events, shutdown).await;
+    watches.spawn(watch(
+        Api::all(client.clone()),
+        guarded,
+        sender.clone(),
+        Event::Baseline,
+        shutdown.clone(),
+    ));
+    watches.spawn(watch(
+        Api::all(client.clone()),
+        guarded,
+        sender.clone(),
+        Event::Profile,
+        shutdown.clone(),
+    ));
+    watches.spawn(watch(
+        Api::all(client.clone()),
+        guarded,
+        sender.clone(),
+        Event::Group,
+        shutdown.clone(),
+    ));
+    watches.spawn(watch(
+        Api::all(client.clone()),
+        guarded,
+        sender.clone(),
+        Event::Assignment,
+        shutdown.clone(),
+    ));
+    watches.spawn(watch(
+        Api::all(client),
+        plain,
+        sender,
+        Event::Device,
+        shutdown.clone(),
+    ));
+    planner::Planner::new(context, settings)
+        .run(events, shutdown)
+        .await;
     watches.close();
     watches.wait().await;
 }

@@ -6,11 +6,10 @@ use jiff::Timestamp;
 
 use crate::clock::Entropy;
 use crate::compliance::Facts;
-use crate::ids::CommandUuid;
+use crate::ids::{CommandUuid, PROFILE_PREFIX};
 use crate::mdm::command::NewCommand;
 use crate::mdm::commands::Command;
 use crate::policy::Manifest;
-use crate::policy::manifest::PROFILE_PREFIX;
 use crate::store::Enrollment;
 
 /// How long a device has to answer before an order is given up. A newer order of the same intent takes its place before that.
@@ -20,17 +19,31 @@ const PROFILE_CHAIN: &str = "profiles";
 
 /// The orders that bring a device to `manifest`, given what it is known to hold.
 #[must_use]
-pub fn to_hold(device: &Enrollment, manifest: &Manifest, facts: &Facts, issue: &Issue<'_>) -> Vec<NewCommand> {
+pub fn to_hold(
+    device: &Enrollment,
+    manifest: &Manifest,
+    facts: &Facts,
+    issue: &Issue<'_>,
+) -> Vec<NewCommand> {
     if device.declarative {
         // The device compares the token by itself and fetches what is new; the command also makes it look again at what it holds.
         return issue.orders(device, None, [Command::DeclarativeManagement { tokens: None }]);
     }
     let installed = facts.profiles.as_ref();
-    let stale = installed.into_iter().flatten().map(|(identifier, _)| identifier).filter(|identifier| {
-        identifier.starts_with(PROFILE_PREFIX)
-            && !manifest.profiles.iter().any(|profile| *profile.identifier == ***identifier)
+    let stale = installed
+        .into_iter()
+        .flatten()
+        .map(|(identifier, _)| identifier)
+        .filter(|identifier| {
+            identifier.starts_with(PROFILE_PREFIX)
+                && !manifest
+                    .profiles
+                    .iter()
+                    .any(|profile| *profile.identifier == ***identifier)
+        });
+    let removals = stale.map(|identifier| Command::RemoveProfile {
+        identifier: identifier.as_str().into(),
     });
-    let removals = stale.map(|identifier| Command::RemoveProfile { identifier: identifier.as_str().into() });
     let missing = manifest.profiles.iter().filter(|profile| {
         let uuid = installed.and_then(|installed| installed.get(&*profile.identifier));
         uuid.map(String::as_str) != Some(&*profile.uuid)
@@ -50,7 +63,13 @@ pub fn to_hold(device: &Enrollment, manifest: &Manifest, facts: &Facts, issue: &
 #[must_use]
 pub fn for_evidence(device: &Enrollment, issue: &Issue<'_>) -> Vec<NewCommand> {
     let profiles = (!device.declarative).then_some(Command::ProfileList);
-    issue.orders(device, None, [Command::DeviceInformation, Command::SecurityInfo].into_iter().chain(profiles))
+    issue.orders(
+        device,
+        None,
+        [Command::DeviceInformation, Command::SecurityInfo]
+            .into_iter()
+            .chain(profiles),
+    )
 }
 
 /// What goes into every order.
@@ -72,7 +91,12 @@ impl Issue<'_> {
         commands
             .into_iter()
             .map(|command| {
-                command.queued(&device.id, CommandUuid::from(self.entropy.uuid()), chain.map(Into::into), deadline)
+                command.queued(
+                    &device.id,
+                    CommandUuid::from(self.entropy.uuid()),
+                    chain.map(Into::into),
+                    deadline,
+                )
             })
             .collect()
     }

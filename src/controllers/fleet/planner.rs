@@ -93,7 +93,10 @@ impl Planner {
                     }
                 }
             }
-            if round.is_none() && self.world.complete() && (self.world.due() || !self.changed.is_empty() || !self.loaded) {
+            if round.is_none()
+                && self.world.complete()
+                && (self.world.due() || !self.changed.is_empty() || !self.loaded)
+            {
                 round = Some(Instant::now() + PAUSE);
             }
         }
@@ -140,7 +143,10 @@ impl Planner {
                 self.meet(enrollment);
             }
         }
-        self.context.metrics.devices.set(i64::try_from(self.world.devices.len()).unwrap_or(i64::MAX));
+        self.context
+            .metrics
+            .devices
+            .set(i64::try_from(self.world.devices.len()).unwrap_or(i64::MAX));
         Ok(())
     }
 
@@ -153,7 +159,11 @@ impl Planner {
     fn first_evidence(&self, id: &EnrollmentId) -> jiff::Timestamp {
         let share = u64::from(Digest::of(id.as_str().as_bytes()).0[0]) + 1;
         let wait = self.settings.evidence_interval.as_millis() as u64 * share / 256;
-        self.context.clock.now().saturating_add(Duration::from_millis(wait)).unwrap_or(jiff::Timestamp::MAX)
+        self.context
+            .clock
+            .now()
+            .saturating_add(Duration::from_millis(wait))
+            .unwrap_or(jiff::Timestamp::MAX)
     }
 
     /// Reads the enrolments that have changed.
@@ -179,11 +189,10 @@ impl Planner {
         }
         drop(read);
         for enrollment in met {
-            let news = self
-                .world
-                .devices
-                .get(&enrollment.id)
-                .is_some_and(|known| enrollment.applied_manifest.is_some() && known.enrollment.applied_manifest != enrollment.applied_manifest);
+            let news = self.world.devices.get(&enrollment.id).is_some_and(|known| {
+                enrollment.applied_manifest.is_some()
+                    && known.enrollment.applied_manifest != enrollment.applied_manifest
+            });
             let id = enrollment.id.clone();
             self.meet(enrollment);
             if news && let Some(device) = self.world.devices.get_mut(&id) {
@@ -191,7 +200,10 @@ impl Planner {
                 device.evidence_due = self.context.clock.now();
             }
         }
-        self.context.metrics.devices.set(i64::try_from(self.world.devices.len()).unwrap_or(i64::MAX));
+        self.context
+            .metrics
+            .devices
+            .set(i64::try_from(self.world.devices.len()).unwrap_or(i64::MAX));
         failure.map_or(Ok(()), Err)
     }
 
@@ -227,18 +239,29 @@ impl Planner {
             }
         }
         let classes: usize = self.world.fleets.values().map(|fleet| fleet.classes.len()).sum();
-        self.context.metrics.classes.set(i64::try_from(classes).unwrap_or(i64::MAX));
+        self.context
+            .metrics
+            .classes
+            .set(i64::try_from(classes).unwrap_or(i64::MAX));
         if moved.is_empty() {
             return Ok(());
         }
         let now = self.context.clock.now();
-        let manifests: HashMap<Digest, &Manifest> =
-            moved.iter().map(|(_, plan)| (plan.manifest.id, &plan.manifest)).collect();
+        let manifests: HashMap<Digest, &Manifest> = moved
+            .iter()
+            .map(|(_, plan)| (plan.manifest.id, &plan.manifest))
+            .collect();
         let outcome = async {
             for manifest in manifests.into_values() {
-                self.context.store.keep_manifest(Arc::new(manifest.clone())).await?;
+                self.context
+                    .store
+                    .keep_manifest(Arc::new(manifest.clone()))
+                    .await?;
             }
-            let pointers: Vec<_> = moved.iter().map(|(id, plan)| (id.clone(), plan.manifest.id)).collect();
+            let pointers: Vec<_> = moved
+                .iter()
+                .map(|(id, plan)| (id.clone(), plan.manifest.id))
+                .collect();
             self.context.store.point(&pointers, now).await
         }
         .await;
@@ -257,7 +280,8 @@ impl Planner {
         for (id, plan) in &moved {
             self.note_move(id, plan);
         }
-        self.order(moved.into_iter().map(|(id, _)| id).collect(), false).await
+        self.order(moved.into_iter().map(|(id, _)| id).collect(), false)
+            .await
     }
 
     /// The devices to place: those that changed, and all of a fleet whose policy did.
@@ -272,7 +296,11 @@ impl Planner {
         }
         let mut ids = std::mem::take(&mut self.world.replace);
         if !replan.is_empty() {
-            let concerned = self.world.devices.values().filter(|device| replan.contains(&device.enrollment.namespace));
+            let concerned = self
+                .world
+                .devices
+                .values()
+                .filter(|device| replan.contains(&device.enrollment.namespace));
             ids.extend(concerned.map(|device| device.enrollment.id.clone()));
         }
         ids.into_iter().collect()
@@ -297,9 +325,15 @@ impl Planner {
         device.groups = fleet.policies.groups_of(&device.candidate());
         device.assignments = fleet.policies.assignments_of(&device.groups);
         let compiles = &self.context.metrics.policy_compiles;
-        let plan = fleet.classes.plan(&namespace, &fleet.policies, &self.settings.public_url, device, || {
-            compiles.inc();
-        });
+        let plan = fleet.classes.plan(
+            &namespace,
+            &fleet.policies,
+            &self.settings.public_url,
+            device,
+            || {
+                compiles.inc();
+            },
+        );
         let first = device.plan.is_none();
         device.plan = Some(plan.clone());
         if !device.active() {
@@ -311,7 +345,9 @@ impl Planner {
     }
 
     fn note_move(&mut self, id: &EnrollmentId, plan: &Arc<Plan>) {
-        let Some(device) = self.world.devices.get_mut(id) else { return };
+        let Some(device) = self.world.devices.get_mut(id) else {
+            return;
+        };
         if device.enrollment.manifest == Some(plan.manifest.id) {
             return;
         }
@@ -329,8 +365,12 @@ impl Planner {
         let now = self.context.clock.now();
         let mut commands = Vec::new();
         for id in ids {
-            let Some(device) = self.world.devices.get(&id) else { continue };
-            let Some(plan) = device.plan.as_ref().filter(|_| device.active()) else { continue };
+            let Some(device) = self.world.devices.get(&id) else {
+                continue;
+            };
+            let Some(plan) = device.plan.as_ref().filter(|_| device.active()) else {
+                continue;
+            };
             // Only devices without declarative management are told profile by profile.
             let mut facts = if device.enrollment.declarative {
                 crate::compliance::Facts::default()
@@ -340,8 +380,16 @@ impl Planner {
             if again {
                 facts.profiles = None;
             }
-            let issue = Issue { now, entropy: self.context.entropy.as_ref() };
-            commands.extend(orders::to_hold(&device.enrollment, &plan.manifest, &facts, &issue));
+            let issue = Issue {
+                now,
+                entropy: self.context.entropy.as_ref(),
+            };
+            commands.extend(orders::to_hold(
+                &device.enrollment,
+                &plan.manifest,
+                &facts,
+                &issue,
+            ));
         }
         if !commands.is_empty() {
             self.context.store.enqueue(commands, now).await?;
@@ -356,7 +404,10 @@ impl Planner {
             self.world.judge.remove(id);
         }
         let context = self.context.clone();
-        let devices: Vec<Device> = ids.iter().filter_map(|id| self.world.devices.get(id).cloned()).collect();
+        let devices: Vec<Device> = ids
+            .iter()
+            .filter_map(|id| self.world.devices.get(id).cloned())
+            .collect();
         let mut judged = stream::iter(devices)
             .map(|device| {
                 let context = context.clone();
@@ -385,7 +436,9 @@ impl Planner {
     /// Keeps what an evaluation found; true where the device has to be corrected.
     fn keep(&mut self, id: &EnrollmentId, outcome: evaluate::Outcome) -> bool {
         let now = self.context.clock.now();
-        let Some(device) = self.world.devices.get_mut(id) else { return false };
+        let Some(device) = self.world.devices.get_mut(id) else {
+            return false;
+        };
         device.failures = 0;
         if device.verdicts != outcome.verdicts
             && let Some(fleet) = self.world.fleets.get_mut(&device.enrollment.namespace)
@@ -406,12 +459,16 @@ impl Planner {
             device.evidence_due = now;
             self.world.judge.insert(id.clone());
         }
-        let rested = device.corrected_at.is_none_or(|at| now.duration_since(at).unsigned_abs() >= CORRECTION_PAUSE);
+        let rested = device
+            .corrected_at
+            .is_none_or(|at| now.duration_since(at).unsigned_abs() >= CORRECTION_PAUSE);
         outcome.drifted && device.active() && rested
     }
 
     fn failed(&mut self, id: EnrollmentId, error: &evaluate::Error) {
-        let Some(device) = self.world.devices.get_mut(&id) else { return };
+        let Some(device) = self.world.devices.get_mut(&id) else {
+            return;
+        };
         device.failures += 1;
         let mut jitter = [0];
         self.context.entropy.fill(&mut jitter);
@@ -431,7 +488,10 @@ impl Planner {
             return;
         }
         let now = self.context.clock.now();
-        tracing::info!(devices = drifted.len(), "devices have left their desired state and are corrected");
+        tracing::info!(
+            devices = drifted.len(),
+            "devices have left their desired state and are corrected"
+        );
         self.context.metrics.corrections.inc_by(drifted.len() as u64);
         for id in &drifted {
             if let Some(device) = self.world.devices.get_mut(id) {
@@ -454,9 +514,17 @@ impl Planner {
         let interval = self.settings.evidence_interval;
         let mut commands = Vec::new();
         let mut again = Vec::new();
-        for device in self.world.devices.values_mut().filter(|device| device.active() && device.evidence_due <= now) {
+        for device in self
+            .world
+            .devices
+            .values_mut()
+            .filter(|device| device.active() && device.evidence_due <= now)
+        {
             device.evidence_due = now.saturating_add(interval).unwrap_or(jiff::Timestamp::MAX);
-            let issue = Issue { now, entropy: self.context.entropy.as_ref() };
+            let issue = Issue {
+                now,
+                entropy: self.context.entropy.as_ref(),
+            };
             commands.extend(orders::for_evidence(&device.enrollment, &issue));
             let fails = device.verdicts.contains(&Verdict::Fail);
             if device.plan.is_some() && (fails || !device.synced()) {
@@ -479,7 +547,10 @@ impl Planner {
     /// Writes the statuses of policy objects, not too often.
     async fn sums(&mut self) {
         let now = Instant::now();
-        if self.summed_at.is_some_and(|at| now.duration_since(at) < SUM_PAUSE) {
+        if self
+            .summed_at
+            .is_some_and(|at| now.duration_since(at) < SUM_PAUSE)
+        {
             return;
         }
         self.summed_at = Some(now);

@@ -58,7 +58,11 @@ impl Policies {
         self.assignments
             .iter()
             .filter(|(_, assignment)| {
-                assignment.spec.groups.iter().any(|group| groups.contains(group.name.as_str()))
+                assignment
+                    .spec
+                    .groups
+                    .iter()
+                    .any(|group| groups.contains(group.name.as_str()))
             })
             .map(|(name, _)| Arc::from(name.as_str()))
             .collect()
@@ -67,15 +71,23 @@ impl Policies {
     /// What the compiler needs of these assignments. What they name and is not there is left out; their statuses say so.
     #[must_use]
     pub fn inputs(&self, assignments: &[Arc<str>]) -> Vec<AssignmentInput> {
-        assignments.iter().filter_map(|name| self.assignments.get(&**name)).map(|found| self.input(found)).collect()
+        assignments
+            .iter()
+            .filter_map(|name| self.assignments.get(&**name))
+            .map(|found| self.input(found))
+            .collect()
     }
 
     /// The newest git revision among assignments and what they name.
     #[must_use]
     pub fn newest_revision(&self, assignments: &[Arc<str>]) -> Option<Arc<str>> {
-        let assignments: Vec<_> =
-            assignments.iter().filter_map(|name| self.assignments.get(&**name)).collect();
-        let own = assignments.iter().map(|object| (committed_at(object.as_ref()), revision(object.as_ref())));
+        let assignments: Vec<_> = assignments
+            .iter()
+            .filter_map(|name| self.assignments.get(&**name))
+            .collect();
+        let own = assignments
+            .iter()
+            .map(|object| (committed_at(object.as_ref()), revision(object.as_ref())));
         let baselines = assignments.iter().flat_map(|object| &object.spec.baselines);
         let baselines = baselines
             .filter_map(|assigned| self.baselines.get(&assigned.name))
@@ -84,7 +96,11 @@ impl Policies {
         let profiles = profiles
             .filter_map(|reference| self.profiles.get(&reference.name))
             .map(|object| (committed_at(object.as_ref()), revision(object.as_ref())));
-        own.chain(baselines).chain(profiles).filter(|(_, revision)| revision.is_some()).max()?.1
+        own.chain(baselines)
+            .chain(profiles)
+            .filter(|(_, revision)| revision.is_some())
+            .max()?
+            .1
     }
 
     fn input(&self, assignment: &Assignment) -> AssignmentInput {
@@ -142,10 +158,17 @@ impl Policies {
 
 /// The git revision that last changed an object.
 pub fn revision<K: kube::Resource>(object: &K) -> Option<Arc<str>> {
-    object.annotations().get(names::REVISION_ANNOTATION).map(|revision| revision.as_str().into())
+    object
+        .annotations()
+        .get(names::REVISION_ANNOTATION)
+        .map(|revision| revision.as_str().into())
 }
 
 /// When that revision was committed.
 fn committed_at<K: kube::Resource>(object: &K) -> Option<Timestamp> {
-    object.annotations().get(names::COMMITTED_AT_ANNOTATION)?.parse().ok()
+    object
+        .annotations()
+        .get(names::COMMITTED_AT_ANNOTATION)?
+        .parse()
+        .ok()
 }

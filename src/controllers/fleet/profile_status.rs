@@ -22,7 +22,9 @@ pub fn build(profile: &Profile, targeted: usize, applied: usize, now: Timestamp)
         observed_generation: generation.unwrap_or_else(crate::api::unobserved),
         conditions: merge(&old.conditions, &statements, generation, now),
         // Plain data always has a JSON form; the digest names the content, whatever put it there.
-        digest: serde_json::to_vec(&profile.spec).ok().map(|bytes| Digest::of(&bytes).to_string()),
+        digest: serde_json::to_vec(&profile.spec)
+            .ok()
+            .map(|bytes| Digest::of(&bytes).to_string()),
         targeted: count(targeted),
         applied: count(applied),
         revision: revision(profile).map(|revision| revision.to_string()),

@@ -51,16 +51,26 @@ fn sum(
     devices: &std::collections::HashMap<EnrollmentId, Device>,
 ) -> Sums {
     let mut sums = Sums::default();
-    let mut members: Vec<&Device> =
-        devices.values().filter(|device| device.enrollment.namespace == *namespace && device.plan.is_some()).collect();
+    let mut members: Vec<&Device> = devices
+        .values()
+        .filter(|device| device.enrollment.namespace == *namespace && device.plan.is_some())
+        .collect();
     members.sort_by(|a, b| a.enrollment.id.cmp(&b.enrollment.id));
     for device in members {
         for group in &device.groups {
-            sums.members.entry(group.to_string()).or_default().push(device.enrollment.id.device_name());
+            sums.members
+                .entry(group.to_string())
+                .or_default()
+                .push(device.enrollment.id.device_name());
         }
         for name in device.assignments.iter() {
-            sums.tallies.entry(name.to_string()).or_default().add(name, device);
-            let Some(assignment) = fleet.policies.assignments.get(&**name) else { continue };
+            sums.tallies
+                .entry(name.to_string())
+                .or_default()
+                .add(name, device);
+            let Some(assignment) = fleet.policies.assignments.get(&**name) else {
+                continue;
+            };
             for profile in &assignment.spec.profiles {
                 *sums.targeted.entry(profile.name.clone()).or_default() += 1;
                 *sums.applied.entry(profile.name.clone()).or_default() += usize::from(device.synced());
@@ -93,7 +103,12 @@ async fn write_fleet(
         writes.push(Box::pin(put(context, namespace, assignment.as_ref(), new)));
     }
     for baseline in fleet.policies.baselines.values() {
-        writes.push(Box::pin(put(context, namespace, baseline.as_ref(), baseline_status::build(baseline, now))));
+        writes.push(Box::pin(put(
+            context,
+            namespace,
+            baseline.as_ref(),
+            baseline_status::build(baseline, now),
+        )));
     }
     for (name, profile) in &fleet.policies.profiles {
         let count = |counts: &BTreeMap<String, usize>| counts.get(name).copied().unwrap_or_default();
@@ -119,7 +134,10 @@ where
 {
     let api: Api<K> = Api::namespaced(context.client.clone(), namespace.as_str());
     match status::apply(&api, object, &new, &context.metrics).await {
-        Err(error) if crate::controllers::error::classify(&error) == crate::controllers::error::Class::WaitForChange => {
+        Err(error)
+            if crate::controllers::error::classify(&error)
+                == crate::controllers::error::Class::WaitForChange =>
+        {
             tracing::error!(name = object.name_any(), error = %Chain(&error), "a status was refused");
             Ok(false)
         }

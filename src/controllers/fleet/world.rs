@@ -71,13 +71,19 @@ impl World {
     pub(super) fn observe(&mut self, event: Event) {
         match event {
             Event::Baseline(event) => self.policy("Baseline", event, |policies, name, object| {
-                change(&mut policies.baselines, name, object.map(Arc::new), |a, b| same(a.as_ref(), b.as_ref()))
+                change(&mut policies.baselines, name, object.map(Arc::new), |a, b| {
+                    same(a.as_ref(), b.as_ref())
+                })
             }),
             Event::Profile(event) => self.policy("Profile", event, |policies, name, object| {
-                change(&mut policies.profiles, name, object.map(Arc::new), |a, b| same(a.as_ref(), b.as_ref()))
+                change(&mut policies.profiles, name, object.map(Arc::new), |a, b| {
+                    same(a.as_ref(), b.as_ref())
+                })
             }),
             Event::Assignment(event) => self.policy("Assignment", event, |policies, name, object| {
-                change(&mut policies.assignments, name, object.map(Arc::new), |a, b| same(a.as_ref(), b.as_ref()))
+                change(&mut policies.assignments, name, object.map(Arc::new), |a, b| {
+                    same(a.as_ref(), b.as_ref())
+                })
             }),
             Event::Group(event) => self.policy("DeviceGroup", event, |policies, name, object| {
                 // Compiling the expression again for a status of our own would be waste.
@@ -118,7 +124,9 @@ impl World {
             Watched::Gone { namespace, name } => self.set_policy(&(namespace, name), None, &mut set),
             Watched::Listed => {
                 self.listing.complete.insert(kind);
-                let Some(seen) = self.listing.seen.remove(kind) else { return };
+                let Some(seen) = self.listing.seen.remove(kind) else {
+                    return;
+                };
                 for key in self.known(kind) {
                     if !seen.contains(&key) {
                         self.set_policy(&key, None, &mut set);
@@ -134,7 +142,9 @@ impl World {
         object: Option<K>,
         set: &mut impl FnMut(&mut Policies, &str, Option<K>) -> bool,
     ) {
-        let Ok(namespace) = Namespace::parse(namespace) else { return };
+        let Ok(namespace) = Namespace::parse(namespace) else {
+            return;
+        };
         let fleet = self.fleets.entry(namespace).or_default();
         if set(&mut fleet.policies, name, object) {
             fleet.replan = true;
@@ -153,7 +163,11 @@ impl World {
                 "Assignment" => policies.assignments.keys().collect(),
                 _ => Vec::new(),
             };
-            known.extend(names.into_iter().map(|name| (namespace.to_string(), name.clone())));
+            known.extend(
+                names
+                    .into_iter()
+                    .map(|name| (namespace.to_string(), name.clone())),
+            );
         }
         known
     }
@@ -173,8 +187,15 @@ impl World {
             Watched::Gone { namespace, name } => self.set_object((namespace, name), None),
             Watched::Listed => {
                 self.listing.complete.insert("Device");
-                let Some(seen) = self.listing.seen.remove("Device") else { return };
-                let gone: Vec<_> = self.objects.keys().filter(|key| !seen.contains(*key)).cloned().collect();
+                let Some(seen) = self.listing.seen.remove("Device") else {
+                    return;
+                };
+                let gone: Vec<_> = self
+                    .objects
+                    .keys()
+                    .filter(|key| !seen.contains(*key))
+                    .cloned()
+                    .collect();
                 for key in gone {
                     self.set_object(key, None);
                 }
@@ -183,7 +204,10 @@ impl World {
     }
 
     fn set_object(&mut self, key: (String, String), object: Option<Object>) {
-        if object.as_ref().is_some_and(|object| object.deleting && object.finalizer) {
+        if object
+            .as_ref()
+            .is_some_and(|object| object.deleting && object.finalizer)
+        {
             self.deleting.insert(key.clone());
         } else {
             self.deleting.remove(&key);
@@ -194,8 +218,8 @@ impl World {
         {
             let gone = object.is_none();
             let other = device.object.as_ref().map(|known| &known.uid) != object.as_ref().map(|new| &new.uid);
-            let labels = device.object.as_ref().map(|known| &known.labels)
-                != object.as_ref().map(|new| &new.labels);
+            let labels =
+                device.object.as_ref().map(|known| &known.labels) != object.as_ref().map(|new| &new.labels);
             device.object.clone_from(&object);
             if gone || other {
                 // Another object of the name has none of the status that was written.
@@ -219,8 +243,16 @@ impl World {
         self.judge.insert(id.clone());
         match self.devices.get_mut(&id) {
             Some(known) if known.enrollment.namespace == new.enrollment.namespace => {
-                let was = (&known.enrollment.os_version, known.enrollment.state, known.enrollment.enrolled_at);
-                let is = (&new.enrollment.os_version, new.enrollment.state, new.enrollment.enrolled_at);
+                let was = (
+                    &known.enrollment.os_version,
+                    known.enrollment.state,
+                    known.enrollment.enrolled_at,
+                );
+                let is = (
+                    &new.enrollment.os_version,
+                    new.enrollment.state,
+                    new.enrollment.enrolled_at,
+                );
                 if was != is || known.enrollment.manifest != new.enrollment.manifest {
                     self.replace.insert(id);
                 }
@@ -246,13 +278,19 @@ impl World {
     /// Forgets a device whose enrolment has ended and whose object is gone.
     pub(super) fn forget(&mut self, id: &EnrollmentId) {
         if let Some(device) = self.devices.remove(id) {
-            self.names.remove(&(device.enrollment.namespace.to_string(), id.device_name()));
+            self.names
+                .remove(&(device.enrollment.namespace.to_string(), id.device_name()));
         }
     }
 }
 
 /// Puts an object in or takes it out; true where that changes what devices should hold.
-fn change<T>(map: &mut BTreeMap<String, T>, name: &str, new: Option<T>, same: impl Fn(&T, &T) -> bool) -> bool {
+fn change<T>(
+    map: &mut BTreeMap<String, T>,
+    name: &str,
+    new: Option<T>,
+    same: impl Fn(&T, &T) -> bool,
+) -> bool {
     match new {
         Some(new) => {
             let unchanged = map.get(name).is_some_and(|old| same(old, &new));

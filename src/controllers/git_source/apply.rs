@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 use crate::api::git_source::InventoryEntry;
 use crate::api::{GitSource, names};
 use crate::controllers::Context;
-use crate::controllers::fleet::device_status::whole_second;
 use crate::controllers::error::{Class, classify, is_not_found};
+use crate::controllers::fleet::device_status::whole_second;
 use crate::gitops::Finding;
 use crate::gitops::plan::{Decision, PrunePolicy, SyncPlan, plan};
 use crate::gitops::read::{Document, Documents};
@@ -31,28 +31,47 @@ pub(super) async fn apply(
     let policy = PrunePolicy {
         enabled: source.spec.prune,
         limit_percent: source.spec.prune_limit_percent,
-        allowed_revision: source.annotations().get(names::ALLOW_PRUNE_ANNOTATION).map(String::as_str),
+        allowed_revision: source
+            .annotations()
+            .get(names::ALLOW_PRUNE_ANNOTATION)
+            .map(String::as_str),
     };
     let plan = match plan(&status.inventory, documents, &about.revision, policy) {
         Decision::Proceed(plan) => plan,
-        Decision::Wait(reason) => return Ok(Ended::Waiting { about, reason: reason.to_string() }),
+        Decision::Wait(reason) => {
+            return Ok(Ended::Waiting {
+                about,
+                reason: reason.to_string(),
+            });
+        }
     };
     let objects = match prepare(context, source, &about, &plan).await? {
         Ok(objects) => objects,
         Err(findings) => return Ok(Ended::Refused { about, findings }),
     };
     if let Some(refused) = send_all(&objects, true).await? {
-        return Ok(Ended::ApplyFailed { about, message: refused });
+        return Ok(Ended::ApplyFailed {
+            about,
+            message: refused,
+        });
     }
     if plan.inventory_while_applying != status.inventory {
         note_inventory(context, source, &plan.inventory_while_applying).await?;
     }
     if let Some(refused) = send_all(&objects, false).await? {
-        return Ok(Ended::ApplyFailed { about, message: refused });
+        return Ok(Ended::ApplyFailed {
+            about,
+            message: refused,
+        });
     }
     prune(context, source, &plan.prune).await?;
     let summary = plan.to_string();
-    Ok(Ended::Applied { about, inventory: plan.inventory, other: documents.other_documents, summary })
+    Ok(Ended::Applied {
+        about,
+        inventory: plan.inventory,
+        other: documents.other_documents,
+        summary,
+    })
 }
 
 /// One object, ready to be applied.
@@ -77,18 +96,29 @@ async fn prepare(
     for (document, changed) in changed.chain(unchanged) {
         let api = api(context, source, &document.kind);
         let live = api.get_opt(&document.name).await?;
-        let owner = live.as_ref().and_then(|live| live.labels().get(names::SOURCE_LABEL).cloned());
+        let owner = live
+            .as_ref()
+            .and_then(|live| live.labels().get(names::SOURCE_LABEL).cloned());
         if let Some(owner) = owner.filter(|owner| *owner != source.name_any()) {
-            let message = format!("{} {} belongs to the GitSource {owner}", document.kind, document.name);
+            let message = format!(
+                "{} {} belongs to the GitSource {owner}",
+                document.kind, document.name
+            );
             findings.push(document.finding("metadata.name", message));
             continue;
         }
         // An object carries the revision that last changed it, so that a commit elsewhere does not touch it.
-        let known = |name: &str| live.as_ref().and_then(|live| live.annotations().get(name).cloned());
+        let known = |name: &str| {
+            live.as_ref()
+                .and_then(|live| live.annotations().get(name).cloned())
+        };
         let known = known(names::REVISION_ANNOTATION).zip(known(names::COMMITTED_AT_ANNOTATION));
-        let origin = known
-            .filter(|_| !changed)
-            .unwrap_or_else(|| (about.revision.clone(), whole_second(about.committed_at).to_string()));
+        let origin = known.filter(|_| !changed).unwrap_or_else(|| {
+            (
+                about.revision.clone(),
+                whole_second(about.committed_at).to_string(),
+            )
+        });
         prepared.push(Prepared {
             api,
             name: document.name.clone(),
@@ -96,7 +126,11 @@ async fn prepare(
             body: body(document, source, &origin),
         });
     }
-    Ok(if findings.is_empty() { Ok(prepared) } else { Err(findings) })
+    Ok(if findings.is_empty() {
+        Ok(prepared)
+    } else {
+        Err(findings)
+    })
 }
 
 fn body(document: &Document, source: &GitSource, (revision, committed_at): &(String, String)) -> Value {
@@ -130,7 +164,10 @@ async fn send_all(objects: &[Prepared], dry_run: bool) -> Result<Option<String>,
         field_validation: Some(kube::api::ValidationDirective::Strict),
     };
     for object in objects {
-        let sent = object.api.patch(&object.name, &parameters, &Patch::Apply(&object.body)).await;
+        let sent = object
+            .api
+            .patch(&object.name, &parameters, &Patch::Apply(&object.body))
+            .await;
         match sent {
             Ok(_) => {}
             Err(error) if classify(&error) == Class::WaitForChange || dry_run && is_not_found(&error) => {
@@ -150,15 +187,24 @@ fn text(error: &kube::Error) -> String {
 }
 
 /// Removes objects of this source. One that is gone, or that somebody has taken over, is left alone.
-pub(super) async fn prune(context: &Context, source: &GitSource, entries: &[InventoryEntry]) -> Result<(), Error> {
+pub(super) async fn prune(
+    context: &Context,
+    source: &GitSource,
+    entries: &[InventoryEntry],
+) -> Result<(), Error> {
     for entry in entries {
         let api = api(context, source, &entry.kind);
-        let Some(live) = api.get_opt(&entry.name).await? else { continue };
+        let Some(live) = api.get_opt(&entry.name).await? else {
+            continue;
+        };
         if live.labels().get(names::SOURCE_LABEL) != Some(&source.name_any()) {
             continue;
         }
         let parameters = DeleteParams {
-            preconditions: Some(Preconditions { uid: live.uid(), resource_version: None }),
+            preconditions: Some(Preconditions {
+                uid: live.uid(),
+                resource_version: None,
+            }),
             ..DeleteParams::background()
         };
         match api.delete(&entry.name, &parameters).await {
@@ -171,9 +217,16 @@ pub(super) async fn prune(context: &Context, source: &GitSource, entries: &[Inve
 }
 
 /// Records what may exist before the first change, so that nothing is forgotten whatever interrupts the work.
-async fn note_inventory(context: &Context, source: &GitSource, inventory: &[InventoryEntry]) -> Result<(), Error> {
-    let api: Api<GitSource> = Api::namespaced(context.client.clone(), &source.namespace().unwrap_or_default());
-    let Some(current) = api.get_opt(&source.name_any()).await? else { return Ok(()) };
+async fn note_inventory(
+    context: &Context,
+    source: &GitSource,
+    inventory: &[InventoryEntry],
+) -> Result<(), Error> {
+    let api: Api<GitSource> =
+        Api::namespaced(context.client.clone(), &source.namespace().unwrap_or_default());
+    let Some(current) = api.get_opt(&source.name_any()).await? else {
+        return Ok(());
+    };
     let mut status = current.status.clone().unwrap_or_default();
     status.inventory = inventory.to_vec();
     crate::controllers::status::apply(&api, &current, &status, &context.metrics).await?;
@@ -184,5 +237,9 @@ fn api(context: &Context, source: &GitSource, kind: &str) -> Api<DynamicObject> 
     let gvk = GroupVersionKind::gvk(names::GROUP, names::VERSION, kind);
     // Every kind of the group has a regular plural.
     let resource = ApiResource::from_gvk(&gvk);
-    Api::namespaced_with(context.client.clone(), &source.namespace().unwrap_or_default(), &resource)
+    Api::namespaced_with(
+        context.client.clone(),
+        &source.namespace().unwrap_or_default(),
+        &resource,
+    )
 }

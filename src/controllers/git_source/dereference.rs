@@ -28,14 +28,23 @@ pub(super) async fn request(
     let data = match &spec.secret_ref {
         None => BTreeMap::new(),
         Some(reference) => {
-            let api: Api<KubernetesSecret> = Api::namespaced(client.clone(), &source.namespace().unwrap_or_default());
+            let api: Api<KubernetesSecret> =
+                Api::namespaced(client.clone(), &source.namespace().unwrap_or_default());
             match api.get_opt(&reference.name).await? {
                 Some(secret) => secret.data.unwrap_or_default(),
-                None => return Ok(Err(format!("the Secret {} of secretRef does not exist", reference.name))),
+                None => {
+                    return Ok(Err(format!(
+                        "the Secret {} of secretRef does not exist",
+                        reference.name
+                    )));
+                }
             }
         }
     };
-    let text = |key: &str| data.get(key).and_then(|bytes| String::from_utf8(bytes.0.clone()).ok());
+    let text = |key: &str| {
+        data.get(key)
+            .and_then(|bytes| String::from_utf8(bytes.0.clone()).ok())
+    };
     let credentials = match credentials(&spec.url, &text) {
         Ok(credentials) => credentials,
         Err(missing) => return Ok(Err(missing)),
@@ -65,7 +74,8 @@ fn reference(source: &GitSource) -> Reference {
 
 fn credentials(url: &str, text: &impl Fn(&str) -> Option<String>) -> Result<Credentials, String> {
     if url.starts_with("ssh://") {
-        let identity = text("identity").ok_or("an ssh source needs a Secret with `identity`, the private key")?;
+        let identity =
+            text("identity").ok_or("an ssh source needs a Secret with `identity`, the private key")?;
         let known_hosts = text("known_hosts")
             .ok_or("an ssh source needs a Secret with `known_hosts`: a host is trusted only by a key that is listed there")?;
         return Ok(Credentials::Ssh {
@@ -78,7 +88,10 @@ fn credentials(url: &str, text: &impl Fn(&str) -> Option<String>) -> Result<Cred
         return Ok(Credentials::Bearer(Secret::new(token)));
     }
     match (text("username"), text("password")) {
-        (Some(username), Some(password)) => Ok(Credentials::Basic { username, password: Secret::new(password) }),
+        (Some(username), Some(password)) => Ok(Credentials::Basic {
+            username,
+            password: Secret::new(password),
+        }),
         (None, None) => Ok(Credentials::None),
         _ => Err("the Secret of secretRef needs both `username` and `password`".to_owned()),
     }
@@ -91,13 +104,20 @@ mod tests {
     #[test]
     fn an_ssh_source_is_never_read_without_known_hosts() {
         let only_key = |key: &str| (key == "identity").then(|| "key".to_owned());
-        assert!(credentials("ssh://git@host/x", &only_key).unwrap_err().contains("known_hosts"));
+        assert!(
+            credentials("ssh://git@host/x", &only_key)
+                .unwrap_err()
+                .contains("known_hosts")
+        );
     }
 
     #[test]
     fn half_a_password_is_a_mistake_and_not_anonymous() {
         let only_name = |key: &str| (key == "username").then(|| "x".to_owned());
         assert!(credentials("https://host/x", &only_name).is_err());
-        assert!(matches!(credentials("https://host/x", &|_: &str| None), Ok(Credentials::None)));
+        assert!(matches!(
+            credentials("https://host/x", &|_: &str| None),
+            Ok(Credentials::None)
+        ));
     }
 }

@@ -116,7 +116,8 @@ async fn reconcile(object: Arc<DeserializeGuard<GitSource>>, sources: Arc<Source
     })
     .await
     .map_err(|error| match error {
-        kube::runtime::finalizer::Error::ApplyFailed(error) | kube::runtime::finalizer::Error::CleanupFailed(error) => error,
+        kube::runtime::finalizer::Error::ApplyFailed(error)
+        | kube::runtime::finalizer::Error::CleanupFailed(error) => error,
         other => Error::Finalizer(Box::new(other)),
     })
 }
@@ -130,13 +131,24 @@ fn on_error(object: Arc<DeserializeGuard<GitSource>>, error: &Error, sources: Ar
         Error::Api(error) => classify(error) == super::error::Class::WaitForChange,
         Error::Finalizer(_) | Error::Interrupted(_) => false,
     };
-    if waits { Action::requeue(LONG) } else { Action::requeue(sources.backoff(1)) }
+    if waits {
+        Action::requeue(LONG)
+    } else {
+        Action::requeue(sources.backoff(1))
+    }
 }
 
 impl Sources {
     fn count(&self, result: &'static str) {
-        let reconciliation = Reconciliation { kind: "GitSource", result };
-        self.context.metrics.reconciliations.get_or_create(&reconciliation).inc();
+        let reconciliation = Reconciliation {
+            kind: "GitSource",
+            result,
+        };
+        self.context
+            .metrics
+            .reconciliations
+            .get_or_create(&reconciliation)
+            .inc();
     }
 
     fn backoff(&self, failures: u32) -> Duration {
@@ -159,7 +171,12 @@ impl Sources {
             reconcile: annotation(names::RECONCILE_ANNOTATION),
             allow_prune: annotation(names::ALLOW_PRUNE_ANNOTATION),
         };
-        let last = self.looks.lock().unwrap_or_else(PoisonError::into_inner).get(&uid).cloned();
+        let last = self
+            .looks
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(&uid)
+            .cloned();
         if let Some(last) = &last
             && last.asked == asked
         {
@@ -170,15 +187,26 @@ impl Sources {
         }
         let ended = self.reconcile(source).await?;
         self.count(ended.category());
-        let failures = if ended.transient() { last.map_or(1, |last| last.failures + 1) } else { 0 };
+        let failures = if ended.transient() {
+            last.map_or(1, |last| last.failures + 1)
+        } else {
+            0
+        };
         let interval = duration::parse(&source.spec.interval).unwrap_or(LONG);
         let wait = match (source.spec.suspend, failures) {
             (true, _) => LONG,
             (false, 0) => interval,
             (false, failures) => self.backoff(failures).min(interval),
         };
-        let look = Look { asked, due: Instant::now() + wait, failures };
-        self.looks.lock().unwrap_or_else(PoisonError::into_inner).insert(uid, look);
+        let look = Look {
+            asked,
+            due: Instant::now() + wait,
+            failures,
+        };
+        self.looks
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(uid, look);
         Ok(Action::requeue(wait))
     }
 
@@ -188,7 +216,9 @@ impl Sources {
         let namespace = source.namespace().unwrap_or_default();
         let api: Api<GitSource> = Api::namespaced(self.context.client.clone(), &namespace);
         // While objects were applied the status may have been written: build on what is there now.
-        let Some(current) = api.get_opt(&source.name_any()).await? else { return Ok(ended) };
+        let Some(current) = api.get_opt(&source.name_any()).await? else {
+            return Ok(ended);
+        };
         let new = status::build(&current, &ended, self.context.clock.now());
         let news = current.status.as_ref().map(|status| &status.history) != Some(&new.history);
         super::status::apply(&api, &current, &new, &self.context.metrics).await?;
@@ -211,10 +241,19 @@ impl Sources {
         let fetched = tokio::task::spawn_blocking(move || fetcher.fetch(&request)).await?;
         let revision = match fetched {
             Ok(revision) => revision,
-            Err(error) => return Ok(status::Ended::NotFetched { kind: error.kind, message: error.report() }),
+            Err(error) => {
+                return Ok(status::Ended::NotFetched {
+                    kind: error.kind,
+                    message: error.report(),
+                });
+            }
         };
         let about = status::About::from(&revision);
-        let documents = match revision::read(&revision, source.namespace().unwrap_or_default().as_str(), &self.schemas) {
+        let documents = match revision::read(
+            &revision,
+            source.namespace().unwrap_or_default().as_str(),
+            &self.schemas,
+        ) {
             Ok(documents) => documents,
             Err(findings) => return Ok(status::Ended::Refused { about, findings }),
         };
@@ -228,13 +267,22 @@ impl Sources {
             None => return,
         };
         let event = Event {
-            type_: if type_ { EventType::Normal } else { EventType::Warning },
+            type_: if type_ {
+                EventType::Normal
+            } else {
+                EventType::Warning
+            },
             reason: ended.reason().to_owned(),
             note: Some(note.chars().take(1_000).collect()),
             action: "Reconcile".to_owned(),
             secondary: None,
         };
-        if let Err(error) = self.context.recorder.publish(&event, &source.object_ref(&())).await {
+        if let Err(error) = self
+            .context
+            .recorder
+            .publish(&event, &source.object_ref(&()))
+            .await
+        {
             tracing::debug!(error = %Chain(&error), "an event was not recorded");
         }
     }
@@ -242,14 +290,21 @@ impl Sources {
     /// Removes what a source brought, before it goes.
     async fn clean_up(&self, source: &GitSource) -> Result<Action, Error> {
         if source.spec.prune {
-            let inventory = source.status.as_ref().map(|status| status.inventory.as_slice()).unwrap_or_default();
+            let inventory = source
+                .status
+                .as_ref()
+                .map(|status| status.inventory.as_slice())
+                .unwrap_or_default();
             apply::prune(&self.context, source, inventory).await?;
         }
         let (fetcher, cache) = (self.fetcher.clone(), self.cache_of(source));
         if let Err(error) = tokio::task::spawn_blocking(move || fetcher.forget(&cache)).await? {
             tracing::warn!(source.name = source.name_any(), error = %Chain(&error), "a clone was left behind");
         }
-        self.looks.lock().unwrap_or_else(PoisonError::into_inner).remove(&source.uid().unwrap_or_default());
+        self.looks
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&source.uid().unwrap_or_default());
         Ok(Action::await_change())
     }
 }

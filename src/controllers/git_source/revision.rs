@@ -16,7 +16,11 @@ use crate::policy::{SpecError, check_assignment_against, check_baseline, check_g
 ///
 /// # Errors
 /// Every mistake, with its place.
-pub(super) fn read(revision: &Revision, namespace: &str, schemas: &SchemaSet) -> Result<Documents, Vec<Finding>> {
+pub(super) fn read(
+    revision: &Revision,
+    namespace: &str,
+    schemas: &SchemaSet,
+) -> Result<Documents, Vec<Finding>> {
     let documents = read_documents(&revision.files, namespace)?;
     let findings = schemas.check(&documents);
     if !findings.is_empty() {
@@ -29,8 +33,16 @@ pub(super) fn read(revision: &Revision, namespace: &str, schemas: &SchemaSet) ->
         .filter(|document| document.kind == "Baseline")
         .filter_map(|document| Some((document.name.clone(), Arc::new(spec(document).ok()?))))
         .collect();
-    let findings: Vec<Finding> = documents.objects.iter().flat_map(|document| check(document, &baselines)).collect();
-    if findings.is_empty() { Ok(documents) } else { Err(findings) }
+    let findings: Vec<Finding> = documents
+        .objects
+        .iter()
+        .flat_map(|document| check(document, &baselines))
+        .collect();
+    if findings.is_empty() {
+        Ok(documents)
+    } else {
+        Err(findings)
+    }
 }
 
 fn check(document: &Document, baselines: &BTreeMap<String, Arc<BaselineSpec>>) -> Vec<Finding> {
@@ -44,7 +56,10 @@ fn check(document: &Document, baselines: &BTreeMap<String, Arc<BaselineSpec>>) -
 }
 
 /// A baseline that is not in this revision may come from elsewhere: the Assignment's status tells if it does not.
-fn check_assignment(spec: &AssignmentSpec, baselines: &BTreeMap<String, Arc<BaselineSpec>>) -> Vec<SpecError> {
+fn check_assignment(
+    spec: &AssignmentSpec,
+    baselines: &BTreeMap<String, Arc<BaselineSpec>>,
+) -> Vec<SpecError> {
     let elsewhere: Vec<String> = spec
         .baselines
         .iter()
@@ -57,7 +72,10 @@ fn check_assignment(spec: &AssignmentSpec, baselines: &BTreeMap<String, Arc<Base
     mistakes
 }
 
-fn check_spec<S: DeserializeOwned>(document: &Document, check: impl Fn(&S) -> Vec<SpecError>) -> Vec<Finding> {
+fn check_spec<S: DeserializeOwned>(
+    document: &Document,
+    check: impl Fn(&S) -> Vec<SpecError>,
+) -> Vec<Finding> {
     match spec(document) {
         Ok(spec) => check(&spec)
             .into_iter()

@@ -40,11 +40,28 @@ impl From<&Revision> for About {
 pub(super) enum Ended {
     Suspended,
     NotReady(String),
-    NotFetched { kind: FetchErrorKind, message: String },
-    Refused { about: About, findings: Vec<Finding> },
-    Waiting { about: About, reason: String },
-    ApplyFailed { about: About, message: String },
-    Applied { about: About, inventory: Vec<InventoryEntry>, other: usize, summary: String },
+    NotFetched {
+        kind: FetchErrorKind,
+        message: String,
+    },
+    Refused {
+        about: About,
+        findings: Vec<Finding>,
+    },
+    Waiting {
+        about: About,
+        reason: String,
+    },
+    ApplyFailed {
+        about: About,
+        message: String,
+    },
+    Applied {
+        about: About,
+        inventory: Vec<InventoryEntry>,
+        other: usize,
+        summary: String,
+    },
 }
 
 impl Ended {
@@ -63,7 +80,8 @@ impl Ended {
 
     /// Whether time may mend it, so that it is worth trying before the interval is over.
     pub(super) const fn transient(&self) -> bool {
-        matches!(self, Self::NotFetched { kind, .. } if kind.is_transient()) || matches!(self, Self::NotReady(_))
+        matches!(self, Self::NotFetched { kind, .. } if kind.is_transient())
+            || matches!(self, Self::NotReady(_))
     }
 
     pub(super) fn reason(&self) -> &'static str {
@@ -82,28 +100,47 @@ impl Ended {
     }
 
     fn statement(&self) -> Statement {
-        let ready = |status: Status, reason, message: String| Statement::new(ConditionType::Ready, status, reason, message);
+        let ready = |status: Status, reason, message: String| {
+            Statement::new(ConditionType::Ready, status, reason, message)
+        };
         match self {
-            Self::Suspended => ready(Status::Unknown, Reason::Suspended, "suspended: nothing is fetched or applied".into()),
+            Self::Suspended => ready(
+                Status::Unknown,
+                Reason::Suspended,
+                "suspended: nothing is fetched or applied".into(),
+            ),
             Self::NotReady(missing) => ready(Status::False, Reason::DependencyNotReady, missing.clone()),
-            Self::NotFetched { kind: FetchErrorKind::Authentication, message } => {
-                ready(Status::False, Reason::AuthenticationFailed, message.clone())
+            Self::NotFetched {
+                kind: FetchErrorKind::Authentication,
+                message,
+            } => ready(Status::False, Reason::AuthenticationFailed, message.clone()),
+            Self::NotFetched { message, .. } => {
+                ready(Status::False, Reason::GitOperationFailed, message.clone())
             }
-            Self::NotFetched { message, .. } => ready(Status::False, Reason::GitOperationFailed, message.clone()),
-            Self::Refused { about, findings } => {
-                ready(Status::False, Reason::InvalidRevision, format!("{} is refused: {}", about.revision, list(findings)))
-            }
+            Self::Refused { about, findings } => ready(
+                Status::False,
+                Reason::InvalidRevision,
+                format!("{} is refused: {}", about.revision, list(findings)),
+            ),
             Self::Waiting { about, reason } => ready(
                 Status::False,
                 Reason::PruneNeedsApproval,
-                format!("{reason}; to allow it: kubectl annotate gitsource NAME {}={} --overwrite", names::ALLOW_PRUNE_ANNOTATION, about.revision),
+                format!(
+                    "{reason}; to allow it: kubectl annotate gitsource NAME {}={} --overwrite",
+                    names::ALLOW_PRUNE_ANNOTATION,
+                    about.revision
+                ),
             ),
-            Self::ApplyFailed { about, message } => {
-                ready(Status::False, Reason::ApplyFailed, format!("{} is refused by the API: {message}", about.revision))
-            }
-            Self::Applied { about, summary, .. } => {
-                ready(Status::True, Reason::Succeeded, format!("{} is in force: {summary}", about.revision))
-            }
+            Self::ApplyFailed { about, message } => ready(
+                Status::False,
+                Reason::ApplyFailed,
+                format!("{} is refused by the API: {message}", about.revision),
+            ),
+            Self::Applied { about, summary, .. } => ready(
+                Status::True,
+                Reason::Succeeded,
+                format!("{} is in force: {summary}", about.revision),
+            ),
         }
     }
 
@@ -140,11 +177,19 @@ pub(super) fn build(source: &GitSource, ended: &Ended, now: Timestamp) -> GitSou
     let mut new = source.status.clone().unwrap_or_default();
     let generation = source.meta().generation;
     let mut ready = ended.statement();
-    if let Ended::Applied { about, inventory, other, .. } = ended {
+    if let Ended::Applied {
+        about,
+        inventory,
+        other,
+        ..
+    } = ended
+    {
         let objects = i64::try_from(inventory.len()).unwrap_or(i64::MAX);
         let other_documents = i64::try_from(*other).unwrap_or(i64::MAX);
         let again = new.artifact.as_ref().filter(|artifact| {
-            artifact.revision == about.revision && artifact.objects == objects && artifact.other_documents == other_documents
+            artifact.revision == about.revision
+                && artifact.objects == objects
+                && artifact.other_documents == other_documents
         });
         if let Some(artifact) = again {
             // The same revision once more: keep when it came into force, and what it changed then.
@@ -170,11 +215,25 @@ pub(super) fn build(source: &GitSource, ended: &Ended, now: Timestamp) -> GitSou
     if let Some(record) = ended.record(now) {
         new.last_attempted_revision = Some(record.revision);
     }
-    let stalled = matches!(ended, Ended::Refused { .. } | Ended::ApplyFailed { .. } | Ended::Waiting { .. }).then(|| {
-        Statement::new(ConditionType::Stalled, true, ready.reason, "only a new commit, or a person's leave, can help")
+    let stalled = matches!(
+        ended,
+        Ended::Refused { .. } | Ended::ApplyFailed { .. } | Ended::Waiting { .. }
+    )
+    .then(|| {
+        Statement::new(
+            ConditionType::Stalled,
+            true,
+            ready.reason,
+            "only a new commit, or a person's leave, can help",
+        )
     });
     let reconciling = ended.transient().then(|| {
-        Statement::new(ConditionType::Reconciling, true, Reason::ProgressingWithRetry, "tried again by itself")
+        Statement::new(
+            ConditionType::Reconciling,
+            true,
+            Reason::ProgressingWithRetry,
+            "tried again by itself",
+        )
     });
     let statements: Vec<Statement> = std::iter::once(ready).chain(stalled).chain(reconciling).collect();
     new.conditions = merge(&new.conditions, &statements, generation, now);

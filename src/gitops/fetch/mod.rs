@@ -23,6 +23,6 @@ mod url;
 mod tests;
 
 pub use error::{FetchError, FetchErrorKind};
-pub(in crate::gitops) use process::initialise as isolate;
 pub use fetcher::Fetcher;
+pub(in crate::gitops) use process::initialise as isolate;
 pub use request::{Author, Credentials, FetchRequest, Limits, Reference, Revision, Skipped, SourceFile};

@@ -79,9 +79,9 @@ fn unknown_fields_are_mistakes_and_the_right_name_is_suggested() {
     let spec = "spec:\n  titel: T\n  title: T\n  Version: \"1\"\n  rules:\n  - id: a\n    severty: high\n    parameters:\n      p:\n        defualt: 3\n    zzz: 1\n";
     insta::assert_snapshot!(check("Baseline", spec), @r#"
     policy/x.yaml:6:3: spec.titel: unknown field
-    policy/x.yaml:8:3: spec.Version: unknown field; did you mean version?
-    policy/x.yaml:11:5: spec.rules[0].severty: unknown field; did you mean severity?
-    policy/x.yaml:14:9: spec.rules[0].parameters.p.defualt: unknown field; did you mean default?
+    policy/x.yaml:8:3: spec.Version: unknown field; did you mean `version`?
+    policy/x.yaml:11:5: spec.rules[0].severty: unknown field; did you mean `severity`?
+    policy/x.yaml:14:9: spec.rules[0].parameters.p.defualt: unknown field; did you mean `default`?
     policy/x.yaml:15:5: spec.rules[0].zzz: unknown field
     "#);
 }
@@ -113,16 +113,8 @@ fn a_missing_part_is_told_at_what_should_hold_it() {
 
 #[test]
 fn an_unknown_kind_is_told_with_the_nearest_one() {
-    insta::assert_snapshot!(check("Basline", "spec: {}\n"), @"policy/x.yaml:2:1: kind: Provost has no kind Basline; did you mean Baseline?");
+    insta::assert_snapshot!(check("Basline", "spec: {}\n"), @"policy/x.yaml:2:1: kind: Provost has no kind Basline; did you mean `Baseline`?");
     insta::assert_snapshot!(check("Cat", "spec: {}\n"), @"policy/x.yaml:2:1: kind: Provost has no kind Cat");
-}
-
-#[test]
-fn names_are_compared_within_reason() {
-    assert_eq!(distance("kitten", "sitting"), Some(3));
-    assert_eq!(distance("", "abc"), Some(3));
-    assert_eq!(distance("abc", ""), Some(3));
-    assert_eq!(distance("a", &"a".repeat(MAXIMUM_GUESS + 1)), None);
 }
 
 #[test]

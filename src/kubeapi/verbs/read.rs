@@ -11,13 +11,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::Target;
+use crate::api::selector::{FieldSelector, LabelSelector};
 use crate::kubeapi::api::{Core, parse};
 use crate::kubeapi::error::ApiError;
 use crate::kubeapi::object;
 use crate::kubeapi::present::Shape;
 use crate::kubeapi::registry::Resource;
 use crate::kubeapi::request::{Form, Query};
-use crate::kubeapi::selector::{FieldSelector, LabelSelector};
 use crate::kubeapi::storage::{Facets, Filter, Page, PageRequest, Stored};
 
 /// Objects read from the database at a time for a list without a limit.

@@ -4,9 +4,8 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::Command;
 use crate::clock::Entropy;
-use crate::ids::CommandUuid;
+use crate::ids::{CommandUuid, EnrollmentId};
 use crate::mdm::command::NewCommand;
-use crate::store::Enrollment;
 
 /// How long the first questions wait for a device that enrolled and went silent.
 pub const FIRST_CONTACT_DEADLINE: SignedDuration = SignedDuration::from_hours(7 * 24);
@@ -16,8 +15,13 @@ pub const FIRST_CONTACT_DEADLINE: SignedDuration = SignedDuration::from_hours(7 
 ///
 /// Declarative management is started at every enrolment, even where nothing has changed since the one before: the device has forgotten it.
 #[must_use]
-pub fn first_contact(enrollment: &Enrollment, entropy: &dyn Entropy, now: Timestamp) -> Vec<NewCommand> {
-    let third = if enrollment.declarative {
+pub fn first_contact(
+    enrollment: &EnrollmentId,
+    declarative: bool,
+    entropy: &dyn Entropy,
+    now: Timestamp,
+) -> Vec<NewCommand> {
+    let third = if declarative {
         Command::DeclarativeManagement { tokens: None }
     } else {
         Command::ProfileList
@@ -29,7 +33,7 @@ pub fn first_contact(enrollment: &Enrollment, entropy: &dyn Entropy, now: Timest
         .iter()
         .filter_map(|command| {
             let uuid = CommandUuid::parse(&entropy.uuid().to_string()).ok()?;
-            Some(command.queued(&enrollment.id, uuid, None, deadline))
+            Some(command.queued(enrollment, uuid, None, deadline))
         })
         .collect()
 }

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use crate::compliance::DeclarationState;
+use crate::ids::PROFILE_PREFIX;
 use crate::policy::Manifest;
-use crate::policy::manifest::PROFILE_PREFIX;
 
 /// Status items that let somebody wake the device in our place. They never become facts.
 const SECRET_ITEMS: [&str; 2] = ["push-magic", "push-token"];

@@ -30,7 +30,7 @@ use crate::policy::{Manifest, ProfileDocument};
 use crate::store::{Enrollment, EnrollmentState, Store};
 
 /// Bodies above this many bytes are parsed aside, so that other devices need not wait for it.
-const PARSE_ASIDE: usize = 256 * 1024;
+const PARSE_ASIDE: usize = 64 * 1024;
 
 /// What a device gets.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -11,11 +11,17 @@ pub(super) const BINARY_MAGIC: &[u8] = b"bplist00";
 /// The deepest nesting of elements that is read. Apple's own messages stay below ten.
 pub const DEPTH_LIMIT: usize = 64;
 
-/// The most elements that are read; each costs tens of bytes of memory, however short it is written.
-pub const NODE_LIMIT: u64 = 400_000;
+/// The most elements that are read; each costs tens of bytes of memory, however short it is written. A binary property list may also not have
+/// more of them than bytes, as one without shared collections never has.
+pub const NODE_LIMIT: u64 = 200_000;
 
-/// The most bytes that the strings and data of a binary property list may come to, shared ones counted as often as they are used.
+/// The most bytes that the strings and data of a binary property list may come to, shared ones counted as often as they are used. A small body
+/// may come to less: see [`EXPANSION`].
 pub const EXPANDED_LIMIT: u64 = 16 * 1024 * 1024;
+
+/// How many times its own size a binary property list may come to, beyond the first 64 KiB. Writers share the keys of dictionaries, which makes
+/// real ones a few times as large.
+const EXPANSION: u64 = 16;
 
 /// The trailer at the end of a binary property list, in bytes.
 const TRAILER: usize = 32;
@@ -86,6 +92,11 @@ struct Binary<'b> {
 /// Measures what a binary property list expands to. Each object is looked at once, however often it is referred to.
 pub(super) fn measure_binary(body: &[u8]) -> Result<(), Error> {
     let (binary, root) = Binary::open(body)?;
+    let size = body.len() as u64;
+    let (nodes, bytes) = (
+        size.min(NODE_LIMIT),
+        (size * EXPANSION + 64 * 1024).min(EXPANDED_LIMIT),
+    );
     let mut marks = vec![Mark::Unseen; binary.count];
     let mut path = Vec::new();
     let mut finished = binary.enter(root, &mut marks, &mut path)?;
@@ -94,7 +105,7 @@ pub(super) fn measure_binary(body: &[u8]) -> Result<(), Error> {
             frame.extent.bytes = frame.extent.bytes.saturating_add(extent.bytes);
             frame.extent.nodes = frame.extent.nodes.saturating_add(extent.nodes);
             frame.extent.height = frame.extent.height.max(extent.height + 1);
-            if frame.extent.bytes > EXPANDED_LIMIT || frame.extent.nodes > NODE_LIMIT {
+            if frame.extent.bytes > bytes || frame.extent.nodes > nodes {
                 return Err(Error::Expands);
             }
             if path.len() + extent.height > DEPTH_LIMIT {
@@ -116,10 +127,7 @@ pub(super) fn measure_binary(body: &[u8]) -> Result<(), Error> {
         let child = binary.integer(at, binary.reference_size, "a reference")?;
         finished = binary.enter(child, &mut marks, &mut path)?;
     }
-    match finished {
-        Some(extent) if extent.bytes > EXPANDED_LIMIT => Err(Error::Expands),
-        _ => Ok(()),
-    }
+    Ok(())
 }
 
 impl<'b> Binary<'b> {

@@ -6,7 +6,7 @@ use plist::Value;
 use serde_json::{Map, Number, Value as Json};
 
 /// `value` as JSON: data as base64, dates as RFC 3339, keyed-archiver ids as `{"CF$UID": n}`. What JSON cannot say (a real that is not
-/// finite) is null.
+/// finite, a year without four digits) is null.
 ///
 /// Its recursion is as deep as the value, which [`super::read`] bounds.
 #[must_use]
@@ -21,7 +21,7 @@ pub fn to_json(value: &Value) -> Json {
         ),
         Value::Boolean(flag) => Json::Bool(*flag),
         Value::Data(bytes) => Json::String(STANDARD.encode(bytes)),
-        Value::Date(date) => Json::String(super::whole_seconds(*date).to_xml_format()),
+        Value::Date(date) => super::written(*date).map_or(Json::Null, Json::String),
         Value::Real(real) => Number::from_f64(*real).map_or(Json::Null, Json::Number),
         Value::Integer(integer) => integer
             .as_signed()
@@ -29,7 +29,7 @@ pub fn to_json(value: &Value) -> Json {
             .or_else(|| integer.as_unsigned().map(Number::from))
             .map_or(Json::Null, Json::Number),
         Value::String(text) => Json::String(text.clone()),
-        Value::Uid(uid) => Json::Object(Map::from_iter([("CF$UID".to_owned(), uid.get().into())])),
+        Value::Uid(uid) => Json::Object(Map::from_iter([(super::UID_KEY.to_owned(), uid.get().into())])),
         // The crate may learn of further kinds; none of them is in a message of this protocol.
         _ => Json::Null,
     }

@@ -13,7 +13,9 @@ mod tests;
 
 use std::io::Cursor;
 use std::sync::Arc;
+use std::time::SystemTime;
 
+use jiff::Timestamp;
 use plist::{Dictionary, Value};
 
 pub use guard::{DEPTH_LIMIT, EXPANDED_LIMIT, NODE_LIMIT};
@@ -21,6 +23,9 @@ pub use json::to_json;
 
 /// The largest body that is read, in bytes: a full status report or application list of a crowded Mac is a few MiB.
 pub const BODY_LIMIT: usize = 8 * 1024 * 1024;
+
+/// How ids of keyed archives are written where there is no type for them.
+const UID_KEY: &str = "CF$UID";
 
 /// Why a body is no property list that can be read.
 #[derive(Debug, thiserror::Error)]
@@ -89,7 +94,7 @@ pub fn read_dictionary(body: &[u8]) -> Result<Dictionary, Error> {
 }
 
 /// Writes a property list as XML: equal values give equal bytes. Characters that XML cannot hold are left out, and dates are cut to whole
-/// seconds, which is Apple's format.
+/// seconds, which is Apple's format; one without such a form becomes an empty string.
 #[must_use]
 pub fn to_xml(value: &Value) -> Arc<str> {
     let mut bytes = Vec::new();
@@ -114,7 +119,14 @@ fn clean(value: &Value) -> Value {
                 .collect(),
         ),
         Value::String(text) => Value::String(clean_text(text)),
-        Value::Date(date) => Value::Date(whole_seconds(*date)),
+        Value::Date(date) => {
+            let whole = written(*date).and_then(|text| plist::Date::from_xml_format(&text).ok());
+            whole.map_or_else(|| Value::String(String::new()), Value::Date)
+        }
+        Value::Uid(uid) => {
+            let entry = (UID_KEY.to_owned(), Value::from(uid.get()));
+            Value::Dictionary(Dictionary::from_iter([entry]))
+        }
         other => other.clone(),
     }
 }
@@ -128,19 +140,11 @@ const fn allowed_in_xml(c: char) -> bool {
     matches!(c, '\t' | '\n' | '\r' | '\u{20}'..='\u{D7FF}' | '\u{E000}'..='\u{FFFD}' | '\u{10000}'..='\u{10FFFF}')
 }
 
-fn whole_seconds(date: plist::Date) -> plist::Date {
-    let time: std::time::SystemTime = date.into();
-    let cut = match time.duration_since(std::time::UNIX_EPOCH) {
-        Ok(after) => std::time::UNIX_EPOCH + std::time::Duration::from_secs(after.as_secs()),
-        Err(before) => {
-            let before = before.duration();
-            let up = u64::from(before.subsec_nanos() > 0);
-            std::time::UNIX_EPOCH
-                .checked_sub(std::time::Duration::from_secs(
-                    before.as_secs().saturating_add(up),
-                ))
-                .unwrap_or(std::time::UNIX_EPOCH)
-        }
-    };
-    plist::Date::from(cut)
+/// A date in Apple's format: whole seconds, UTC. None: its year cannot be written with four digits, which the writer would not survive.
+fn written(date: plist::Date) -> Option<String> {
+    let time = Timestamp::try_from(SystemTime::from(date)).ok()?;
+    let seconds = time.as_nanosecond().div_euclid(1_000_000_000);
+    let time = Timestamp::from_second(i64::try_from(seconds).ok()?).ok()?;
+    let text = time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+    (text.len() == "2026-01-01T00:00:00Z".len() && !text.starts_with('-')).then_some(text)
 }

@@ -47,7 +47,22 @@ fn a_small_binary_body_that_stands_for_a_large_one_is_refused() {
     let body = bomb(12, 10);
     assert!(body.len() < 300);
     assert!(matches!(read(&body), Err(Error::Expands)));
-    assert!(read(&bomb(3, 4)).is_ok());
+    // One long string, referred to again and again.
+    let mut body = guard::BINARY_MAGIC.to_vec();
+    body.extend([0xAF, 0x11, 0x40, 0x00]);
+    body.extend([1; 0x4000]);
+    let long = u16::try_from(body.len()).unwrap();
+    body.extend([0x5F, 0x11, 0x40, 0x00]);
+    body.extend([b'x'; 0x4000]);
+    let table = body.len() as u64;
+    body.extend([0, 8]);
+    body.extend(long.to_be_bytes());
+    body.extend([0, 0, 0, 0, 0, 0, 2, 1]);
+    for word in [2, 0, table] {
+        body.extend(u64::to_be_bytes(word));
+    }
+    assert!(matches!(read(&body), Err(Error::Expands)));
+    assert!(read(&bomb(2, 4)).is_ok());
 }
 
 #[test]
@@ -106,6 +121,33 @@ fn a_message_must_be_a_dictionary() {
             "{body:?}"
         );
     }
+}
+
+#[test]
+fn a_date_that_has_no_written_form_harms_nobody() {
+    for seconds in [-200_000_000_000.0_f64, -100_000_000_000.0, 253_000_000_000.0] {
+        let mut body = guard::BINARY_MAGIC.to_vec();
+        body.push(0x33);
+        body.extend(seconds.to_be_bytes());
+        let Ok(value) = read(&finish(body, &[8])) else {
+            continue;
+        };
+        let (json, xml) = (to_json(&value), to_xml(&value));
+        assert!(
+            json.is_null() || json.as_str().is_some_and(|text| text.len() == 20),
+            "{json}"
+        );
+        assert!(read(xml.as_bytes()).is_ok(), "{xml}");
+    }
+}
+
+#[test]
+fn an_id_of_a_keyed_archive_can_be_written() {
+    let mut body = guard::BINARY_MAGIC.to_vec();
+    body.extend([0x80, 7]);
+    let value = read(&finish(body, &[8])).unwrap();
+    assert_eq!(to_json(&value), serde_json::json!({"CF$UID": 7}));
+    assert!(to_xml(&value).contains("<integer>7</integer>"));
 }
 
 #[test]

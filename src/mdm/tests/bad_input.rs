@@ -133,6 +133,7 @@ async fn a_request_that_takes_too_long_is_cut_off() {
         .send(Method::PUT, "/mdm", &[], vec![b' '; 1024 * 1024])
         .await;
     assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(world.metrics.in_flight.get(), 0);
 }
 
 #[tokio::test]

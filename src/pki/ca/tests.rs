@@ -6,7 +6,6 @@ use rustls::pki_types::pem::PemObject as _;
 use super::*;
 use crate::clock::SeededEntropy;
 use crate::ids::EnrollmentId;
-use crate::mdm::peer::Identity;
 use crate::pki::csr::CertificateRequest;
 
 fn at(text: &str) -> Timestamp {

@@ -13,7 +13,27 @@ use x509_parser::prelude::FromDer as _;
 
 use super::{Authority, Error};
 use crate::ids::Digest;
-use crate::mdm::peer::Identity;
+
+/// What is known of a client's certificate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Identity {
+    /// The client showed none.
+    Absent,
+    /// It is not one of ours.
+    Untrusted {
+        /// Why not, for the log.
+        reason: String,
+    },
+    /// Our device authority issued it.
+    Issued {
+        /// The SHA-256 of its DER.
+        fingerprint: Digest,
+        /// From when it is valid.
+        not_before: Timestamp,
+        /// Until when.
+        not_after: Timestamp,
+    },
+}
 
 /// Judges client certificates by the device authority.
 #[derive(Debug)]

@@ -49,7 +49,10 @@ pub(in crate::store) async fn a_request_may_come_again_until_its_certificate_is_
     assert_eq!(issue("one", "key", "A").await.unwrap(), Ok(()));
     // The answer got lost; the same device asks again, and nobody else may.
     assert_eq!(issue("two", "key", "A").await.unwrap(), Ok(()));
-    assert_eq!(issue("three", "other key", "A").await.unwrap(), Err(Refusal::Used));
+    assert_eq!(
+        issue("three", "other key", "A").await.unwrap(),
+        Err(Refusal::Used)
+    );
     assert_eq!(issue("four", "key", "B").await.unwrap(), Err(Refusal::Used));
     store
         .authenticate(authentication(&device, "two"), at(1))
@@ -67,7 +70,13 @@ pub(in crate::store) async fn a_request_may_not_come_again_without_end(store: &d
     for attempt in 0..20 {
         let mut certificate = certificate(&attempt.to_string(), &id("A"));
         certificate.key = digest("key");
-        outcomes.push(store.issue(digest("c"), certificate, at(0)).await.unwrap().is_ok());
+        outcomes.push(
+            store
+                .issue(digest("c"), certificate, at(0))
+                .await
+                .unwrap()
+                .is_ok(),
+        );
     }
     assert!(outcomes[0] && outcomes[1] && !outcomes[19], "{outcomes:?}");
 }
@@ -76,7 +85,10 @@ pub(in crate::store) async fn an_invitation_expires(store: &dyn Store) {
     store.invite(invitation("c")).await.unwrap();
     let issued = |seconds| store.issue(digest("c"), certificate("one", &id("A")), at(seconds));
     assert_eq!(
-        store.invitation(digest("c"), &id("A"), digest("key"), at(1001)).await.unwrap(),
+        store
+            .invitation(digest("c"), &id("A"), digest("key"), at(1001))
+            .await
+            .unwrap(),
         Err(Refusal::Expired)
     );
     assert_eq!(issued(1001).await.unwrap(), Err(Refusal::Expired));
@@ -92,7 +104,10 @@ pub(in crate::store) async fn an_invitation_is_only_for_the_device_it_names(stor
     bound.udid = Some(id("A"));
     store.invite(bound.clone()).await.unwrap();
     assert_eq!(
-        store.invitation(digest("udid"), &id("B"), digest("key"), at(0)).await.unwrap(),
+        store
+            .invitation(digest("udid"), &id("B"), digest("key"), at(0))
+            .await
+            .unwrap(),
         Err(Refusal::WrongDevice)
     );
     let refused = store
@@ -101,7 +116,10 @@ pub(in crate::store) async fn an_invitation_is_only_for_the_device_it_names(stor
         .unwrap();
     assert_eq!(refused, Err(Refusal::WrongDevice));
     assert_eq!(
-        store.invitation(digest("udid"), &id("A"), digest("key"), at(0)).await.unwrap(),
+        store
+            .invitation(digest("udid"), &id("A"), digest("key"), at(0))
+            .await
+            .unwrap(),
         Ok(bound),
         "not used up"
     );

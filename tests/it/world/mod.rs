@@ -3,7 +3,9 @@
 //! Everything goes through the doors that people and devices use: commits, the Kubernetes API, the command line, TLS. Nothing here
 //! looks into a database. Processes end when their world does.
 
+pub(crate) mod caller;
 pub(crate) mod eventually;
+pub(crate) mod mac;
 pub(crate) mod policy;
 pub(crate) mod server;
 pub(crate) mod simulator;
@@ -25,7 +27,9 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+pub(crate) use caller::Caller;
 pub(crate) use eventually::{eventually, still};
+pub(crate) use mac::Mac;
 pub(crate) use server::{Server, provost};
 pub(crate) use simulator::Simulator;
 pub(crate) use standing::{condition, is_true};

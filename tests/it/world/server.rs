@@ -109,6 +109,16 @@ impl Server {
         (self.child, self.stdout, self.ready) = up(&self.data_dir, &listen, &self.more).await;
     }
 
+    /// Its process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id().expect("it runs")
+    }
+
+    /// What it has said on standard error so far.
+    pub(crate) fn said(&self) -> String {
+        fs::read_to_string(log(&self.data_dir)).unwrap()
+    }
+
     /// Asks it to stop. Gives how it ended and what it printed on standard output after the ready line.
     pub(crate) async fn terminate(&mut self) -> (ExitStatus, String) {
         let pid = self.child.id().expect("it runs");

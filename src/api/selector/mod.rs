@@ -1,6 +1,6 @@
 //! Label and field selectors: which objects a list, a watch or a group means.
 //!
-//! Pure: text or structure in, matcher out. Also used by device groups, which select devices by label.
+//! Pure: text or structure in, matcher out. Device groups use them as the embedded Kubernetes API does.
 
 mod fields;
 mod labels;
@@ -13,7 +13,7 @@ pub use labels::LabelSelector;
 /// Why a selector cannot be used, in Kubernetes' words.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
-pub struct SelectorError(pub(crate) String);
+pub struct SelectorError(String);
 
 #[cfg(test)]
 mod tests;
