@@ -8,15 +8,21 @@ mod compliance;
 #[cfg(test)]
 mod corpus;
 #[cfg(test)]
+mod drift;
+#[cfg(test)]
 mod enrolling;
+#[cfg(test)]
+mod hostile;
 #[cfg(test)]
 mod leaving;
 #[cfg(test)]
-mod hostile;
+mod restarts;
 #[cfg(test)]
 mod revisions;
 #[cfg(test)]
 mod running;
+#[cfg(test)]
+mod shipped;
 #[cfg(test)]
 mod shipped;
 #[cfg(test)]

@@ -153,10 +153,10 @@ async fn object(
     if let Some(found) = api.get_opt(&name).await? {
         return Ok(Some(found));
     }
-    if !matches!(
-        device.enrollment.state,
-        EnrollmentState::Enrolled | EnrollmentState::Removing
-    ) {
+    // By the store, not by the picture in memory: the enrolment may just have ended, and with it the object.
+    let current = context.store.enrollment(&device.enrollment.id).await?;
+    let state = current.map(|current| current.state);
+    if !matches!(state, Some(EnrollmentState::Enrolled | EnrollmentState::Removing)) {
         return Ok(None);
     }
     let mut labels = device.enrollment.labels.clone();

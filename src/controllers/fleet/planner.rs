@@ -440,7 +440,8 @@ impl Planner {
             return false;
         };
         device.failures = 0;
-        if device.verdicts != outcome.verdicts
+        // Verdicts, and whether it holds what it should, are summed up.
+        if (device.verdicts != outcome.verdicts || device.status_digest != outcome.status_digest)
             && let Some(fleet) = self.world.fleets.get_mut(&device.enrollment.namespace)
         {
             fleet.resum = true;

@@ -1,5 +1,6 @@
 //! Applying a revision, whole: guards first, then a dry run of everything, then the changes, then the removals.
 
+use jiff::{SignedDuration, Timestamp};
 use kube::api::{DeleteParams, DynamicObject, Patch, PatchParams, Preconditions};
 use kube::core::{ApiResource, GroupVersionKind};
 use kube::{Api, ResourceExt as _};
@@ -89,10 +90,10 @@ async fn prepare(
     about: &About,
     plan: &SyncPlan<'_>,
 ) -> Result<Result<Vec<Prepared>, Vec<Finding>>, Error> {
-    let mut prepared = Vec::new();
+    let mut found = Vec::new();
     let mut findings = Vec::new();
-    let changed = plan.apply.iter().map(|document| (document, true));
-    let unchanged = plan.unchanged.iter().map(|document| (document, false));
+    let changed = plan.apply.iter().map(|document| (*document, true));
+    let unchanged = plan.unchanged.iter().map(|document| (*document, false));
     for (document, changed) in changed.chain(unchanged) {
         let api = api(context, source, &document.kind);
         let live = api.get_opt(&document.name).await?;
@@ -107,33 +108,56 @@ async fn prepare(
             findings.push(document.finding("metadata.name", message));
             continue;
         }
-        // An object carries the revision that last changed it, so that a commit elsewhere does not touch it.
-        let known = |name: &str| {
-            live.as_ref()
-                .and_then(|live| live.annotations().get(name).cloned())
-        };
-        let known = known(names::REVISION_ANNOTATION).zip(known(names::COMMITTED_AT_ANNOTATION));
-        let origin = known.filter(|_| !changed).unwrap_or_else(|| {
-            (
-                about.revision.clone(),
-                whole_second(about.committed_at).to_string(),
-            )
-        });
-        prepared.push(Prepared {
-            api,
-            name: document.name.clone(),
-            place: format!("{}:{}", document.file, document.start().line),
-            body: body(document, source, &origin),
-        });
+        found.push((document, changed, api, live.as_ref().and_then(Origin::of)));
     }
-    Ok(if findings.is_empty() {
-        Ok(prepared)
-    } else {
-        Err(findings)
-    })
+    if !findings.is_empty() {
+        return Ok(Err(findings));
+    }
+    let this = Origin::new(about, found.iter().filter_map(|(_, _, _, live)| live.as_ref()));
+    let prepared = found.into_iter().map(|(document, changed, api, live)| Prepared {
+        api,
+        name: document.name.clone(),
+        place: format!("{}:{}", document.file, document.start().line),
+        // An object carries the revision that last changed it, so that a commit elsewhere does not touch it.
+        body: body(document, source, live.as_ref().filter(|_| !changed).unwrap_or(&this)),
+    });
+    Ok(Ok(prepared.collect()))
 }
 
-fn body(document: &Document, source: &GitSource, (revision, committed_at): &(String, String)) -> Value {
+/// The revision that last changed an object, and a time by which revisions are ordered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Origin {
+    revision: String,
+    committed_at: Timestamp,
+}
+
+impl Origin {
+    /// What an object says.
+    fn of(live: &DynamicObject) -> Option<Self> {
+        let annotation = |name: &str| live.annotations().get(name);
+        Some(Self {
+            revision: annotation(names::REVISION_ANNOTATION)?.clone(),
+            committed_at: annotation(names::COMMITTED_AT_ANNOTATION)?.parse().ok()?,
+        })
+    }
+
+    /// A revision that comes into force after those of `others`. Its time comes after theirs, too, even if it was committed in the same
+    /// second, or before them and somebody moved the branch back.
+    fn new<'a>(about: &About, others: impl Iterator<Item = &'a Self>) -> Self {
+        let own = whole_second(about.committed_at);
+        let newest = others
+            .filter(|other| other.revision != about.revision)
+            .map(|other| other.committed_at)
+            .max();
+        let after = newest.and_then(|newest| newest.checked_add(SignedDuration::from_secs(1)).ok());
+        Self {
+            revision: about.revision.clone(),
+            committed_at: after.map_or(own, |after| own.max(after)),
+        }
+    }
+}
+
+fn body(document: &Document, source: &GitSource, origin: &Origin) -> Value {
     let mut body = document.value.clone();
     let put = |metadata: &mut Value, field: &str, values: &[(&str, &str)]| {
         for (key, value) in values {
@@ -146,8 +170,8 @@ fn body(document: &Document, source: &GitSource, (revision, committed_at): &(Str
             metadata,
             "annotations",
             &[
-                (names::REVISION_ANNOTATION, revision),
-                (names::COMMITTED_AT_ANNOTATION, committed_at),
+                (names::REVISION_ANNOTATION, &origin.revision),
+                (names::COMMITTED_AT_ANNOTATION, &origin.committed_at.to_string()),
                 (names::FILE_ANNOTATION, &document.file),
             ],
         );
@@ -242,4 +266,24 @@ fn api(context: &Context, source: &GitSource, kind: &str) -> Api<DynamicObject> 
         &source.namespace().unwrap_or_default(),
         &resource,
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_revision_comes_after_those_that_it_follows_whatever_git_says() {
+        let second = |second| Timestamp::from_second(second).unwrap();
+        let known = |revision: &str, at| Origin { revision: revision.to_owned(), committed_at: second(at) };
+        let order = |committed_at, others: &[Origin]| {
+            let about = About::new("main@sha1:b", second(committed_at));
+            Origin::new(&about, others.iter()).committed_at
+        };
+        assert_eq!(order(100, &[]), second(100));
+        assert_eq!(order(100, &[known("main@sha1:a", 90)]), second(100));
+        assert_eq!(order(100, &[known("main@sha1:a", 100)]), second(101), "committed in the same second");
+        assert_eq!(order(50, &[known("main@sha1:a", 100), known("main@sha1:c", 70)]), second(101), "moved back");
+        assert_eq!(order(50, &[known("main@sha1:b", 100)]), second(50), "its own objects do not count");
+    }
 }
