@@ -24,8 +24,6 @@ mod running;
 #[cfg(test)]
 mod shipped;
 #[cfg(test)]
-mod shipped;
-#[cfg(test)]
 mod structure;
 #[cfg(test)]
 mod world;
