@@ -14,6 +14,8 @@ mod enrolling;
 #[cfg(test)]
 mod hostile;
 #[cfg(test)]
+mod kubectl;
+#[cfg(test)]
 mod leaving;
 #[cfg(test)]
 mod restarts;

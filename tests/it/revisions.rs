@@ -14,7 +14,10 @@ async fn with_policy() -> (World, String) {
     let mut world = World::start(Setting::default()).await;
     world.write("fleet/groups.yaml", policy::EVERYONE);
     world.write(FILE, policy::ESSENTIALS);
-    world.write("fleet/assignments.yaml", &policy::essentials_for_everyone("Enforce", 8));
+    world.write(
+        "fleet/assignments.yaml",
+        &policy::essentials_for_everyone("Enforce", 8),
+    );
     world.write("README.md", "Not policy.");
     let good = world.commit("Begin");
     world.follow().await;
@@ -58,11 +61,28 @@ async fn a_bad_file_leaves_the_last_good_revision_in_force_until_it_is_mended() 
         (
             "two rules that contradict each other",
             format!("{}{contradiction}", policy::ESSENTIALS),
-            vec!["fleet/essentials.yaml:", "`firewall_on`", "`firewall_off`", "EnableFirewall"],
+            vec![
+                "fleet/essentials.yaml:",
+                "`firewall_on`",
+                "`firewall_off`",
+                "EnableFirewall",
+            ],
         ),
-        ("no YAML", policy::ESSENTIALS.replace("rules:", "rules: ]"), vec!["fleet/essentials.yaml:14:10: "]),
-        ("a Secret", format!("{}---\n{secret}", policy::ESSENTIALS), vec!["fleet/essentials.yaml:", "Secret"]),
-        ("a GitSource", format!("{}---\n{source}", policy::ESSENTIALS), vec!["fleet/essentials.yaml:", "GitSource"]),
+        (
+            "no YAML",
+            policy::ESSENTIALS.replace("rules:", "rules: ]"),
+            vec!["fleet/essentials.yaml:14:10: "],
+        ),
+        (
+            "a Secret",
+            format!("{}---\n{secret}", policy::ESSENTIALS),
+            vec!["fleet/essentials.yaml:", "Secret"],
+        ),
+        (
+            "a GitSource",
+            format!("{}---\n{source}", policy::ESSENTIALS),
+            vec!["fleet/essentials.yaml:", "GitSource"],
+        ),
     ] {
         world.write(FILE, &bad);
         // What is right in the same revision does not come into force either.
@@ -77,34 +97,92 @@ async fn a_bad_file_leaves_the_last_good_revision_in_force_until_it_is_mended() 
             assert!(message.contains(part), "{what}: {part} is not in: {message}");
         }
         assert_eq!(status.artifact.as_ref().unwrap().revision, good, "{what}");
-        assert_eq!(status.last_attempted_revision.as_deref(), Some(&*revision), "{what}");
+        assert_eq!(
+            status.last_attempted_revision.as_deref(),
+            Some(&*revision),
+            "{what}"
+        );
         let record = &status.history[0];
-        assert_eq!((record.revision.as_str(), record.result), (revision.as_str(), RevisionResult::Refused), "{what}");
+        assert_eq!(
+            (record.revision.as_str(), record.result),
+            (revision.as_str(), RevisionResult::Refused),
+            "{what}"
+        );
         assert_eq!(record.message, format!("Try {what}"));
         let still = world.api::<Baseline>().get("essentials").await.unwrap();
-        assert_eq!((&still.spec, still.annotations()), (&in_force.spec, in_force.annotations()), "{what}");
-        assert!(world.api::<DeviceGroup>().get_opt("more").await.unwrap().is_none(), "{what}");
+        assert_eq!(
+            (&still.spec, still.annotations()),
+            (&in_force.spec, in_force.annotations()),
+            "{what}"
+        );
+        assert!(
+            world
+                .api::<DeviceGroup>()
+                .get_opt("more")
+                .await
+                .unwrap()
+                .is_none(),
+            "{what}"
+        );
     }
 
-    world.write(FILE, &policy::ESSENTIALS.replace("severity: High", "severity: Low"));
+    world.write(
+        FILE,
+        &policy::ESSENTIALS.replace("severity: High", "severity: Low"),
+    );
     let mended = world.bring_into_force("Mend it").await;
     let baseline = world.api::<Baseline>().get("essentials").await.unwrap();
     assert_eq!(baseline.annotations()[names::REVISION_ANNOTATION], mended);
-    assert!(world.api::<DeviceGroup>().get_opt("more").await.unwrap().is_some());
-    let history = world.api::<GitSource>().get(SOURCE).await.unwrap().status.unwrap().history;
+    assert!(
+        world
+            .api::<DeviceGroup>()
+            .get_opt("more")
+            .await
+            .unwrap()
+            .is_some()
+    );
+    let history = world
+        .api::<GitSource>()
+        .get(SOURCE)
+        .await
+        .unwrap()
+        .status
+        .unwrap()
+        .history;
     let results: Vec<RevisionResult> = history.iter().map(|record| record.result).collect();
     assert_eq!(results.len(), 9);
-    assert_eq!((results[0], results[8]), (RevisionResult::Applied, RevisionResult::Applied));
-    assert!(results[1..8].iter().all(|result| *result == RevisionResult::Refused));
+    assert_eq!(
+        (results[0], results[8]),
+        (RevisionResult::Applied, RevisionResult::Applied)
+    );
+    assert!(
+        results[1..8]
+            .iter()
+            .all(|result| *result == RevisionResult::Refused)
+    );
 }
 
 #[tokio::test]
 async fn documents_of_others_and_files_elsewhere_are_passed_over() {
     let (mut world, _) = with_policy().await;
-    world.write("fleet/other.yaml", "apiVersion: apps/v1\nkind: Deployment\nmetadata: { name: x }\nspec: {}\n");
-    world.write("elsewhere/broken.yaml", "apiVersion: provost.dev/v1alpha1\nkind: Baseline\nspec: 3\n");
+    world.write(
+        "fleet/other.yaml",
+        "apiVersion: apps/v1\nkind: Deployment\nmetadata: { name: x }\nspec: {}\n",
+    );
+    world.write(
+        "elsewhere/broken.yaml",
+        "apiVersion: provost.dev/v1alpha1\nkind: Baseline\nspec: 3\n",
+    );
     world.bring_into_force("Share the repository").await;
-    let artifact = world.api::<GitSource>().get(SOURCE).await.unwrap().status.unwrap().artifact.unwrap();
+    let artifact = world
+        .api::<GitSource>()
+        .get(SOURCE)
+        .await
+        .unwrap()
+        .status
+        .unwrap()
+        .artifact
+        .unwrap();
     assert_eq!((artifact.objects, artifact.other_documents), (3, 1));
 }
 
@@ -112,15 +190,41 @@ async fn documents_of_others_and_files_elsewhere_are_passed_over() {
 async fn a_revision_that_removes_much_or_holds_nothing_waits_for_leave() {
     let (mut world, first) = with_policy().await;
     let groups = async |world: &World| {
-        let groups = world.api::<DeviceGroup>().list(&Default::default()).await.unwrap();
-        groups.into_iter().map(|group| group.name_any()).collect::<Vec<_>>()
+        let groups = world
+            .api::<DeviceGroup>()
+            .list(&Default::default())
+            .await
+            .unwrap();
+        groups
+            .into_iter()
+            .map(|group| group.name_any())
+            .collect::<Vec<_>>()
     };
     let allow = async |world: &World, revision: &str| {
-        annotate(&world.api::<GitSource>(), SOURCE, names::ALLOW_PRUNE_ANNOTATION, revision).await;
+        annotate(
+            &world.api::<GitSource>(),
+            SOURCE,
+            names::ALLOW_PRUNE_ANNOTATION,
+            revision,
+        )
+        .await;
         eventually("the revision comes into force", async || {
-            let status = world.api::<GitSource>().get(SOURCE).await.map_err(text)?.status.unwrap();
-            let there = status.artifact.as_ref().is_some_and(|artifact| artifact.revision == revision);
-            if there { Ok(status) } else { Err(format!("{:#?}", status.conditions)) }
+            let status = world
+                .api::<GitSource>()
+                .get(SOURCE)
+                .await
+                .map_err(text)?
+                .status
+                .unwrap();
+            let there = status
+                .artifact
+                .as_ref()
+                .is_some_and(|artifact| artifact.revision == revision);
+            if there {
+                Ok(status)
+            } else {
+                Err(format!("{:#?}", status.conditions))
+            }
         })
         .await
     };
@@ -137,16 +241,39 @@ async fn a_revision_that_removes_much_or_holds_nothing_waits_for_leave() {
     }
     assert_eq!(status.history[0].result, RevisionResult::Waiting);
     assert_eq!(status.artifact.unwrap().revision, first);
-    assert!(world.api::<Baseline>().get_opt("essentials").await.unwrap().is_some());
+    assert!(
+        world
+            .api::<Baseline>()
+            .get_opt("essentials")
+            .await
+            .unwrap()
+            .is_some()
+    );
 
     // Leave for another revision is no leave for this one.
-    annotate(&world.api::<GitSource>(), SOURCE, names::ALLOW_PRUNE_ANNOTATION, &first).await;
+    annotate(
+        &world.api::<GitSource>(),
+        SOURCE,
+        names::ALLOW_PRUNE_ANNOTATION,
+        &first,
+    )
+    .await;
     assert_eq!(complaint(&world.look().await).0, "PruneNeedsApproval");
 
     let status = allow(&world, &large).await;
     assert!(is_true(&status.conditions, "Ready"), "{:#?}", status.conditions);
-    assert_eq!((status.history[0].revision.as_str(), status.history[0].result), (&*large, RevisionResult::Applied));
-    assert!(world.api::<Baseline>().get_opt("essentials").await.unwrap().is_none());
+    assert_eq!(
+        (status.history[0].revision.as_str(), status.history[0].result),
+        (&*large, RevisionResult::Applied)
+    );
+    assert!(
+        world
+            .api::<Baseline>()
+            .get_opt("essentials")
+            .await
+            .unwrap()
+            .is_none()
+    );
     assert_eq!(groups(&world).await, ["everyone"]);
 
     // Nothing at all: rather a mistake than a wish.
@@ -166,8 +293,16 @@ async fn a_revision_that_removes_much_or_holds_nothing_waits_for_leave() {
 async fn deleting_a_source_removes_what_it_brought_and_nothing_else() {
     let (world, _) = with_policy().await;
     let mine: DeviceGroup = serde_yaml::from_str(&policy::group("mine", "team", "lab")).unwrap();
-    world.api::<DeviceGroup>().create(&Default::default(), &mine).await.unwrap();
-    world.api::<GitSource>().delete(SOURCE, &DeleteParams::default()).await.unwrap();
+    world
+        .api::<DeviceGroup>()
+        .create(&Default::default(), &mine)
+        .await
+        .unwrap();
+    world
+        .api::<GitSource>()
+        .delete(SOURCE, &DeleteParams::default())
+        .await
+        .unwrap();
     eventually("the source is gone", async || {
         match world.api::<GitSource>().get_opt(SOURCE).await.map_err(text)? {
             None => Ok(()),
@@ -175,9 +310,27 @@ async fn deleting_a_source_removes_what_it_brought_and_nothing_else() {
         }
     })
     .await;
-    assert!(world.api::<Baseline>().list(&Default::default()).await.unwrap().items.is_empty());
-    let groups = world.api::<DeviceGroup>().list(&Default::default()).await.unwrap();
-    assert_eq!(groups.into_iter().map(|group| group.name_any()).collect::<Vec<_>>(), ["mine"]);
+    assert!(
+        world
+            .api::<Baseline>()
+            .list(&Default::default())
+            .await
+            .unwrap()
+            .items
+            .is_empty()
+    );
+    let groups = world
+        .api::<DeviceGroup>()
+        .list(&Default::default())
+        .await
+        .unwrap();
+    assert_eq!(
+        groups
+            .into_iter()
+            .map(|group| group.name_any())
+            .collect::<Vec<_>>(),
+        ["mine"]
+    );
 }
 
 #[tokio::test]
@@ -185,9 +338,30 @@ async fn what_was_changed_by_hand_is_put_right_at_the_next_look() {
     let (mut world, _) = with_policy().await;
     let baselines = world.api::<Baseline>();
     let patch = serde_json::json!({ "spec": { "title": "Optional" } });
-    baselines.patch("essentials", &Default::default(), &kube::api::Patch::Merge(&patch)).await.unwrap();
-    world.api::<DeviceGroup>().delete("everyone", &DeleteParams::default()).await.unwrap();
+    baselines
+        .patch(
+            "essentials",
+            &Default::default(),
+            &kube::api::Patch::Merge(&patch),
+        )
+        .await
+        .unwrap();
+    world
+        .api::<DeviceGroup>()
+        .delete("everyone", &DeleteParams::default())
+        .await
+        .unwrap();
     world.look().await;
-    assert_eq!(baselines.get("essentials").await.unwrap().spec.title, "Essentials");
-    assert!(world.api::<DeviceGroup>().get_opt("everyone").await.unwrap().is_some());
+    assert_eq!(
+        baselines.get("essentials").await.unwrap().spec.title,
+        "Essentials"
+    );
+    assert!(
+        world
+            .api::<DeviceGroup>()
+            .get_opt("everyone")
+            .await
+            .unwrap()
+            .is_some()
+    );
 }

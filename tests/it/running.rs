@@ -10,13 +10,21 @@ use tokio::time::timeout;
 use crate::world::{Server, provost};
 
 /// Listens nowhere in particular.
-const ANY_PORT: [&str; 6] =
-    ["--mdm-listen", "127.0.0.1:0", "--api-listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"];
+const ANY_PORT: [&str; 6] = [
+    "--mdm-listen",
+    "127.0.0.1:0",
+    "--api-listen",
+    "127.0.0.1:0",
+    "--admin-listen",
+    "127.0.0.1:0",
+];
 
 async fn try_up(data_dir: &Path) -> crate::world::server::Said {
     let mut args = vec!["up", "--data-dir", data_dir.to_str().unwrap()];
     args.extend(ANY_PORT);
-    timeout(Duration::from_secs(30), provost(&args)).await.expect("it ends by itself")
+    timeout(Duration::from_secs(30), provost(&args))
+        .await
+        .expect("it ends by itself")
 }
 
 #[tokio::test]
@@ -36,8 +44,14 @@ async fn up_says_where_it_is_answers_probes_and_stops_when_it_is_told() {
         assert!(said.contains(advice), "{said}");
     }
 
-    let (status, rest) = timeout(Duration::from_secs(15), server.terminate()).await.expect("it stops within seconds");
-    assert_eq!((status.code(), rest.as_str()), (Some(0), ""), "one line on standard output, and success");
+    let (status, rest) = timeout(Duration::from_secs(15), server.terminate())
+        .await
+        .expect("it stops within seconds");
+    assert_eq!(
+        (status.code(), rest.as_str()),
+        (Some(0), ""),
+        "one line on standard output, and success"
+    );
 }
 
 #[tokio::test]
@@ -46,7 +60,11 @@ async fn up_refuses_a_directory_that_is_in_use() {
     let server = Server::start(&folder.path().join("data"), 0, &[]).await;
     let said = try_up(server.data_dir()).await;
     assert!(!said.success && said.stdout.is_empty());
-    assert!(said.stderr.contains("another provost works in"), "{}", said.stderr);
+    assert!(
+        said.stderr.contains("another provost works in"),
+        "{}",
+        said.stderr
+    );
     assert_eq!(server.admin("/readyz").await.0, 200, "the first is not disturbed");
 }
 
@@ -58,7 +76,9 @@ async fn up_refuses_data_of_a_newer_version_and_leaves_it_as_it_is() {
     for database in ["provost.db", "kubernetes.db"] {
         let version = |set: Option<i64>| {
             let connection = Connection::open(data_dir.join(database)).unwrap();
-            let found: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0)).unwrap();
+            let found: i64 = connection
+                .pragma_query_value(None, "user_version", |row| row.get(0))
+                .unwrap();
             if let Some(set) = set {
                 connection.pragma_update(None, "user_version", set).unwrap();
             }
@@ -67,8 +87,16 @@ async fn up_refuses_data_of_a_newer_version_and_leaves_it_as_it_is() {
         let ours = version(Some(9_999));
         assert!(ours > 0, "{database} tells its version");
         let said = try_up(&data_dir).await;
-        assert!(!said.success && said.stdout.is_empty(), "{database}: {}", said.stdout);
-        assert!(said.stderr.contains(database) && said.stderr.contains("newer"), "{database}: {}", said.stderr);
+        assert!(
+            !said.success && said.stdout.is_empty(),
+            "{database}: {}",
+            said.stdout
+        );
+        assert!(
+            said.stderr.contains(database) && said.stderr.contains("newer"),
+            "{database}: {}",
+            said.stderr
+        );
         assert_eq!(version(Some(ours)), 9_999, "{database} is left as it is");
     }
     Server::start(&data_dir, 0, &[]).await.terminate().await;
@@ -85,9 +113,15 @@ async fn up_names_the_option_whose_address_is_taken() {
         args.extend(ANY_PORT);
         let place = args.iter().position(|arg| *arg == option).unwrap();
         args[place + 1] = &address;
-        let said = timeout(Duration::from_secs(30), provost(&args)).await.expect("it ends by itself");
+        let said = timeout(Duration::from_secs(30), provost(&args))
+            .await
+            .expect("it ends by itself");
         assert!(!said.success && said.stdout.is_empty());
-        assert!(said.stderr.contains(option) && said.stderr.contains(&address), "{option}: {}", said.stderr);
+        assert!(
+            said.stderr.contains(option) && said.stderr.contains(&address),
+            "{option}: {}",
+            said.stderr
+        );
     }
 }
 
@@ -120,7 +154,14 @@ async fn the_demo_ends_with_one_line_of_numbers() {
     assert!(number("drifted") >= 1.0);
     assert_eq!(number("drifted"), number("corrected"));
     assert!((1.0..=10.0).contains(&number("policyMoves")));
-    for key in ["compiles", "enrollSeconds", "moveSeconds", "totalSeconds", "serverPeakRssBytes", "simulatorPeakRssBytes"] {
+    for key in [
+        "compiles",
+        "enrollSeconds",
+        "moveSeconds",
+        "totalSeconds",
+        "serverPeakRssBytes",
+        "simulatorPeakRssBytes",
+    ] {
         assert!(number(key) > 0.0, "{key}");
     }
     assert!(number("enrollSeconds") + number("moveSeconds") <= number("totalSeconds"));

@@ -1,6 +1,7 @@
 //! Applying a revision, whole: guards first, then a dry run of everything, then the changes, then the removals.
 
-use jiff::{SignedDuration, Timestamp};
+use std::collections::BTreeMap;
+
 use kube::api::{DeleteParams, DynamicObject, Patch, PatchParams, Preconditions};
 use kube::core::{ApiResource, GroupVersionKind};
 use kube::{Api, ResourceExt as _};
@@ -10,12 +11,12 @@ use crate::api::git_source::InventoryEntry;
 use crate::api::{GitSource, names};
 use crate::controllers::Context;
 use crate::controllers::error::{Class, classify, is_not_found};
-use crate::controllers::fleet::device_status::whole_second;
 use crate::gitops::Finding;
 use crate::gitops::plan::{Decision, PrunePolicy, SyncPlan, plan};
 use crate::gitops::read::{Document, Documents};
 
 use super::Error;
+use super::origin::Origin;
 use super::status::{About, Ended};
 
 /// Applies `documents` and removes what they no longer hold, or says why not.
@@ -28,7 +29,11 @@ pub(super) async fn apply(
     about: About,
     documents: &Documents,
 ) -> Result<Ended, Error> {
-    let status = source.status.clone().unwrap_or_default();
+    let inventory = source
+        .status
+        .as_ref()
+        .map(|status| status.inventory.as_slice())
+        .unwrap_or_default();
     let policy = PrunePolicy {
         enabled: source.spec.prune,
         limit_percent: source.spec.prune_limit_percent,
@@ -37,7 +42,7 @@ pub(super) async fn apply(
             .get(names::ALLOW_PRUNE_ANNOTATION)
             .map(String::as_str),
     };
-    let plan = match plan(&status.inventory, documents, &about.revision, policy) {
+    let plan = match plan(inventory, documents, &about.revision, policy) {
         Decision::Proceed(plan) => plan,
         Decision::Wait(reason) => {
             return Ok(Ended::Waiting {
@@ -50,22 +55,18 @@ pub(super) async fn apply(
         Ok(objects) => objects,
         Err(findings) => return Ok(Ended::Refused { about, findings }),
     };
-    if let Some(refused) = send_all(&objects, true).await? {
-        return Ok(Ended::ApplyFailed {
-            about,
-            message: refused,
-        });
+    if let Some(message) = send_all(&objects, true).await? {
+        return Ok(Ended::ApplyFailed { about, message });
     }
-    if plan.inventory_while_applying != status.inventory {
+    if plan.inventory_while_applying != inventory {
         note_inventory(context, source, &plan.inventory_while_applying).await?;
     }
-    if let Some(refused) = send_all(&objects, false).await? {
-        return Ok(Ended::ApplyFailed {
-            about,
-            message: refused,
-        });
+    if let Some(message) = send_all(&objects, false).await? {
+        return Ok(Ended::ApplyFailed { about, message });
     }
-    prune(context, source, &plan.prune).await?;
+    if let Some(message) = prune(context, source, &plan.prune).await? {
+        return Ok(Ended::ApplyFailed { about, message });
+    }
     let summary = plan.to_string();
     Ok(Ended::Applied {
         about,
@@ -90,6 +91,7 @@ async fn prepare(
     about: &About,
     plan: &SyncPlan<'_>,
 ) -> Result<Result<Vec<Prepared>, Vec<Finding>>, Error> {
+    let mut owners = Owners::new(context, source);
     let mut found = Vec::new();
     let mut findings = Vec::new();
     let changed = plan.apply.iter().map(|document| (*document, true));
@@ -97,10 +99,7 @@ async fn prepare(
     for (document, changed) in changed.chain(unchanged) {
         let api = api(context, source, &document.kind);
         let live = api.get_opt(&document.name).await?;
-        let owner = live
-            .as_ref()
-            .and_then(|live| live.labels().get(names::SOURCE_LABEL).cloned());
-        if let Some(owner) = owner.filter(|owner| *owner != source.name_any()) {
+        if let Some(owner) = owners.other_owner(live.as_ref(), document).await? {
             let message = format!(
                 "{} {} belongs to the GitSource {owner}",
                 document.kind, document.name
@@ -119,64 +118,87 @@ async fn prepare(
         name: document.name.clone(),
         place: format!("{}:{}", document.file, document.start().line),
         // An object carries the revision that last changed it, so that a commit elsewhere does not touch it.
-        body: body(document, source, live.as_ref().filter(|_| !changed).unwrap_or(&this)),
+        body: body(
+            document,
+            &source.name_any(),
+            live.as_ref().filter(|_| !changed).unwrap_or(&this),
+        ),
     });
     Ok(Ok(prepared.collect()))
 }
 
-/// The revision that last changed an object, and a time by which revisions are ordered.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Origin {
-    revision: String,
-    committed_at: Timestamp,
+/// Which other sources own objects that this one wants. Each is looked up once.
+struct Owners<'a> {
+    api: Api<GitSource>,
+    source: &'a GitSource,
+    known: BTreeMap<String, Vec<InventoryEntry>>,
 }
 
-impl Origin {
-    /// What an object says.
-    fn of(live: &DynamicObject) -> Option<Self> {
-        let annotation = |name: &str| live.annotations().get(name);
-        Some(Self {
-            revision: annotation(names::REVISION_ANNOTATION)?.clone(),
-            committed_at: annotation(names::COMMITTED_AT_ANNOTATION)?.parse().ok()?,
-        })
-    }
-
-    /// A revision that comes into force after those of `others`. Its time comes after theirs, too, even if it was committed in the same
-    /// second, or before them and somebody moved the branch back.
-    fn new<'a>(about: &About, others: impl Iterator<Item = &'a Self>) -> Self {
-        let own = whole_second(about.committed_at);
-        let newest = others
-            .filter(|other| other.revision != about.revision)
-            .map(|other| other.committed_at)
-            .max();
-        let after = newest.and_then(|newest| newest.checked_add(SignedDuration::from_secs(1)).ok());
+impl<'a> Owners<'a> {
+    fn new(context: &Context, source: &'a GitSource) -> Self {
+        let api = Api::namespaced(context.client.clone(), &source.namespace().unwrap_or_default());
         Self {
-            revision: about.revision.clone(),
-            committed_at: after.map_or(own, |after| own.max(after)),
+            api,
+            source,
+            known: BTreeMap::new(),
         }
+    }
+
+    /// The other source that an object belongs to: the one on its label, as long as that is there and holds it in its inventory.
+    async fn other_owner(
+        &mut self,
+        live: Option<&DynamicObject>,
+        document: &Document,
+    ) -> kube::Result<Option<String>> {
+        let label = live.and_then(|live| live.labels().get(names::SOURCE_LABEL));
+        let Some(owner) = label.filter(|owner| **owner != self.source.name_any()) else {
+            return Ok(None);
+        };
+        if !self.known.contains_key(owner) {
+            let found = self.api.get_opt(owner).await?.and_then(|source| source.status);
+            let inventory = found.map(|status| status.inventory).unwrap_or_default();
+            self.known.insert(owner.clone(), inventory);
+        }
+        let holds = |entry: &InventoryEntry| entry.kind == document.kind && entry.name == document.name;
+        let held = self
+            .known
+            .get(owner)
+            .is_some_and(|inventory| inventory.iter().any(holds));
+        Ok(held.then(|| owner.clone()))
     }
 }
 
-fn body(document: &Document, source: &GitSource, origin: &Origin) -> Value {
+fn body(document: &Document, source: &str, origin: &Origin) -> Value {
     let mut body = document.value.clone();
-    let put = |metadata: &mut Value, field: &str, values: &[(&str, &str)]| {
-        for (key, value) in values {
-            metadata[field][*key] = json!(value);
-        }
-    };
-    if let Some(metadata) = body.get_mut("metadata") {
-        put(metadata, "labels", &[(names::SOURCE_LABEL, &source.name_any())]);
+    let labels = [(names::SOURCE_LABEL, source)];
+    let committed_at = origin.committed_at.to_string();
+    let annotations = [
+        (names::REVISION_ANNOTATION, origin.revision.as_str()),
+        (names::COMMITTED_AT_ANNOTATION, committed_at.as_str()),
+        (names::FILE_ANNOTATION, &document.file),
+    ];
+    if let Some(metadata) = body.get_mut("metadata").and_then(Value::as_object_mut) {
+        put(metadata.entry("labels").or_insert_with(|| json!({})), &labels);
         put(
-            metadata,
-            "annotations",
-            &[
-                (names::REVISION_ANNOTATION, &origin.revision),
-                (names::COMMITTED_AT_ANNOTATION, &origin.committed_at.to_string()),
-                (names::FILE_ANNOTATION, &document.file),
-            ],
+            metadata.entry("annotations").or_insert_with(|| json!({})),
+            &annotations,
         );
     }
     body
+}
+
+fn put(map: &mut Value, values: &[(&str, &str)]) {
+    // A file may say `labels:` and nothing more.
+    if map.is_null() {
+        *map = json!({});
+    }
+    if let Some(map) = map.as_object_mut() {
+        map.extend(
+            values
+                .iter()
+                .map(|(key, value)| ((*key).to_owned(), json!(value))),
+        );
+    }
 }
 
 /// Sends every object. Some text: one was refused, and why.
@@ -210,12 +232,14 @@ fn text(error: &kube::Error) -> String {
     }
 }
 
-/// Removes objects of this source. One that is gone, or that somebody has taken over, is left alone.
+/// Removes objects of this source. One that is gone, or that somebody has taken over, is left alone. Some text: the API refused to remove
+/// some, and why; the others are removed.
 pub(super) async fn prune(
     context: &Context,
     source: &GitSource,
     entries: &[InventoryEntry],
-) -> Result<(), Error> {
+) -> Result<Option<String>, Error> {
+    let mut refused = Vec::new();
     for entry in entries {
         let api = api(context, source, &entry.kind);
         let Some(live) = api.get_opt(&entry.name).await? else {
@@ -234,10 +258,18 @@ pub(super) async fn prune(
         match api.delete(&entry.name, &parameters).await {
             Ok(_) => {}
             Err(error) if is_not_found(&error) => {}
+            Err(error) if classify(&error) == Class::WaitForChange => {
+                refused.push(format!(
+                    "{} {} cannot be removed: {}",
+                    entry.kind,
+                    entry.name,
+                    text(&error)
+                ));
+            }
             Err(error) => return Err(error.into()),
         }
     }
-    Ok(())
+    Ok((!refused.is_empty()).then(|| refused.join("; ")))
 }
 
 /// Records what may exist before the first change, so that nothing is forgotten whatever interrupts the work.
@@ -251,6 +283,9 @@ async fn note_inventory(
     let Some(current) = api.get_opt(&source.name_any()).await? else {
         return Ok(());
     };
+    if current.uid() != source.uid() {
+        return Ok(());
+    }
     let mut status = current.status.clone().unwrap_or_default();
     status.inventory = inventory.to_vec();
     crate::controllers::status::apply(&api, &current, &status, &context.metrics).await?;
@@ -269,21 +304,4 @@ fn api(context: &Context, source: &GitSource, kind: &str) -> Api<DynamicObject> 
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_revision_comes_after_those_that_it_follows_whatever_git_says() {
-        let second = |second| Timestamp::from_second(second).unwrap();
-        let known = |revision: &str, at| Origin { revision: revision.to_owned(), committed_at: second(at) };
-        let order = |committed_at, others: &[Origin]| {
-            let about = About::new("main@sha1:b", second(committed_at));
-            Origin::new(&about, others.iter()).committed_at
-        };
-        assert_eq!(order(100, &[]), second(100));
-        assert_eq!(order(100, &[known("main@sha1:a", 90)]), second(100));
-        assert_eq!(order(100, &[known("main@sha1:a", 100)]), second(101), "committed in the same second");
-        assert_eq!(order(50, &[known("main@sha1:a", 100), known("main@sha1:c", 70)]), second(101), "moved back");
-        assert_eq!(order(50, &[known("main@sha1:b", 100)]), second(50), "its own objects do not count");
-    }
-}
+mod tests;
