@@ -22,34 +22,58 @@ fn came_back(device: &Device) -> Option<&'static str> {
 
 #[tokio::test]
 async fn devices_that_leave_their_desired_state_are_seen_and_corrected() {
-    let mut world = World::start(Setting { evidence_interval: "2s", ..Setting::default() }).await;
+    let mut world = World::start(Setting {
+        evidence_interval: "2s",
+        ..Setting::default()
+    })
+    .await;
     world.write("fleet/groups.yaml", policy::EVERYONE);
     world.write("fleet/essentials.yaml", policy::ESSENTIALS);
-    world.write("fleet/assignments.yaml", &policy::essentials_for_everyone("Enforce", 8));
+    world.write(
+        "fleet/assignments.yaml",
+        &policy::essentials_for_everyone("Enforce", 8),
+    );
     let revision = world.commit("Begin");
     world.follow().await;
     world.enroll(u32::try_from(DEVICES).unwrap()).await;
     let before = world.compliant(DEVICES, &revision).await;
     assert_eq!(world.server.metric("provost_corrections_total").await, 0);
 
-    world.simulator.order(&json!({ "drift": { "count": DEVICES } })).await;
+    world
+        .simulator
+        .order(&json!({ "drift": { "count": DEVICES } }))
+        .await;
     let drifted = &world.simulator.happened("drifted", 1).await[0];
     let drifted_devices = drifted["devices"].as_array().unwrap();
     assert_eq!(drifted_devices.len(), DEVICES);
-    let declarative: BTreeSet<bool> = before.values().map(|device| status(device).declarative_management).collect();
+    let declarative: BTreeSet<bool> = before
+        .values()
+        .map(|device| status(device).declarative_management)
+        .collect();
     assert_eq!(declarative.len(), 2, "with and without declarations");
 
-    eprintln!("{drifted:#}"); tokio::time::sleep(std::time::Duration::from_secs(10)).await; eprintln!("{:#?}", world.simulator.events("corrected")); eprintln!("{}", show(&world, &world.devices().await.unwrap()).await); panic!();
     let corrected = world.simulator.happened("corrected", DEVICES).await;
     for (device, kind) in drifted_devices.iter().zip(drifted["kinds"].as_array().unwrap()) {
-        assert!(corrected.iter().any(|event| event["device"] == *device && event["kind"] == *kind), "{corrected:#?}");
+        assert!(
+            corrected
+                .iter()
+                .any(|event| event["device"] == *device && event["kind"] == *kind),
+            "{corrected:#?}"
+        );
     }
     let after = eventually("all devices have come back", async || {
         let devices = world.devices().await?;
         // A Mac whose owner has the firewall on passes without our profile, and is corrected nevertheless.
-        let seen = devices.values().filter(|device| came_back(device).is_some()).count();
+        let seen = devices
+            .values()
+            .filter(|device| came_back(device).is_some())
+            .count();
         let back = devices.values().all(|device| settled(device, &revision)) && seen >= DEVICES / 2;
-        if back { Ok(devices) } else { Err(show(&world, &devices).await) }
+        if back {
+            Ok(devices)
+        } else {
+            Err(show(&world, &devices).await)
+        }
     })
     .await;
     let kinds: BTreeSet<bool> = after
@@ -62,9 +86,14 @@ async fn devices_that_leave_their_desired_state_are_seen_and_corrected() {
         expect_unbroken_history(device);
         let Some(rule) = came_back(device) else { continue };
         let history = history_of(device, rule);
-        let [.., fail, pass] = history.as_slice() else { panic!("{history:#?}") };
+        let [.., fail, pass] = history.as_slice() else {
+            panic!("{history:#?}")
+        };
         for record in [fail, pass] {
-            assert!(["StatusReport", "ProfileList", "SecurityInfo"].contains(&record.evidence.as_str()), "{record:#?}");
+            assert!(
+                ["StatusReport", "ProfileList", "SecurityInfo"].contains(&record.evidence.as_str()),
+                "{record:#?}"
+            );
             assert_eq!(record.revision.as_deref(), Some(&*revision));
             assert!(!record.reason.is_empty());
         }

@@ -28,12 +28,19 @@ enum Kill {
 
 /// A fleet enrols, complies, moves to a stricter commit, drifts and comes back; the server is killed on the way.
 async fn tell(mdm_port: u16, kills: &[Kill]) -> (World, BTreeMap<String, Device>) {
-    let setting = Setting { mdm_port, evidence_interval: "2s", ..Setting::default() };
+    let setting = Setting {
+        mdm_port,
+        evidence_interval: "2s",
+        ..Setting::default()
+    };
     let mut world = World::start(setting).await;
     let killed = |kill: Kill| kills.contains(&kill);
     world.write("fleet/groups.yaml", policy::EVERYONE);
     world.write("fleet/essentials.yaml", policy::ESSENTIALS);
-    world.write("fleet/assignments.yaml", &policy::essentials_for_everyone("Enforce", 8));
+    world.write(
+        "fleet/assignments.yaml",
+        &policy::essentials_for_everyone("Enforce", 8),
+    );
     let loose = world.commit("Begin");
     world.follow().await;
     world.enroll(u32::try_from(DEVICES).unwrap()).await;
@@ -45,7 +52,10 @@ async fn tell(mdm_port: u16, kills: &[Kill]) -> (World, BTreeMap<String, Device>
     }
     world.compliant(DEVICES, &loose).await;
 
-    world.write("fleet/assignments.yaml", &policy::essentials_for_everyone("Enforce", 10));
+    world.write(
+        "fleet/assignments.yaml",
+        &policy::essentials_for_everyone("Enforce", 10),
+    );
     let tight = world.bring_into_force("Ask for ten characters").await;
     if killed(Kill::Committed) {
         world.server.kill_and_restart().await;
@@ -54,14 +64,21 @@ async fn tell(mdm_port: u16, kills: &[Kill]) -> (World, BTreeMap<String, Device>
         eventually("devices are pointed at another manifest", async || {
             let writes = world.server.metric("provost_pointer_writes_total").await;
             // Counted since the last start.
-            if writes > 0 { Ok(()) } else { Err(format!("{writes} written")) }
+            if writes > 0 {
+                Ok(())
+            } else {
+                Err(format!("{writes} written"))
+            }
         })
         .await;
         world.server.kill_and_restart().await;
     }
     world.compliant(DEVICES, &tight).await;
 
-    world.simulator.order(&json!({ "drift": { "count": DRIFTED } })).await;
+    world
+        .simulator
+        .order(&json!({ "drift": { "count": DRIFTED } }))
+        .await;
     world.simulator.happened("drifted", 1).await;
     if killed(Kill::Drifted) {
         world.server.kill_and_restart().await;
@@ -76,7 +93,11 @@ async fn tell(mdm_port: u16, kills: &[Kill]) -> (World, BTreeMap<String, Device>
     let devices = eventually("the fleet has come to rest", async || {
         let devices = world.devices().await?;
         let rest = devices.values().all(|device| settled(device, &tight));
-        if rest { Ok(devices) } else { Err(describe(&devices, &world.assignments().await?)) }
+        if rest {
+            Ok(devices)
+        } else {
+            Err(describe(&devices, &world.assignments().await?))
+        }
     })
     .await;
     (world, devices)
