@@ -1,21 +1,37 @@
 //! What each fuzz target does with its bytes: the parser that meets them first, and what must hold of the result. The package's own tests
 //! run the same functions over the corpus.
 
+use std::sync::LazyLock;
+
 use jiff::Timestamp;
+use provost::api::crds;
+use provost::api::schema::CompiledSchema;
 use provost::compliance::Facts;
+use provost::expression::Program;
+use provost::gitops::fetch::SourceFile;
+use provost::gitops::read::read_documents;
+use provost::gitops::validate::SchemaSet;
+use provost::kubeapi::apply::{ApplyRequest, ResetFields, TypeInfo, apply};
+use provost::kubeapi::decode::decode;
+use provost::kubeapi::patch::{json_patch, merge_patch, strategic_merge_patch};
 use provost::mdm::checkin::CheckIn;
 use provost::mdm::commands::CommandReport;
 use provost::mdm::ddm::{Endpoint, StatusReport};
 use provost::mdm::plist::{read, read_dictionary, to_json, to_xml};
 use provost::pki::csr::CertificateRequest;
+use serde_json::json;
 
 /// Every target by its name.
-pub(super) const TARGETS: [(&str, fn(&[u8])); 6] = [
+pub(super) const TARGETS: [(&str, fn(&[u8])); 10] = [
     ("certificate_request", certificate_request),
     ("check_in", check_in),
     ("command_report", command_report),
     ("endpoint", endpoint),
+    ("expression", expression),
+    ("kubernetes_body", kubernetes_body),
+    ("patch", patch),
     ("plist", plist),
+    ("policy_file", policy_file),
     ("status_report", status_report),
 ];
 
@@ -71,4 +87,114 @@ pub(super) fn status_report(bytes: &[u8]) {
 /// A certificate request.
 pub(super) fn certificate_request(bytes: &[u8]) {
     let _ = CertificateRequest::read(bytes);
+}
+
+/// A file of a policy repository, as the network of git brings it, through the checks of its kinds.
+pub(super) fn policy_file(bytes: &[u8]) {
+    static SCHEMAS: LazyLock<SchemaSet> = LazyLock::new(|| match SchemaSet::new(&crds::all()) {
+        Ok(schemas) => schemas,
+        Err(error) => panic!("{error}"),
+    });
+    let file = SourceFile {
+        path: "policy.yaml".to_owned(),
+        content: bytes.to_vec(),
+    };
+    match read_documents(&[file], "default") {
+        Ok(documents) => {
+            for finding in SCHEMAS.check(&documents) {
+                assert!(finding.position.line > 0, "a mistake without a place: {finding}");
+            }
+        }
+        Err(findings) => assert!(!findings.is_empty(), "refused without a reason"),
+    }
+}
+
+/// A body of the Kubernetes API. The first byte chooses its media type.
+pub(super) fn kubernetes_body(bytes: &[u8]) {
+    let Some((kind, body)) = bytes.split_first() else {
+        return;
+    };
+    let media_type = match kind {
+        b'y' => "application/apply-patch+yaml",
+        b'p' => "application/vnd.kubernetes.protobuf",
+        _ => "application/json",
+    };
+    if let Ok(value) = decode(media_type, body) {
+        let json = value.to_string();
+        let again = decode("application/json", json.as_bytes());
+        assert_eq!(again.as_ref(), Ok(&value), "what was read cannot be read again");
+    }
+}
+
+/// A patch of the Kubernetes API, tried on a GitSource in every way that there is, and what comes of it checked by the kind's schema.
+pub(super) fn patch(bytes: &[u8]) {
+    static SCHEMA: LazyLock<CompiledSchema> = LazyLock::new(|| {
+        let definition = crds::all()
+            .into_iter()
+            .find(|crd| crd.spec.names.kind == "GitSource");
+        let version = definition.and_then(|mut crd| crd.spec.versions.pop());
+        let schema = version.and_then(|version| version.schema?.open_api_v3_schema);
+        match schema.map(|schema| CompiledSchema::compile(&schema)) {
+            Some(Ok(schema)) => schema,
+            other => panic!("GitSource has no schema: {other:?}"),
+        }
+    });
+    let Ok(patch) = decode("application/json", bytes) else {
+        return;
+    };
+    let object = json!({
+        "apiVersion": "provost.dev/v1alpha1", "kind": "GitSource",
+        "metadata": {"name": "a", "labels": {"a": "b"}, "finalizers": ["x/y", "x/z"], "managedFields": []},
+        "spec": {"url": "https://example.com/a.git", "interval": "1m"},
+    });
+    let types = TypeInfo::custom(&SCHEMA);
+    let applied = apply(&ApplyRequest {
+        live: Some(&object),
+        config: &patch,
+        types,
+        manager: "fuzz",
+        api_version: "provost.dev/v1alpha1",
+        subresource: "",
+        reset: ResetFields::Status,
+        force: true,
+        now: Timestamp::UNIX_EPOCH,
+    });
+    let patched = [
+        json_patch(&object, &patch).ok(),
+        merge_patch(&object, &patch).ok(),
+        strategic_merge_patch(&object, &patch).ok(),
+        applied.ok(),
+    ];
+    for mut object in patched.into_iter().flatten() {
+        SCHEMA.prune(&mut object);
+        SCHEMA.default(&mut object);
+        let _ = SCHEMA.validate(&object, None);
+        let pruned = object.clone();
+        assert!(
+            SCHEMA.prune(&mut object).is_empty(),
+            "something was left to prune"
+        );
+        assert_eq!(object, pruned);
+    }
+}
+
+/// A CEL expression of a policy, evaluated on a device.
+pub(super) fn expression(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else {
+        return;
+    };
+    let Ok(program) = Program::compile(text, &["device", "SecurityInfo"]) else {
+        return;
+    };
+    let device = json!({
+        "platform": "macOS", "osVersion": "15.4.1", "labels": {"team": "lab", "n": "7"},
+        "list": [1, 2.5, "x", null, {"a": true}], "n": 3, "big": i64::MAX,
+    });
+    let first = program.evaluate(&[("device", &device)]);
+    let again = program.evaluate(&[("device", &device)]);
+    assert_eq!(
+        format!("{first:?}"),
+        format!("{again:?}"),
+        "the same question has two answers"
+    );
 }

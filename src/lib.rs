@@ -24,7 +24,7 @@
 //!
 //! Modules, in reading order; each may use those above it, as the table in `tests/it/structure.rs` says and checks:
 //!
-//! - [`api`], [`ids`], [`clock`], [`secret`], [`expression`] (CEL), [`suggest`]: what everything speaks of.
+//! - [`api`], [`ids`], [`clock`], [`secret`], [`expression`] (CEL), [`suggest`], [`body`]: what everything speaks of.
 //! - [`policy`], [`compliance`], the types of [`mdm`]: pure.
 //! - [`store`], [`push`], [`gitops`], [`pki`], [`enrollment`]: ports and their adapters.
 //! - [`controllers`], [`kubeapi`], the servers of [`mdm`]: what runs.
@@ -32,6 +32,7 @@
 
 pub mod api;
 pub mod app;
+pub mod body;
 pub mod cli;
 pub mod clock;
 pub mod compliance;

@@ -45,7 +45,9 @@ impl DataDir {
         };
         private_dir(path).map_err(prepare)?;
         let path = path.canonicalize().map_err(prepare)?;
-        private_dir(&path.join("keys")).map_err(prepare)?;
+        for folder in ["keys", "git"] {
+            private_dir(&path.join(folder)).map_err(prepare)?;
+        }
         let lock = OpenOptions::new()
             .create(true)
             .write(true)

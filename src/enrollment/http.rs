@@ -14,13 +14,13 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use axum::{Json, Router};
-use tokio::sync::Semaphore;
 
 use super::identity::{EnrollmentIdentity, Error, IdentityIssuer};
 use super::invitation::IDENTITY_PATH;
 use super::limiter::Limiter;
+use crate::body::Room;
 use crate::clock::Clock;
-use crate::mdm::http::{Kind, read_body};
+use crate::mdm::http::{Kind, status_of_body};
 use crate::pki::csr::{self, REQUEST_LIMIT};
 use crate::store::StoreError;
 
@@ -33,7 +33,7 @@ struct Enrollment {
     limiter: Arc<Limiter>,
     clock: Arc<dyn Clock>,
     /// No body here is large; the shared reader asks all the same.
-    large_bodies: Arc<Semaphore>,
+    bodies: Room,
 }
 
 /// The endpoint, without the limits that all of the network side has: see [`crate::mdm::http::guarded`].
@@ -44,7 +44,7 @@ pub fn router(issuer: Arc<IdentityIssuer>, limiter: Arc<Limiter>, clock: Arc<dyn
             issuer,
             limiter,
             clock,
-            large_bodies: Arc::new(Semaphore::new(1)),
+            bodies: Room::new(REQUEST_LIMIT),
         })
 }
 
@@ -99,12 +99,19 @@ async fn issue(
         .map(|(_, challenge)| challenge.trim())
         .filter(|challenge| !challenge.is_empty() && challenge.len() <= CHALLENGE_LIMIT)
         .ok_or_else(|| refuse(StatusCode::FORBIDDEN, NOT_ALLOWED))?;
-    let (body, _permit) = read_body(headers, body, REQUEST_LIMIT, &enrollment.large_bodies)
+    let body = enrollment
+        .bodies
+        .read(headers, body, REQUEST_LIMIT)
         .await
-        .map_err(|status| refuse(status, "the certificate request is too large or broke off"))?;
+        .map_err(|error| {
+            refuse(
+                status_of_body(error),
+                &format!("the certificate request: {error}"),
+            )
+        })?;
     enrollment
         .issuer
-        .issue(challenge, &body)
+        .issue(challenge, &body.bytes)
         .await
         .map_err(|error| answer_to(&error))
 }

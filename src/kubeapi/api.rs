@@ -12,6 +12,7 @@ use super::object;
 use super::registry::{BuiltIn, Registry, Resource, definition};
 use super::storage::{Expected, Limits, OpenError, Outcome, PageRequest, Storage, Stored, Write};
 use super::{collect, http};
+use crate::body::Room;
 use crate::clock::{Clock, Entropy};
 use crate::pki::Sealer;
 
@@ -50,9 +51,14 @@ pub(super) struct Core {
     pub(super) registry: Registry,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) entropy: Arc<dyn Entropy>,
+    /// Where bodies are read.
+    pub(super) bodies: Room,
     /// Ends watches and background work.
     pub(super) stop: CancellationToken,
 }
+
+/// The room that large bodies share, in bytes.
+const ROOM: usize = 16 * 1024 * 1024;
 
 /// Namespaces that are always there.
 pub(super) const PERMANENT_NAMESPACES: &[&str] = &["default", "kube-system"];
@@ -69,6 +75,7 @@ impl KubeApi {
             registry: Registry::default(),
             clock: options.clock,
             entropy: options.entropy,
+            bodies: Room::new(ROOM),
             stop: CancellationToken::new(),
         });
         core.prepare().await.map_err(StartError::Prepare)?;

@@ -1,6 +1,7 @@
 //! The axum router: reads a request, calls a verb, writes the answer.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, Bytes};
@@ -19,6 +20,10 @@ use super::registry::{BuiltIn, Resource};
 use super::request::{Form, MAX_BODY, PatchFormat, Path, Query, WriteOptions, read_body};
 use super::verbs::{self, Answer, DeleteOptions, Deleted, Listing, Part, Target, Written};
 use super::{access, discovery, documents};
+use crate::body;
+
+/// How long a body may take to come.
+const BODY_TIME: Duration = Duration::from_mins(1);
 
 /// The API for callers that have been authenticated, all of them administrators.
 pub(super) fn router(core: Arc<Core>) -> Router {
@@ -90,17 +95,15 @@ async fn answer(core: &Arc<Core>, request: Request) -> Result<Response, ApiError
     if reads {
         return input.read().await;
     }
-    let length = input
-        .headers
-        .get(header::CONTENT_LENGTH)
-        .and_then(|value| value.to_str().ok()?.parse().ok());
-    if length.is_some_and(|length: usize| length > MAX_BODY) {
-        return Err(ApiError::TooLarge(MAX_BODY));
-    }
-    let body = axum::body::to_bytes(body, MAX_BODY)
-        .await
-        .map_err(|_| ApiError::TooLarge(MAX_BODY))?;
-    input.write(&parts.method, body).await
+    let body = tokio::time::timeout(BODY_TIME, core.bodies.read(&input.headers, body, MAX_BODY)).await;
+    let body = body
+        .map_err(|_| ApiError::BadRequest("the body took too long to come".to_owned()))?
+        .map_err(|error| match error {
+            body::Error::TooLarge { limit } => ApiError::TooLarge(limit),
+            body::Error::BrokenOff => ApiError::BadRequest(error.to_string()),
+        })?;
+    // It takes its room until it is done with.
+    input.write(&parts.method, body.bytes.clone()).await
 }
 
 fn target(resource: Arc<Resource>, path: Path) -> Result<Target, ApiError> {

@@ -21,6 +21,7 @@ mod access;
 mod api;
 pub mod apply;
 mod collect;
+pub mod decode;
 mod discovery;
 mod documents;
 mod error;

@@ -4,11 +4,10 @@ use std::collections::HashMap;
 
 use http::header::{ACCEPT, CONTENT_TYPE, USER_AGENT};
 use http::{HeaderMap, Uri};
-use saphyr_parser::Event;
 use serde_json::Value;
 
+use super::decode::{BodyError, MEDIA_TYPES, decode};
 use super::error::ApiError;
-use super::{object, protobuf};
 
 /// The largest request body, as the Kubernetes API server's.
 pub(super) const MAX_BODY: usize = 3 * 1024 * 1024;
@@ -298,70 +297,15 @@ fn media_type(headers: &HeaderMap) -> String {
     value.split(';').next().unwrap_or("").trim().to_ascii_lowercase()
 }
 
-/// Reads a body as JSON or, where the content type says so, YAML.
+/// Reads a body by its content type.
 ///
 /// # Errors
-/// A body that is neither, nests too deeply, or has another content type.
+/// A body that is malformed, nests too deeply, or has another content type.
 pub(super) fn read_body(headers: &HeaderMap, body: &[u8]) -> Result<Value, ApiError> {
-    let malformed = |error: &dyn std::fmt::Display| {
-        ApiError::BadRequest(format!(
-            "the object provided is unrecognized or malformed: {error}"
-        ))
-    };
-    let value = match media_type(headers).as_str() {
-        ""
-        | "application/json"
-        | "application/json-patch+json"
-        | "application/merge-patch+json"
-        | "application/strategic-merge-patch+json"
-        | "application/apply-patch+json" => {
-            serde_json::from_slice(body).map_err(|error| malformed(&error))?
-        }
-        "application/vnd.kubernetes.protobuf" => protobuf::decode(body).map_err(|error| malformed(&error))?,
-        "application/yaml" | "application/apply-patch+yaml" => {
-            read_yaml(body).map_err(|error| malformed(&error))?
-        }
-        _ => {
-            return Err(ApiError::UnsupportedMediaType(
-                "application/json, application/yaml, application/vnd.kubernetes.protobuf",
-            ));
-        }
-    };
-    if !object::within_depth(&value, object::MAX_DEPTH) {
-        return Err(malformed(&format_args!(
-            "nested more than {} levels deep",
-            object::MAX_DEPTH
-        )));
-    }
-    Ok(value)
-}
-
-/// JSON is YAML too, and most clients send it: the faster parser goes first.
-fn read_yaml(body: &[u8]) -> Result<Value, String> {
-    if let Ok(value) = serde_json::from_slice(body) {
-        return Ok(value);
-    }
-    let text = std::str::from_utf8(body).map_err(|error| error.to_string())?;
-    refuse_aliases(text)?;
-    serde_yaml::from_str(text).map_err(|error| error.to_string())
-}
-
-/// Aliases let a small body grow a thousandfold, and no client needs them: they are refused before anything is built.
-fn refuse_aliases(text: &str) -> Result<(), String> {
-    let mut depth = 0_usize;
-    for event in saphyr_parser::Parser::new_from_str(text) {
-        let (event, span) = event.map_err(|error| error.to_string())?;
-        match event {
-            Event::Alias(_) => return Err(format!("aliases are not accepted (line {})", span.start.line())),
-            Event::MappingStart(..) | Event::SequenceStart(..) => depth += 1,
-            Event::MappingEnd | Event::SequenceEnd => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-        if depth > object::MAX_DEPTH {
-            return Err(format!("nested more than {} levels deep", object::MAX_DEPTH));
-        }
-    }
-    Ok(())
+    decode(&media_type(headers), body).map_err(|error| match error {
+        BodyError::MediaType => ApiError::UnsupportedMediaType(MEDIA_TYPES),
+        BodyError::Malformed(_) => ApiError::BadRequest(error.to_string()),
+    })
 }
 
 #[cfg(test)]

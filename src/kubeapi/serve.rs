@@ -5,7 +5,7 @@
 
 use std::io::Write as _;
 use std::net::{IpAddr, SocketAddr};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -164,7 +164,9 @@ impl Certificates {
             path: folder.to_owned(),
             source,
         };
-        std::fs::create_dir_all(folder).map_err(|source| ServeError::File {
+        let mut private = std::fs::DirBuilder::new();
+        private.recursive(true).mode(0o700);
+        private.create(folder).map_err(|source| ServeError::File {
             path: folder.to_owned(),
             source,
         })?;
@@ -252,7 +254,7 @@ fn authority(folder: &Path, now: Timestamp) -> Result<(String, String), ServeErr
     let certificate = params.self_signed(&key).map_err(failed)?.pem();
     let key = key.serialize_pem();
     write_private(&key_path, &key).map_err(file(&key_path))?;
-    std::fs::write(&certificate_path, &certificate).map_err(file(&certificate_path))?;
+    write_private(&certificate_path, &certificate).map_err(file(&certificate_path))?;
     Ok((certificate, key))
 }
 

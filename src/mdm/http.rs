@@ -15,16 +15,15 @@ use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use axum::extract::{Extension, Path, Request, State};
-use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
+use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, put};
 use axum::{Json, Router};
-use bytes::{Bytes, BytesMut};
-use futures::StreamExt as _;
+use bytes::Bytes;
 use prometheus_client::metrics::gauge::Gauge;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Semaphore;
 use tower_http::catch_panic::CatchPanicLayer;
 use tracing::Instrument as _;
 
@@ -32,6 +31,7 @@ use super::gateway::{Failure, Gateway, Reply};
 use super::metrics::{GatewayMetrics, KindLabels, RequestLabels};
 use super::peer::Peer;
 use super::plist::BODY_LIMIT;
+use crate::body::{self, Room};
 use crate::clock::Entropy;
 use crate::ids::Digest;
 use crate::pki::ca::Identity;
@@ -39,9 +39,6 @@ use crate::store::StoreError;
 
 /// The Content-Type that makes a message a check-in message.
 const CHECK_IN_TYPE: &str = "application/x-apple-aspen-mdm-checkin";
-
-/// Bodies above this many bytes count as large.
-const LARGE_BODY: usize = 64 * 1024;
 
 /// How long a client that is turned away for load should wait, in seconds.
 const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("30");
@@ -54,7 +51,8 @@ pub const REQUEST_ID: &str = "x-request-id";
 pub struct Limits {
     /// Requests being answered; more are turned away with 503.
     pub concurrent: usize,
-    /// Large bodies (above 64 KiB) being read and parsed; more wait. This bounds the memory that bodies take.
+    /// Bytes of large bodies (above 64 KiB) being read and parsed; more wait. This bounds the memory that bodies take. One that does not
+    /// say its length counts as the largest that is allowed.
     pub large_bodies: usize,
     /// The longest that one request may take, its body included.
     pub request: Duration,
@@ -64,7 +62,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             concurrent: 1024,
-            large_bodies: 16,
+            large_bodies: 12 * 1024 * 1024,
             request: Duration::from_mins(1),
         }
     }
@@ -77,14 +75,14 @@ pub struct Kind(pub &'static str);
 #[derive(Clone)]
 struct Devices {
     gateway: Arc<Gateway>,
-    large_bodies: Arc<Semaphore>,
+    bodies: Room,
 }
 
 /// The device endpoint, without the limits: see [`guarded`].
 pub fn router(gateway: Arc<Gateway>, limits: Limits) -> Router {
     let devices = Devices {
         gateway,
-        large_bodies: Arc::new(Semaphore::new(limits.large_bodies)),
+        bodies: Room::new(limits.large_bodies),
     };
     let messages = put(message).post(message);
     Router::new()
@@ -102,15 +100,21 @@ async fn message(
 ) -> Response {
     let anonymous = || Arc::new(Peer::new(Identity::Absent));
     let peer = peer.map_or_else(anonymous, |Extension(peer)| peer);
+    if let Err(failure) = devices.gateway.admit(&peer) {
+        return (Extension(Kind("Malformed")), refuse(&failure)).into_response();
+    }
     let declared_check_in = headers
         .get(CONTENT_TYPE)
         .is_some_and(|kind| kind.as_bytes().starts_with(CHECK_IN_TYPE.as_bytes()));
-    // The permit is held until the body is parsed and done with.
-    let (body, _permit) = match read_body(&headers, body, BODY_LIMIT, &devices.large_bodies).await {
-        Ok(read) => read,
-        Err(status) => return (status, Extension(Kind("Malformed"))).into_response(),
+    // It takes its room until it is parsed and done with.
+    let body = match devices.bodies.read(&headers, body, BODY_LIMIT).await {
+        Ok(body) => body,
+        Err(error) => return (status_of_body(error), Extension(Kind("Malformed"))).into_response(),
     };
-    let answer = devices.gateway.message(&peer, body, declared_check_in).await;
+    let answer = devices
+        .gateway
+        .message(&peer, body.bytes.clone(), declared_check_in)
+        .await;
     let response = match answer.result {
         Ok(Reply::Nothing) => StatusCode::OK.into_response(),
         Ok(Reply::PropertyList(xml)) => body_of("application/xml", &xml),
@@ -141,37 +145,13 @@ fn body_of(kind: &'static str, body: &Arc<str>) -> Response {
     ([(CONTENT_TYPE, kind)], Bytes::copy_from_slice(body.as_bytes())).into_response()
 }
 
-/// Reads a body of at most `limit` bytes. A large one waits for its turn, and its permit has to be held as long as its bytes are.
-///
-/// # Errors
-/// The status to answer: 413 for too many bytes, 400 for a body that breaks off.
-pub async fn read_body(
-    headers: &HeaderMap,
-    body: Body,
-    limit: usize,
-    large_bodies: &Arc<Semaphore>,
-) -> Result<(Bytes, Option<OwnedSemaphorePermit>), StatusCode> {
-    let declared = headers
-        .get(CONTENT_LENGTH)
-        .and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
-    if declared.is_some_and(|length| length > limit as u64) {
-        return Err(StatusCode::PAYLOAD_TOO_LARGE);
+/// The status of a body that is not read.
+#[must_use]
+pub const fn status_of_body(error: body::Error) -> StatusCode {
+    match error {
+        body::Error::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+        body::Error::BrokenOff => StatusCode::BAD_REQUEST,
     }
-    let (mut read, mut permit) = (BytesMut::new(), None);
-    let mut chunks = body.into_data_stream();
-    while let Some(chunk) = chunks.next().await {
-        let chunk = chunk.map_err(|_| StatusCode::BAD_REQUEST)?;
-        let length = read.len() + chunk.len();
-        if length > limit {
-            return Err(StatusCode::PAYLOAD_TOO_LARGE);
-        }
-        if length > LARGE_BODY && permit.is_none() {
-            let turn = Arc::clone(large_bodies).acquire_owned().await;
-            permit = Some(turn.map_err(|_| StatusCode::SERVICE_UNAVAILABLE)?);
-        }
-        read.extend_from_slice(&chunk);
-    }
-    Ok((read.freeze(), permit))
 }
 
 /// The status of each failure. **Never 401**, which ends an enrolment; 403 is for enrolments that have deliberately been ended.

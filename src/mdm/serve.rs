@@ -43,6 +43,12 @@ const IDLE: Duration = Duration::from_mins(2);
 /// The most requests of one HTTP/2 connection at a time: a device needs one.
 const STREAMS: u32 = 32;
 
+/// The most bytes of a connection that wait to be read, over HTTP/1.1: what a client sends faster than it is wanted stays with the client.
+const BUFFER: usize = 16 * 1024;
+
+/// As [`BUFFER`], over HTTP/2.
+const WINDOW: u32 = 64 * 1024;
+
 /// How long requests may take to finish once the server stops.
 const GRACE: Duration = Duration::from_secs(10);
 
@@ -99,10 +105,12 @@ pub fn serve(
             |client, error| tracing::debug!(?client, %error, "a connection came to nothing"),
         );
     let builder = server.http_builder();
-    builder.http1().header_read_timeout(IDLE);
+    builder.http1().header_read_timeout(IDLE).max_buf_size(BUFFER);
     builder
         .http2()
         .max_concurrent_streams(STREAMS)
+        .initial_stream_window_size(WINDOW)
+        .initial_connection_window_size(WINDOW)
         .keep_alive_interval(IDLE)
         .keep_alive_timeout(HANDSHAKE);
     let service = router.into_make_service_with_connect_info::<SocketAddr>();

@@ -18,3 +18,46 @@ fn no_input_that_is_kept_breaks_its_target() {
         }
     }
 }
+
+#[test]
+fn every_target_is_built_run_and_has_small_seeds() {
+    let fuzz = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz");
+    let names = |folder: &str| {
+        let entries = std::fs::read_dir(fuzz.join(folder)).unwrap();
+        let mut names: Vec<_> = entries
+            .map(|entry| {
+                entry
+                    .unwrap()
+                    .path()
+                    .file_stem()
+                    .unwrap()
+                    .to_str()
+                    .unwrap()
+                    .to_owned()
+            })
+            .collect();
+        names.sort();
+        names
+    };
+    let run: Vec<_> = drivers::TARGETS
+        .iter()
+        .map(|(name, _)| (*name).to_owned())
+        .collect();
+    assert_eq!(names("fuzz_targets"), run);
+    assert_eq!(names("corpus"), run);
+    let manifest = std::fs::read_to_string(fuzz.join("Cargo.toml")).unwrap();
+    for name in &run {
+        assert!(
+            manifest.contains(&format!("\nname = \"{name}\"\n")),
+            "{name} is not built"
+        );
+        for seed in std::fs::read_dir(fuzz.join("corpus").join(name)).unwrap() {
+            let seed = seed.unwrap();
+            assert!(
+                seed.metadata().unwrap().len() <= 8 * 1024,
+                "{} is large",
+                seed.path().display()
+            );
+        }
+    }
+}

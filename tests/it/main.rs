@@ -24,6 +24,8 @@ mod revisions;
 #[cfg(test)]
 mod running;
 #[cfg(test)]
+mod secrets;
+#[cfg(test)]
 mod shipped;
 #[cfg(test)]
 mod structure;

@@ -14,6 +14,7 @@ const PARTS: &[(&str, &str)] = &[
     ("secret", ""),
     ("suggest", ""),
     ("ids", ""),
+    ("body", ""),
     ("telemetry", ""),
     ("expression", "suggest"),
     ("api", ""),
@@ -34,13 +35,13 @@ const PARTS: &[(&str, &str)] = &[
     ("mdm::gateway", "clock ids mdm mdm::peer mdm::seen policy store"),
     (
         "mdm::http",
-        "clock ids mdm mdm::gateway mdm::metrics mdm::peer pki store",
+        "body clock ids mdm mdm::gateway mdm::metrics mdm::peer pki store",
     ),
     ("mdm::serve", "clock mdm::peer pki"),
     // It answers on the same port as the device endpoint, within the same limits.
-    ("enrollment", "clock ids mdm::http pki store"),
+    ("enrollment", "body clock ids mdm::http pki store"),
     // The embedded Kubernetes API: it knows no kind of Provost's, only how schemas and selectors are read.
-    ("kubeapi", "api clock pki secret"),
+    ("kubeapi", "api body clock pki secret"),
     (
         "controllers",
         "api clock compliance gitops ids mdm policy secret store telemetry",
@@ -65,7 +66,7 @@ const ROOMS: &[(&str, &str)] = &[
     // Kubernetes' types, without a client: statuses hold its times and conditions, and git holds its objects.
     ("k8s_openapi", "api app compliance controllers gitops kubeapi"),
     // Servers. The router of the device endpoint is in its `http`, the listener below it in its `serve`.
-    ("axum", "app enrollment::http kubeapi mdm::http mdm::serve"),
+    ("axum", "app body enrollment::http kubeapi mdm::http mdm::serve"),
     ("axum_server", "kubeapi::serve mdm::serve"),
     ("hyper", "cli::enroll push::http2 simulator"),
     // SQL: the store of the device plane, and that of the embedded Kubernetes API.
@@ -77,7 +78,7 @@ const ROOMS: &[(&str, &str)] = &[
     ("plist", "mdm policy::content policy::profile simulator"),
     ("quick_xml", "mdm::plist"),
     // YAML: with the place of each field for people's files, plainly for bodies and files of our own.
-    ("saphyr_parser", "gitops::read kubeapi::request"),
+    ("saphyr_parser", "gitops::read kubeapi::decode"),
     ("serde_yaml", "api::crds kubeapi"),
     ("cel", "expression"),
     ("kube_cel", "api::schema"),
@@ -94,10 +95,10 @@ const ROOMS: &[(&str, &str)] = &[
     // What waits. Whatever is not named here is pure or blocks.
     (
         "tokio",
-        "app cli controllers enrollment::http kubeapi mdm::gateway mdm::http mdm::seen mdm::serve push simulator store",
+        "app body cli controllers kubeapi mdm::gateway mdm::http mdm::seen mdm::serve push simulator store",
     ),
     ("rand", "clock"),
-    ("prometheus_client", "app::push mdm::metrics telemetry"),
+    ("prometheus_client", "app::push mdm::http mdm::metrics telemetry"),
     ("tracing_subscriber", "telemetry"),
     // The command line; options that are a component's own stand beside it.
     ("clap", "cli simulator::run telemetry::logging"),

@@ -23,7 +23,10 @@ pub mod orders;
 pub mod policies;
 pub mod profile_status;
 
+#[cfg(test)]
+mod fixtures;
 mod object;
+mod placement;
 mod planner;
 mod schedule;
 mod shared;

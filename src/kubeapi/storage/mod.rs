@@ -15,6 +15,7 @@ mod reader;
 mod seal;
 mod writer;
 
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -33,6 +34,15 @@ pub use reader::{Filter, Page, PageRequest};
 /// Why the database could not be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
+    /// The file cannot be made.
+    #[error("the database {path} cannot be made or opened; check its directory's rights")]
+    Create {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
     /// The file is there but is not a database of this program.
     #[error("{path} is not a Kubernetes API database of Provost; point the data directory elsewhere")]
     Foreign {
@@ -214,6 +224,16 @@ impl Storage {
             path: path.to_owned(),
             source,
         };
+        // SQLite gives its log files the permissions of the database.
+        std::fs::OpenOptions::new()
+            .append(true)
+            .create(true)
+            .mode(0o600)
+            .open(path)
+            .map_err(|source| OpenError::Create {
+                path: path.to_owned(),
+                source,
+            })?;
         let mut connection = Connection::open(path).map_err(database)?;
         migrations::configure(&connection).map_err(database)?;
         migrations::migrate(&mut connection, path)?;

@@ -77,6 +77,15 @@ impl Gateway {
         }
     }
 
+    /// Whether a client is anybody at all by its certificate. Asked before its body is read: nobody gets memory out of us.
+    ///
+    /// # Errors
+    /// [`Failure::Peer`] when not.
+    pub fn admit(&self, peer: &Peer) -> Result<(), Failure> {
+        peer.fingerprint(self.clock.now())?;
+        Ok(())
+    }
+
     /// Handles a message. It is a check-in message when `declared_check_in` says so (its Content-Type), or when it looks like one.
     pub async fn message(&self, peer: &Peer, body: Bytes, declared_check_in: bool) -> Answer {
         let mut kind = "Malformed";
@@ -94,7 +103,7 @@ impl Gateway {
         kind: &mut &'static str,
     ) -> Result<Reply, Failure> {
         let now = self.clock.now();
-        // Before the body is so much as looked at: strangers get no work out of us.
+        // Before the body is so much as parsed: strangers get no work out of us.
         let fingerprint = peer.fingerprint(now)?;
         let message = parse(body).await?;
         if declared_check_in || (message.contains_key("MessageType") && !message.contains_key("Status")) {

@@ -16,6 +16,8 @@ pub(crate) struct Mac {
     pub(crate) udid: String,
     pub(crate) caller: Caller,
     topic: String,
+    /// What it was invited with.
+    pub(crate) challenge: String,
     /// Its push token.
     pub(crate) token: Vec<u8>,
     /// What push messages to it say.
@@ -34,10 +36,8 @@ impl Mac {
         params.distinguished_name = DistinguishedName::new();
         params.distinguished_name.push(DnType::CommonName, udid);
         let request = params.serialize_request(&key).unwrap();
-        let bearer = format!(
-            "Authorization: Bearer {}\r\n",
-            invitation["challenge"].as_str().unwrap()
-        );
+        let challenge = invitation["challenge"].as_str().unwrap().to_owned();
+        let bearer = format!("Authorization: Bearer {challenge}\r\n");
         let anonymous = Caller::of_devices(server, None);
         let answer = anonymous
             .send("POST /enroll/identity", &bearer, request.der())
@@ -49,6 +49,7 @@ impl Mac {
             udid: udid.to_owned(),
             caller: Caller::of_devices(server, Some((chain, &key))),
             topic: identity["mdm"]["topic"].as_str().unwrap().to_owned(),
+            challenge,
             token: format!("token-of-{}", &udid[udid.len() - 23..]).into_bytes(),
             magic: format!("magic-of-{udid}"),
         }
@@ -65,11 +66,12 @@ impl Mac {
 
     /// The same words from the mouth of another.
     pub(crate) fn spoken_by(&self, caller: &Caller) -> Self {
-        let (udid, topic) = (self.udid.clone(), self.topic.clone());
+        let (udid, topic, challenge) = (self.udid.clone(), self.topic.clone(), self.challenge.clone());
         Self {
             udid,
             caller: caller.clone(),
             topic,
+            challenge,
             token: vec![6; 32],
             magic: "another magic".to_owned(),
         }

@@ -1,34 +1,24 @@
-//! Placing: the groups, class and plan of each device, its pointer, and the orders that bring it there.
+//! Pointing devices at their manifests, and the orders that bring them there.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use jiff::Timestamp;
-
 use super::Planner;
-use crate::api::common::Verdict;
 use crate::compliance::Facts;
-use crate::controllers::fleet::assignment_status::InForce;
-use crate::controllers::fleet::device::Device;
 use crate::controllers::fleet::orders::{self, Issue};
-use crate::controllers::fleet::world::Fleet;
-use crate::ids::{Digest, EnrollmentId, Namespace};
+use crate::ids::{Digest, EnrollmentId};
 use crate::policy::{Manifest, Plan};
-use crate::store::{EnrollmentState, StoreError};
-
-/// Devices to point and to give orders to.
-type Moves = Vec<(EnrollmentId, Arc<Plan>)>;
+use crate::store::StoreError;
 
 impl Planner {
     /// Finds the plan of every device whose place may have changed, points devices at their manifests and gives the orders.
     pub(super) async fn place(&mut self) -> Result<(), StoreError> {
-        let mut moves = Moves::new();
-        let mut kept = Kept::default();
-        for id in self.to_place() {
-            if let Some(plan) = self.place_one(&id, &mut kept) {
-                moves.push((id, plan));
-            }
-        }
+        let compiles = &self.context.metrics.policy_compiles;
+        let moves = self
+            .world
+            .place(&self.settings.public_url, self.context.clock.now(), || {
+                compiles.inc();
+            });
         let classes: usize = self
             .world
             .fleets
@@ -50,90 +40,7 @@ impl Planner {
         outcome
     }
 
-    /// The devices to place: those that changed, and all of a fleet whose policy did.
-    fn to_place(&mut self) -> HashSet<EnrollmentId> {
-        let now = self.context.clock.now();
-        let mut replan: HashSet<Namespace> = HashSet::new();
-        for (namespace, fleet) in &mut self.world.fleets {
-            if std::mem::take(&mut fleet.replan) {
-                fleet.classes.renew();
-                fleet.resum = true;
-                replan.insert(namespace.clone());
-            }
-        }
-        let mut ids = std::mem::take(&mut self.world.replace);
-        if replan.is_empty() {
-            return ids;
-        }
-        let mut last_moves: HashMap<&Namespace, Timestamp> = HashMap::new();
-        let concerned = self
-            .world
-            .devices
-            .values()
-            .filter(|device| replan.contains(&device.enrollment.namespace));
-        for device in concerned {
-            ids.insert(device.id().clone());
-            if let Some(at) = device.enrollment.manifest_at {
-                let last = last_moves.entry(&device.enrollment.namespace).or_insert(at);
-                *last = at.max(*last);
-            }
-        }
-        for namespace in &replan {
-            if let Some(fleet) = self.world.fleets.get_mut(namespace) {
-                note_revisions(fleet, last_moves.get(namespace).copied(), now);
-            }
-        }
-        ids
-    }
-
-    /// Places one device. Gives its plan where it has to move, or has not been given the orders.
-    fn place_one(&mut self, id: &EnrollmentId, kept: &mut Kept) -> Option<Arc<Plan>> {
-        let device = self.world.devices.get_mut(id)?;
-        let fleet = self.world.fleets.get_mut(&device.enrollment.namespace)?;
-        fleet.resum = true;
-        if device.enrollment.state == EnrollmentState::Ended {
-            device.groups = Arc::default();
-            device.assignments = Arc::default();
-            device.plan = None;
-            device.verdicts = Box::default();
-            device.profiles = Box::default();
-            self.world.judge.insert(id.clone());
-            return None;
-        }
-        let groups = fleet.policies.groups_of(&device.candidate());
-        (device.groups, device.assignments) = fleet.classes.concerned(&fleet.policies, groups);
-        let compiles = &self.context.metrics.policy_compiles;
-        let public_url = &self.settings.public_url;
-        let plan = fleet.classes.plan(
-            &fleet.policies,
-            public_url,
-            &device.enrollment,
-            &device.assignments,
-            || {
-                compiles.inc();
-            },
-        );
-        if device
-            .plan
-            .as_ref()
-            .is_none_or(|known| !Arc::ptr_eq(known, &plan))
-        {
-            device.verdicts = kept.verdicts(device, &plan);
-            device.profiles = Box::default();
-            device.plan = Some(plan.clone());
-            self.world.judge.insert(id.clone());
-        }
-        if !device.active() {
-            return None;
-        }
-        if device.enrollment.manifest != Some(plan.manifest.id) {
-            device.ordered = false;
-            device.holds = None;
-        }
-        (!device.ordered).then_some(plan)
-    }
-
-    async fn carry_out(&mut self, moves: &Moves) -> Result<(), StoreError> {
+    async fn carry_out(&mut self, moves: &[(EnrollmentId, Arc<Plan>)]) -> Result<(), StoreError> {
         let now = self.context.clock.now();
         let pointers: Vec<(EnrollmentId, Digest)> = moves
             .iter()
@@ -220,54 +127,4 @@ impl Planner {
         }
         Ok(())
     }
-}
-
-/// Notes which revision of each assignment is in force from now on.
-fn note_revisions(fleet: &mut Fleet, last_move: Option<Timestamp>, now: Timestamp) {
-    let policies = &fleet.policies;
-    let before = std::mem::take(&mut fleet.in_force);
-    // Before the first plan nothing is known: what a process that was stopped has done is found in the pointers.
-    let last_move = last_move.filter(|_| before.is_empty());
-    fleet.in_force = policies
-        .assignments
-        .iter()
-        .map(|(name, assignment)| {
-            let in_force = InForce::of(policies, assignment, before.get(name), last_move, now);
-            (name.clone(), in_force)
-        })
-        .collect();
-}
-
-/// Which verdicts stay true from one plan to the next: those on demands that want the same evidence. Found once for two plans.
-#[derive(Default)]
-struct Kept(HashMap<(usize, usize), Vec<Option<usize>>>);
-
-impl Kept {
-    fn verdicts(&mut self, device: &Device, new: &Arc<Plan>) -> Box<[Verdict]> {
-        let Some(old) = &device.plan else {
-            return Box::default();
-        };
-        let plans = (Arc::as_ptr(old).addr(), Arc::as_ptr(new).addr());
-        let places = self.0.entry(plans).or_insert_with(|| places(old, new));
-        let verdict = |place: &Option<usize>| {
-            let known = place.and_then(|place| device.verdicts.get(place));
-            known.copied().unwrap_or(Verdict::Unknown)
-        };
-        places.iter().map(verdict).collect()
-    }
-}
-
-/// Where the old plan has each demand of the new one.
-fn places(old: &Plan, new: &Plan) -> Vec<Option<usize>> {
-    let known: HashMap<_, _> = old
-        .demands
-        .iter()
-        .enumerate()
-        .map(|(place, demand)| ((&demand.assignment, demand.key()), place))
-        .collect();
-    let unchanged = |demand: &crate::compliance::Demand| {
-        let place = *known.get(&(&demand.assignment, demand.key()))?;
-        (old.demands.get(place)?.evidence == demand.evidence).then_some(place)
-    };
-    new.demands.iter().map(unchanged).collect()
 }

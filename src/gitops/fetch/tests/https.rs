@@ -60,6 +60,20 @@ fn a_branch_comes_one_commit_deep_and_is_followed() {
 }
 
 #[test]
+fn a_server_that_is_away_costs_nothing_of_what_was_fetched() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("https://{}/policy.git", listener.local_addr().unwrap());
+    drop(listener);
+    let cache = tempfile::tempdir().unwrap();
+    let before = super::super::cache::create(cache.path(), &url).unwrap();
+    let kept = before.repository.blob(b"fetched before").unwrap();
+    let error = fetch(&request(&url, cache.path())).unwrap_err();
+    assert_eq!(error.kind, FetchErrorKind::Transport, "{}", error.report());
+    let after = git2::Repository::open_bare(cache.path()).unwrap();
+    assert!(after.find_blob(kept).is_ok());
+}
+
+#[test]
 fn a_commit_comes_alone_where_the_server_allows_it_and_with_everything_where_not() {
     for allowed in [true, false] {
         let origin = Origin::with(&[("a.yaml", "old")]);
