@@ -47,6 +47,12 @@ impl Planner {
         device.verdicts = outcome.verdicts;
         device.profiles = outcome.profiles;
         device.holds = device.plan.is_some().then_some(outcome.holds);
+        if outcome.holds && device.active() && !device.has_applied() {
+            // The proof came while the device was being pointed at this manifest, and the gateway took it for one of what was before: the
+            // device has to say it once more.
+            device.ordered = false;
+            self.world.replace.insert(id.clone());
+        }
         match outcome.correction {
             Correction::NotNeeded => {}
             Correction::Ordered => device.corrected_at = Some(now),
