@@ -424,11 +424,11 @@ fn at_rest(
     if !secret {
         return Ok(body.clone());
     }
-    let sealed = sealer
+    let stored = sealer
         .seal(
             &seal::context(&key.resource, &key.namespace, &key.name, revision),
             body,
         )
         .map_err(|error| StorageError::Seal(error.to_string().into()))?;
-    Ok(sealed.into())
+    Ok(stored.into())
 }
