@@ -7,6 +7,7 @@ use std::path::Path;
 use kube::ResourceExt as _;
 use provost::api::assignment::AssignmentMode;
 use provost::api::common::{Platform, Verdict};
+use provost::api::device::TransitionRecord;
 use provost::api::git_source::RevisionResult;
 use provost::api::{Assignment, Baseline, DeviceGroup, GitSource, names};
 
@@ -85,11 +86,14 @@ async fn a_commit_makes_a_fleet_compliant_and_then_nothing_is_written() {
             device.labels()[names::PLATFORM_LABEL],
             status.platform.unwrap().to_string()
         );
+        let enrolled = status.history.last().expect("a history");
+        assert_eq!((enrolled.evidence.as_str(), &enrolled.rule), ("CheckIn", &None));
         // The first evaluation names the revision, what it found and where.
+        let evaluated = |record: &&TransitionRecord| record.from.is_none() && record.evidence != "CheckIn";
         let first = status
             .history
             .iter()
-            .rfind(|record| record.from.is_none())
+            .rfind(evaluated)
             .expect("a first evaluation");
         assert_eq!(
             first.revision.as_deref(),

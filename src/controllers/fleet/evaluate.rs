@@ -252,7 +252,8 @@ async fn write(
 fn history(recorded: &[Transition]) -> Vec<TransitionRecord> {
     let oldest_first: Vec<Transition> = recorded.iter().rev().cloned().collect();
     oldest_first
-        .chunk_by(|one, next| one.time == next.time)
+        // What happened to the enrolment itself is told in its turn, and not among the rules.
+        .chunk_by(|one, next| one.time == next.time && one.rule.is_some() == next.rule.is_some())
         .fold(Vec::new(), |history, moment| push_history(&history, moment))
 }
 

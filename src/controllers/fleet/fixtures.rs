@@ -70,10 +70,10 @@ fn object<K: DeserializeOwned>(kind: &str, name: &str, spec: &Value, generation:
 /// Rules that enforce a passcode of `length`, and one that is only checked.
 pub(super) fn rules(length: i64) -> Value {
     json!({ "title": "t", "version": "1", "rules": [
-        { "id": "passcode", "title": "t", "severity": "High", "controls": [{ "framework": "CIS", "id": "5.2" }], "enforce": [
+        { "id": "passcode", "title": "t", "severity": "High", "controls": [{ "framework": "cis", "id": "5.2" }], "enforce": [
             { "declaration": { "type": "com.apple.configuration.passcode.settings", "payload": { "MinimumLength": length } } },
             { "profile": { "payloadType": "com.apple.mobiledevice.passwordpolicy", "content": { "minLength": length } } } ] },
-        { "id": "filevault", "title": "t", "controls": [{ "framework": "CIS", "id": "2.6" }],
+        { "id": "filevault", "title": "t", "controls": [{ "framework": "cis", "id": "2.6" }],
           "check": { "cel": "SecurityInfo.FDE_Enabled" } } ] })
 }
 

@@ -26,13 +26,24 @@ pub(super) async fn in_order(
 ) -> Result<Option<api::Device>, Error> {
     let name = device.id().device_name();
     let found = match api.get_opt(&name).await? {
-        None if device.active() => make(context, api, device, &name).await?,
+        None if still_active(context, device).await? => make(context, api, device, &name).await?,
         found => found,
     };
     match found {
         Some(object) if device.active() && lacks_finalizer(&object) => hold(api, &object, device).await,
         found => Ok(found),
     }
+}
+
+/// Whether a device is active by the store, too: in memory it may still be when its enrolment, and its object with it, has just ended.
+async fn still_active(context: &Context, device: &Device) -> Result<bool, Error> {
+    if !device.active() {
+        return Ok(false);
+    }
+    let current = context.store.enrollment(device.id()).await?;
+    Ok(current.is_some_and(|current| {
+        current.state == EnrollmentState::Enrolled && current.namespace == device.enrollment.namespace
+    }))
 }
 
 fn lacks_finalizer(object: &api::Device) -> bool {

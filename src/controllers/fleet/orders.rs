@@ -55,7 +55,8 @@ pub fn to_hold(
         profile: profile.body.clone(),
     });
     let mut commands: Vec<Command> = removals.chain(installs).collect();
-    if !commands.is_empty() || installed.is_none() {
+    // A list from before the device was pointed at this manifest proves nothing about it, even if it shows all that is wanted.
+    if !commands.is_empty() || installed.is_none() || device.applied_manifest != Some(manifest.id) {
         commands.extend([Command::ProfileList, Command::SecurityInfo]);
     }
     issue.orders(device, Some(PROFILE_CHAIN), commands)

@@ -36,7 +36,7 @@ pub struct Tally {
     /// Contradictions that concern the assignment.
     pub conflicts: BTreeSet<String>,
     /// Their classes, by the address of the plan.
-    classes: BTreeSet<usize>,
+    pub(super) classes: BTreeSet<usize>,
     /// Devices pointed at a manifest since the revision of the assignment is in force.
     pub moved: i64,
 }

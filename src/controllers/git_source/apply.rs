@@ -11,12 +11,12 @@ use crate::api::git_source::InventoryEntry;
 use crate::api::{GitSource, names};
 use crate::controllers::Context;
 use crate::controllers::error::{Class, classify, is_not_found};
-use crate::controllers::fleet::device_status::whole_second;
 use crate::gitops::Finding;
 use crate::gitops::plan::{Decision, PrunePolicy, SyncPlan, plan};
 use crate::gitops::read::{Document, Documents};
 
 use super::Error;
+use super::origin::Origin;
 use super::status::{About, Ended};
 
 /// Applies `documents` and removes what they no longer hold, or says why not.
@@ -92,10 +92,10 @@ async fn prepare(
     plan: &SyncPlan<'_>,
 ) -> Result<Result<Vec<Prepared>, Vec<Finding>>, Error> {
     let mut owners = Owners::new(context, source);
-    let mut prepared = Vec::new();
+    let mut found = Vec::new();
     let mut findings = Vec::new();
-    let changed = plan.apply.iter().map(|document| (document, true));
-    let unchanged = plan.unchanged.iter().map(|document| (document, false));
+    let changed = plan.apply.iter().map(|document| (*document, true));
+    let unchanged = plan.unchanged.iter().map(|document| (*document, false));
     for (document, changed) in changed.chain(unchanged) {
         let api = api(context, source, &document.kind);
         let live = api.get_opt(&document.name).await?;
@@ -107,30 +107,24 @@ async fn prepare(
             findings.push(document.finding("metadata.name", message));
             continue;
         }
-        // An object carries the revision that last changed it, so that a commit elsewhere does not touch it.
-        let known = |name: &str| {
-            live.as_ref()
-                .and_then(|live| live.annotations().get(name).cloned())
-        };
-        let known = known(names::REVISION_ANNOTATION).zip(known(names::COMMITTED_AT_ANNOTATION));
-        let origin = known.filter(|_| !changed).unwrap_or_else(|| {
-            (
-                about.revision.clone(),
-                whole_second(about.committed_at).to_string(),
-            )
-        });
-        prepared.push(Prepared {
-            api,
-            name: document.name.clone(),
-            place: format!("{}:{}", document.file, document.start().line),
-            body: body(document, &source.name_any(), &origin),
-        });
+        found.push((document, changed, api, live.as_ref().and_then(Origin::of)));
     }
-    Ok(if findings.is_empty() {
-        Ok(prepared)
-    } else {
-        Err(findings)
-    })
+    if !findings.is_empty() {
+        return Ok(Err(findings));
+    }
+    let this = Origin::new(about, found.iter().filter_map(|(_, _, _, live)| live.as_ref()));
+    let prepared = found.into_iter().map(|(document, changed, api, live)| Prepared {
+        api,
+        name: document.name.clone(),
+        place: format!("{}:{}", document.file, document.start().line),
+        // An object carries the revision that last changed it, so that a commit elsewhere does not touch it.
+        body: body(
+            document,
+            &source.name_any(),
+            live.as_ref().filter(|_| !changed).unwrap_or(&this),
+        ),
+    });
+    Ok(Ok(prepared.collect()))
 }
 
 /// Which other sources own objects that this one wants. Each is looked up once.
@@ -174,12 +168,13 @@ impl<'a> Owners<'a> {
     }
 }
 
-fn body(document: &Document, source: &str, (revision, committed_at): &(String, String)) -> Value {
+fn body(document: &Document, source: &str, origin: &Origin) -> Value {
     let mut body = document.value.clone();
     let labels = [(names::SOURCE_LABEL, source)];
+    let committed_at = origin.committed_at.to_string();
     let annotations = [
-        (names::REVISION_ANNOTATION, revision.as_str()),
-        (names::COMMITTED_AT_ANNOTATION, committed_at),
+        (names::REVISION_ANNOTATION, origin.revision.as_str()),
+        (names::COMMITTED_AT_ANNOTATION, committed_at.as_str()),
         (names::FILE_ANNOTATION, &document.file),
     ];
     if let Some(metadata) = body.get_mut("metadata").and_then(Value::as_object_mut) {
@@ -193,10 +188,6 @@ fn body(document: &Document, source: &str, (revision, committed_at): &(String, S
 }
 
 fn put(map: &mut Value, values: &[(&str, &str)]) {
-    // A file may say `labels:` and nothing more.
-    if map.is_null() {
-        *map = json!({});
-    }
     if let Some(map) = map.as_object_mut() {
         map.extend(
             values

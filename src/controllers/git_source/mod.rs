@@ -5,6 +5,7 @@
 
 mod apply;
 mod dereference;
+mod origin;
 mod revision;
 mod status;
 

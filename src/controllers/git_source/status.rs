@@ -24,6 +24,18 @@ pub(super) struct About {
     pub(super) committed_at: Timestamp,
 }
 
+#[cfg(test)]
+impl About {
+    pub(super) fn new(revision: &str, committed_at: Timestamp) -> Self {
+        Self {
+            revision: revision.to_owned(),
+            author: String::new(),
+            message: String::new(),
+            committed_at,
+        }
+    }
+}
+
 impl From<&Revision> for About {
     fn from(revision: &Revision) -> Self {
         Self {
@@ -32,6 +44,14 @@ impl From<&Revision> for About {
             message: revision.message.clone(),
             committed_at: revision.committed_at,
         }
+    }
+}
+
+#[cfg(test)]
+impl About {
+    /// A revision of which nothing else matters.
+    pub(super) fn of(revision: &str, committed_at: Timestamp) -> Self {
+        Self { revision: revision.to_owned(), author: String::new(), message: String::new(), committed_at }
     }
 }
 
