@@ -21,8 +21,11 @@ use provost::mdm::plist::{read, read_dictionary, to_json, to_xml};
 use provost::pki::csr::CertificateRequest;
 use serde_json::json;
 
+/// What a target does with its bytes.
+type Target = fn(&[u8]);
+
 /// Every target by its name.
-pub(super) const TARGETS: [(&str, fn(&[u8])); 10] = [
+pub(super) const TARGETS: [(&str, Target); 10] = [
     ("certificate_request", certificate_request),
     ("check_in", check_in),
     ("command_report", command_report),

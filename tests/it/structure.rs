@@ -182,16 +182,16 @@ fn outside_crates_stay_in_their_rooms() {
 
 #[test]
 fn code_is_read_as_the_compiler_reads_it() {
-    let text = r##"
+    let text = r###"
         //! Speaks of crate::a.
         use crate::b::{self, c::D, e::{F, G as H}};
         #[cfg(test)]
         use crate::tests::only;
-        fn f<'a>(x: &'a str) -> char { /* crate::g */ let _ = "crate::h\""; let _ = r#"crate::"i""#; '"' }
+        fn f<'a>(x: &'a str) -> char { /* crate::g */ let _ = "crate::h\""; let _ = r##"crate::"#i"##; '"' }
         #[cfg(test)]
         mod tests { fn g() { crate::j::k() } }
         fn l() -> crate::m::N { super::super::o::p(); q::<R>::s(http::t) }
-    "##;
+    "###;
     let module = Module {
         file: PathBuf::from("x/y.rs"),
         path: vec!["x".into(), "y".into()],
@@ -412,7 +412,7 @@ fn length_of_text(rest: &str) -> Option<usize> {
     }
     let quote = quoted.chars().next().filter(|c| matches!(c, '"' | '\''))?;
     let mut characters = quoted.char_indices().skip(1);
-    if quote == '\'' && !quoted[1..].starts_with('\\') && !quoted.chars().nth(2).is_some_and(|c| c == '\'') {
+    if quote == '\'' && !quoted[1..].starts_with('\\') && quoted.chars().nth(2).is_none_or(|c| c != '\'') {
         // A lifetime.
         return Some(prefix + 1);
     }
