@@ -51,7 +51,12 @@ impl From<&Revision> for About {
 impl About {
     /// A revision of which nothing else matters.
     pub(super) fn of(revision: &str, committed_at: Timestamp) -> Self {
-        Self { revision: revision.to_owned(), author: String::new(), message: String::new(), committed_at }
+        Self {
+            revision: revision.to_owned(),
+            author: String::new(),
+            message: String::new(),
+            committed_at,
+        }
     }
 }
 
