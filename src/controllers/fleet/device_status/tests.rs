@@ -51,7 +51,7 @@ fn holding() -> (Device, Judged) {
 
 #[test]
 fn conditions_tell_how_a_device_stands() {
-    let states = [
+    let table = [
         (
             EnrollmentState::Authenticated,
             "False AwaitingTokenUpdate",
@@ -65,12 +65,12 @@ fn conditions_tell_how_a_device_stands() {
         ),
         (EnrollmentState::Ended, "False NotEnrolled", "False NotEnrolled"),
     ];
-    for (state, enrolled, ready) in states {
+    for (state, enrolled, ready) in table {
         let (mut device, judged) = holding();
         device.enrollment.state = state;
-        let status = built(&device, &judged);
+        let built = built(&device, &judged);
         assert_eq!(
-            (condition(&status, "Enrolled"), condition(&status, "Ready")),
+            (condition(&built, "Enrolled"), condition(&built, "Ready")),
             (enrolled.into(), ready.into())
         );
     }

@@ -29,8 +29,10 @@ fn installed(profiles: &[(&str, &str)]) -> Facts {
 
 /// The intents of the orders for a device without declarative management.
 fn orders(manifest: &Manifest, facts: &Facts, again: bool) -> Vec<String> {
+    let applied_manifest = Some(manifest.id);
     let device = Enrollment {
         declarative: false,
+        applied_manifest,
         ..enrollment("A", "lab")
     };
     let entropy = SeededEntropy::new(1);

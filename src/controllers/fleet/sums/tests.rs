@@ -17,7 +17,9 @@ fn world() -> World {
         Event::Assignment(present(assignment("enforce", &twice, 1))),
         Event::Assignment(present(assignment("audit", &audit, 1))),
     ];
-    events.into_iter().for_each(|event| world.observe(event));
+    for event in events {
+        world.observe(event);
+    }
     for (name, team) in [("A", "lab"), ("B", "lab"), ("C", "lab"), ("D", "shop")] {
         world.enroll(enrollment(name, team), at(900), at(0));
     }

@@ -59,7 +59,7 @@ impl Story {
 
     async fn attempt(&self, source: &GitSource, revision: &str, profiles: &[(&str, &str)]) -> Ended {
         let documents = documents(profiles);
-        let about = About::of(revision, at(i64::try_from(revision.len()).unwrap()));
+        let about = About::new(revision, at(i64::try_from(revision.len()).unwrap()));
         apply(&self.context, source, about, &documents).await.unwrap()
     }
 
@@ -98,8 +98,8 @@ fn documents(profiles: &[(&str, &str)]) -> Documents {
     .unwrap()
 }
 
-fn told(title: &str, revision: &str) -> Option<(String, String)> {
-    Some((title.to_owned(), revision.to_owned()))
+fn told(title: &str, revision: &str) -> (String, String) {
+    (title.to_owned(), revision.to_owned())
 }
 
 #[tokio::test]
@@ -116,8 +116,8 @@ async fn an_object_carries_the_revision_that_last_changed_it() {
     story
         .apply("policy", "main@sha1:2", &[("a", "one"), ("b", "two")])
         .await;
-    assert_eq!(story.profile("a").await, told("one", "main@sha1:1"));
-    assert_eq!(story.profile("b").await, told("two", "main@sha1:2"));
+    assert_eq!(story.profile("a").await, Some(told("one", "main@sha1:1")));
+    assert_eq!(story.profile("b").await, Some(told("two", "main@sha1:2")));
     assert_eq!(story.profile("c").await, None, "it left git");
     // Changed by hand, it is set right, and is still of the commit that brought it.
     let by_hand = json!({ "spec": { "title": "mine" } });
@@ -129,7 +129,7 @@ async fn an_object_carries_the_revision_that_last_changed_it() {
     story
         .apply("policy", "main@sha1:2", &[("a", "one"), ("b", "two")])
         .await;
-    assert_eq!(story.profile("a").await, told("one", "main@sha1:1"));
+    assert_eq!(story.profile("a").await, Some(told("one", "main@sha1:1")));
 }
 
 #[tokio::test]
@@ -154,7 +154,7 @@ async fn an_interrupted_apply_is_taken_up_again_under_its_own_revision() {
     note_inventory(&story.context, &source, &plan.inventory_while_applying)
         .await
         .unwrap();
-    let about = About::of("main@sha1:22", at(5));
+    let about = About::new("main@sha1:22", at(5));
     let objects = prepare(&story.context, &source, &about, &plan)
         .await
         .unwrap()
@@ -164,8 +164,8 @@ async fn an_interrupted_apply_is_taken_up_again_under_its_own_revision() {
     story
         .apply("policy", "main@sha1:22", &[("a", "two"), ("b", "two")])
         .await;
-    assert_eq!(story.profile("a").await, told("two", "main@sha1:22"));
-    assert_eq!(story.profile("b").await, told("two", "main@sha1:22"));
+    assert_eq!(story.profile("a").await, Some(told("two", "main@sha1:22")));
+    assert_eq!(story.profile("b").await, Some(told("two", "main@sha1:22")));
     let status = story.status("policy").await;
     assert!(status.inventory.iter().all(|entry| !entry.digest.is_empty()));
 }
@@ -191,7 +191,7 @@ async fn what_another_source_holds_is_refused_until_it_lets_go() {
         "{}",
         findings[0]
     );
-    assert_eq!(story.profile("a").await, told("one", "main@sha1:1"));
+    assert_eq!(story.profile("a").await, Some(told("one", "main@sha1:1")));
     assert_eq!(story.profile("b").await, None, "whole or not at all");
     // The other one stops holding it, without removing it.
     let keep = json!({ "spec": { "prune": false } });
@@ -204,7 +204,7 @@ async fn what_another_source_holds_is_refused_until_it_lets_go() {
     story
         .apply("two", "main@sha1:2", &[("a", "two"), ("b", "two")])
         .await;
-    assert_eq!(story.profile("a").await, told("two", "main@sha1:2"));
+    assert_eq!(story.profile("a").await, Some(told("two", "main@sha1:2")));
     // What it has lost it does not remove.
     let one = story.sources().get("one").await.unwrap();
     let lost = InventoryEntry {
@@ -232,7 +232,7 @@ async fn what_the_api_refuses_changes_nothing() {
         message.contains("a.yaml:") && message.contains("spec.title"),
         "{message}"
     );
-    assert_eq!(story.profile("a").await, told("one", "main@sha1:1"));
+    assert_eq!(story.profile("a").await, Some(told("one", "main@sha1:1")));
     assert_eq!(
         story.status("policy").await.artifact.unwrap().revision,
         "main@sha1:1"
@@ -277,5 +277,5 @@ async fn what_somebody_made_by_hand_is_taken_over() {
         .await
         .unwrap();
     story.apply("policy", "main@sha1:1", &[("a", "one")]).await;
-    assert_eq!(story.profile("a").await, told("one", "main@sha1:1"));
+    assert_eq!(story.profile("a").await, Some(told("one", "main@sha1:1")));
 }

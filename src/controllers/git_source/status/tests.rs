@@ -133,7 +133,7 @@ fn a_pass_that_changes_nothing_changes_no_status() {
         refused("main@sha1:1"),
         Ended::Suspended,
     ] {
-        let once = status(&[ended.clone()]);
+        let once = status(std::slice::from_ref(&ended));
         assert_eq!(status(&[ended.clone(), ended]), once);
     }
     // What came into force stays told as it was, though the next pass finds nothing to do.

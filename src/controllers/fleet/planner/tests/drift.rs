@@ -22,6 +22,10 @@ async fn settled(stage: &Stage) -> EnrollmentId {
     a
 }
 
+#[expect(
+    clippy::unnecessary_wraps,
+    reason = "it says how to tell, and some tell nothing"
+)]
 fn invalid(state: DeclarationState) -> Option<DeclarationState> {
     Some(DeclarationState {
         valid: "invalid".to_owned(),

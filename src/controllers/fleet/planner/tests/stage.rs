@@ -21,7 +21,7 @@ use crate::store::{Authentication, Enrollment, Invitation, IssuedCertificate, Pu
 use crate::telemetry::Metrics;
 
 /// How long anything may take, on however busy a computer.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 pub(super) struct Stage {
@@ -207,7 +207,7 @@ impl Stage {
     /// Has a device apply all it should hold and report it, with FileVault on.
     pub(super) async fn obey(&self, device: &EnrollmentId) {
         let manifest = self.enrollment(device).await.manifest.unwrap();
-        self.report(device, |declaration| Some(declaration)).await;
+        self.report(device, Some).await;
         self.store.applied(device, manifest).await.unwrap();
     }
 
