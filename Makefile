@@ -9,7 +9,7 @@ ARGS ?=
 
 .PHONY: help
 help: ## List the targets.
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: demo
 demo: build-packages ## Build Provost and watch a commit make 200 simulated devices compliant.
@@ -36,6 +36,10 @@ fmt: ## Format the code.
 .PHONY: crds
 crds: build-packages ## Write the custom resource definitions in crds/ again.
 	$(CARGO) run --quiet --locked -- crd --out crds
+
+.PHONY: cli-reference
+cli-reference: build-packages ## Write the documentation of the command line in docs/cli.md again.
+	$(CARGO) run --quiet --locked -- reference --out docs/cli.md
 
 .PHONY: doc
 doc: build-packages ## Build the code's documentation, private items included.

@@ -139,7 +139,7 @@ pub struct InventoryEntry {
     pub kind: String,
     /// Its name.
     pub name: String,
-    /// The SHA-256 of its content in git.
+    /// The SHA-256 of its content in git; empty while a change of it is under way.
     pub digest: String,
 }
 

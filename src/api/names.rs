@@ -15,7 +15,8 @@ pub const RECONCILE_ANNOTATION: &str = "provost.dev/reconcile";
 pub const ALLOW_PRUNE_ANNOTATION: &str = "provost.dev/allow-prune";
 /// On an object from git: the revision that last changed its content, as `main@sha1:…`.
 pub const REVISION_ANNOTATION: &str = "provost.dev/revision";
-/// On an object from git: when that revision was committed, as RFC 3339; it orders revisions.
+/// On an object from git: when that revision was committed, as RFC 3339. It orders revisions: one that came into force after another has a
+/// later time, if need be later than when it was committed.
 pub const COMMITTED_AT_ANNOTATION: &str = "provost.dev/committed-at";
 /// On an object from git: the file it was read from.
 pub const FILE_ANNOTATION: &str = "provost.dev/file";

@@ -47,7 +47,11 @@ impl Tasks {
 
     /// Runs a task. That it ends before it is told to is a failure of the server.
     pub(super) fn run(&self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
-        self.serving(name, tokio::spawn(async { io::Result::Ok(task.await) }));
+        let task = async {
+            task.await;
+            Ok(())
+        };
+        self.serving(name, tokio::spawn(task));
     }
 
     /// Watches over a task that runs already.

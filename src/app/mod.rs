@@ -40,7 +40,7 @@ use listen::Tasks;
 /// How often times of contact are written.
 const SEEN_INTERVAL: Duration = Duration::from_secs(5);
 /// How often the stores are tidied.
-const TIDY_INTERVAL: Duration = Duration::from_secs(3_600);
+const TIDY_INTERVAL: Duration = Duration::from_hours(1);
 
 /// A running server: the embedded Kubernetes API, the controllers and the device endpoint.
 pub struct Server {
@@ -113,7 +113,7 @@ impl Server {
             entropy: &entropy,
             metrics: &metrics,
         };
-        let public_url = devices.serve(&tasks).await?;
+        let public_url = devices.serve(&tasks)?;
         let orders = Orders {
             store: store.clone(),
             client: client.clone(),
@@ -234,7 +234,7 @@ struct Devices<'a> {
 
 impl Devices<'_> {
     /// Starts the device endpoint and the waking of devices. Gives the address that devices use.
-    async fn serve(self, tasks: &Tasks) -> anyhow::Result<String> {
+    fn serve(self, tasks: &Tasks) -> anyhow::Result<String> {
         let listener = listen::bind(self.settings.mdm_listen).context("--mdm-listen")?;
         let address = listener.local_addr()?;
         let public_url = match &self.settings.public_url {

@@ -17,7 +17,7 @@ use crate::ids::{Digest, EnrollmentId, PushTopic};
 use crate::mdm::seen::SeenBatch;
 use crate::push::schedule::{PushObserver, PushScheduler, PushTarget, ScheduleSettings, WakeUp};
 use crate::push::{ApnsPusher, Http2Pusher, Http2Settings, PushCertificate, Pusher, Unconfigured};
-use crate::store::{Change, Store, StoreError};
+use crate::store::{Change, EnrollmentState, Store, StoreError};
 use crate::telemetry::Metrics;
 
 use super::listen::Tasks;
@@ -103,7 +103,7 @@ impl Push {
                 "provost_pushes",
                 "Pushes by what the service said",
                 pushes.clone(),
-            )
+            );
         });
         let observer = Arc::new(Observer {
             store: store.clone(),
@@ -141,7 +141,7 @@ async fn follow(store: Arc<dyn Store>, scheduler: PushScheduler, shutdown: Cance
             match every_pending(&store, &scheduler).await {
                 Ok(()) => all = false,
                 Err(error) => {
-                    tracing::warn!(error = %Chain(&error), "devices with pending work could not be listed")
+                    tracing::warn!(error = %Chain(&error), "devices with pending work could not be listed");
                 }
             }
         }
@@ -156,11 +156,7 @@ async fn follow(store: Arc<dyn Store>, scheduler: PushScheduler, shutdown: Cance
                     all = true;
                 }
             }
-            Ok(Change::Enrollment(id)) => match store.pending(&id).await {
-                Ok(pending) if pending.is_empty() => scheduler.settled(id.as_str()),
-                _ => {}
-            },
-            Ok(Change::Facts(_)) => {}
+            Ok(Change::Enrollment(_) | Change::Facts(_)) => {}
             Err(RecvError::Lagged(_)) => all = true,
             Err(RecvError::Closed) => return,
         }
@@ -213,6 +209,21 @@ struct Observer {
 }
 
 impl PushObserver for Observer {
+    fn pending<'a>(&'a self, device: &'a str) -> BoxFuture<'a, bool> {
+        Box::pin(async move {
+            let Ok(id) = EnrollmentId::parse(device) else {
+                return false;
+            };
+            let removing =
+                self.store.enrollment(&id).await.map(|found| {
+                    found.is_some_and(|enrollment| enrollment.state == EnrollmentState::Removing)
+                });
+            let pending = self.store.pending(&id).await.map(|pending| !pending.is_empty());
+            // What cannot be read is taken for pending: a push too many does no harm, one too few does.
+            removing.unwrap_or(true) || pending.unwrap_or(true)
+        })
+    }
+
     fn unregistered<'a>(&'a self, device: &'a str, _token: &'a [u8]) -> BoxFuture<'a, ()> {
         Box::pin(async move {
             let Ok(id) = EnrollmentId::parse(device) else {

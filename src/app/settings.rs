@@ -67,7 +67,7 @@ impl Settings {
             admin_listen: loopback,
             public_url: None,
             push: PushSettings::None,
-            evidence_interval: Duration::from_secs(3_600),
+            evidence_interval: Duration::from_hours(1),
         }
     }
 }

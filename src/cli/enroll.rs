@@ -39,6 +39,7 @@ struct InviteArgs {
         long,
         value_name = "DIR",
         env = "PROVOST_DATA_DIR",
+        hide_env_values = true,
         default_value = "provost-data"
     )]
     data_dir: PathBuf,

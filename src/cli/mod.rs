@@ -4,6 +4,7 @@ mod completions;
 mod crd;
 mod demo;
 mod enroll;
+mod reference;
 mod simulate;
 mod up;
 
@@ -32,13 +33,22 @@ pub struct LogArgs {
     #[arg(
         long,
         global = true,
+        help_heading = "Logging",
         value_enum,
         env = "PROVOST_LOG_FORMAT",
+        hide_env_values = true,
         default_value = "human"
     )]
     log_format: LogFormat,
     /// What is logged, such as `info` or `provost::mdm=debug,warn`. The demo logs warnings only, everything else `info`.
-    #[arg(long, global = true, env = "PROVOST_LOG", value_name = "FILTER")]
+    #[arg(
+        long,
+        global = true,
+        help_heading = "Logging",
+        env = "PROVOST_LOG",
+        hide_env_values = true,
+        value_name = "FILTER"
+    )]
     log: Option<String>,
 }
 
@@ -56,6 +66,9 @@ enum Command {
     Crd(crd::CrdArgs),
     /// Print a completion script for a shell.
     Completions(completions::CompletionsArgs),
+    /// Print the documentation of the command line.
+    #[command(hide = true)]
+    Reference(reference::ReferenceArgs),
 }
 
 /// Runs the command line and says how it ended: 0 success, 1 failure, 2 wrong usage.
@@ -90,7 +103,8 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Enroll(args) => runtime()?.block_on(enroll::run(args)),
         Command::Simulate(args) => runtime()?.block_on(simulate::run(args)),
         Command::Crd(args) => crd::run(&args),
-        Command::Completions(args) => Ok(completions::run(args)),
+        Command::Completions(args) => Ok(completions::run(&args)),
+        Command::Reference(args) => reference::run(&args),
     }
 }
 

@@ -21,6 +21,7 @@ pub(super) struct UpArgs {
         long,
         value_name = "DIR",
         env = "PROVOST_DATA_DIR",
+        hide_env_values = true,
         default_value = "provost-data"
     )]
     data_dir: PathBuf,
@@ -35,7 +36,7 @@ pub(super) struct UpArgs {
     admin_listen: SocketAddr,
     /// How devices reach --mdm-listen, such as https://mdm.example.com. It is part of every enrolment: choose it once.
     /// Without it, devices on this computer only.
-    #[arg(long, value_name = "URL", env = "PROVOST_PUBLIC_URL")]
+    #[arg(long, value_name = "URL", env = "PROVOST_PUBLIC_URL", hide_env_values = true)]
     public_url: Option<String>,
     /// The MDM push certificate from Apple, PEM. Without it devices are not woken: they come by themselves.
     #[arg(long, value_name = "FILE", requires = "apns_key")]

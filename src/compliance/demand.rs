@@ -25,11 +25,13 @@ pub struct Demand {
     pub revision: Option<Arc<str>>,
     /// What would prove it.
     pub evidence: Evidence,
+    /// Whether content is served for it: whether telling the device to apply that again can help.
+    pub enforced: bool,
     key: Arc<str>,
 }
 
 impl Demand {
-    /// A demand.
+    /// A demand that is only checked.
     #[must_use]
     pub fn new(
         assignment: Arc<str>,
@@ -49,7 +51,15 @@ impl Demand {
             controls,
             revision,
             evidence,
+            enforced: false,
         }
+    }
+
+    /// The demand, with whether content is served for it.
+    #[must_use]
+    pub const fn enforced(mut self, enforced: bool) -> Self {
+        self.enforced = enforced;
+        self
     }
 
     /// `baseline/rule`: what verdicts are recorded under. Several assignments may demand the same.

@@ -33,7 +33,7 @@ mod tests {
     #[test]
     fn what_people_write_is_read() {
         assert_eq!(parse("90s"), Some(Duration::from_secs(90)));
-        assert_eq!(parse("1h30m"), Some(Duration::from_secs(5400)));
+        assert_eq!(parse("1h30m"), Some(Duration::from_mins(90)));
         assert_eq!(parse("1.5s"), Some(Duration::from_millis(1500)));
         assert_eq!(parse("250ms"), Some(Duration::from_millis(250)));
         for wrong in ["", "5", "5 s", "s", "1d", "9e99h", "99999999999999999999h"] {

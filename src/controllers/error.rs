@@ -44,8 +44,8 @@ pub fn is_already_exists(error: &kube::Error) -> bool {
 pub fn backoff(failures: u32, jitter: u8) -> Duration {
     let whole = Duration::from_secs(1)
         .saturating_mul(1 << failures.min(9))
-        .min(Duration::from_secs(300));
-    whole - whole / 4 * u32::from(jitter) / 255
+        .min(Duration::from_mins(5));
+    whole.saturating_sub(whole / 4 * u32::from(jitter) / 255)
 }
 
 #[cfg(test)]
@@ -56,7 +56,7 @@ mod tests {
     fn waiting_grows_and_ends_at_five_minutes() {
         assert_eq!(backoff(0, 0), Duration::from_secs(1));
         assert_eq!(backoff(3, 0), Duration::from_secs(8));
-        assert_eq!(backoff(40, 0), Duration::from_secs(300));
+        assert_eq!(backoff(40, 0), Duration::from_mins(5));
         assert!(backoff(3, 255) >= Duration::from_secs(6));
     }
 }

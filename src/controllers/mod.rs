@@ -8,6 +8,8 @@ pub mod duration;
 pub mod error;
 pub mod fleet;
 pub mod git_source;
+#[cfg(test)]
+mod ground;
 pub mod status;
 pub mod watch;
 

@@ -13,17 +13,22 @@ use crate::api::names;
 use crate::telemetry::Metrics;
 
 /// Writes `status` by server-side apply, unless it is what the object has already. Statuses are built from the old one and keep its times where
-/// nothing else changed, so equal means that nothing but time has passed. Returns whether it wrote.
+/// nothing else changed, so equal means that nothing but time has passed. Gives the object as it is then. None: nothing was written.
 ///
 /// # Errors
 /// Those of the API. That the object has gone meanwhile is none.
-pub async fn apply<K>(api: &Api<K>, object: &K, status: &K::Status, metrics: &Metrics) -> kube::Result<bool>
+pub async fn apply<K>(
+    api: &Api<K>,
+    object: &K,
+    status: &K::Status,
+    metrics: &Metrics,
+) -> kube::Result<Option<K>>
 where
     K: Resource<DynamicType = ()> + HasStatus + Clone + Debug + DeserializeOwned,
     K::Status: Serialize + PartialEq,
 {
     if object.status() == Some(status) {
-        return Ok(false);
+        return Ok(None);
     }
     let patch = json!({
         "apiVersion": K::api_version(&()),
@@ -37,13 +42,13 @@ where
         .patch_status(&object.name_any(), &parameters, &Patch::Apply(&patch))
         .await
     {
-        Ok(_) => {
+        Ok(written) => {
             metrics.status_writes.inc();
-            Ok(true)
+            Ok(Some(written))
         }
-        Err(error) if super::error::is_not_found(&error) => Ok(false),
+        Err(error) if super::error::is_not_found(&error) => Ok(None),
         // The name belongs to another object by now.
-        Err(kube::Error::Api(refusal)) if refusal.code == 409 => Ok(false),
+        Err(kube::Error::Api(refusal)) if refusal.code == 409 => Ok(None),
         Err(error) => Err(error),
     }
 }

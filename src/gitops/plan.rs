@@ -88,7 +88,7 @@ pub struct SyncPlan<'d> {
     /// The inventory when all is done.
     pub inventory: Vec<InventoryEntry>,
     /// The inventory to record before the first step: what is in force and what will be. Whatever interrupts the work,
-    /// no object is then forgotten.
+    /// no object is then forgotten, and what was about to change counts as changed.
     pub inventory_while_applying: Vec<InventoryEntry>,
 }
 
@@ -140,7 +140,19 @@ pub fn plan<'d>(
             limit_percent: policy.limit_percent,
         });
     }
-    let inventory_while_applying = inventory.iter().chain(&prune).cloned().collect();
+    let changed: BTreeSet<_> = apply
+        .iter()
+        .map(|document| (document.kind.as_str(), document.name.as_str()))
+        .collect();
+    let underway = inventory.iter().map(|entry| {
+        let mut entry = entry.clone();
+        if changed.contains(&key(&entry)) {
+            // Interrupted, it is not known what the object holds: the next attempt finds it changed, whatever it brings.
+            entry.digest.clear();
+        }
+        entry
+    });
+    let inventory_while_applying = underway.chain(prune.iter().cloned()).collect();
     Decision::Proceed(SyncPlan {
         apply,
         unchanged,

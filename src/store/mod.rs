@@ -201,6 +201,38 @@ pub struct Enrollment {
     pub applied_manifest: Option<Digest>,
 }
 
+/// Why an enrolment ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// The device said CheckOut.
+    CheckOut,
+    /// The device removed its MDM profile, as it was told.
+    Removed,
+    /// A person had it forgotten; the device was not asked.
+    Forgotten,
+}
+
+impl Ending {
+    /// For people: in the history of the device and of its commands.
+    #[must_use]
+    pub const fn reason(self) -> &'static str {
+        match self {
+            Self::CheckOut => "the device checked out",
+            Self::Removed => "the device removed its enrolment, as it was told",
+            Self::Forgotten => "the enrolment was forgotten: its Device was deleted with policy Orphan",
+        }
+    }
+
+    /// Where the evidence comes from, as [`Transition::evidence`].
+    #[must_use]
+    pub const fn evidence(self) -> &'static str {
+        match self {
+            Self::CheckOut | Self::Removed => "CheckIn",
+            Self::Forgotten => "Policy",
+        }
+    }
+}
+
 /// What became of a report on a command.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ReportOutcome {
@@ -288,7 +320,7 @@ pub trait Store: Send + Sync + 'static {
         now: Timestamp,
     ) -> Result<Result<Enrollment, Refusal>, StoreError>;
 
-    /// Keeps a push address and counts the TokenUpdate; `Authenticated` becomes `Enrolled`. What waited for a push address is told as
+    /// Keeps a push address and counts the TokenUpdate; `Authenticated` becomes `Enrolled`, which is recorded as a transition. What waited for a push address is told as
     /// [`Change::Work`]. None: no such enrolment, or it has ended.
     async fn token_update(
         &self,
@@ -311,10 +343,16 @@ pub trait Store: Send + Sync + 'static {
     ) -> Result<Vec<Enrollment>, StoreError>;
 
     /// Ends an enrolment: all its certificates withdrawn, queue cleared, push address and manifest pointers dropped. Facts and verdicts stay as
-    /// they were last. False: it had ended before or never was.
-    async fn end(&self, enrollment: &EnrollmentId, reason: &str, now: Timestamp) -> Result<bool, StoreError>;
+    /// they were last; the end is recorded as a transition. False: it had ended before or never was.
+    async fn end(
+        &self,
+        enrollment: &EnrollmentId,
+        ending: Ending,
+        now: Timestamp,
+    ) -> Result<bool, StoreError>;
 
-    /// Marks an enrolment for removal at the next contact, and has it woken. False: there is none, or it has ended.
+    /// Marks an enrolment for removal at the next contact, records that as a transition, and has it woken. False: there is none, or it has
+    /// ended.
     async fn remove_at_next_contact(
         &self,
         enrollment: &EnrollmentId,

@@ -7,6 +7,7 @@ use std::path::Path;
 use kube::ResourceExt as _;
 use provost::api::assignment::AssignmentMode;
 use provost::api::common::{Platform, Verdict};
+use provost::api::device::TransitionRecord;
 use provost::api::git_source::RevisionResult;
 use provost::api::{Assignment, Baseline, DeviceGroup, GitSource, names};
 
@@ -21,11 +22,23 @@ async fn under_shipped_policy() -> (World, String) {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     for (from, to) in [
         ("examples/quickstart/fleet/groups.yaml", "fleet/groups.yaml"),
-        ("examples/quickstart/fleet/assignments.yaml", "fleet/assignments.yaml"),
+        (
+            "examples/quickstart/fleet/assignments.yaml",
+            "fleet/assignments.yaml",
+        ),
         ("examples/quickstart/fleet/watch.yaml", "fleet/watch.yaml"),
-        ("examples/quickstart/fleet/profiles/login-window.yaml", "fleet/profiles/login-window.yaml"),
-        ("baselines/macos-essentials.yaml", "fleet/baselines/macos-essentials.yaml"),
-        ("baselines/ios-essentials.yaml", "fleet/baselines/ios-essentials.yaml"),
+        (
+            "examples/quickstart/fleet/profiles/login-window.yaml",
+            "fleet/profiles/login-window.yaml",
+        ),
+        (
+            "baselines/macos-essentials.yaml",
+            "fleet/baselines/macos-essentials.yaml",
+        ),
+        (
+            "baselines/ios-essentials.yaml",
+            "fleet/baselines/ios-essentials.yaml",
+        ),
     ] {
         world.write(to, &fs::read_to_string(root.join(from)).unwrap());
     }
@@ -45,21 +58,54 @@ async fn a_commit_makes_a_fleet_compliant_and_then_nothing_is_written() {
     let kinds: BTreeSet<(bool, bool)> = devices
         .values()
         .map(status)
-        .map(|status| (status.platform == Some(Platform::MacOS), status.declarative_management))
+        .map(|status| {
+            (
+                status.platform == Some(Platform::MacOS),
+                status.declarative_management,
+            )
+        })
         .collect();
     assert_eq!(kinds.len(), 4, "{kinds:?}");
 
     for device in devices.values() {
         let status = status(device);
-        assert_eq!((status.verdicts.fail, status.verdicts.unknown, status.failing_rules.len()), (0, 0, 0));
+        assert_eq!(
+            (
+                status.verdicts.fail,
+                status.verdicts.unknown,
+                status.failing_rules.len()
+            ),
+            (0, 0, 0)
+        );
         assert!(status.verdicts.pass > 5, "{:?}", status.verdicts);
-        assert_eq!(status.enrollment_id.as_deref().map(str::to_lowercase), device.metadata.name);
-        assert_eq!(device.labels()[names::PLATFORM_LABEL], status.platform.unwrap().to_string());
+        assert_eq!(
+            status.enrollment_id.as_deref().map(str::to_lowercase),
+            device.metadata.name
+        );
+        assert_eq!(
+            device.labels()[names::PLATFORM_LABEL],
+            status.platform.unwrap().to_string()
+        );
+        let enrolled = status.history.last().expect("a history");
+        assert_eq!((enrolled.evidence.as_str(), &enrolled.rule), ("CheckIn", &None));
         // The first evaluation names the revision, what it found and where.
-        let first = status.history.iter().rfind(|record| record.from.is_none()).expect("a first evaluation");
-        assert_eq!(first.revision.as_deref(), Some(&*revision), "{:#?}", status.history);
+        let evaluated = |record: &&TransitionRecord| record.from.is_none() && record.evidence != "CheckIn";
+        let first = status
+            .history
+            .iter()
+            .rfind(evaluated)
+            .expect("a first evaluation");
+        assert_eq!(
+            first.revision.as_deref(),
+            Some(&*revision),
+            "{:#?}",
+            status.history
+        );
         assert!(!first.evidence.is_empty() && !first.reason.is_empty());
-        assert!(serde_json::to_vec(&status).unwrap().len() < 8 << 10, "a status is at most 8 KiB");
+        assert!(
+            serde_json::to_vec(&status).unwrap().len() < 8 << 10,
+            "a status is at most 8 KiB"
+        );
     }
 
     expect_objects_from_git(&world, &revision).await;
@@ -68,12 +114,22 @@ async fn a_commit_makes_a_fleet_compliant_and_then_nothing_is_written() {
 
     // Nothing but time passes now, even when the source looks again and again.
     let before = still("nothing is written", async || versions(&world).await).await;
-    let applied = world.api::<GitSource>().get(SOURCE).await.unwrap().status.unwrap().artifact;
+    let applied = world
+        .api::<GitSource>()
+        .get(SOURCE)
+        .await
+        .unwrap()
+        .status
+        .unwrap()
+        .artifact;
     for _ in 0..2 {
         let status = world.look().await;
         assert_eq!(status.artifact, applied);
         assert_eq!(status.history.len(), 1);
-        assert_eq!(still("nothing is written", async || versions(&world).await).await, before);
+        assert_eq!(
+            still("nothing is written", async || versions(&world).await).await,
+            before
+        );
     }
 }
 
@@ -84,13 +140,27 @@ async fn versions(world: &World) -> BTreeMap<String, String> {
         versions.insert(format!("device {name}"), device.resource_version().unwrap());
     }
     for (name, assignment) in world.assignments().await.unwrap() {
-        versions.insert(format!("assignment {name}"), assignment.resource_version().unwrap());
+        versions.insert(
+            format!("assignment {name}"),
+            assignment.resource_version().unwrap(),
+        );
     }
     for baseline in world.api::<Baseline>().list(&Default::default()).await.unwrap() {
-        versions.insert(format!("baseline {}", baseline.name_any()), baseline.resource_version().unwrap());
+        versions.insert(
+            format!("baseline {}", baseline.name_any()),
+            baseline.resource_version().unwrap(),
+        );
     }
-    for group in world.api::<DeviceGroup>().list(&Default::default()).await.unwrap() {
-        versions.insert(format!("group {}", group.name_any()), group.resource_version().unwrap());
+    for group in world
+        .api::<DeviceGroup>()
+        .list(&Default::default())
+        .await
+        .unwrap()
+    {
+        versions.insert(
+            format!("group {}", group.name_any()),
+            group.resource_version().unwrap(),
+        );
     }
     versions
 }
@@ -98,13 +168,22 @@ async fn versions(world: &World) -> BTreeMap<String, String> {
 async fn expect_objects_from_git(world: &World, revision: &str) {
     let baseline = world.api::<Baseline>().get("macos-essentials").await.unwrap();
     assert_eq!(baseline.annotations()[names::REVISION_ANNOTATION], revision);
-    assert_eq!(baseline.annotations()[names::FILE_ANNOTATION], "fleet/baselines/macos-essentials.yaml");
+    assert_eq!(
+        baseline.annotations()[names::FILE_ANNOTATION],
+        "fleet/baselines/macos-essentials.yaml"
+    );
     assert_eq!(baseline.labels()[names::SOURCE_LABEL], SOURCE);
     let status = baseline.status.unwrap();
     assert!(is_true(&status.conditions, "Ready"));
     assert_eq!(status.rules, i64::try_from(baseline.spec.rules.len()).unwrap());
     assert_eq!(status.revision.as_deref(), Some(revision));
-    let group = world.api::<DeviceGroup>().get("macs").await.unwrap().status.unwrap();
+    let group = world
+        .api::<DeviceGroup>()
+        .get("macs")
+        .await
+        .unwrap()
+        .status
+        .unwrap();
     assert!(group.members > 0 && group.sample.len() == usize::try_from(group.members).unwrap());
 }
 
@@ -119,36 +198,81 @@ async fn expect_sums(world: &World, revision: &str) {
     let macs: &Assignment = &assignments["macs"];
     let macs = sums(macs);
     assert!(is_true(&macs.conditions, "Ready") && is_true(&macs.conditions, "Compliant"));
-    assert_eq!(macs.observed_generation, assignments["macs"].metadata.generation.unwrap());
+    assert_eq!(
+        macs.observed_generation,
+        assignments["macs"].metadata.generation.unwrap()
+    );
     assert!(macs.controls_total >= i64::try_from(macs.controls.len()).unwrap() && macs.controls.len() > 10);
     for control in &macs.controls {
-        assert_eq!((control.verdicts.fail, control.verdicts.unknown), (0, 0), "{control:?}");
-        assert!(control.verdicts.pass + control.verdicts.not_applicable > 0, "{control:?}");
+        assert_eq!(
+            (control.verdicts.fail, control.verdicts.unknown),
+            (0, 0),
+            "{control:?}"
+        );
+        assert!(
+            control.verdicts.pass + control.verdicts.not_applicable > 0,
+            "{control:?}"
+        );
     }
     assert_eq!(macs.history.len(), 1);
-    assert_eq!((macs.history[0].revision.as_str(), macs.history[0].moved), (revision, macs.devices.total));
+    assert_eq!(
+        (macs.history[0].revision.as_str(), macs.history[0].moved),
+        (revision, macs.devices.total)
+    );
 }
 
 async fn expect_source(world: &World, revision: &str) {
     let source = world.api::<GitSource>().get(SOURCE).await.unwrap();
     let status = source.status.unwrap();
     let ready = condition(&status.conditions, "Ready").unwrap();
-    assert_eq!((ready.status.as_str(), ready.reason.as_str()), ("True", "Succeeded"));
+    assert_eq!(
+        (ready.status.as_str(), ready.reason.as_str()),
+        ("True", "Succeeded")
+    );
     assert_eq!(status.observed_generation, source.metadata.generation.unwrap());
     let artifact = status.artifact.unwrap();
     assert_eq!(artifact.revision, revision);
     assert_eq!(usize::try_from(artifact.objects).unwrap(), status.inventory.len());
     let record = &status.history[0];
-    assert_eq!((record.revision.as_str(), record.result), (revision, RevisionResult::Applied));
-    assert_eq!((record.author.as_str(), record.message.as_str()), (AUTHOR, "Bring the fleet under policy"));
+    assert_eq!(
+        (record.revision.as_str(), record.result),
+        (revision, RevisionResult::Applied)
+    );
+    assert_eq!(
+        (record.author.as_str(), record.message.as_str()),
+        (AUTHOR, "Bring the fleet under policy")
+    );
 }
 
 #[tokio::test]
 async fn a_tightening_commit_moves_only_whom_it_concerns_at_the_cost_of_classes() {
-    let mut world = World::start(Setting { classic_percent: 25, ..Setting::default() }).await;
-    world.write("fleet/groups.yaml", &[policy::group("sales", "team", "sales"), policy::group("lab", "team", "lab")].join("---\n"));
-    world.write("fleet/lab.yaml", &policy::one_rule("lab", "no_cloud", "com.apple.applicationaccess", "allowCloudBackup", "false"));
-    world.write("fleet/lab-assignment.yaml", &policy::assignment("lab", "lab", "lab", 0));
+    let mut world = World::start(Setting {
+        classic_percent: 25,
+        ..Setting::default()
+    })
+    .await;
+    world.write(
+        "fleet/groups.yaml",
+        &[
+            policy::group("sales", "team", "sales"),
+            policy::group("lab", "team", "lab"),
+        ]
+        .join("---\n"),
+    );
+    world.write(
+        "fleet/lab.yaml",
+        &policy::one_rule(
+            "lab",
+            "no_cloud",
+            "com.apple.applicationaccess",
+            "allowCloudBackup",
+            "false",
+        ),
+    );
+    world.write(
+        "fleet/lab-assignment.yaml",
+        &policy::assignment("lab", "lab", "lab", 0),
+    );
     world.write("fleet/essentials.yaml", policy::ESSENTIALS);
     let sales = policy::essentials_for_everyone("Enforce", 8).replace("everyone", "sales");
     world.write("fleet/sales-assignment.yaml", &sales);
@@ -171,32 +295,55 @@ async fn a_tightening_commit_moves_only_whom_it_concerns_at_the_cost_of_classes(
     let classes = world.server.metric("provost_classes").await;
     assert!((2..20).contains(&classes), "{classes} classes");
 
-    world.write("fleet/sales-assignment.yaml", &sales.replace("passcodeLength: 8", "passcodeLength: 10"));
+    world.write(
+        "fleet/sales-assignment.yaml",
+        &sales.replace("passcodeLength: 8", "passcodeLength: 10"),
+    );
     let tight = world.bring_into_force("Ask sales for ten characters").await;
     let after = eventually("sales have moved", async || {
         let devices = world.devices().await?;
         let assignments = world.assignments().await?;
         let there = sums(&assignments["essentials"]);
-        let moved = there.revision.as_deref() == Some(&*tight) && there.devices.synced == 30 && there.devices.compliant == 30;
-        if moved { Ok(devices) } else { Err(format!("{there:#?}")) }
+        let moved = there.revision.as_deref() == Some(&*tight)
+            && there.devices.synced == 30
+            && there.devices.compliant == 30;
+        if moved {
+            Ok(devices)
+        } else {
+            Err(format!("{there:#?}"))
+        }
     })
     .await;
 
     let [compiles_after, writes_after, transactions_after] = count(&world).await;
     assert_eq!(writes_after - writes, 30, "only whom it concerns");
     assert_eq!(transactions_after - transactions, 1, "all at once");
-    assert!(compiles_after - compiles <= classes, "{} compiles for {classes} classes", compiles_after - compiles);
+    assert!(
+        compiles_after - compiles <= classes,
+        "{} compiles for {classes} classes",
+        compiles_after - compiles
+    );
     for (name, device) in &after {
         let (was, is) = (status(&before[name]), status(device));
         let concerned = device.labels()["team"] == "sales";
         assert_eq!(was.manifest != is.manifest, concerned);
-        assert_eq!(is.revision.as_deref(), Some(if concerned { &*tight } else { &*loose }));
+        assert_eq!(
+            is.revision.as_deref(),
+            Some(if concerned { &*tight } else { &*loose })
+        );
         if !concerned {
-            assert_eq!(device.resource_version(), before[name].resource_version(), "not even touched");
+            assert_eq!(
+                device.resource_version(),
+                before[name].resource_version(),
+                "not even touched"
+            );
         }
     }
     let history = &sums(&world.assignments().await.unwrap()["essentials"]).history;
-    assert_eq!((history[0].revision.as_str(), history[0].moved), (tight.as_str(), 30));
+    assert_eq!(
+        (history[0].revision.as_str(), history[0].moved),
+        (tight.as_str(), 30)
+    );
     assert_eq!(history[1].revision, loose);
     for device in after.values().filter(|device| device.labels()["team"] == "sales") {
         let verdicts: Vec<_> = history_of(device, "essentials/passcode_length");

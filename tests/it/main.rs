@@ -2,11 +2,27 @@
 
 // `cfg(test)` is always on here; saying it tells clippy that helpers, too, are test code.
 #[cfg(test)]
+mod assignments;
+#[cfg(test)]
 mod compliance;
 #[cfg(test)]
 mod corpus;
 #[cfg(test)]
+mod drift;
+#[cfg(test)]
+mod enrolling;
+#[cfg(test)]
 mod hostile;
+#[cfg(test)]
+mod kubectl;
+#[cfg(test)]
+mod leaving;
+#[cfg(test)]
+mod restarts;
+#[cfg(test)]
+mod revisions;
+#[cfg(test)]
+mod running;
 #[cfg(test)]
 mod secrets;
 #[cfg(test)]

@@ -159,7 +159,7 @@ async fn acts(
 
     enroll(args, directory, server, fleet).await?;
     comply("comply with the first commit", args, fleet, &look, |_| true).await?;
-    summary.enroll_seconds = start.elapsed().as_secs_f64();
+    summary.enroll_seconds = seconds_since(start);
     eprintln!("{}", look().await?.tables(colour()));
 
     let before = server.metrics().pointer_writes.get();
@@ -172,7 +172,7 @@ async fn acts(
         picture.revision.as_deref() == Some(&revision) && picture.revision_of(TIGHTENED) == Some(&revision)
     })
     .await?;
-    summary.move_seconds = moving.elapsed().as_secs_f64();
+    summary.move_seconds = seconds_since(moving);
     summary.policy_moves = server.metrics().pointer_writes.get() - before;
 
     drift(args, fleet).await?;
@@ -184,7 +184,7 @@ async fn acts(
     summary.drifted = numbers.drifted;
     summary.corrected = numbers.corrected;
     summary.compiles = server.metrics().policy_compiles.get();
-    summary.total_seconds = start.elapsed().as_secs_f64();
+    summary.total_seconds = seconds_since(start);
     summary.wrong = fleet.errors();
     if summary.compliant != summary.devices {
         summary.wrong.push(format!(
@@ -372,6 +372,11 @@ fn print(args: &DemoArgs, summary: &Summary) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// To the millisecond: the rest is noise.
+fn seconds_since(start: Instant) -> f64 {
+    (start.elapsed().as_secs_f64() * 1_000.0).round() / 1_000.0
+}
+
 fn colour() -> bool {
     std::io::stderr().is_terminal() && console::colors_enabled_stderr()
 }
@@ -385,7 +390,7 @@ struct Patience(Instant);
 
 impl Patience {
     fn new(args: &DemoArgs) -> Self {
-        Self(Instant::now() + Duration::from_secs(180) + Duration::from_millis(u64::from(args.devices) * 100))
+        Self(Instant::now() + Duration::from_mins(3) + Duration::from_millis(u64::from(args.devices) * 100))
     }
 
     fn check(&self, what: &str, state: impl FnOnce() -> String) -> anyhow::Result<()> {

@@ -1,117 +1,84 @@
 //! The status of an Assignment: how its devices stand, by control. Pure.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::Resource as _;
 
-use crate::api::assignment::{AssignmentRecord, ControlCounts, DeviceCounts};
-use crate::api::baseline::ControlRef;
-use crate::api::common::{Verdict, VerdictCounts};
+use crate::api::assignment::{AssignmentRecord, ControlCounts};
 use crate::api::condition::{ConditionType, Reason, Statement, Status, merge};
 use crate::api::{Assignment, AssignmentStatus};
+use crate::policy::SpecError;
 
-use super::baseline_status::count;
-use super::device::Device;
+use super::baseline_status::{count, joined};
 use super::device_status::whole_second;
+use super::policies::Policies;
+use super::tally::Tally;
 
 /// How many controls a status names.
 const CONTROLS: usize = 64;
 /// How many conflicts and how many revisions a status names.
 const NAMES: usize = 20;
 
-/// Sums over the devices that an assignment concerns.
-#[derive(Debug, Default)]
-pub struct Tally {
-    devices: DeviceCounts,
-    verdicts: VerdictCounts,
-    controls: BTreeMap<ControlRef, VerdictCounts>,
-    conflicts: BTreeSet<String>,
-    classes: BTreeSet<usize>,
-    revision: Option<Arc<str>>,
+/// The revision of an assignment that is in force.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InForce {
+    /// The git revision, or `generation:N`.
+    pub revision: Arc<str>,
+    /// Since when devices are pointed at it.
+    pub since: Timestamp,
 }
 
-impl Tally {
-    /// Counts one device in.
-    pub fn add(&mut self, assignment: &str, device: &Device) {
-        let Some(plan) = &device.plan else { return };
-        self.devices.total += 1;
-        self.devices.synced += i64::from(device.synced());
-        self.classes.insert(Arc::as_ptr(plan).addr());
-        let conflicts = plan
-            .conflicts
-            .iter()
-            .filter(|conflict| &*conflict.assignment == assignment);
-        self.conflicts
-            .extend(conflicts.map(|conflict| conflict.message.clone()));
-        if self.revision.is_none() {
-            self.revision.clone_from(&plan.revision);
+impl InForce {
+    /// What is in force of an assignment now, given what was. `last_move`: when the devices of the fleet were last pointed at manifests, if
+    /// the planner has just started; what was pointed before its end is not to be forgotten.
+    #[must_use]
+    pub fn of(
+        policies: &Policies,
+        assignment: &Assignment,
+        known: Option<&Self>,
+        last_move: Option<Timestamp>,
+        now: Timestamp,
+    ) -> Self {
+        let generation = || format!("generation:{}", assignment.meta().generation.unwrap_or_default()).into();
+        let revision = policies.revision_of(assignment).unwrap_or_else(generation);
+        if let Some(known) = known.filter(|known| known.revision == revision) {
+            return known.clone();
         }
-        let mut worst = None;
-        for (index, demand) in plan.demands.iter().enumerate() {
-            if &*demand.assignment != assignment {
-                continue;
-            }
-            // Not judged yet: there is no evidence.
-            let verdict = device.verdicts.get(index).copied().unwrap_or(Verdict::Unknown);
-            add(&mut self.verdicts, verdict);
-            for control in demand.controls.iter() {
-                match self.controls.get_mut(control) {
-                    Some(counts) => add(counts, verdict),
-                    None => add(self.controls.entry(control.clone()).or_default(), verdict),
-                }
-            }
-            worst = worst.max(rank(verdict));
-        }
-        match worst {
-            Some(Rank::Fail) => self.devices.failing += 1,
-            Some(Rank::Unknown) => self.devices.unknown += 1,
-            Some(Rank::Pass) | None => self.devices.compliant += 1,
-        }
+        let newest = assignment
+            .status
+            .as_ref()
+            .and_then(|status| status.history.first());
+        let since = match (known, newest) {
+            (None, Some(newest)) if *newest.revision == *revision => newest.since.0,
+            (None, newest) => last_move
+                .filter(|at| newest.is_none_or(|newest| *at > newest.since.0))
+                .unwrap_or(now),
+            (Some(_), _) => now,
+        };
+        Self { revision, since }
     }
 }
 
-#[derive(PartialEq, Eq, PartialOrd, Ord)]
-enum Rank {
-    Pass,
-    Unknown,
-    Fail,
-}
-
-fn rank(verdict: Verdict) -> Option<Rank> {
-    match verdict {
-        Verdict::Pass => Some(Rank::Pass),
-        Verdict::Unknown => Some(Rank::Unknown),
-        Verdict::Fail => Some(Rank::Fail),
-        Verdict::NotApplicable => None,
-    }
-}
-
-fn add(counts: &mut VerdictCounts, verdict: Verdict) {
-    match verdict {
-        Verdict::Pass => counts.pass += 1,
-        Verdict::Fail => counts.fail += 1,
-        Verdict::Unknown => counts.unknown += 1,
-        Verdict::NotApplicable => counts.not_applicable += 1,
-    }
-}
-
-/// Builds the status from the object, what it names and is not there, the sums, and how many devices were just told to move.
+/// Builds the status from the object.
 #[must_use]
 pub fn build(
     assignment: &Assignment,
-    missing: &[String],
+    policies: &Policies,
+    in_force: Option<&InForce>,
     tally: Tally,
-    moved: usize,
     now: Timestamp,
 ) -> AssignmentStatus {
     let old = assignment.status.clone().unwrap_or_default();
     let generation = assignment.meta().generation;
-    let revision = tally.revision.clone().map(|revision| revision.to_string());
-    let statements = statements(missing, &tally);
+    let statements = statements(
+        &policies.mistakes(assignment),
+        &policies.missing(assignment),
+        &tally,
+    );
     let controls_total = count(tally.controls.len());
+    let classes = count(tally.classes());
     let mut controls: Vec<ControlCounts> = tally
         .controls
         .into_iter()
@@ -126,9 +93,11 @@ pub fn build(
     AssignmentStatus {
         observed_generation: generation.unwrap_or_else(crate::api::unobserved),
         conditions: merge(&old.conditions, &statements, generation, now),
-        history: history(old.history, revision.as_deref(), generation, moved, now),
-        revision,
-        classes: count(tally.classes.len()),
+        history: history(old.history, in_force, tally.moved),
+        revision: policies
+            .revision_of(assignment)
+            .map(|revision| revision.to_string()),
+        classes,
         devices: tally.devices,
         verdicts: tally.verdicts,
         controls,
@@ -137,43 +106,24 @@ pub fn build(
     }
 }
 
-fn statements(missing: &[String], tally: &Tally) -> Vec<Statement> {
+fn statements(mistakes: &[SpecError], missing: &[String], tally: &Tally) -> Vec<Statement> {
     let devices = tally.devices;
-    let ready = if missing.is_empty() {
-        Statement::new(
-            ConditionType::Ready,
+    let mut stalled = None;
+    let ready = if !mistakes.is_empty() {
+        let message = joined(mistakes);
+        stalled = Some(Statement::new(
+            ConditionType::Stalled,
             true,
-            Reason::Succeeded,
-            format!("in force for {} devices", devices.total),
-        )
-    } else {
+            Reason::InvalidSpec,
+            message.clone(),
+        ));
+        Statement::new(ConditionType::Ready, false, Reason::InvalidSpec, message)
+    } else if !missing.is_empty() {
         let message = format!("in force without what is not there: {}", missing.join(", "));
         Statement::new(ConditionType::Ready, false, Reason::DependencyNotReady, message)
-    };
-    let compliant = if devices.failing > 0 {
-        let message = format!("{} of {} devices fail a rule", devices.failing, devices.total);
-        Statement::new(ConditionType::Compliant, false, Reason::RulesFail, message)
-    } else if devices.unknown > 0 {
-        let message = format!(
-            "evidence is missing for {} of {} devices",
-            devices.unknown, devices.total
-        );
-        Statement::new(
-            ConditionType::Compliant,
-            Status::Unknown,
-            Reason::EvidenceMissing,
-            message,
-        )
-    } else if devices.total == 0 {
-        Statement::new(
-            ConditionType::Compliant,
-            Status::Unknown,
-            Reason::NoRules,
-            "it concerns no device",
-        )
     } else {
-        let message = format!("all {} devices pass", devices.total);
-        Statement::new(ConditionType::Compliant, true, Reason::AllRulesPass, message)
+        let message = format!("in force for {} devices", devices.total);
+        Statement::new(ConditionType::Ready, true, Reason::Succeeded, message)
     };
     let conflicted = (!tally.conflicts.is_empty()).then(|| {
         let message = tally
@@ -185,32 +135,70 @@ fn statements(missing: &[String], tally: &Tally) -> Vec<Statement> {
             .join("; ");
         Statement::new(ConditionType::Conflicted, true, Reason::Conflict, message)
     });
-    [ready, compliant].into_iter().chain(conflicted).collect()
+    [ready, compliant(tally)]
+        .into_iter()
+        .chain(stalled)
+        .chain(conflicted)
+        .collect()
 }
 
-/// Adds a record when the revision changed or devices were moved within it.
+fn compliant(tally: &Tally) -> Statement {
+    let devices = tally.devices;
+    let kind = ConditionType::Compliant;
+    if devices.failing > 0 {
+        let message = format!("{} of {} devices fail a rule", devices.failing, devices.total);
+        return Statement::new(kind, false, Reason::RulesFail, message);
+    }
+    if devices.unknown > 0 {
+        let message = format!(
+            "evidence is missing for {} of {} devices",
+            devices.unknown, devices.total
+        );
+        return Statement::new(kind, Status::Unknown, Reason::EvidenceMissing, message);
+    }
+    if devices.total == 0 {
+        return Statement::new(kind, Status::Unknown, Reason::NoRules, "it concerns no device");
+    }
+    if tally.verdicts.pass == 0 {
+        return Statement::new(
+            kind,
+            Status::Unknown,
+            Reason::NoRules,
+            "no rule of it applies to its devices",
+        );
+    }
+    Statement::new(
+        kind,
+        true,
+        Reason::AllRulesPass,
+        format!("all {} devices pass", devices.total),
+    )
+}
+
+/// The history with what is in force. `moved` counts devices, whenever it is counted: counting again changes nothing.
 fn history(
     mut history: Vec<AssignmentRecord>,
-    revision: Option<&str>,
-    generation: Option<i64>,
-    moved: usize,
-    now: Timestamp,
+    in_force: Option<&InForce>,
+    moved: i64,
 ) -> Vec<AssignmentRecord> {
-    let name = revision.map_or_else(
-        || format!("generation:{}", generation.unwrap_or_default()),
-        str::to_owned,
-    );
+    let Some(in_force) = in_force else { return history };
     match history.first_mut() {
-        Some(newest) if newest.revision == name => newest.moved += count(moved),
+        Some(newest) if *newest.revision == *in_force.revision => newest.moved = newest.moved.max(moved),
         _ => {
-            let record = AssignmentRecord {
-                revision: name,
-                since: Time(whole_second(now)),
-                moved: count(moved),
-            };
-            history.insert(0, record);
+            let since = Time(whole_second(in_force.since));
+            history.insert(
+                0,
+                AssignmentRecord {
+                    revision: in_force.revision.to_string(),
+                    since,
+                    moved,
+                },
+            );
         }
     }
     history.truncate(NAMES);
     history
 }
+
+#[cfg(test)]
+mod tests;

@@ -36,6 +36,7 @@ pub fn build(baseline: &Baseline, now: Timestamp) -> BaselineStatus {
 }
 
 /// What the mistakes of a spec (or their absence) say about an object.
+#[must_use]
 pub fn spec_statements(mistakes: &[SpecError], good: impl FnOnce() -> String) -> Vec<Statement> {
     if mistakes.is_empty() {
         return vec![Statement::new(
@@ -45,15 +46,25 @@ pub fn spec_statements(mistakes: &[SpecError], good: impl FnOnce() -> String) ->
             good(),
         )];
     }
-    let text: Vec<String> = mistakes.iter().map(ToString::to_string).collect();
-    let text = text.join("; ");
+    let text = joined(mistakes);
     vec![
         Statement::new(ConditionType::Ready, false, Reason::InvalidSpec, text.clone()),
         Statement::new(ConditionType::Stalled, true, Reason::InvalidSpec, text),
     ]
 }
 
+/// Mistakes, for people.
+#[must_use]
+pub fn joined(mistakes: &[SpecError]) -> String {
+    mistakes
+        .iter()
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join("; ")
+}
+
 /// A count as the API carries it.
+#[must_use]
 pub fn count(number: usize) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }

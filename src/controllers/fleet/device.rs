@@ -6,42 +6,107 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use crate::api::common::Verdict;
-use crate::ids::SerialNumber;
+use crate::api::names;
+use crate::ids::{EnrollmentId, Namespace, SerialNumber};
 use crate::policy::{Candidate, Plan};
 use crate::store::{Enrollment, EnrollmentState};
+
+/// The longest value of a reconcile annotation that is told apart (and echoed), in bytes: a status stays small.
+pub const LONGEST_REQUEST: usize = 256;
+
+/// The name of a Device object.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Key {
+    /// The fleet.
+    pub namespace: Namespace,
+    /// `metadata.name`.
+    pub name: Arc<str>,
+}
+
+impl Key {
+    /// The name of the object of an enrolment.
+    #[must_use]
+    pub fn of(enrollment: &Enrollment) -> Self {
+        Self {
+            namespace: enrollment.namespace.clone(),
+            name: enrollment.id.device_name().into(),
+        }
+    }
+}
 
 /// What the watch tells about a Device object.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Object {
     /// Its uid.
-    pub uid: String,
+    pub uid: Arc<str>,
     /// Its labels.
     pub labels: Arc<BTreeMap<String, String>>,
     /// The generation of its spec.
     pub generation: i64,
-    /// Whether somebody deleted it and the finalizer holds it.
-    pub deleting: bool,
+    /// When somebody deleted it; the finalizer holds it since.
+    pub deleted_at: Option<Timestamp>,
     /// Whether the finalizer is there.
     pub finalizer: bool,
-    /// The value of the reconcile annotation.
+    /// The value of the reconcile annotation, at most [`LONGEST_REQUEST`] bytes of it.
     pub reconcile: Option<Arc<str>>,
 }
 
+impl Object {
+    /// What to keep of an object.
+    #[must_use]
+    pub fn read<K: kube::Resource>(object: &K) -> Self {
+        let meta = object.meta();
+        let has_finalizer =
+            |finalizers: &Vec<String>| finalizers.iter().any(|name| name == names::DEVICE_FINALIZER);
+        let request = meta
+            .annotations
+            .as_ref()
+            .and_then(|all| all.get(names::RECONCILE_ANNOTATION));
+        Self {
+            uid: meta.uid.as_deref().unwrap_or_default().into(),
+            labels: Arc::new(meta.labels.clone().unwrap_or_default()),
+            generation: meta.generation.unwrap_or_default(),
+            deleted_at: meta.deletion_timestamp.as_ref().map(|time| time.0),
+            finalizer: meta.finalizers.as_ref().is_some_and(has_finalizer),
+            reconcile: request.map(|value| {
+                value
+                    .get(..value.floor_char_boundary(LONGEST_REQUEST))
+                    .unwrap_or(value)
+                    .into()
+            }),
+        }
+    }
+
+    /// Whether somebody deleted it and the finalizer holds it.
+    #[must_use]
+    pub const fn is_held(&self) -> bool {
+        self.deleted_at.is_some() && self.finalizer
+    }
+}
+
 /// One device.
-#[derive(Clone)]
+#[derive(Debug)]
 pub struct Device {
-    /// As the store knows it.
+    /// As the store knows it; its labels are in `invited`.
     pub enrollment: Enrollment,
+    /// The labels that a new object gets: those of the invitation, and what every Device has.
+    pub invited: Arc<BTreeMap<String, String>>,
     /// As the Kubernetes API knows it. None: no object (yet).
     pub object: Option<Object>,
     /// The groups it belongs to.
-    pub groups: Vec<Arc<str>>,
+    pub groups: Arc<[Arc<str>]>,
     /// The assignments that concern it, sorted.
     pub assignments: Arc<[Arc<str>]>,
     /// What its class should hold and meet.
     pub plan: Option<Arc<Plan>>,
     /// The verdict on each of the plan's demands, in their order; empty until judged.
     pub verdicts: Box<[Verdict]>,
+    /// Whether each Profile object of the plan is proved to be installed, in the order of its proofs; empty until judged.
+    pub profiles: Box<[bool]>,
+    /// Whether the newest facts prove the plan's manifest. None: not judged since it was made or changed.
+    pub holds: Option<bool>,
+    /// Whether the orders that bring it to its manifest are queued, for all that is known.
+    pub ordered: bool,
     /// A digest of what its status says, times left out. None: not known since the start.
     pub status_digest: Option<u64>,
     /// When to ask for evidence again.
@@ -50,35 +115,49 @@ pub struct Device {
     pub corrected_at: Option<Timestamp>,
     /// The reconcile annotation last acted upon.
     pub handled: Option<Arc<str>>,
-    /// Failed attempts in a row to bring it up to date.
-    pub failures: u32,
 }
 
 impl Device {
     /// A device that was just met.
     #[must_use]
-    pub fn new(enrollment: Enrollment, evidence_due: Timestamp) -> Self {
+    pub fn new(mut enrollment: Enrollment, evidence_due: Timestamp) -> Self {
+        let mut invited = std::mem::take(&mut enrollment.labels);
+        invited.insert(names::PLATFORM_LABEL.to_owned(), enrollment.platform.to_string());
+        invited.insert(
+            names::ENROLLMENT_MODE_LABEL.to_owned(),
+            enrollment.mode.to_string(),
+        );
         Self {
-            enrollment,
+            invited: Arc::new(invited),
             object: None,
-            groups: Vec::new(),
+            groups: Arc::default(),
             assignments: Arc::default(),
             plan: None,
             verdicts: Box::default(),
+            profiles: Box::default(),
+            holds: None,
+            // What it has proved to hold needs no order.
+            ordered: enrollment.manifest.is_some() && enrollment.manifest == enrollment.applied_manifest,
             status_digest: None,
             evidence_due,
             corrected_at: None,
             handled: None,
-            failures: 0,
+            enrollment,
         }
     }
 
-    /// The labels that selectors see: those of the object, or of the invitation until there is one.
+    /// Who it is.
     #[must_use]
-    pub fn labels(&self) -> &BTreeMap<String, String> {
+    pub const fn id(&self) -> &EnrollmentId {
+        &self.enrollment.id
+    }
+
+    /// The labels that selectors see: those of the object, or those it will be made with.
+    #[must_use]
+    pub fn labels(&self) -> &Arc<BTreeMap<String, String>> {
         self.object
             .as_ref()
-            .map_or(&self.enrollment.labels, |object| &object.labels)
+            .map_or(&self.invited, |object| &object.labels)
     }
 
     /// What groups see.
@@ -91,7 +170,7 @@ impl Device {
             enrollment.mode,
             enrollment.model.as_deref(),
             enrollment.serial_number.as_ref().map(SerialNumber::as_str),
-            self.labels().clone(),
+            (**self.labels()).clone(),
         )
     }
 
@@ -101,9 +180,66 @@ impl Device {
         self.enrollment.state == EnrollmentState::Enrolled
     }
 
-    /// Whether it has proved to hold what it should.
+    /// Whether it has proved to hold what it should, at some time.
+    #[must_use]
+    pub fn has_applied(&self) -> bool {
+        self.enrollment.manifest.is_some() && self.enrollment.manifest == self.enrollment.applied_manifest
+    }
+
+    /// Whether it has proved to hold what it should, and its newest reports do not say otherwise.
     #[must_use]
     pub fn synced(&self) -> bool {
-        self.enrollment.manifest.is_some() && self.enrollment.manifest == self.enrollment.applied_manifest
+        self.has_applied() && self.holds != Some(false)
+    }
+
+    /// Whether something that is served to it is not proved to be in effect: telling it to apply again can help.
+    #[must_use]
+    pub fn needs_correction(&self) -> bool {
+        let Some(plan) = &self.plan else { return false };
+        let mut demands = plan.demands.iter().zip(&self.verdicts);
+        self.holds == Some(false)
+            || demands.any(|(demand, verdict)| {
+                demand.enforced && matches!(verdict, Verdict::Fail | Verdict::Unknown)
+            })
+    }
+
+    /// Whether a rule that content is served for fails.
+    #[must_use]
+    pub fn fails_what_is_served(&self) -> bool {
+        let demands = self.plan.iter().flat_map(|plan| &plan.demands);
+        demands
+            .zip(&self.verdicts)
+            .any(|(demand, verdict)| demand.enforced && *verdict == Verdict::Fail)
+    }
+
+    /// Begins anew: the device has enrolled again, and nothing that was known of it holds.
+    pub fn begin_anew(&mut self, enrollment: Enrollment, evidence_due: Timestamp) {
+        let object = self.object.take();
+        *self = Self {
+            object,
+            ..Self::new(enrollment, evidence_due)
+        };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_device_takes_little_memory() {
+        // 100,000 of them, with the texts they point to, have to stay well under 100 MB.
+        assert!(size_of::<Device>() <= 640, "{}", size_of::<Device>());
+    }
+
+    #[test]
+    fn a_long_request_is_cut_at_a_character() {
+        let mut object = crate::api::Device::new("a", crate::api::DeviceSpec::default());
+        let request = format!("{}é", "x".repeat(LONGEST_REQUEST - 1));
+        object.metadata.annotations = Some([(names::RECONCILE_ANNOTATION.to_owned(), request)].into());
+        assert_eq!(
+            Object::read(&object).reconcile.unwrap().len(),
+            LONGEST_REQUEST - 1
+        );
     }
 }

@@ -4,6 +4,7 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use serde::Serialize;
 
 use crate::api::common::VerdictCounts;
 use crate::api::condition::{ConditionType, Reason, Statement, Status, merge};
@@ -11,7 +12,14 @@ use crate::api::device::{DeviceStatus, FailingRule, TransitionRecord};
 use crate::ids::Digest;
 use crate::store::EnrollmentState;
 
-use super::device::Device;
+use super::device::{Device, Object};
+
+/// The most bytes of JSON that a status may take: a Device with its metadata stays under 8 KiB.
+const LARGEST: usize = 7 * 1024;
+/// How many assignments a status names.
+const ASSIGNMENTS: usize = 20;
+/// The longest message of a condition of a Device, in characters.
+const MESSAGE: usize = 240;
 
 /// What judging a device gave.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -22,21 +30,40 @@ pub struct Judged {
     pub failing: Vec<FailingRule>,
     /// What the device says it could not apply.
     pub problems: Vec<String>,
+    /// Whether the newest facts prove what the device should hold.
+    pub holds: bool,
+}
+
+/// Everything that a status is built from, but for its times and its history.
+pub struct Sight<'a> {
+    /// The device.
+    pub device: &'a Device,
+    /// How it stands.
+    pub judged: &'a Judged,
+    /// Its object.
+    pub object: Option<&'a Object>,
+    /// The reconcile request last acted upon.
+    pub handled: Option<&'a str>,
 }
 
 /// Builds the status from the old one.
 #[must_use]
 pub fn build(
     old: &DeviceStatus,
-    device: &Device,
-    judged: &Judged,
+    sight: &Sight<'_>,
     history: Vec<TransitionRecord>,
     now: Timestamp,
 ) -> DeviceStatus {
+    let Sight {
+        device,
+        judged,
+        object,
+        handled,
+    } = sight;
     let enrollment = &device.enrollment;
-    let generation = device.object.as_ref().map(|object| object.generation);
+    let generation = object.map(|object| object.generation);
     let statements = statements(device, judged);
-    DeviceStatus {
+    bounded(DeviceStatus {
         observed_generation: generation.unwrap_or_else(crate::api::unobserved),
         conditions: merge(&old.conditions, &statements, generation, now),
         enrollment_id: Some(enrollment.id.to_string()),
@@ -56,27 +83,75 @@ pub fn build(
         assignments: device
             .assignments
             .iter()
-            .take(20)
+            .take(ASSIGNMENTS)
             .map(ToString::to_string)
             .collect(),
         verdicts: judged.counts,
         failing_rules: judged.failing.clone(),
-        history,
-        last_handled_reconcile_at: device.handled.as_deref().map(str::to_owned),
+        history: history
+            .into_iter()
+            .map(|record| TransitionRecord {
+                time: Time(whole_second(record.time.0)),
+                ..record
+            })
+            .collect(),
+        last_handled_reconcile_at: handled.map(str::to_owned),
+    })
+}
+
+/// The status of an object under whose name no device has enrolled. What it says of a device that had is kept, as it was last.
+#[must_use]
+pub fn without_enrollment(old: &DeviceStatus, generation: Option<i64>, now: Timestamp) -> DeviceStatus {
+    let message = "no device has enrolled in this fleet under this name";
+    let statements = [
+        Statement::new(ConditionType::Ready, false, Reason::NotEnrolled, message),
+        Statement::new(ConditionType::Enrolled, false, Reason::NotEnrolled, message),
+    ];
+    DeviceStatus {
+        observed_generation: generation.unwrap_or_else(crate::api::unobserved),
+        conditions: merge(&old.conditions, &statements, generation, now),
+        ..old.clone()
     }
 }
 
 /// A digest of everything in the status that is not a time: equal digests need no write.
 #[must_use]
-pub fn digest(device: &Device, judged: &Judged) -> u64 {
-    let blank = DeviceStatus::default();
-    let status = build(&blank, device, judged, Vec::new(), Timestamp::UNIX_EPOCH);
+pub fn digest(sight: &Sight<'_>) -> u64 {
+    let status = build(&DeviceStatus::default(), sight, Vec::new(), Timestamp::UNIX_EPOCH);
     let mut hasher = DefaultHasher::new();
     // The status is plain data; its JSON is the same whenever its fields are.
     serde_json::to_string(&status)
         .unwrap_or_default()
         .hash(&mut hasher);
     hasher.finish()
+}
+
+/// Cuts the lists of a status, the longest first and its least important end, until it fits: the counts count all, and the store has the rest.
+fn bounded(mut status: DeviceStatus) -> DeviceStatus {
+    let mut excess = weight(&status).saturating_sub(LARGEST);
+    while excess > 0 {
+        let lists = [
+            weight(&status.history),
+            weight(&status.failing_rules),
+            weight(&status.assignments),
+        ];
+        let [history, failing, assignments] = lists;
+        let cut = if history >= failing.max(assignments) {
+            status.history.pop().map(|last| weight(&last))
+        } else if failing >= assignments {
+            status.failing_rules.pop().map(|last| weight(&last))
+        } else {
+            status.assignments.pop().map(|last| weight(&last))
+        };
+        // Nothing left to cut: the rest is bounded by the limits of what devices may say.
+        let Some(cut) = cut else { break };
+        excess = excess.saturating_sub(cut);
+    }
+    status
+}
+
+fn weight<T: Serialize>(value: &T) -> usize {
+    serde_json::to_string(value).map_or(0, |text| text.len())
 }
 
 fn statements(device: &Device, judged: &Judged) -> Vec<Statement> {
@@ -133,7 +208,7 @@ fn synced(device: &Device, judged: &Judged) -> Statement {
             "no policy has been worked out for it yet",
         );
     }
-    if device.synced() {
+    if device.has_applied() && judged.holds {
         return Statement::new(
             kind,
             true,
@@ -141,16 +216,20 @@ fn synced(device: &Device, judged: &Judged) -> Statement {
             "the device reports exactly what it should hold",
         );
     }
-    if judged.problems.is_empty() {
-        let message = "the device has not yet reported what it should hold";
-        return Statement::new(kind, false, Reason::AwaitingReport, message);
+    if !judged.problems.is_empty() {
+        return Statement::new(
+            kind,
+            false,
+            Reason::DeviceReportedError,
+            shortened(&judged.problems.join("; ")),
+        );
     }
-    Statement::new(
-        kind,
-        false,
-        Reason::DeviceReportedError,
-        judged.problems.join("; "),
-    )
+    let message = if device.has_applied() {
+        "the device no longer reports all that it should hold"
+    } else {
+        "the device has not yet reported what it should hold"
+    };
+    Statement::new(kind, false, Reason::AwaitingReport, message)
 }
 
 fn compliant(judged: &Judged) -> Statement {
@@ -161,12 +240,8 @@ fn compliant(judged: &Judged) -> Statement {
             .failing
             .first()
             .map_or_else(String::new, |rule| format!("; first {}", rule.rule));
-        return Statement::new(
-            kind,
-            false,
-            Reason::RulesFail,
-            format!("{} rules fail{worst}", counts.fail),
-        );
+        let message = format!("{} rules fail{worst}", counts.fail);
+        return Statement::new(kind, false, Reason::RulesFail, shortened(&message));
     }
     if counts.unknown > 0 {
         let message = format!("evidence is missing for {} rules", counts.unknown);
@@ -183,7 +258,19 @@ fn compliant(judged: &Judged) -> Statement {
     )
 }
 
+/// A message that leaves room for the others.
+fn shortened(message: &str) -> String {
+    match message.char_indices().nth(MESSAGE) {
+        Some((end, _)) => format!("{}…", message.get(..end).unwrap_or_default()),
+        None => message.to_owned(),
+    }
+}
+
 /// Kubernetes keeps whole seconds.
+#[must_use]
 pub fn whole_second(time: Timestamp) -> Timestamp {
     Timestamp::from_second(time.as_second()).unwrap_or(time)
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,25 +1,33 @@
-//! Judging one device and writing what came of it: verdicts and transitions to the store, status to its object.
+//! Judging one device and writing what came of it: corrections and transitions to the store, status to its object.
 //!
-//! The transitions are recorded first. The status is then built from what is recorded, so that a stop in between loses nothing: the
-//! next evaluation finds the status behind and writes it.
+//! The order is what makes a stop at any moment harmless. A correction is queued before the transition that led to it is recorded:
+//! until then the next evaluation finds the same drift, and a command that is queued already stands for the new one. The status is built
+//! from what is recorded: the next evaluation finds it behind and writes it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use jiff::Timestamp;
 use kube::Api;
-use kube::ResourceExt as _;
-use kube::api::{ObjectMeta, Patch, PatchParams, PostParams};
-use serde_json::json;
 
+use crate::api;
 use crate::api::common::Verdict;
-use crate::api::device::{DeletionPolicy, TransitionRecord};
-use crate::api::{self, names};
-use crate::compliance::{Facts, count, failing_rules, judge, push_history, transitions};
-use crate::controllers::error::{is_already_exists, is_not_found};
+use crate::api::device::TransitionRecord;
+use crate::compliance::{
+    Demand, Facts, Judgement, Verdicts, count, failing_rules, judge, push_history, transitions,
+};
 use crate::controllers::{Context, status};
-use crate::store::{EnrollmentState, StoreError, Transition};
+use crate::mdm::ddm::{declarations_proven, profiles_proven};
+use crate::policy::Plan;
+use crate::store::{StoreError, Transition};
 
 use super::device::{Device, Object};
-use super::device_status::{self, Judged};
+use super::device_status::{self, Judged, Sight};
+use super::object;
+use super::orders::{self, Issue};
+
+/// The shortest time between two corrections of one device.
+pub(super) const CORRECTION_PAUSE: Duration = Duration::from_mins(1);
 
 /// How many recorded transitions a status is built from; it shows the newest twenty, several of one moment as one.
 const RECORDED: usize = 200;
@@ -40,18 +48,38 @@ pub enum Error {
 }
 
 /// What an evaluation found, to be kept in memory.
-#[derive(Default)]
 pub struct Outcome {
     /// The verdict on each demand of the plan.
     pub verdicts: Box<[Verdict]>,
-    /// What the status says now.
-    pub status_digest: Option<u64>,
-    /// The object, where it was made or read.
-    pub object: Option<Object>,
+    /// Whether each Profile object of the plan is proved to be installed.
+    pub profiles: Box<[bool]>,
+    /// Whether the facts prove the plan's manifest.
+    pub holds: bool,
+    /// What became of the need to correct the device.
+    pub correction: Correction,
+    /// What was written, where something was (or was found to be right).
+    pub written: Option<Written>,
+}
+
+/// What the status of a device says now.
+pub struct Written {
+    /// See [`device_status::digest`].
+    pub digest: u64,
+    /// The object.
+    pub object: Object,
     /// The reconcile request that the status says was handled.
     pub handled: Option<Arc<str>>,
-    /// Whether a rule that passed fails now: the device has left what it was told to hold.
-    pub drifted: bool,
+}
+
+/// Whether a device has left what it was told to hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Correction {
+    /// It has not, for all that is known.
+    NotNeeded,
+    /// It has, and was told to apply it again.
+    Ordered,
+    /// It has, but was corrected a moment ago: look again at this time.
+    NotBefore(Timestamp),
 }
 
 /// Judges a device and writes what changed.
@@ -60,35 +88,104 @@ pub struct Outcome {
 /// When the store or the API fails; nothing is lost and the call can be repeated.
 pub async fn evaluate(context: &Context, device: &Device) -> Result<Outcome, Error> {
     let now = context.clock.now();
-    let id = &device.enrollment.id;
+    let id = device.id();
     context.metrics.evaluations.inc();
     let facts = context.store.facts(id).await?;
-    let demands = device.plan.as_ref().map_or(&[][..], |plan| &plan.demands);
-    let revision = device.plan.as_ref().and_then(|plan| plan.revision.as_ref());
+    let plan = device.plan.as_deref();
+    let demands = plan.map_or(&[][..], |plan| &plan.demands);
     let judgements = judge(demands, &facts);
     let before = context.store.verdicts(id).await?;
+    let holds = plan.is_some_and(|plan| holds(device, plan, &facts));
+    let correction = match plan {
+        Some(plan) if has_left(device, holds, &judgements, &before) => {
+            correct(context, device, plan, &facts, now).await?
+        }
+        _ => Correction::NotNeeded,
+    };
+    let revision = plan.and_then(|plan| plan.revision.as_ref());
     let (after, transitions) = transitions(&before, demands, &judgements, revision, now);
-    let counts = count(after.values().copied());
-    let drifted = transitions
-        .iter()
-        .any(|change| change.from == Some(Verdict::Pass) && change.to == Some(Verdict::Fail));
-    let changed = !transitions.is_empty();
-    if changed {
-        context.metrics.transitions.inc_by(transitions.len() as u64);
-        context.store.record_verdicts(id, after, transitions).await?;
-    }
     let judged = Judged {
-        counts,
+        counts: count(after.values().copied()),
         failing: failing_rules(demands, &judgements),
         problems: problems(device, &facts),
+        holds,
     };
-    let mut outcome = Outcome {
+    let changed = !transitions.is_empty();
+    if changed {
+        context
+            .metrics
+            .transitions
+            .inc_by(u64::try_from(transitions.len()).unwrap_or_default());
+        context.store.record_verdicts(id, after, transitions).await?;
+    }
+    let proofs = plan.map_or(&[][..], |plan| &plan.profile_proofs);
+    Ok(Outcome {
         verdicts: judgements.iter().map(|judgement| judgement.verdict).collect(),
-        drifted,
-        ..Outcome::default()
+        profiles: proofs
+            .iter()
+            .map(|proof| proof.verdict(&facts) == Verdict::Pass)
+            .collect(),
+        holds,
+        correction,
+        written: write(context, device, &judged, changed).await?,
+    })
+}
+
+/// Whether the newest facts prove what the plan wants held.
+fn holds(device: &Device, plan: &Plan, facts: &Facts) -> bool {
+    if device.enrollment.declarative {
+        declarations_proven(&plan.manifest, &facts.declarations)
+    } else {
+        facts
+            .profiles
+            .as_ref()
+            .is_some_and(|profiles| profiles_proven(&plan.manifest, profiles))
+    }
+}
+
+/// Whether a device has left what it had proved to hold: the proof is gone, or a rule that content is served for and that passed does not
+/// pass now. A device that is on its way to a new manifest has left nothing: it has its orders. What is only checked is nobody's to correct.
+fn has_left(device: &Device, holds: bool, judgements: &[Judgement], before: &Verdicts) -> bool {
+    let Some(plan) = device
+        .plan
+        .as_ref()
+        .filter(|_| device.active() && device.has_applied())
+    else {
+        return false;
     };
-    write(context, device, &judged, changed, &mut outcome).await?;
-    Ok(outcome)
+    // After a start it is not known what the last evaluation found; telling a device once more does no harm.
+    let lost_proof = !holds && device.holds != Some(false);
+    let lost_rule = |(demand, judgement): (&Demand, &Judgement)| {
+        demand.enforced
+            && before.get(demand.key()) == Some(&Verdict::Pass)
+            && matches!(judgement.verdict, Verdict::Fail | Verdict::Unknown)
+    };
+    lost_proof || plan.demands.iter().zip(judgements).any(lost_rule)
+}
+
+/// Tells a device to apply again what it should hold, unless it was told a moment ago.
+async fn correct(
+    context: &Context,
+    device: &Device,
+    plan: &Plan,
+    facts: &Facts,
+    now: Timestamp,
+) -> Result<Correction, Error> {
+    let rested = device
+        .corrected_at
+        .and_then(|at| at.saturating_add(CORRECTION_PAUSE).ok());
+    if let Some(rested) = rested.filter(|rested| *rested > now) {
+        return Ok(Correction::NotBefore(rested));
+    }
+    tracing::info!(device.id = %device.id(), "a device has left its desired state and is corrected");
+    let issue = Issue {
+        now,
+        entropy: context.entropy.as_ref(),
+    };
+    let commands = orders::to_hold(&device.enrollment, &plan.manifest, facts, true, &issue);
+    context.store.enqueue(commands, now).await?;
+    context.metrics.corrections.inc();
+    Ok(Correction::Ordered)
 }
 
 /// What the device says it could not apply of what it should hold.
@@ -104,175 +201,61 @@ fn problems(device: &Device, facts: &Facts) -> Vec<String> {
         .collect()
 }
 
+/// Writes the status of a device where it says something new. None: nothing new, or there is no object to write to.
 async fn write(
     context: &Context,
     device: &Device,
     judged: &Judged,
     changed: bool,
-    outcome: &mut Outcome,
-) -> Result<(), Error> {
-    let digest = device_status::digest(device, judged);
-    if !changed && device.status_digest == Some(digest) {
-        outcome.status_digest = Some(digest);
-        return Ok(());
+) -> Result<Option<Written>, Error> {
+    let in_order = device
+        .object
+        .as_ref()
+        .is_some_and(|object| object.finalizer || object.deleted_at.is_some());
+    let sight = Sight {
+        device,
+        judged,
+        object: device.object.as_ref(),
+        handled: device.handled.as_deref(),
+    };
+    if !changed && in_order && device.status_digest == Some(device_status::digest(&sight)) {
+        return Ok(None);
     }
     let api: Api<api::Device> = Api::namespaced(context.client.clone(), device.enrollment.namespace.as_str());
-    let Some(object) = object(context, &api, device).await? else {
-        return Ok(());
+    let Some(live) = object::in_order(context, &api, device).await? else {
+        return Ok(None);
     };
-    let mut device = device.clone();
-    device.object = Some(read(&object));
-    let old = object.status.clone().unwrap_or_default();
-    if device.handled.is_none() {
-        device.handled = old.last_handled_reconcile_at.as_deref().map(Arc::from);
-    }
-    let history = history(&context.store.transitions(&device.enrollment.id, RECORDED).await?);
-    let new = device_status::build(&old, &device, judged, history, context.clock.now());
-    status::apply(&api, &object, &new, &context.metrics).await?;
-    outcome.status_digest = Some(device_status::digest(&device, judged));
-    outcome.handled.clone_from(&device.handled);
-    outcome.object = device.object;
-    Ok(())
+    let object = Object::read(&live);
+    let old = live.status.clone().unwrap_or_default();
+    let handled = device
+        .handled
+        .clone()
+        .or_else(|| old.last_handled_reconcile_at.as_deref().map(Arc::from));
+    let sight = Sight {
+        device,
+        judged,
+        object: Some(&object),
+        handled: handled.as_deref(),
+    };
+    let history = history(&context.store.transitions(device.id(), RECORDED).await?);
+    let new = device_status::build(&old, &sight, history, context.clock.now());
+    status::apply(&api, &live, &new, &context.metrics).await?;
+    let digest = device_status::digest(&sight);
+    Ok(Some(Written {
+        digest,
+        object,
+        handled,
+    }))
 }
 
 /// Folds recorded transitions (newest first) into what a status shows.
 fn history(recorded: &[Transition]) -> Vec<TransitionRecord> {
     let oldest_first: Vec<Transition> = recorded.iter().rev().cloned().collect();
     oldest_first
-        .chunk_by(|one, next| one.time == next.time)
+        // What happened to the enrolment itself is told in its turn, and not among the rules.
+        .chunk_by(|one, next| one.time == next.time && one.rule.is_some() == next.rule.is_some())
         .fold(Vec::new(), |history, moment| push_history(&history, moment))
 }
 
-/// The Device object, made where an active device has none. None: there is none and none is due.
-async fn object(
-    context: &Context,
-    api: &Api<api::Device>,
-    device: &Device,
-) -> Result<Option<api::Device>, Error> {
-    let name = device.enrollment.id.device_name();
-    if let Some(found) = api.get_opt(&name).await? {
-        return Ok(Some(found));
-    }
-    if !matches!(
-        device.enrollment.state,
-        EnrollmentState::Enrolled | EnrollmentState::Removing
-    ) {
-        return Ok(None);
-    }
-    let mut labels = device.enrollment.labels.clone();
-    labels.insert(
-        names::PLATFORM_LABEL.to_owned(),
-        device.enrollment.platform.to_string(),
-    );
-    labels.insert(
-        names::ENROLLMENT_MODE_LABEL.to_owned(),
-        device.enrollment.mode.to_string(),
-    );
-    let object = api::Device {
-        metadata: ObjectMeta {
-            name: Some(name.clone()),
-            labels: Some(labels),
-            finalizers: Some(vec![names::DEVICE_FINALIZER.to_owned()]),
-            ..ObjectMeta::default()
-        },
-        spec: api::DeviceSpec::default(),
-        status: None,
-    };
-    let parameters = PostParams {
-        field_manager: Some(names::FIELD_MANAGER.to_owned()),
-        ..PostParams::default()
-    };
-    match api.create(&parameters, &object).await {
-        Ok(made) => {
-            tracing::info!(device.id = %device.enrollment.id, namespace = %device.enrollment.namespace, "a device has enrolled");
-            Ok(Some(made))
-        }
-        Err(error) if is_already_exists(&error) => Ok(api.get_opt(&name).await?),
-        Err(error) => {
-            context
-                .metrics
-                .reconciliations
-                .get_or_create(&crate::telemetry::metrics::Reconciliation {
-                    kind: "Device",
-                    result: "create_refused",
-                })
-                .inc();
-            Err(error.into())
-        }
-    }
-}
-
-/// What the planner keeps of an object.
-pub fn read<K: kube::Resource>(object: &K) -> Object {
-    let meta = object.meta();
-    Object {
-        uid: meta.uid.clone().unwrap_or_default(),
-        labels: Arc::new(meta.labels.clone().unwrap_or_default()),
-        generation: meta.generation.unwrap_or_default(),
-        deleting: meta.deletion_timestamp.is_some(),
-        finalizer: object
-            .finalizers()
-            .iter()
-            .any(|finalizer| finalizer == names::DEVICE_FINALIZER),
-        reconcile: object
-            .annotations()
-            .get(names::RECONCILE_ANNOTATION)
-            .map(|value| value.as_str().into()),
-    }
-}
-
-/// Carries out the deletion of a Device object as its policy says; the finalizer goes when the enrolment has ended.
-///
-/// # Errors
-/// When the store or the API fails; the call can be repeated.
-pub async fn delete(context: &Context, device: &Device) -> Result<(), Error> {
-    let now = context.clock.now();
-    let enrollment = &device.enrollment;
-    let api: Api<api::Device> = Api::namespaced(context.client.clone(), enrollment.namespace.as_str());
-    let Some(object) = api.get_opt(&enrollment.id.device_name()).await? else {
-        return Ok(());
-    };
-    let ended = match (enrollment.state, object.spec.deletion_policy) {
-        (EnrollmentState::Ended, _) => true,
-        (_, DeletionPolicy::Orphan) => {
-            context
-                .store
-                .end(&enrollment.id, "its Device was deleted with policy Orphan", now)
-                .await?;
-            true
-        }
-        (EnrollmentState::Removing, DeletionPolicy::Remove) => false,
-        (EnrollmentState::Authenticated | EnrollmentState::Enrolled, DeletionPolicy::Remove) => {
-            // Not active any more: it never finished enrolling, and there is nothing to remove.
-            !context.store.remove_at_next_contact(&enrollment.id, now).await?
-        }
-    };
-    if ended {
-        release(&api, &object).await
-    } else {
-        Ok(())
-    }
-}
-
-/// Removes the finalizer from a Device that has no enrolment.
-///
-/// # Errors
-/// When the API fails; the call can be repeated.
-pub async fn release(api: &Api<api::Device>, object: &api::Device) -> Result<(), Error> {
-    let rest: Vec<&String> = object
-        .finalizers()
-        .iter()
-        .filter(|finalizer| *finalizer != names::DEVICE_FINALIZER)
-        .collect();
-    let patch = json!({
-        "metadata": { "finalizers": rest, "resourceVersion": object.resource_version() },
-    });
-    match api
-        .patch(&object.name_any(), &PatchParams::default(), &Patch::Merge(&patch))
-        .await
-    {
-        Ok(_) => Ok(()),
-        Err(error) if is_not_found(&error) => Ok(()),
-        Err(error) => Err(error.into()),
-    }
-}
+#[cfg(test)]
+mod tests;

@@ -5,22 +5,26 @@ use kube::Resource as _;
 
 use crate::api::DeviceGroupStatus;
 use crate::api::condition::{ConditionType, Reason, Statement, merge};
+use crate::ids::EnrollmentId;
 
+use super::baseline_status::count;
 use super::policies::KnownGroup;
+use super::sums::Members;
 
-/// Builds the status from the old one and the names of the members.
+/// Builds the status from the old one and the members.
 #[must_use]
-pub fn build(group: &KnownGroup, members: usize, sample: Vec<String>, now: Timestamp) -> DeviceGroupStatus {
+pub(super) fn build(group: &KnownGroup, members: &Members, now: Timestamp) -> DeviceGroupStatus {
     let object = &group.object;
     let old = object.status.clone().unwrap_or_default();
     let generation = object.meta().generation;
     let statements = match &group.members {
         Ok(_) => {
+            let message = format!("{} devices belong to it", members.count);
             vec![Statement::new(
                 ConditionType::Ready,
                 true,
                 Reason::Succeeded,
-                format!("{members} devices belong to it"),
+                message,
             )]
         }
         Err(error) => vec![
@@ -31,7 +35,7 @@ pub fn build(group: &KnownGroup, members: usize, sample: Vec<String>, now: Times
     DeviceGroupStatus {
         observed_generation: generation.unwrap_or_else(crate::api::unobserved),
         conditions: merge(&old.conditions, &statements, generation, now),
-        members: i64::try_from(members).unwrap_or(i64::MAX),
-        sample,
+        members: count(members.count),
+        sample: members.sample.iter().map(EnrollmentId::device_name).collect(),
     }
 }

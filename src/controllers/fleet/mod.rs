@@ -18,13 +18,20 @@ pub mod classes;
 pub mod device;
 pub mod device_status;
 pub mod evaluate;
-pub mod group_status;
+mod group_status;
 pub mod orders;
 pub mod policies;
 pub mod profile_status;
 
+#[cfg(test)]
+mod fixtures;
+mod object;
+mod placement;
 mod planner;
+mod schedule;
+mod shared;
 mod sums;
+mod tally;
 mod world;
 
 use std::time::Duration;

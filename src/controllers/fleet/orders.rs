@@ -13,16 +13,18 @@ use crate::policy::Manifest;
 use crate::store::Enrollment;
 
 /// How long a device has to answer before an order is given up. A newer order of the same intent takes its place before that.
-const DEADLINE: Duration = Duration::from_secs(7 * 24 * 3600);
+const DEADLINE: Duration = Duration::from_hours(7 * 24);
 /// Profiles are installed and removed one after the other, and listed after that.
 const PROFILE_CHAIN: &str = "profiles";
 
-/// The orders that bring a device to `manifest`, given what it is known to hold.
+/// The orders that bring a device to `manifest`, given what it is known to hold. `again`: it is not to be believed that what it holds is
+/// in effect.
 #[must_use]
 pub fn to_hold(
     device: &Enrollment,
     manifest: &Manifest,
     facts: &Facts,
+    again: bool,
     issue: &Issue<'_>,
 ) -> Vec<NewCommand> {
     if device.declarative {
@@ -46,14 +48,15 @@ pub fn to_hold(
     });
     let missing = manifest.profiles.iter().filter(|profile| {
         let uuid = installed.and_then(|installed| installed.get(&*profile.identifier));
-        uuid.map(String::as_str) != Some(&*profile.uuid)
+        again || !uuid.is_some_and(|uuid| uuid.eq_ignore_ascii_case(&profile.uuid))
     });
     let installs = missing.map(|profile| Command::InstallProfile {
         identifier: profile.identifier.clone(),
         profile: profile.body.clone(),
     });
     let mut commands: Vec<Command> = removals.chain(installs).collect();
-    if !commands.is_empty() || installed.is_none() {
+    // A list from before the device was pointed at this manifest proves nothing about it, even if it shows all that is wanted.
+    if !commands.is_empty() || installed.is_none() || device.applied_manifest != Some(manifest.id) {
         commands.extend([Command::ProfileList, Command::SecurityInfo]);
     }
     issue.orders(device, Some(PROFILE_CHAIN), commands)
@@ -88,16 +91,15 @@ impl Issue<'_> {
         commands: impl IntoIterator<Item = Command>,
     ) -> Vec<NewCommand> {
         let deadline = self.now.saturating_add(DEADLINE).unwrap_or(Timestamp::MAX);
+        let commands = commands.into_iter();
         commands
-            .into_iter()
             .map(|command| {
-                command.queued(
-                    &device.id,
-                    CommandUuid::from(self.entropy.uuid()),
-                    chain.map(Into::into),
-                    deadline,
-                )
+                let uuid = CommandUuid::from(self.entropy.uuid());
+                command.queued(&device.id, uuid, chain.map(Into::into), deadline)
             })
             .collect()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,22 +4,24 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use kube::ResourceExt as _;
+use kube::{Resource, ResourceExt as _};
 
 use crate::api::{Assignment, Baseline, DeviceGroup, Profile, names};
-use crate::policy::{AssignmentInput, BaselineInput, Candidate, Group, ProfileInput};
+use crate::policy::{
+    AssignmentInput, BaselineInput, Candidate, Group, ProfileInput, SpecError, check_assignment_against,
+};
 
 /// The policy objects of one fleet.
 #[derive(Default)]
 pub struct Policies {
     /// Baselines by name.
-    pub baselines: BTreeMap<String, Arc<Baseline>>,
+    pub baselines: BTreeMap<Arc<str>, Arc<Baseline>>,
     /// Profiles by name.
-    pub profiles: BTreeMap<String, Arc<Profile>>,
+    pub profiles: BTreeMap<Arc<str>, Arc<Profile>>,
     /// Groups by name, ready to be asked.
-    pub groups: BTreeMap<String, KnownGroup>,
+    pub groups: BTreeMap<Arc<str>, KnownGroup>,
     /// Assignments by name.
-    pub assignments: BTreeMap<String, Arc<Assignment>>,
+    pub assignments: BTreeMap<Arc<str>, Arc<Assignment>>,
 }
 
 /// A group and what can be asked of it.
@@ -39,15 +41,72 @@ impl KnownGroup {
     }
 }
 
+/// A kind of policy object.
+pub trait PolicyKind: Resource<DynamicType = ()> + Sized {
+    /// The object of a name.
+    fn known<'a>(policies: &'a Policies, name: &str) -> Option<&'a Self>;
+    /// The names of all.
+    fn names(policies: &Policies) -> Vec<Arc<str>>;
+    /// Puts an object in. `same`: it means what the one before meant.
+    fn put(policies: &mut Policies, name: Arc<str>, object: Self, same: bool);
+    /// Takes an object out. False: there was none.
+    fn take(policies: &mut Policies, name: &str) -> bool;
+}
+
+macro_rules! policy_kind {
+    ($kind:ty, $field:ident) => {
+        impl PolicyKind for $kind {
+            fn known<'a>(policies: &'a Policies, name: &str) -> Option<&'a Self> {
+                policies.$field.get(name).map(AsRef::as_ref)
+            }
+            fn names(policies: &Policies) -> Vec<Arc<str>> {
+                policies.$field.keys().cloned().collect()
+            }
+            fn put(policies: &mut Policies, name: Arc<str>, object: Self, _same: bool) {
+                policies.$field.insert(name, Arc::new(object));
+            }
+            fn take(policies: &mut Policies, name: &str) -> bool {
+                policies.$field.remove(name).is_some()
+            }
+        }
+    };
+}
+
+policy_kind!(Baseline, baselines);
+policy_kind!(Profile, profiles);
+policy_kind!(Assignment, assignments);
+
+impl PolicyKind for DeviceGroup {
+    fn known<'a>(policies: &'a Policies, name: &str) -> Option<&'a Self> {
+        policies.groups.get(name).map(|group| group.object.as_ref())
+    }
+    fn names(policies: &Policies) -> Vec<Arc<str>> {
+        policies.groups.keys().cloned().collect()
+    }
+    fn put(policies: &mut Policies, name: Arc<str>, object: Self, same: bool) {
+        let object = Arc::new(object);
+        match policies.groups.get_mut(&name) {
+            // Compiling the expression again for a status of our own would be waste.
+            Some(known) if same => known.object = object,
+            _ => {
+                policies.groups.insert(name, KnownGroup::new(object));
+            }
+        }
+    }
+    fn take(policies: &mut Policies, name: &str) -> bool {
+        policies.groups.remove(name).is_some()
+    }
+}
+
 impl Policies {
     /// The groups that a device belongs to, by name. It does not belong where that cannot be told.
     #[must_use]
-    pub fn groups_of(&self, device: &Candidate) -> Vec<Arc<str>> {
+    pub fn groups_of(&self, device: &Candidate) -> Arc<[Arc<str>]> {
         let belongs = |members: &Group| members.contains(device).unwrap_or(false);
         self.groups
             .iter()
             .filter(|(_, group)| group.members.as_ref().is_ok_and(belongs))
-            .map(|(name, _)| Arc::from(name.as_str()))
+            .map(|(name, _)| name.clone())
             .collect()
     }
 
@@ -55,16 +114,17 @@ impl Policies {
     #[must_use]
     pub fn assignments_of(&self, groups: &[Arc<str>]) -> Arc<[Arc<str>]> {
         let groups: BTreeSet<&str> = groups.iter().map(AsRef::as_ref).collect();
+        let concerns = |assignment: &Assignment| {
+            assignment
+                .spec
+                .groups
+                .iter()
+                .any(|group| groups.contains(group.name.as_str()))
+        };
         self.assignments
             .iter()
-            .filter(|(_, assignment)| {
-                assignment
-                    .spec
-                    .groups
-                    .iter()
-                    .any(|group| groups.contains(group.name.as_str()))
-            })
-            .map(|(name, _)| Arc::from(name.as_str()))
+            .filter(|(_, assignment)| concerns(assignment))
+            .map(|(name, _)| name.clone())
             .collect()
     }
 
@@ -73,7 +133,7 @@ impl Policies {
     pub fn inputs(&self, assignments: &[Arc<str>]) -> Vec<AssignmentInput> {
         assignments
             .iter()
-            .filter_map(|name| self.assignments.get(&**name))
+            .filter_map(|name| self.assignments.get(name))
             .map(|found| self.input(found))
             .collect()
     }
@@ -81,31 +141,38 @@ impl Policies {
     /// The newest git revision among assignments and what they name.
     #[must_use]
     pub fn newest_revision(&self, assignments: &[Arc<str>]) -> Option<Arc<str>> {
-        let assignments: Vec<_> = assignments
-            .iter()
-            .filter_map(|name| self.assignments.get(&**name))
-            .collect();
-        let own = assignments
-            .iter()
-            .map(|object| (committed_at(object.as_ref()), revision(object.as_ref())));
-        let baselines = assignments.iter().flat_map(|object| &object.spec.baselines);
+        let assignments = assignments.iter().filter_map(|name| self.assignments.get(name));
+        assignments
+            .filter_map(|assignment| self.newest_of(assignment))
+            .max()
+            .map(|(_, revision)| revision)
+    }
+
+    /// The newest git revision among an assignment and what it names, as its status and its verdicts have it.
+    #[must_use]
+    pub fn revision_of(&self, assignment: &Assignment) -> Option<Arc<str>> {
+        self.newest_of(assignment).map(|(_, revision)| revision)
+    }
+
+    fn newest_of(&self, assignment: &Assignment) -> Option<(Option<Timestamp>, Arc<str>)> {
+        let baselines = assignment.spec.baselines.iter();
         let baselines = baselines
-            .filter_map(|assigned| self.baselines.get(&assigned.name))
-            .map(|object| (committed_at(object.as_ref()), revision(object.as_ref())));
-        let profiles = assignments.iter().flat_map(|object| &object.spec.profiles);
+            .filter_map(|assigned| self.baselines.get(assigned.name.as_str()))
+            .map(|baseline| origin(baseline.as_ref()));
+        let profiles = assignment.spec.profiles.iter();
         let profiles = profiles
-            .filter_map(|reference| self.profiles.get(&reference.name))
-            .map(|object| (committed_at(object.as_ref()), revision(object.as_ref())));
-        own.chain(baselines)
+            .filter_map(|reference| self.profiles.get(reference.name.as_str()))
+            .map(|profile| origin(profile.as_ref()));
+        baselines
             .chain(profiles)
-            .filter(|(_, revision)| revision.is_some())
-            .max()?
-            .1
+            .chain([origin(assignment)])
+            .flatten()
+            .max()
     }
 
     fn input(&self, assignment: &Assignment) -> AssignmentInput {
         let baselines = assignment.spec.baselines.iter().filter_map(|assigned| {
-            let baseline = self.baselines.get(&assigned.name)?;
+            let baseline = self.baselines.get(assigned.name.as_str())?;
             Some(BaselineInput {
                 name: assigned.name.as_str().into(),
                 spec: Arc::new(baseline.spec.clone()),
@@ -115,17 +182,16 @@ impl Policies {
             })
         });
         let profiles = assignment.spec.profiles.iter().filter_map(|reference| {
-            let profile = self.profiles.get(&reference.name)?;
+            let profile = self.profiles.get(reference.name.as_str())?;
             Some(ProfileInput {
                 name: reference.name.as_str().into(),
                 spec: Arc::new(profile.spec.clone()),
                 revision: revision(profile.as_ref()),
             })
         });
-        let name: Arc<str> = assignment.name_any().into();
         AssignmentInput {
-            revision: self.newest_revision(std::slice::from_ref(&name)),
-            name,
+            name: assignment.name_any().into(),
+            revision: self.revision_of(assignment),
             mode: assignment.spec.mode,
             precedence: assignment.spec.precedence,
             baselines: baselines.collect(),
@@ -137,38 +203,71 @@ impl Policies {
     #[must_use]
     pub fn missing(&self, assignment: &Assignment) -> Vec<String> {
         let spec = &assignment.spec;
-        let groups = spec
-            .groups
-            .iter()
-            .filter(|group| !self.groups.contains_key(&group.name))
-            .map(|group| format!("DeviceGroup {}", group.name));
-        let baselines = spec
-            .baselines
-            .iter()
-            .filter(|baseline| !self.baselines.contains_key(&baseline.name))
-            .map(|baseline| format!("Baseline {}", baseline.name));
-        let profiles = spec
-            .profiles
-            .iter()
-            .filter(|profile| !self.profiles.contains_key(&profile.name))
-            .map(|profile| format!("Profile {}", profile.name));
+        let groups = spec.groups.iter().map(|group| group.name.as_str());
+        let groups = groups
+            .filter(|name| !self.groups.contains_key(*name))
+            .map(|name| format!("DeviceGroup {name}"));
+        let baselines = spec.baselines.iter().map(|baseline| baseline.name.as_str());
+        let baselines = baselines
+            .filter(|name| !self.baselines.contains_key(*name))
+            .map(|name| format!("Baseline {name}"));
+        let profiles = spec.profiles.iter().map(|profile| profile.name.as_str());
+        let profiles = profiles
+            .filter(|name| !self.profiles.contains_key(*name))
+            .map(|name| format!("Profile {name}"));
         groups.chain(baselines).chain(profiles).collect()
+    }
+
+    /// What is wrong in an assignment, as far as the baselines that are there can tell.
+    #[must_use]
+    pub fn mistakes(&self, assignment: &Assignment) -> Vec<SpecError> {
+        let named = assignment.spec.baselines.iter();
+        let baselines = named
+            .filter_map(|assigned| {
+                let baseline = self.baselines.get(assigned.name.as_str())?;
+                Some((assigned.name.clone(), Arc::new(baseline.spec.clone())))
+            })
+            .collect();
+        checked_where_known(&assignment.spec, &baselines)
     }
 }
 
+/// The mistakes of an assignment; that a baseline is not among `baselines` is none: it may come from elsewhere, or later.
+pub fn checked_where_known(
+    spec: &crate::api::AssignmentSpec,
+    baselines: &BTreeMap<String, Arc<crate::api::BaselineSpec>>,
+) -> Vec<SpecError> {
+    let elsewhere: Vec<String> = spec
+        .baselines
+        .iter()
+        .enumerate()
+        .filter(|(_, assigned)| !baselines.contains_key(&assigned.name))
+        .map(|(index, _)| format!("spec.baselines[{index}].name"))
+        .collect();
+    let mut mistakes = check_assignment_against(spec, baselines);
+    mistakes.retain(|mistake| !elsewhere.contains(&mistake.field));
+    mistakes
+}
+
 /// The git revision that last changed an object.
-pub fn revision<K: kube::Resource>(object: &K) -> Option<Arc<str>> {
+pub fn revision<K: Resource>(object: &K) -> Option<Arc<str>> {
     object
         .annotations()
         .get(names::REVISION_ANNOTATION)
         .map(|revision| revision.as_str().into())
 }
 
-/// When that revision was committed.
-fn committed_at<K: kube::Resource>(object: &K) -> Option<Timestamp> {
-    object
-        .annotations()
-        .get(names::COMMITTED_AT_ANNOTATION)?
-        .parse()
-        .ok()
+/// The git revision that last changed an object, after when it was committed. Revisions of unknown time are older than all others.
+fn origin<K: Resource>(object: &K) -> Option<(Option<Timestamp>, Arc<str>)> {
+    let committed_at = object.annotations().get(names::COMMITTED_AT_ANNOTATION);
+    Some((committed_at.and_then(|time| time.parse().ok()), revision(object)?))
 }
+
+/// Whether two versions of an object mean the same to policy: same object, same spec, same revision.
+pub fn same<K: Resource>(a: &K, b: &K) -> bool {
+    let (one, other) = (a.meta(), b.meta());
+    one.uid == other.uid && one.generation == other.generation && revision(a) == revision(b)
+}
+
+#[cfg(test)]
+mod tests;

@@ -3,16 +3,20 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use kube::{Resource, ResourceExt as _};
 
 use crate::controllers::watch::Watched;
 use crate::ids::{EnrollmentId, Namespace};
+use crate::store::{Enrollment, EnrollmentState};
 
 use super::Event;
+use super::assignment_status::InForce;
 use super::classes::Classes;
-use super::device::{Device, Object};
-use super::evaluate;
-use super::policies::{KnownGroup, Policies};
+use super::device::{Device, Key, Object};
+use super::policies::{Policies, PolicyKind, same};
+use super::schedule::Schedule;
+use super::shared::Shared;
 
 /// One fleet.
 #[derive(Default)]
@@ -23,8 +27,8 @@ pub(super) struct Fleet {
     pub(super) replan: bool,
     /// Sums have changed: statuses of policy objects have to be written.
     pub(super) resum: bool,
-    /// Devices told to move since the sums were last written, by assignment.
-    pub(super) moved: BTreeMap<Arc<str>, usize>,
+    /// The revision of each assignment, and since when devices are pointed at it.
+    pub(super) in_force: BTreeMap<Arc<str>, InForce>,
 }
 
 /// All fleets.
@@ -32,23 +36,28 @@ pub(super) struct Fleet {
 pub(super) struct World {
     pub(super) fleets: BTreeMap<Namespace, Fleet>,
     pub(super) devices: HashMap<EnrollmentId, Device>,
-    /// Device objects by namespace and name, whether their enrolment is known or not.
-    pub(super) objects: HashMap<(String, String), Object>,
-    names: HashMap<(String, String), EnrollmentId>,
+    names: HashMap<Key, EnrollmentId>,
+    /// Device objects of which no enrolment is known: made by hand, or left behind by a device that enrolled into another fleet.
+    strays: HashMap<Key, Object>,
     /// Devices whose groups, class or pointer may have changed.
     pub(super) replace: HashSet<EnrollmentId>,
     /// Devices to judge.
     pub(super) judge: HashSet<EnrollmentId>,
     /// Device objects that somebody deleted.
-    pub(super) deleting: BTreeSet<(String, String)>,
+    pub(super) deleting: BTreeSet<Key>,
+    /// Strays whose status does not say yet that they are.
+    pub(super) unclaimed: BTreeSet<Key>,
+    /// Devices to ask for evidence; a device's own `evidence_due` decides.
+    pub(super) evidence: Schedule<Timestamp, EnrollmentId>,
+    labels: Shared<BTreeMap<String, String>>,
     listing: Listing,
 }
 
 /// What a new list has named so far, by kind; and which kinds have been listed once.
 #[derive(Default)]
 struct Listing {
-    seen: HashMap<&'static str, BTreeSet<(String, String)>>,
-    complete: HashSet<&'static str>,
+    seen: HashMap<String, HashSet<Key>>,
+    complete: HashSet<String>,
 }
 
 const KINDS: usize = 5;
@@ -59,251 +68,299 @@ impl World {
         self.listing.complete.len() == KINDS
     }
 
-    /// Whether there is anything to do.
+    /// Whether there is anything to do but to write sums.
     pub(super) fn due(&self) -> bool {
         !self.replace.is_empty()
             || !self.judge.is_empty()
             || !self.deleting.is_empty()
-            || self.fleets.values().any(|fleet| fleet.replan || fleet.resum)
+            || !self.unclaimed.is_empty()
+            || self.fleets.values().any(|fleet| fleet.replan)
+    }
+
+    /// Whether sums have to be written.
+    pub(super) fn sums_due(&self) -> bool {
+        self.fleets.values().any(|fleet| fleet.resum)
     }
 
     /// Takes in what happened to an object.
     pub(super) fn observe(&mut self, event: Event) {
         match event {
-            Event::Baseline(event) => self.policy("Baseline", event, |policies, name, object| {
-                change(&mut policies.baselines, name, object.map(Arc::new), |a, b| {
-                    same(a.as_ref(), b.as_ref())
-                })
-            }),
-            Event::Profile(event) => self.policy("Profile", event, |policies, name, object| {
-                change(&mut policies.profiles, name, object.map(Arc::new), |a, b| {
-                    same(a.as_ref(), b.as_ref())
-                })
-            }),
-            Event::Assignment(event) => self.policy("Assignment", event, |policies, name, object| {
-                change(&mut policies.assignments, name, object.map(Arc::new), |a, b| {
-                    same(a.as_ref(), b.as_ref())
-                })
-            }),
-            Event::Group(event) => self.policy("DeviceGroup", event, |policies, name, object| {
-                // Compiling the expression again for a status of our own would be waste.
-                let unchanged = match (&object, policies.groups.get_mut(name)) {
-                    (Some(new), Some(known)) if same(new, known.object.as_ref()) => {
-                        known.object = Arc::new(new.clone());
-                        true
-                    }
-                    _ => false,
-                };
-                if unchanged {
-                    return false;
-                }
-                let group = object.map(|object| KnownGroup::new(Arc::new(object)));
-                change(&mut policies.groups, name, group, |_, _| false)
-            }),
+            Event::Baseline(event) => self.policy(event),
+            Event::Profile(event) => self.policy(event),
+            Event::Assignment(event) => self.policy(event),
+            Event::Group(event) => self.policy(event),
             Event::Device(event) => self.device(event),
         }
     }
 
-    fn policy<K: Resource<DynamicType = ()>>(
-        &mut self,
-        kind: &'static str,
-        event: Watched<K>,
-        mut set: impl FnMut(&mut Policies, &str, Option<K>) -> bool,
-    ) {
+    fn policy<K: PolicyKind>(&mut self, event: Watched<K>) {
         match event {
-            Watched::Listing => {
-                self.listing.seen.insert(kind, BTreeSet::new());
-            }
+            Watched::Listing => self.listing.begin::<K>(),
             Watched::Present(object) => {
-                let key = (object.namespace().unwrap_or_default(), object.name_any());
-                if let Some(seen) = self.listing.seen.get_mut(kind) {
-                    seen.insert(key.clone());
+                if let Some(key) = key(&object.namespace().unwrap_or_default(), &object.name_any()) {
+                    let fresh = self.listing.see::<K>(&key);
+                    self.put_policy(key, *object, fresh);
                 }
-                self.set_policy(&key, Some(*object), &mut set);
             }
-            Watched::Gone { namespace, name } => self.set_policy(&(namespace, name), None, &mut set),
+            Watched::Gone { namespace, name } => {
+                if let Some(key) = key(&namespace, &name) {
+                    self.take_policy::<K>(&key);
+                }
+            }
             Watched::Listed => {
-                self.listing.complete.insert(kind);
-                let Some(seen) = self.listing.seen.remove(kind) else {
+                let Some(seen) = self.listing.end::<K>() else {
                     return;
                 };
-                for key in self.known(kind) {
-                    if !seen.contains(&key) {
-                        self.set_policy(&key, None, &mut set);
-                    }
+                let known: Vec<Key> = self
+                    .fleets
+                    .iter()
+                    .flat_map(|(namespace, fleet)| {
+                        let named = |name| Key {
+                            namespace: namespace.clone(),
+                            name,
+                        };
+                        K::names(&fleet.policies).into_iter().map(named)
+                    })
+                    .collect();
+                for gone in known.iter().filter(|key| !seen.contains(*key)) {
+                    self.take_policy::<K>(gone);
                 }
             }
         }
     }
 
-    fn set_policy<K>(
-        &mut self,
-        (namespace, name): &(String, String),
-        object: Option<K>,
-        set: &mut impl FnMut(&mut Policies, &str, Option<K>) -> bool,
-    ) {
-        let Ok(namespace) = Namespace::parse(namespace) else {
+    /// `listed`: the object comes from a new list, which is right whatever was known.
+    fn put_policy<K: PolicyKind>(&mut self, key: Key, object: K, listed: bool) {
+        let fleet = self.fleets.entry(key.namespace).or_default();
+        let known = K::known(&fleet.policies, &key.name);
+        if known.is_some_and(|known| !listed && is_older(&object, known)) {
+            // An event that was under way while we wrote a status. What was written is known already.
             return;
-        };
-        let fleet = self.fleets.entry(namespace).or_default();
-        if set(&mut fleet.policies, name, object) {
-            fleet.replan = true;
         }
+        let unchanged = known.is_some_and(|known| same(known, &object));
+        K::put(&mut fleet.policies, key.name, object, unchanged);
+        fleet.replan |= !unchanged;
     }
 
-    /// The objects of a kind of policy, by namespace and name.
-    fn known(&self, kind: &str) -> Vec<(String, String)> {
-        let mut known = Vec::new();
-        for (namespace, fleet) in &self.fleets {
-            let policies = &fleet.policies;
-            let names: Vec<&String> = match kind {
-                "Baseline" => policies.baselines.keys().collect(),
-                "Profile" => policies.profiles.keys().collect(),
-                "DeviceGroup" => policies.groups.keys().collect(),
-                "Assignment" => policies.assignments.keys().collect(),
-                _ => Vec::new(),
-            };
-            known.extend(
-                names
-                    .into_iter()
-                    .map(|name| (namespace.to_string(), name.clone())),
-            );
+    fn take_policy<K: PolicyKind>(&mut self, key: &Key) {
+        if let Some(fleet) = self.fleets.get_mut(&key.namespace) {
+            fleet.replan |= K::take(&mut fleet.policies, &key.name);
         }
-        known
     }
 
     fn device<K: Resource<DynamicType = ()>>(&mut self, event: Watched<K>) {
         match event {
-            Watched::Listing => {
-                self.listing.seen.insert("Device", BTreeSet::new());
-            }
+            Watched::Listing => self.listing.begin::<K>(),
             Watched::Present(object) => {
-                let key = (object.namespace().unwrap_or_default(), object.name_any());
-                if let Some(seen) = self.listing.seen.get_mut("Device") {
-                    seen.insert(key.clone());
+                if let Some(key) = key(&object.namespace().unwrap_or_default(), &object.name_any()) {
+                    self.listing.see::<K>(&key);
+                    self.put_object(key, Object::read(object.as_ref()));
                 }
-                self.set_object(key, Some(evaluate::read(object.as_ref())));
             }
-            Watched::Gone { namespace, name } => self.set_object((namespace, name), None),
+            Watched::Gone { namespace, name } => {
+                if let Some(key) = key(&namespace, &name) {
+                    self.take_object(&key);
+                }
+            }
             Watched::Listed => {
-                self.listing.complete.insert("Device");
-                let Some(seen) = self.listing.seen.remove("Device") else {
+                let Some(seen) = self.listing.end::<K>() else {
                     return;
                 };
-                let gone: Vec<_> = self
-                    .objects
-                    .keys()
-                    .filter(|key| !seen.contains(*key))
-                    .cloned()
-                    .collect();
-                for key in gone {
-                    self.set_object(key, None);
+                let with_object = self.devices.values().filter(|device| device.object.is_some());
+                let known = with_object.map(|device| Key::of(&device.enrollment));
+                let known: Vec<Key> = known.chain(self.strays.keys().cloned()).collect();
+                for gone in known.iter().filter(|key| !seen.contains(*key)) {
+                    self.take_object(gone);
                 }
             }
         }
     }
 
-    fn set_object(&mut self, key: (String, String), object: Option<Object>) {
-        if object
-            .as_ref()
-            .is_some_and(|object| object.deleting && object.finalizer)
-        {
+    fn put_object(&mut self, key: Key, mut object: Object) {
+        object.labels = self.labels.one(object.labels);
+        if object.is_held() {
             self.deleting.insert(key.clone());
-        } else {
-            self.deleting.remove(&key);
         }
-        if let Some(id) = self.names.get(&key)
-            && let Some(device) = self.devices.get_mut(id)
-            && device.object != object
-        {
-            let gone = object.is_none();
-            let other = device.object.as_ref().map(|known| &known.uid) != object.as_ref().map(|new| &new.uid);
-            let labels =
-                device.object.as_ref().map(|known| &known.labels) != object.as_ref().map(|new| &new.labels);
-            device.object.clone_from(&object);
-            if gone || other {
-                // Another object of the name has none of the status that was written.
-                device.status_digest = None;
+        let Some((id, device)) = find(&self.names, &mut self.devices, &key) else {
+            if self.strays.get(&key) != Some(&object) {
+                self.unclaimed.insert(key.clone());
+                self.strays.insert(key, object);
             }
-            if labels {
-                self.replace.insert(id.clone());
-            }
-            self.judge.insert(id.clone());
-        }
-        match object {
-            Some(object) => self.objects.insert(key, object),
-            None => self.objects.remove(&key),
+            return;
         };
+        if device.object.as_ref() == Some(&object) {
+            return;
+        }
+        if device.object.as_ref().map(|known| &known.uid) != Some(&object.uid) {
+            // Another object of the name has none of the status that was written.
+            device.status_digest = None;
+        }
+        if device.labels() != &object.labels {
+            self.replace.insert(id.clone());
+        }
+        device.object = Some(object);
+        self.judge.insert(id.clone());
     }
 
-    /// Takes in an enrolment as the store knows it now.
-    pub(super) fn enroll(&mut self, mut new: Device) {
-        let id = new.enrollment.id.clone();
-        let key = (new.enrollment.namespace.to_string(), id.device_name());
+    fn take_object(&mut self, key: &Key) {
+        self.deleting.remove(key);
+        self.unclaimed.remove(key);
+        self.strays.remove(key);
+        let Some((id, device)) = find(&self.names, &mut self.devices, key) else {
+            return;
+        };
+        let id = id.clone();
+        let known = device.object.take().is_some();
+        if device.enrollment.state == EnrollmentState::Ended {
+            self.forget(&id);
+        } else if known {
+            device.status_digest = None;
+            self.replace.insert(id.clone());
+            self.judge.insert(id);
+        }
+    }
+
+    /// Takes in an enrolment as the store knows it now. `first_look`: when to ask for evidence if it is new.
+    pub(super) fn enroll(&mut self, new: Enrollment, first_look: Timestamp, now: Timestamp) {
+        let id = new.id.clone();
+        let Some(known) = self
+            .devices
+            .get_mut(&id)
+            .filter(|known| known.enrollment.namespace == new.namespace)
+        else {
+            return self.meet(new, first_look);
+        };
         self.judge.insert(id.clone());
-        match self.devices.get_mut(&id) {
-            Some(known) if known.enrollment.namespace == new.enrollment.namespace => {
-                let was = (
-                    &known.enrollment.os_version,
-                    known.enrollment.state,
-                    known.enrollment.enrolled_at,
-                );
-                let is = (
-                    &new.enrollment.os_version,
-                    new.enrollment.state,
-                    new.enrollment.enrolled_at,
-                );
-                if was != is || known.enrollment.manifest != new.enrollment.manifest {
-                    self.replace.insert(id);
-                }
-                known.enrollment = new.enrollment;
-            }
-            _ => {
-                // New here, or enrolled again into another fleet.
-                self.forget(&id);
-                new.object = self.objects.get(&key).cloned();
-                self.names.insert(key, id.clone());
+        let was = &known.enrollment;
+        if was.enrolled_at != new.enrolled_at {
+            known.begin_anew(new, first_look);
+            known.invited = self.labels.one(known.invited.clone());
+            self.replace.insert(id.clone());
+            self.evidence.at(first_look, id.clone());
+        } else {
+            let moved = was.manifest != new.manifest;
+            if moved || (&was.os_version, was.state) != (&new.os_version, new.state) {
                 self.replace.insert(id.clone());
-                self.fleets.entry(new.enrollment.namespace.clone()).or_default();
-                self.devices.insert(id, new);
             }
+            let news = new.applied_manifest.is_some() && was.applied_manifest != new.applied_manifest;
+            known.enrollment = Enrollment {
+                labels: BTreeMap::new(),
+                ..new
+            };
+            if news {
+                // What was just applied shows in fresh evidence only.
+                self.look_at(&id, now);
+            }
+        }
+        let Some(known) = self.devices.get(&id) else {
+            return;
+        };
+        if known.object.as_ref().is_some_and(Object::is_held) {
+            // The deletion may have waited for this.
+            self.deleting.insert(Key::of(&known.enrollment));
+        }
+    }
+
+    /// A device that is new here, or has enrolled again into another fleet.
+    fn meet(&mut self, new: Enrollment, first_look: Timestamp) {
+        let id = new.id.clone();
+        self.forget(&id);
+        let mut device = Device::new(new, first_look);
+        device.invited = self.labels.one(device.invited);
+        let key = Key::of(&device.enrollment);
+        device.object = self.strays.remove(&key);
+        self.unclaimed.remove(&key);
+        if device.object.is_none() && device.enrollment.state == EnrollmentState::Ended {
+            return;
+        }
+        self.fleets.entry(key.namespace.clone()).or_default();
+        self.names.insert(key, id.clone());
+        self.judge.insert(id.clone());
+        self.replace.insert(id.clone());
+        self.evidence.at(first_look, id.clone());
+        self.devices.insert(id, device);
+    }
+
+    /// Has a device asked for evidence.
+    pub(super) fn look_at(&mut self, id: &EnrollmentId, when: Timestamp) {
+        if let Some(device) = self.devices.get_mut(id) {
+            device.evidence_due = when;
+            self.evidence.at(when, id.clone());
         }
     }
 
     /// The device of an object.
-    pub(super) fn by_object(&self, key: &(String, String)) -> Option<&Device> {
+    pub(super) fn by_object(&self, key: &Key) -> Option<&Device> {
         self.names.get(key).and_then(|id| self.devices.get(id))
     }
 
-    /// Forgets a device whose enrolment has ended and whose object is gone.
+    /// Forgets a device. An object that it leaves behind has no enrolment any more.
     pub(super) fn forget(&mut self, id: &EnrollmentId) {
-        if let Some(device) = self.devices.remove(id) {
-            self.names
-                .remove(&(device.enrollment.namespace.to_string(), id.device_name()));
+        let Some(device) = self.devices.remove(id) else {
+            return;
+        };
+        let key = Key::of(&device.enrollment);
+        self.names.remove(&key);
+        if let Some(fleet) = self.fleets.get_mut(&key.namespace) {
+            fleet.resum = true;
+        }
+        if let Some(object) = device.object {
+            if object.is_held() {
+                self.deleting.insert(key.clone());
+            }
+            self.unclaimed.insert(key.clone());
+            self.strays.insert(key, object);
         }
     }
 }
 
-/// Puts an object in or takes it out; true where that changes what devices should hold.
-fn change<T>(
-    map: &mut BTreeMap<String, T>,
-    name: &str,
-    new: Option<T>,
-    same: impl Fn(&T, &T) -> bool,
-) -> bool {
-    match new {
-        Some(new) => {
-            let unchanged = map.get(name).is_some_and(|old| same(old, &new));
-            map.insert(name.to_owned(), new);
-            !unchanged
+impl Listing {
+    fn begin<K: Resource<DynamicType = ()>>(&mut self) {
+        self.seen.insert(K::kind(&()).into_owned(), HashSet::new());
+    }
+
+    /// Notes that the list under way, if any, names an object; whether there is one.
+    fn see<K: Resource<DynamicType = ()>>(&mut self, key: &Key) -> bool {
+        match self.seen.get_mut(&*K::kind(&())) {
+            Some(seen) => {
+                seen.insert(key.clone());
+                true
+            }
+            None => false,
         }
-        None => map.remove(name).is_some(),
+    }
+
+    fn end<K: Resource<DynamicType = ()>>(&mut self) -> Option<HashSet<Key>> {
+        let kind = K::kind(&()).into_owned();
+        let seen = self.seen.remove(&kind);
+        self.complete.insert(kind);
+        seen
     }
 }
 
-/// Whether two versions of an object mean the same to policy: same object, same spec, same revision.
-fn same<K: Resource>(a: &K, b: &K) -> bool {
-    a.meta().uid == b.meta().uid
-        && a.meta().generation == b.meta().generation
-        && super::policies::revision(a) == super::policies::revision(b)
+/// A name that can be one of ours; others are none of our business.
+fn key(namespace: &str, name: &str) -> Option<Key> {
+    Some(Key {
+        namespace: Namespace::parse(namespace).ok()?,
+        name: name.into(),
+    })
 }
+
+/// The device of an object, to be changed while the rest of the world is.
+fn find<'a>(
+    names: &'a HashMap<Key, EnrollmentId>,
+    devices: &'a mut HashMap<EnrollmentId, Device>,
+    key: &Key,
+) -> Option<(&'a EnrollmentId, &'a mut Device)> {
+    let id = names.get(key)?;
+    Some((id, devices.get_mut(id)?))
+}
+
+/// Whether `new` is an older version of `known`. Resource versions of one object are numbers that grow.
+fn is_older<K: Resource>(new: &K, known: &K) -> bool {
+    let version = |object: &K| object.meta().resource_version.as_deref()?.parse::<u64>().ok();
+    new.meta().uid == known.meta().uid && version(new) < version(known)
+}
+
+#[cfg(test)]
+mod tests;

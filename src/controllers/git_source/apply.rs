@@ -1,5 +1,7 @@
 //! Applying a revision, whole: guards first, then a dry run of everything, then the changes, then the removals.
 
+use std::collections::BTreeMap;
+
 use kube::api::{DeleteParams, DynamicObject, Patch, PatchParams, Preconditions};
 use kube::core::{ApiResource, GroupVersionKind};
 use kube::{Api, ResourceExt as _};
@@ -9,12 +11,12 @@ use crate::api::git_source::InventoryEntry;
 use crate::api::{GitSource, names};
 use crate::controllers::Context;
 use crate::controllers::error::{Class, classify, is_not_found};
-use crate::controllers::fleet::device_status::whole_second;
 use crate::gitops::Finding;
 use crate::gitops::plan::{Decision, PrunePolicy, SyncPlan, plan};
 use crate::gitops::read::{Document, Documents};
 
 use super::Error;
+use super::origin::Origin;
 use super::status::{About, Ended};
 
 /// Applies `documents` and removes what they no longer hold, or says why not.
@@ -27,7 +29,11 @@ pub(super) async fn apply(
     about: About,
     documents: &Documents,
 ) -> Result<Ended, Error> {
-    let status = source.status.clone().unwrap_or_default();
+    let inventory = source
+        .status
+        .as_ref()
+        .map(|status| status.inventory.as_slice())
+        .unwrap_or_default();
     let policy = PrunePolicy {
         enabled: source.spec.prune,
         limit_percent: source.spec.prune_limit_percent,
@@ -36,7 +42,7 @@ pub(super) async fn apply(
             .get(names::ALLOW_PRUNE_ANNOTATION)
             .map(String::as_str),
     };
-    let plan = match plan(&status.inventory, documents, &about.revision, policy) {
+    let plan = match plan(inventory, documents, &about.revision, policy) {
         Decision::Proceed(plan) => plan,
         Decision::Wait(reason) => {
             return Ok(Ended::Waiting {
@@ -49,22 +55,18 @@ pub(super) async fn apply(
         Ok(objects) => objects,
         Err(findings) => return Ok(Ended::Refused { about, findings }),
     };
-    if let Some(refused) = send_all(&objects, true).await? {
-        return Ok(Ended::ApplyFailed {
-            about,
-            message: refused,
-        });
+    if let Some(message) = send_all(&objects, true).await? {
+        return Ok(Ended::ApplyFailed { about, message });
     }
-    if plan.inventory_while_applying != status.inventory {
+    if plan.inventory_while_applying != inventory {
         note_inventory(context, source, &plan.inventory_while_applying).await?;
     }
-    if let Some(refused) = send_all(&objects, false).await? {
-        return Ok(Ended::ApplyFailed {
-            about,
-            message: refused,
-        });
+    if let Some(message) = send_all(&objects, false).await? {
+        return Ok(Ended::ApplyFailed { about, message });
     }
-    prune(context, source, &plan.prune).await?;
+    if let Some(message) = prune(context, source, &plan.prune).await? {
+        return Ok(Ended::ApplyFailed { about, message });
+    }
     let summary = plan.to_string();
     Ok(Ended::Applied {
         about,
@@ -89,17 +91,15 @@ async fn prepare(
     about: &About,
     plan: &SyncPlan<'_>,
 ) -> Result<Result<Vec<Prepared>, Vec<Finding>>, Error> {
-    let mut prepared = Vec::new();
+    let mut owners = Owners::new(context, source);
+    let mut found = Vec::new();
     let mut findings = Vec::new();
-    let changed = plan.apply.iter().map(|document| (document, true));
-    let unchanged = plan.unchanged.iter().map(|document| (document, false));
+    let changed = plan.apply.iter().map(|document| (*document, true));
+    let unchanged = plan.unchanged.iter().map(|document| (*document, false));
     for (document, changed) in changed.chain(unchanged) {
         let api = api(context, source, &document.kind);
         let live = api.get_opt(&document.name).await?;
-        let owner = live
-            .as_ref()
-            .and_then(|live| live.labels().get(names::SOURCE_LABEL).cloned());
-        if let Some(owner) = owner.filter(|owner| *owner != source.name_any()) {
+        if let Some(owner) = owners.other_owner(live.as_ref(), document).await? {
             let message = format!(
                 "{} {} belongs to the GitSource {owner}",
                 document.kind, document.name
@@ -107,52 +107,94 @@ async fn prepare(
             findings.push(document.finding("metadata.name", message));
             continue;
         }
-        // An object carries the revision that last changed it, so that a commit elsewhere does not touch it.
-        let known = |name: &str| {
-            live.as_ref()
-                .and_then(|live| live.annotations().get(name).cloned())
-        };
-        let known = known(names::REVISION_ANNOTATION).zip(known(names::COMMITTED_AT_ANNOTATION));
-        let origin = known.filter(|_| !changed).unwrap_or_else(|| {
-            (
-                about.revision.clone(),
-                whole_second(about.committed_at).to_string(),
-            )
-        });
-        prepared.push(Prepared {
-            api,
-            name: document.name.clone(),
-            place: format!("{}:{}", document.file, document.start().line),
-            body: body(document, source, &origin),
-        });
+        found.push((document, changed, api, live.as_ref().and_then(Origin::of)));
     }
-    Ok(if findings.is_empty() {
-        Ok(prepared)
-    } else {
-        Err(findings)
-    })
+    if !findings.is_empty() {
+        return Ok(Err(findings));
+    }
+    let this = Origin::new(about, found.iter().filter_map(|(_, _, _, live)| live.as_ref()));
+    let prepared = found.into_iter().map(|(document, changed, api, live)| Prepared {
+        api,
+        name: document.name.clone(),
+        place: format!("{}:{}", document.file, document.start().line),
+        // An object carries the revision that last changed it, so that a commit elsewhere does not touch it.
+        body: body(
+            document,
+            &source.name_any(),
+            live.as_ref().filter(|_| !changed).unwrap_or(&this),
+        ),
+    });
+    Ok(Ok(prepared.collect()))
 }
 
-fn body(document: &Document, source: &GitSource, (revision, committed_at): &(String, String)) -> Value {
-    let mut body = document.value.clone();
-    let put = |metadata: &mut Value, field: &str, values: &[(&str, &str)]| {
-        for (key, value) in values {
-            metadata[field][*key] = json!(value);
+/// Which other sources own objects that this one wants. Each is looked up once.
+struct Owners<'a> {
+    api: Api<GitSource>,
+    source: &'a GitSource,
+    known: BTreeMap<String, Vec<InventoryEntry>>,
+}
+
+impl<'a> Owners<'a> {
+    fn new(context: &Context, source: &'a GitSource) -> Self {
+        let api = Api::namespaced(context.client.clone(), &source.namespace().unwrap_or_default());
+        Self {
+            api,
+            source,
+            known: BTreeMap::new(),
         }
-    };
-    if let Some(metadata) = body.get_mut("metadata") {
-        put(metadata, "labels", &[(names::SOURCE_LABEL, &source.name_any())]);
+    }
+
+    /// The other source that an object belongs to: the one on its label, as long as that is there and holds it in its inventory.
+    async fn other_owner(
+        &mut self,
+        live: Option<&DynamicObject>,
+        document: &Document,
+    ) -> kube::Result<Option<String>> {
+        let label = live.and_then(|live| live.labels().get(names::SOURCE_LABEL));
+        let Some(owner) = label.filter(|owner| **owner != self.source.name_any()) else {
+            return Ok(None);
+        };
+        if !self.known.contains_key(owner) {
+            let found = self.api.get_opt(owner).await?.and_then(|source| source.status);
+            let inventory = found.map(|status| status.inventory).unwrap_or_default();
+            self.known.insert(owner.clone(), inventory);
+        }
+        let holds = |entry: &InventoryEntry| entry.kind == document.kind && entry.name == document.name;
+        let held = self
+            .known
+            .get(owner)
+            .is_some_and(|inventory| inventory.iter().any(holds));
+        Ok(held.then(|| owner.clone()))
+    }
+}
+
+fn body(document: &Document, source: &str, origin: &Origin) -> Value {
+    let mut body = document.value.clone();
+    let labels = [(names::SOURCE_LABEL, source)];
+    let committed_at = origin.committed_at.to_string();
+    let annotations = [
+        (names::REVISION_ANNOTATION, origin.revision.as_str()),
+        (names::COMMITTED_AT_ANNOTATION, committed_at.as_str()),
+        (names::FILE_ANNOTATION, &document.file),
+    ];
+    if let Some(metadata) = body.get_mut("metadata").and_then(Value::as_object_mut) {
+        put(metadata.entry("labels").or_insert_with(|| json!({})), &labels);
         put(
-            metadata,
-            "annotations",
-            &[
-                (names::REVISION_ANNOTATION, revision),
-                (names::COMMITTED_AT_ANNOTATION, committed_at),
-                (names::FILE_ANNOTATION, &document.file),
-            ],
+            metadata.entry("annotations").or_insert_with(|| json!({})),
+            &annotations,
         );
     }
     body
+}
+
+fn put(map: &mut Value, values: &[(&str, &str)]) {
+    if let Some(map) = map.as_object_mut() {
+        map.extend(
+            values
+                .iter()
+                .map(|(key, value)| ((*key).to_owned(), json!(value))),
+        );
+    }
 }
 
 /// Sends every object. Some text: one was refused, and why.
@@ -186,12 +228,14 @@ fn text(error: &kube::Error) -> String {
     }
 }
 
-/// Removes objects of this source. One that is gone, or that somebody has taken over, is left alone.
+/// Removes objects of this source. One that is gone, or that somebody has taken over, is left alone. Some text: the API refused to remove
+/// some, and why; the others are removed.
 pub(super) async fn prune(
     context: &Context,
     source: &GitSource,
     entries: &[InventoryEntry],
-) -> Result<(), Error> {
+) -> Result<Option<String>, Error> {
+    let mut refused = Vec::new();
     for entry in entries {
         let api = api(context, source, &entry.kind);
         let Some(live) = api.get_opt(&entry.name).await? else {
@@ -210,10 +254,18 @@ pub(super) async fn prune(
         match api.delete(&entry.name, &parameters).await {
             Ok(_) => {}
             Err(error) if is_not_found(&error) => {}
+            Err(error) if classify(&error) == Class::WaitForChange => {
+                refused.push(format!(
+                    "{} {} cannot be removed: {}",
+                    entry.kind,
+                    entry.name,
+                    text(&error)
+                ));
+            }
             Err(error) => return Err(error.into()),
         }
     }
-    Ok(())
+    Ok((!refused.is_empty()).then(|| refused.join("; ")))
 }
 
 /// Records what may exist before the first change, so that nothing is forgotten whatever interrupts the work.
@@ -227,6 +279,9 @@ async fn note_inventory(
     let Some(current) = api.get_opt(&source.name_any()).await? else {
         return Ok(());
     };
+    if current.uid() != source.uid() {
+        return Ok(());
+    }
     let mut status = current.status.clone().unwrap_or_default();
     status.inventory = inventory.to_vec();
     crate::controllers::status::apply(&api, &current, &status, &context.metrics).await?;
@@ -243,3 +298,6 @@ fn api(context: &Context, source: &GitSource, kind: &str) -> Api<DynamicObject> 
         &resource,
     )
 }
+
+#[cfg(test)]
+mod tests;

@@ -13,7 +13,7 @@ use crate::gitops::fetch::{Credentials, FetchRequest, Limits, Reference};
 use crate::secret::Secret;
 
 const BRANCH: &str = "main";
-const TIMEOUT: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_mins(1);
 
 /// The request, or what is missing for it, for people.
 ///

@@ -5,12 +5,13 @@
 
 mod apply;
 mod dereference;
+mod origin;
 mod revision;
 mod status;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures::StreamExt as _;
@@ -28,28 +29,32 @@ use crate::gitops::fetch::Fetcher;
 use crate::gitops::validate::SchemaSet;
 use crate::telemetry::metrics::Reconciliation;
 
-use super::error::{backoff, classify};
+use super::error::backoff;
 use super::watch::Chain;
 use super::{Context, duration};
+use status::{About, Asked, Ended};
 
 /// Sources worked on at once.
 const CONCURRENCY: u16 = 4;
 /// How soon a suspended or stalled source is looked at again if no event tells of a change.
-const LONG: Duration = Duration::from_secs(3_600);
+const LONG: Duration = Duration::from_hours(1);
 
 /// Why a reconciliation ended early. What happened to a revision is no error: the status tells it.
 #[derive(Debug, thiserror::Error, strum::IntoStaticStr)]
 #[strum(serialize_all = "snake_case")]
 pub enum Error {
     /// The object cannot be read.
-    #[error("the GitSource cannot be read: {0}")]
-    Invalid(#[source] kube::core::error_boundary::InvalidObject),
+    #[error("the GitSource is not as its definition says")]
+    Invalid(#[source] Box<kube::core::error_boundary::InvalidObject>),
     /// The Kubernetes API failed.
     #[error("the Kubernetes API did not answer for the GitSource")]
     Api(#[from] kube::Error),
     /// The finalizer could not be set or removed.
     #[error("the finalizer of the GitSource could not be changed")]
     Finalizer(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// What it brought stays: the API refuses to remove it.
+    #[error("what the GitSource brought was not removed: {0}")]
+    NotRemoved(String),
     /// Work off the async threads was lost.
     #[error("the work on the repository was interrupted")]
     Interrupted(#[from] tokio::task::JoinError),
@@ -63,6 +68,8 @@ struct Sources {
     cache: PathBuf,
     /// When each source is due, and what was asked of it at the last look; by uid.
     looks: Mutex<HashMap<String, Look>>,
+    /// How often in a row work on a source was cut short by an error; by namespace and name.
+    errors: Mutex<HashMap<(String, String), u32>>,
 }
 
 /// The last look at a source.
@@ -71,14 +78,6 @@ struct Look {
     asked: Asked,
     due: Instant,
     failures: u32,
-}
-
-/// What a source asks for; a change is a reason to look at once.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Asked {
-    generation: Option<i64>,
-    reconcile: Option<String>,
-    allow_prune: Option<String>,
 }
 
 /// Keeps sources in force until `shutdown`. Clones of repositories live under `cache`.
@@ -90,6 +89,7 @@ pub async fn run(context: Context, schemas: SchemaSet, cache: PathBuf, shutdown:
         schemas,
         cache,
         looks: Mutex::default(),
+        errors: Mutex::default(),
     });
     let config = kube::runtime::controller::Config::default().concurrency(CONCURRENCY);
     Controller::new(api, watcher::Config::default())
@@ -105,10 +105,14 @@ pub async fn run(context: Context, schemas: SchemaSet, cache: PathBuf, shutdown:
 }
 
 async fn reconcile(object: Arc<DeserializeGuard<GitSource>>, sources: Arc<Sources>) -> Result<Action, Error> {
-    let source = object.0.clone().map_err(Error::Invalid)?;
+    let source = object
+        .0
+        .clone()
+        .map_err(|invalid| Error::Invalid(Box::new(invalid)))?;
+    let name = (source.namespace().unwrap_or_default(), source.name_any());
     let namespace = source.namespace().unwrap_or_default();
     let api: Api<GitSource> = Api::namespaced(sources.context.client.clone(), &namespace);
-    finalizer(&api, names::SOURCE_FINALIZER, Arc::new(source), |event| async {
+    let done = finalizer(&api, names::SOURCE_FINALIZER, Arc::new(source), |event| async {
         match event {
             Finalizer::Apply(source) => sources.look(&source).await,
             Finalizer::Cleanup(source) => sources.clean_up(&source).await,
@@ -119,23 +123,41 @@ async fn reconcile(object: Arc<DeserializeGuard<GitSource>>, sources: Arc<Source
         kube::runtime::finalizer::Error::ApplyFailed(error)
         | kube::runtime::finalizer::Error::CleanupFailed(error) => error,
         other => Error::Finalizer(Box::new(other)),
-    })
+    })?;
+    lock(&sources.errors).remove(&name);
+    Ok(done)
 }
 
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "the controller wants a function of these types"
+)]
 fn on_error(object: Arc<DeserializeGuard<GitSource>>, error: &Error, sources: Arc<Sources>) -> Action {
     let category: &'static str = error.into();
     sources.count(category);
-    tracing::warn!(source.name = object.name_any(), error = %Chain(error), "a GitSource was not reconciled");
-    let waits = match error {
-        Error::Invalid(_) => true,
-        Error::Api(error) => classify(error) == super::error::Class::WaitForChange,
-        Error::Finalizer(_) | Error::Interrupted(_) => false,
-    };
-    if waits {
-        Action::requeue(LONG)
-    } else {
-        Action::requeue(sources.backoff(1))
+    if matches!(error, Error::Invalid(_)) {
+        tracing::error!(source.name = object.name_any(), error = %Chain(error), "a GitSource cannot be read");
+        return Action::requeue(LONG);
     }
+    let name = (object.namespace().unwrap_or_default(), object.name_any());
+    let failures = {
+        let mut errors = lock(&sources.errors);
+        let failures = errors.entry(name).or_default();
+        *failures += 1;
+        *failures
+    };
+    let pause = sources.backoff(failures);
+    tracing::warn!(
+        source.name = object.name_any(),
+        error = %Chain(error),
+        retry_seconds = pause.as_secs(),
+        "a GitSource was not reconciled"
+    );
+    Action::requeue(pause)
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Sources {
@@ -165,18 +187,8 @@ impl Sources {
     /// Looks at a source if it is due or asks for something new: its own status writes come back as events and are no reason.
     async fn look(&self, source: &GitSource) -> Result<Action, Error> {
         let uid = source.uid().unwrap_or_default();
-        let annotation = |name: &str| source.annotations().get(name).cloned();
-        let asked = Asked {
-            generation: source.meta().generation,
-            reconcile: annotation(names::RECONCILE_ANNOTATION),
-            allow_prune: annotation(names::ALLOW_PRUNE_ANNOTATION),
-        };
-        let last = self
-            .looks
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(&uid)
-            .cloned();
+        let asked = Asked::from(source);
+        let last = lock(&self.looks).get(&uid).cloned();
         if let Some(last) = &last
             && last.asked == asked
         {
@@ -185,7 +197,10 @@ impl Sources {
                 return Ok(Action::requeue(rest));
             }
         }
-        let ended = self.reconcile(source).await?;
+        // Gone meanwhile, and whatever has its name now has its own turn.
+        let Some(ended) = self.reconcile(source, &asked).await? else {
+            return Ok(Action::await_change());
+        };
         self.count(ended.category());
         let failures = if ended.transient() {
             last.map_or(1, |last| last.failures + 1)
@@ -203,38 +218,58 @@ impl Sources {
             due: Instant::now() + wait,
             failures,
         };
-        self.looks
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(uid, look);
+        lock(&self.looks).insert(uid, look);
         Ok(Action::requeue(wait))
     }
 
     /// One pass: from the spec to the status.
-    async fn reconcile(&self, source: &GitSource) -> Result<status::Ended, Error> {
-        let ended = self.attempt(source).await?;
-        let namespace = source.namespace().unwrap_or_default();
-        let api: Api<GitSource> = Api::namespaced(self.context.client.clone(), &namespace);
-        // While objects were applied the status may have been written: build on what is there now.
-        let Some(current) = api.get_opt(&source.name_any()).await? else {
-            return Ok(ended);
+    async fn reconcile(&self, source: &GitSource, asked: &Asked) -> Result<Option<Ended>, Error> {
+        // The watch may be behind: what is in force is what the status says now.
+        let Some(current) = self.newest(source).await? else {
+            return Ok(None);
         };
-        let new = status::build(&current, &ended, self.context.clock.now());
-        let news = current.status.as_ref().map(|status| &status.history) != Some(&new.history);
-        super::status::apply(&api, &current, &new, &self.context.metrics).await?;
-        if news {
-            self.tell(&current, &ended).await;
-        }
-        Ok(ended)
+        let ended = self.attempt(&current).await?;
+        self.write(source, asked, &ended).await?;
+        Ok(Some(ended))
     }
 
-    async fn attempt(&self, source: &GitSource) -> Result<status::Ended, Error> {
+    /// The object as it is now. None: it has gone, or another has its name.
+    async fn newest(&self, source: &GitSource) -> kube::Result<Option<GitSource>> {
+        let api: Api<GitSource> = Api::namespaced(
+            self.context.client.clone(),
+            &source.namespace().unwrap_or_default(),
+        );
+        let found = api.get_opt(&source.name_any()).await?;
+        Ok(found.filter(|found| found.uid() == source.uid()))
+    }
+
+    /// Writes how a pass ended.
+    async fn write(&self, source: &GitSource, asked: &Asked, ended: &Ended) -> Result<(), Error> {
+        // While objects were applied the status was written: build on what is there now.
+        let Some(current) = self.newest(source).await? else {
+            return Ok(());
+        };
+        let new = status::build(&current, asked, ended, self.context.clock.now());
+        let old = current.status.clone().unwrap_or_default();
+        let api: Api<GitSource> = Api::namespaced(
+            self.context.client.clone(),
+            &source.namespace().unwrap_or_default(),
+        );
+        let written = super::status::apply(&api, &current, &new, &self.context.metrics).await?;
+        let is_news = old.history != new.history || matches!(ended, Ended::NotRemoved(_));
+        if written.is_some() && is_news {
+            self.tell(&current, ended).await;
+        }
+        Ok(())
+    }
+
+    async fn attempt(&self, source: &GitSource) -> Result<Ended, Error> {
         if source.spec.suspend {
-            return Ok(status::Ended::Suspended);
+            return Ok(Ended::Suspended);
         }
         let request = match dereference::request(&self.context.client, source, self.cache_of(source)).await? {
             Ok(request) => request,
-            Err(missing) => return Ok(status::Ended::NotReady(missing)),
+            Err(missing) => return Ok(Ended::NotReady(missing)),
         };
         // libgit2 blocks: all of it runs off the async threads.
         let fetcher = self.fetcher.clone();
@@ -242,29 +277,28 @@ impl Sources {
         let revision = match fetched {
             Ok(revision) => revision,
             Err(error) => {
-                return Ok(status::Ended::NotFetched {
+                return Ok(Ended::NotFetched {
                     kind: error.kind,
                     message: error.report(),
                 });
             }
         };
-        let about = status::About::from(&revision);
+        let about = About::from(&revision);
         let documents = match revision::read(
             &revision,
             source.namespace().unwrap_or_default().as_str(),
             &self.schemas,
         ) {
             Ok(documents) => documents,
-            Err(findings) => return Ok(status::Ended::Refused { about, findings }),
+            Err(findings) => return Ok(Ended::Refused { about, findings }),
         };
         apply::apply(&self.context, source, about, &documents).await
     }
 
     /// An event on the object, for `kubectl describe` and `kubectl events`. Losing one is no harm: the status has it too.
-    async fn tell(&self, source: &GitSource, ended: &status::Ended) {
-        let (type_, note) = match ended.news() {
-            Some(news) => news,
-            None => return,
+    async fn tell(&self, source: &GitSource, ended: &Ended) {
+        let Some((type_, note)) = ended.news(source) else {
+            return;
         };
         let event = Event {
             type_: if type_ {
@@ -272,7 +306,7 @@ impl Sources {
             } else {
                 EventType::Warning
             },
-            reason: ended.reason().to_owned(),
+            reason: ended.reason(source).to_owned(),
             note: Some(note.chars().take(1_000).collect()),
             action: "Reconcile".to_owned(),
             secondary: None,
@@ -289,22 +323,31 @@ impl Sources {
 
     /// Removes what a source brought, before it goes.
     async fn clean_up(&self, source: &GitSource) -> Result<Action, Error> {
-        if source.spec.prune {
-            let inventory = source
+        // The watch may be behind: what it brought is what the status says now.
+        let Some(current) = self.newest(source).await? else {
+            return Ok(Action::await_change());
+        };
+        if current.spec.prune {
+            let inventory = current
                 .status
                 .as_ref()
                 .map(|status| status.inventory.as_slice())
                 .unwrap_or_default();
-            apply::prune(&self.context, source, inventory).await?;
+            if let Some(message) = apply::prune(&self.context, &current, inventory).await? {
+                self.write(
+                    &current,
+                    &Asked::from(&current),
+                    &Ended::NotRemoved(message.clone()),
+                )
+                .await?;
+                return Err(Error::NotRemoved(message));
+            }
         }
         let (fetcher, cache) = (self.fetcher.clone(), self.cache_of(source));
         if let Err(error) = tokio::task::spawn_blocking(move || fetcher.forget(&cache)).await? {
             tracing::warn!(source.name = source.name_any(), error = %Chain(&error), "a clone was left behind");
         }
-        self.looks
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(&source.uid().unwrap_or_default());
+        lock(&self.looks).remove(&source.uid().unwrap_or_default());
         Ok(Action::await_change())
     }
 }

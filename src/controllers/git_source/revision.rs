@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
 
-use crate::api::{AssignmentSpec, BaselineSpec};
+use crate::api::BaselineSpec;
+use crate::controllers::fleet::policies::checked_where_known;
 use crate::gitops::Finding;
 use crate::gitops::fetch::Revision;
 use crate::gitops::read::{Document, Documents, read_documents};
 use crate::gitops::validate::SchemaSet;
-use crate::policy::{SpecError, check_assignment_against, check_baseline, check_group, check_profile};
+use crate::policy::{SpecError, check_baseline, check_group, check_profile};
 
 /// Reads and validates a revision.
 ///
@@ -50,26 +51,10 @@ fn check(document: &Document, baselines: &BTreeMap<String, Arc<BaselineSpec>>) -
         "Baseline" => check_spec(document, check_baseline),
         "Profile" => check_spec(document, check_profile),
         "DeviceGroup" => check_spec(document, check_group),
-        "Assignment" => check_spec(document, |spec| check_assignment(spec, baselines)),
+        // A baseline that is not in this revision may come from elsewhere: the Assignment's status tells if it does not.
+        "Assignment" => check_spec(document, |spec| checked_where_known(spec, baselines)),
         _ => Vec::new(),
     }
-}
-
-/// A baseline that is not in this revision may come from elsewhere: the Assignment's status tells if it does not.
-fn check_assignment(
-    spec: &AssignmentSpec,
-    baselines: &BTreeMap<String, Arc<BaselineSpec>>,
-) -> Vec<SpecError> {
-    let elsewhere: Vec<String> = spec
-        .baselines
-        .iter()
-        .enumerate()
-        .filter(|(_, assigned)| !baselines.contains_key(&assigned.name))
-        .map(|(index, _)| format!("spec.baselines[{index}].name"))
-        .collect();
-    let mut mistakes = check_assignment_against(spec, baselines);
-    mistakes.retain(|mistake| !elsewhere.contains(&mistake.field));
-    mistakes
 }
 
 fn check_spec<S: DeserializeOwned>(

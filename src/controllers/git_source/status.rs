@@ -24,6 +24,18 @@ pub(super) struct About {
     pub(super) committed_at: Timestamp,
 }
 
+#[cfg(test)]
+impl About {
+    pub(super) fn new(revision: &str, committed_at: Timestamp) -> Self {
+        Self {
+            revision: revision.to_owned(),
+            author: String::new(),
+            message: String::new(),
+            committed_at,
+        }
+    }
+}
+
 impl From<&Revision> for About {
     fn from(revision: &Revision) -> Self {
         Self {
@@ -32,6 +44,14 @@ impl From<&Revision> for About {
             message: revision.message.clone(),
             committed_at: revision.committed_at,
         }
+    }
+}
+
+#[cfg(test)]
+impl About {
+    /// A revision of which nothing else matters.
+    pub(super) fn of(revision: &str, committed_at: Timestamp) -> Self {
+        Self { revision: revision.to_owned(), author: String::new(), message: String::new(), committed_at }
     }
 }
 
@@ -62,6 +82,27 @@ pub(super) enum Ended {
         other: usize,
         summary: String,
     },
+    /// The source is to go, and what it brought cannot be removed.
+    NotRemoved(String),
+}
+
+/// What was looked at: the spec and the requests as they were when the pass began.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Asked {
+    pub(super) generation: Option<i64>,
+    pub(super) reconcile: Option<String>,
+    pub(super) allow_prune: Option<String>,
+}
+
+impl From<&GitSource> for Asked {
+    fn from(source: &GitSource) -> Self {
+        let annotation = |name: &str| source.annotations().get(name).cloned();
+        Self {
+            generation: source.meta().generation,
+            reconcile: annotation(names::RECONCILE_ANNOTATION),
+            allow_prune: annotation(names::ALLOW_PRUNE_ANNOTATION),
+        }
+    }
 }
 
 impl Ended {
@@ -75,6 +116,7 @@ impl Ended {
             Self::Waiting { .. } => "waiting",
             Self::ApplyFailed { .. } => "apply_failed",
             Self::Applied { .. } => "success",
+            Self::NotRemoved(_) => "prune_failed",
         }
     }
 
@@ -84,31 +126,43 @@ impl Ended {
             || matches!(self, Self::NotReady(_))
     }
 
-    pub(super) fn reason(&self) -> &'static str {
-        self.statement().reason.into()
+    /// The reason that the condition has.
+    pub(super) fn reason(&self, source: &GitSource) -> &'static str {
+        self.statement(source).reason.into()
     }
 
     /// What an event says of it, and whether it is good news.
-    pub(super) fn news(&self) -> Option<(bool, String)> {
+    pub(super) fn news(&self, source: &GitSource) -> Option<(bool, String)> {
         match self {
-            Self::Applied { .. } => Some((true, self.statement().message)),
-            Self::Refused { .. } | Self::Waiting { .. } | Self::ApplyFailed { .. } => {
-                Some((false, self.statement().message))
+            Self::Applied { .. } => Some((true, self.statement(source).message)),
+            Self::Refused { .. } | Self::Waiting { .. } | Self::ApplyFailed { .. } | Self::NotRemoved(_) => {
+                Some((false, self.statement(source).message))
             }
             Self::Suspended | Self::NotReady(_) | Self::NotFetched { .. } => None,
         }
     }
 
-    fn statement(&self) -> Statement {
+    fn statement(&self, source: &GitSource) -> Statement {
         let ready = |status: Status, reason, message: String| {
             Statement::new(ConditionType::Ready, status, reason, message)
         };
+        let in_force = source.status.as_ref().and_then(|status| status.artifact.as_ref());
         match self {
-            Self::Suspended => ready(
-                Status::Unknown,
-                Reason::Suspended,
-                "suspended: nothing is fetched or applied".into(),
-            ),
+            Self::Suspended => match in_force {
+                // Left alone on purpose is no trouble.
+                Some(artifact) => {
+                    let message = format!(
+                        "suspended: {} stays in force, and nothing newer is fetched",
+                        artifact.revision
+                    );
+                    ready(Status::True, Reason::Suspended, message)
+                }
+                None => ready(
+                    Status::Unknown,
+                    Reason::Suspended,
+                    "suspended: nothing is fetched or applied".into(),
+                ),
+            },
             Self::NotReady(missing) => ready(Status::False, Reason::DependencyNotReady, missing.clone()),
             Self::NotFetched {
                 kind: FetchErrorKind::Authentication,
@@ -126,7 +180,9 @@ impl Ended {
                 Status::False,
                 Reason::PruneNeedsApproval,
                 format!(
-                    "{reason}; to allow it: kubectl annotate gitsource NAME {}={} --overwrite",
+                    "{reason}; to allow it: kubectl annotate gitsource -n {} {} {}={} --overwrite",
+                    source.namespace().unwrap_or_default(),
+                    source.name_any(),
                     names::ALLOW_PRUNE_ANNOTATION,
                     about.revision
                 ),
@@ -141,12 +197,19 @@ impl Ended {
                 Reason::Succeeded,
                 format!("{} is in force: {summary}", about.revision),
             ),
+            Self::NotRemoved(message) => {
+                let advice =
+                    "tried again by itself; with `spec.prune: false` the objects stay and the source goes";
+                ready(Status::False, Reason::ApplyFailed, format!("{message}; {advice}"))
+            }
         }
     }
 
     fn record(&self, now: Timestamp) -> Option<RevisionRecord> {
         let (about, result, detail) = match self {
-            Self::Suspended | Self::NotReady(_) | Self::NotFetched { .. } => return None,
+            Self::Suspended | Self::NotReady(_) | Self::NotFetched { .. } | Self::NotRemoved(_) => {
+                return None;
+            }
             Self::Refused { about, findings } => (about, RevisionResult::Refused, list(findings)),
             Self::Waiting { about, reason } => (about, RevisionResult::Waiting, reason.clone()),
             Self::ApplyFailed { about, message } => (about, RevisionResult::Refused, message.clone()),
@@ -173,10 +236,9 @@ fn list(findings: &[Finding]) -> String {
 }
 
 /// Builds the status from the old one.
-pub(super) fn build(source: &GitSource, ended: &Ended, now: Timestamp) -> GitSourceStatus {
+pub(super) fn build(source: &GitSource, asked: &Asked, ended: &Ended, now: Timestamp) -> GitSourceStatus {
     let mut new = source.status.clone().unwrap_or_default();
-    let generation = source.meta().generation;
-    let mut ready = ended.statement();
+    let mut ready = ended.statement(source);
     if let Ended::Applied {
         about,
         inventory,
@@ -186,23 +248,27 @@ pub(super) fn build(source: &GitSource, ended: &Ended, now: Timestamp) -> GitSou
     {
         let objects = i64::try_from(inventory.len()).unwrap_or(i64::MAX);
         let other_documents = i64::try_from(*other).unwrap_or(i64::MAX);
-        let again = new.artifact.as_ref().filter(|artifact| {
+        let is_in_force = new.artifact.as_ref().is_some_and(|artifact| {
             artifact.revision == about.revision
                 && artifact.objects == objects
                 && artifact.other_documents == other_documents
         });
-        if let Some(artifact) = again {
+        let newest = new
+            .history
+            .first()
+            .filter(|record| record.revision == about.revision && record.result == RevisionResult::Applied);
+        if let Some(newest) = newest.filter(|_| is_in_force) {
             // The same revision once more: keep when it came into force, and what it changed then.
-            ready.message = new
-                .conditions
-                .iter()
-                .find(|condition| condition.type_ == "Ready" && condition.status == "True")
-                .map_or(ready.message, |condition| condition.message.clone());
-            new.artifact = Some(artifact.clone());
+            ready.message = format!("{} is in force: {}", about.revision, newest.detail);
         } else {
+            let applied_at = new
+                .artifact
+                .take()
+                .filter(|_| is_in_force)
+                .map(|artifact| artifact.applied_at);
             new.artifact = Some(Artifact {
                 revision: about.revision.clone(),
-                applied_at: Time(whole_second(now)),
+                applied_at: applied_at.unwrap_or_else(|| Time(whole_second(now))),
                 objects,
                 other_documents,
             });
@@ -236,9 +302,9 @@ pub(super) fn build(source: &GitSource, ended: &Ended, now: Timestamp) -> GitSou
         )
     });
     let statements: Vec<Statement> = std::iter::once(ready).chain(stalled).chain(reconciling).collect();
-    new.conditions = merge(&new.conditions, &statements, generation, now);
-    new.observed_generation = generation.unwrap_or_else(crate::api::unobserved);
-    new.last_handled_reconcile_at = source.annotations().get(names::RECONCILE_ANNOTATION).cloned();
+    new.conditions = merge(&new.conditions, &statements, asked.generation, now);
+    new.observed_generation = asked.generation.unwrap_or_else(crate::api::unobserved);
+    new.last_handled_reconcile_at.clone_from(&asked.reconcile);
     new
 }
 
@@ -247,3 +313,6 @@ fn record_new(history: &mut Vec<RevisionRecord>, ended: &Ended, now: Timestamp) 
         record(history, new);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -310,7 +310,8 @@ fn transfer_failed(connection: &Connection<'_>, error: git2::Error) -> Attempt {
     let from_network = matches!(
         error.class(),
         ErrorClass::Net | ErrorClass::Http | ErrorClass::Ssl | ErrorClass::Ssh
-    ) || (error.class() == ErrorClass::Os && error.message().starts_with("failed to connect"));
+    ) || (error.class() == ErrorClass::Os
+        && error.message().starts_with("failed to connect"));
     let explained = connection.explain(error);
     match explained.kind {
         FetchErrorKind::Transport if !from_network => Attempt::Suspect(explained),

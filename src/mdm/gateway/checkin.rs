@@ -8,7 +8,7 @@ use crate::mdm::checkin::{Authenticate, CheckIn, Message, TokenUpdate};
 use crate::mdm::commands::first_contact;
 use crate::mdm::peer::Peer;
 use crate::mdm::sender::Sender;
-use crate::store::{Authentication, PushAddress};
+use crate::store::{Authentication, Ending, PushAddress};
 
 impl Gateway {
     pub(super) async fn check_in(
@@ -152,7 +152,7 @@ impl Gateway {
     ) -> Result<Reply, Failure> {
         // Checking out twice is checking out once, so ended enrolments are welcome.
         let enrollment = self.attribute(fingerprint, sender).await?;
-        if sender.is_device() && self.store.end(&enrollment.id, "CheckOut", now).await? {
+        if sender.is_device() && self.store.end(&enrollment.id, Ending::CheckOut, now).await? {
             tracing::info!(namespace = %enrollment.namespace, "a device has checked out");
         }
         Ok(Reply::Nothing)

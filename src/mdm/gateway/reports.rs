@@ -11,7 +11,7 @@ use crate::ids::{CommandUuid, Digest};
 use crate::mdm::command::ReportStatus;
 use crate::mdm::commands::{Command, CommandReport, Evidence, FIRST_CONTACT_DEADLINE, MDM_PROFILE, Report};
 use crate::mdm::ddm::profiles_proven;
-use crate::store::{Enrollment, EnrollmentState, ReportOutcome};
+use crate::store::{Ending, Enrollment, EnrollmentState, ReportOutcome};
 
 impl Gateway {
     pub(super) async fn report(
@@ -187,7 +187,7 @@ impl Gateway {
             Report::Command { uuid, status, .. } if *uuid == removal => {
                 match status {
                     ReportStatus::Acknowledged => {
-                        if self.store.end(&enrollment.id, "removed", now).await? {
+                        if self.store.end(&enrollment.id, Ending::Removed, now).await? {
                             tracing::info!(namespace = %enrollment.namespace, "a device has been removed");
                         }
                     }

@@ -19,7 +19,7 @@ use crate::mdm::http::{Limits, status_of};
 use crate::mdm::{ddm, peer, plist as codec, sender};
 use crate::policy::Manifest;
 use crate::store::{
-    Authentication, Change, CommandResult, Enrollment, FactsChange, Invitation, IssuedCertificate,
+    Authentication, Change, CommandResult, Ending, Enrollment, FactsChange, Invitation, IssuedCertificate,
     PushAddress, Refusal, ReportOutcome, Store, StoreError, Transition, Verdicts,
 };
 
@@ -107,7 +107,7 @@ faulty! {
     enrollment(id: &EnrollmentId) -> Option<Enrollment>;
     enrollment_by_certificate(fingerprint: Digest) -> Option<Enrollment>;
     enrollments(after: Option<&EnrollmentId>, limit: usize) -> Vec<Enrollment>;
-    end(enrollment: &EnrollmentId, reason: &str, now: Timestamp) -> bool;
+    end(enrollment: &EnrollmentId, ending: Ending, now: Timestamp) -> bool;
     remove_at_next_contact(enrollment: &EnrollmentId, now: Timestamp) -> bool;
     update_system(enrollment: &EnrollmentId, os_version: &str, build_version: Option<&str>) -> ();
     push_address(enrollment: &EnrollmentId) -> Option<PushAddress>;

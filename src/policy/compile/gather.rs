@@ -71,6 +71,7 @@ pub(super) struct Draft {
     controls: Arc<[ControlRef]>,
     revision: Option<Arc<str>>,
     proof: Proof,
+    enforced: bool,
 }
 
 impl Draft {
@@ -84,6 +85,7 @@ impl Draft {
             self.revision.clone(),
             assembled.evidence(&self.proof),
         )
+        .enforced(self.enforced)
     }
 }
 
@@ -198,6 +200,7 @@ fn gather_baseline(
 ) {
     let parameters = Parameters::of(baseline);
     for rule in &baseline.spec.rules {
+        let before = gathered.pieces.len();
         let proof = gather_rule(
             input,
             assignment,
@@ -214,6 +217,7 @@ fn gather_baseline(
             controls: rule.controls.clone().into(),
             revision: assignment.revision.clone().or_else(|| baseline.revision.clone()),
             proof,
+            enforced: assignment.mode == AssignmentMode::Enforce && gathered.pieces.len() > before,
         });
     }
 }

@@ -1,7 +1,7 @@
 //! Tables of Apple's schema: which system knows which declaration and status item, since when, in which kinds of enrolment.
 //!
-//! A row's systems stand in the order iOS (and iPadOS), macOS, tvOS, visionOS, watchOS, each as `since:modes` with s(upervised),
-//! d(evice) and u(ser), or `-`.
+//! A row's systems stand in the order iOS (and iPadOS), macOS, tvOS, visionOS, watchOS, each as `since:modes` with `s` (supervised),
+//! `d` (device) and `u` (user), or `-`.
 
 use super::{DeviceClass, OsVersion};
 use crate::api::common::{EnrollmentMode, Platform};

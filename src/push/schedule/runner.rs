@@ -17,6 +17,10 @@ const IDLE: Duration = Duration::from_hours(1);
 
 /// What the scheduler tells the rest of the program.
 pub trait PushObserver: Send + Sync + 'static {
+    /// Whether the device still has something pending. Asked right before each push: a device that has come by itself meanwhile, or
+    /// has answered everything since the last push, is left in peace.
+    fn pending<'a>(&'a self, device: &'a str) -> BoxFuture<'a, bool>;
+
     /// The service says that `token` is dead: no more pushes until the device sends another one.
     fn unregistered<'a>(&'a self, device: &'a str, token: &'a [u8]) -> BoxFuture<'a, ()>;
 
@@ -123,6 +127,10 @@ impl PushScheduler {
 
     async fn carry_out(self, push: Push, pusher: Arc<dyn Pusher>, observer: Arc<dyn PushObserver>) {
         let Push { device, request } = push;
+        if !observer.pending(&device).await {
+            self.settled(&device);
+            return;
+        }
         let token = request.token.clone();
         let result = pusher.push(request).await;
         observer.pushed(result.as_ref().err().map_or("accepted", PushError::category));

@@ -7,7 +7,7 @@ use super::*;
 use crate::api::common::Verdict;
 use crate::compliance::Facts;
 use crate::policy::{Declaration, Manifest, ProfileDocument, Section};
-use crate::store::{Change, Store, StoreError, Transition};
+use crate::store::{Change, Ending, Store, StoreError, Transition};
 
 pub(in crate::store) async fn manifests_are_kept_by_content(store: &dyn Store) {
     let whole = Arc::new(Manifest {
@@ -43,7 +43,7 @@ pub(in crate::store) async fn only_changed_pointers_are_written(store: &dyn Stor
         enroll(store, "B").await,
         enroll(store, "GONE").await,
     );
-    store.end(&gone, "over", at(0)).await.unwrap();
+    store.end(&gone, Ending::CheckOut, at(0)).await.unwrap();
     for content in ["m1", "m2"] {
         store.keep_manifest(manifest(content)).await.unwrap();
     }
@@ -167,7 +167,7 @@ pub(in crate::store) async fn manifests_that_nothing_points_at_are_removed(store
     assert_eq!(store.collect_manifests().await.unwrap(), 1);
     assert_eq!(store.manifest(digest("m2")).await.unwrap(), None);
     assert_eq!(store.manifest(digest("m1")).await.unwrap(), Some(manifest("m1")));
-    store.end(&device, "over", at(5)).await.unwrap();
+    store.end(&device, Ending::CheckOut, at(5)).await.unwrap();
     assert_eq!(
         store.collect_manifests().await.unwrap(),
         1,
@@ -201,7 +201,7 @@ pub(in crate::store) async fn facts_change_one_after_the_other(store: &dyn Store
 
 pub(in crate::store) async fn facts_of_an_enrolment_that_is_over_are_not_kept(store: &dyn Store) {
     let device = enroll(store, "A").await;
-    store.end(&device, "over", at(1)).await.unwrap();
+    store.end(&device, Ending::CheckOut, at(1)).await.unwrap();
     let add = |facts: &mut Facts| {
         facts.profiles = Some(BTreeMap::new());
         true
@@ -299,7 +299,7 @@ pub(in crate::store) async fn changes_are_told_after_they_can_be_seen(store: &dy
     assert_eq!(told(&mut feed), [work], "what waited for a push address");
     store.remove_at_next_contact(&device, at(1)).await.unwrap();
     assert_eq!(told(&mut feed), [enrollment, work]);
-    store.end(&device, "over", at(1)).await.unwrap();
+    store.end(&device, Ending::CheckOut, at(1)).await.unwrap();
     assert_eq!(told(&mut feed), [enrollment]);
 
     // Whoever is woken finds the change.

@@ -7,7 +7,7 @@ use super::*;
 use crate::api::common::Verdict;
 use crate::compliance::{Facts, Report, Source};
 use crate::mdm::command::ReportStatus;
-use crate::store::{EnrollmentState, Refusal, Store, Transition};
+use crate::store::{Ending, EnrollmentState, Refusal, Store, Transition};
 
 pub(in crate::store) async fn an_invitation_is_used_once(store: &dyn Store) {
     let device = id("A");
@@ -60,7 +60,7 @@ pub(in crate::store) async fn a_request_may_come_again_until_its_certificate_is_
         .unwrap()
         .unwrap();
     assert_eq!(issue("five", "key", "A").await.unwrap(), Err(Refusal::Used));
-    store.end(&device, "test", at(2)).await.unwrap();
+    store.end(&device, Ending::CheckOut, at(2)).await.unwrap();
     assert_eq!(issue("six", "key", "A").await.unwrap(), Err(Refusal::Used));
 }
 
@@ -308,12 +308,12 @@ pub(in crate::store) async fn an_older_certificate_does_not_come_back(store: &dy
 pub(in crate::store) async fn an_ended_enrolment_is_refused_until_invited_again(store: &dyn Store) {
     let device = enroll(store, "A").await;
     issue(store, &device, "at hand", 0).await;
-    assert!(store.end(&device, "checked out", at(1)).await.unwrap());
+    assert!(store.end(&device, Ending::CheckOut, at(1)).await.unwrap());
     assert!(
-        !store.end(&device, "checked out", at(1)).await.unwrap(),
+        !store.end(&device, Ending::CheckOut, at(1)).await.unwrap(),
         "ends once"
     );
-    assert!(!store.end(&id("NOBODY"), "checked out", at(1)).await.unwrap());
+    assert!(!store.end(&id("NOBODY"), Ending::CheckOut, at(1)).await.unwrap());
     let ended = store
         .enrollment_by_certificate(digest("A"))
         .await
@@ -360,7 +360,7 @@ pub(in crate::store) async fn a_device_told_to_go_needs_a_new_invitation(store: 
         .unwrap();
     assert_eq!(marked.state, EnrollmentState::Removing);
     enroll_with(store, &device, "second", 3).await;
-    assert!(store.end(&device, "over", at(4)).await.unwrap());
+    assert!(store.end(&device, Ending::CheckOut, at(4)).await.unwrap());
     assert!(!store.remove_at_next_contact(&device, at(5)).await.unwrap());
     assert!(!store.remove_at_next_contact(&id("NOBODY"), at(5)).await.unwrap());
 }
@@ -412,7 +412,14 @@ pub(in crate::store) async fn a_new_enrolment_begins_empty_and_keeps_its_history
         (None, None, None)
     );
 
-    assert_eq!(store.transitions(&device, 10).await.unwrap(), [transition]);
+    let kept = store.transitions(&device, 10).await.unwrap();
+    let enrolled = Some("the device enrolled");
+    let reasons: Vec<_> = kept
+        .iter()
+        .map(|t| t.rule.is_none().then_some(t.reason.as_str()))
+        .collect();
+    assert_eq!(reasons, [enrolled, None, enrolled], "the newest first");
+    assert_eq!(kept[1], transition);
     let results = store.results(&device, 10).await.unwrap();
     let names: Vec<_> = results.iter().map(|result| result.uuid.as_str()).collect();
     assert_eq!(names, ["open", "done"]);
@@ -421,6 +428,38 @@ pub(in crate::store) async fn a_new_enrolment_begins_empty_and_keeps_its_history
         (results[1].queued_at, results[1].ended_at),
         (at(1), at(20)),
         "what ended before is as it was"
+    );
+}
+
+pub(in crate::store) async fn the_life_of_an_enrolment_is_recorded_once(store: &dyn Store) {
+    let device = enroll(store, "A").await;
+    // What is said again is recorded no second time.
+    store
+        .token_update(&device, push_address(b"other"), at(1))
+        .await
+        .unwrap();
+    for seconds in [2, 3] {
+        store.remove_at_next_contact(&device, at(seconds)).await.unwrap();
+    }
+    for (ending, seconds) in [(Ending::Removed, 4), (Ending::CheckOut, 5)] {
+        store.end(&device, ending, at(seconds)).await.unwrap();
+    }
+    let recorded = store.transitions(&device, 10).await.unwrap();
+    let told: Vec<_> = recorded
+        .iter()
+        .map(|t| (t.time, &*t.evidence, t.reason.as_str()))
+        .collect();
+    let going = "its Device was deleted: the device is told to remove its enrolment at the next contact";
+    let expected = [
+        (at(4), "CheckIn", Ending::Removed.reason()),
+        (at(2), "Policy", going),
+        (at(0), "CheckIn", "the device enrolled"),
+    ];
+    assert_eq!(told, expected);
+    assert!(
+        recorded
+            .iter()
+            .all(|t| (&t.rule, t.from, t.to) == (&None, None, None))
     );
 }
 
@@ -468,7 +507,7 @@ pub(in crate::store) async fn token_updates_are_counted_and_refused_without_an_e
         .await
         .unwrap()
         .unwrap();
-    store.end(&device, "over", at(3)).await.unwrap();
+    store.end(&device, Ending::CheckOut, at(3)).await.unwrap();
     assert!(store.push_address(&device).await.unwrap().is_none());
     assert!(
         store
@@ -528,7 +567,7 @@ pub(in crate::store) async fn the_lookup_by_certificate_is_never_out_of_date(sto
     assert_eq!(look().await.unwrap().applied_manifest, Some(digest("m")));
     store.remove_at_next_contact(&device, at(0)).await.unwrap();
     assert_eq!(look().await.unwrap().state, EnrollmentState::Removing);
-    store.end(&device, "over", at(0)).await.unwrap();
+    store.end(&device, Ending::CheckOut, at(0)).await.unwrap();
     assert_eq!(look().await.unwrap().state, EnrollmentState::Ended);
     enroll_with(store, &device, "second", 1).await;
     assert!(look().await.is_none());

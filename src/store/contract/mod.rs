@@ -30,6 +30,7 @@ macro_rules! store_contract {
             an_ended_enrolment_is_refused_until_invited_again,
             a_device_told_to_go_needs_a_new_invitation,
             a_new_enrolment_begins_empty_and_keeps_its_history,
+            the_life_of_an_enrolment_is_recorded_once,
             two_spellings_of_one_name_are_not_two_devices,
             token_updates_are_counted_and_refused_without_an_enrolment,
             enrolments_are_listed_in_pages,

@@ -7,7 +7,7 @@ use super::*;
 use crate::mdm::command::ReportStatus::{Acknowledged, CommandFormatError, Error, NotNow, Other};
 use crate::mdm::command::{FinalState, NewCommand, PendingState};
 use crate::mdm::queue::OFFERS_BEFORE_PARKING;
-use crate::store::{ReportOutcome, Store};
+use crate::store::{Ending, ReportOutcome, Store};
 
 const EMPTY: [String; 0] = [];
 
@@ -331,7 +331,7 @@ pub(in crate::store) async fn unknown_devices_do_not_keep_forty_thousand_command
         devices.push(enroll(store, &format!("D{number}")).await);
     }
     let gone = enroll(store, "GONE").await;
-    store.end(&gone, "over", at(0)).await.unwrap();
+    store.end(&gone, Ending::CheckOut, at(0)).await.unwrap();
     let mut commands = vec![command(&gone, "c"), command(&id("NOBODY"), "c")];
     for number in 0..1000 {
         // As a fleet-wide command is made: one UUID, one body in memory.
@@ -406,7 +406,7 @@ pub(in crate::store) async fn ending_an_enrolment_cancels_its_commands(store: &d
         .enqueue(vec![command(&device, "c-1"), short], at(1))
         .await
         .unwrap();
-    store.end(&device, "the device checked out", at(3)).await.unwrap();
+    store.end(&device, Ending::CheckOut, at(3)).await.unwrap();
     assert_eq!(pending(store, &device).await, EMPTY);
     let results = store.results(&device, 10).await.unwrap();
     assert_eq!(

@@ -10,7 +10,9 @@ use super::{commands, reports};
 use crate::ids::{Digest, EnrollmentId, PushTopic};
 use crate::pki::Sealer;
 use crate::secret::Secret;
-use crate::store::{Authentication, Change, Enrollment, EnrollmentState, PushAddress, Refusal};
+use crate::store::{
+    Authentication, Change, Ending, Enrollment, EnrollmentState, PushAddress, Refusal, Transition,
+};
 
 macro_rules! select_enrollments {
     ($rest:literal) => {
@@ -266,6 +268,7 @@ pub(super) fn token_update(
     writing: &mut Writing<'_>,
     id: &EnrollmentId,
     address: &SealedAddress,
+    now: Timestamp,
 ) -> Result<Option<Enrollment>, Fault> {
     let Some(before) = active(writing, id)? else {
         return Ok(None);
@@ -289,6 +292,7 @@ pub(super) fn token_update(
         .execute(params![before.row, state])?;
     writing.forget(before.enrollment.certificate);
     if state != before.enrollment.state {
+        note(writing, before.row, "CheckIn", "the device enrolled", now)?;
         writing.announce(Change::Enrollment(id.clone()));
     }
     Ok(by_id(writing, id)?.map(|found| found.enrollment))
@@ -297,24 +301,45 @@ pub(super) fn token_update(
 pub(super) fn end(
     writing: &mut Writing<'_>,
     id: &EnrollmentId,
-    reason: &str,
+    ending: Ending,
     now: Timestamp,
 ) -> Result<bool, Fault> {
     let Some(before) = active(writing, id)? else {
         return Ok(false);
     };
     set_state(writing, &before, EnrollmentState::Ended)?;
-    clear(writing, before.row, reason, now)?;
+    note(writing, before.row, ending.evidence(), ending.reason(), now)?;
+    clear(writing, before.row, ending.reason(), now)?;
     invitations::withdraw(writing, id)?;
     Ok(true)
 }
 
-pub(super) fn remove_at_next_contact(writing: &mut Writing<'_>, id: &EnrollmentId) -> Result<bool, Fault> {
+/// Records what happened to an enrolment itself, in the transaction in which it happens: once, whatever interrupts us.
+fn note(writing: &Writing<'_>, row: i64, evidence: &str, reason: &str, time: Timestamp) -> Result<(), Fault> {
+    let transition = Transition {
+        time,
+        rule: None,
+        from: None,
+        to: None,
+        revision: None,
+        evidence: evidence.into(),
+        reason: reason.to_owned(),
+    };
+    reports::append(writing, row, &[transition])
+}
+
+pub(super) fn remove_at_next_contact(
+    writing: &mut Writing<'_>,
+    id: &EnrollmentId,
+    now: Timestamp,
+) -> Result<bool, Fault> {
     let Some(before) = active(writing, id)? else {
         return Ok(false);
     };
     if before.enrollment.state != EnrollmentState::Removing {
         set_state(writing, &before, EnrollmentState::Removing)?;
+        let reason = "its Device was deleted: the device is told to remove its enrolment at the next contact";
+        note(writing, before.row, "Policy", reason, now)?;
         writing.announce(Change::Work(id.clone()));
     }
     Ok(true)

@@ -17,7 +17,7 @@ use crate::mdm::command::{NewCommand, OfferedCommand, PendingCommand, ReportStat
 use crate::policy::Manifest;
 use crate::secret::Secret;
 use crate::store::{
-    Authentication, Change, CommandResult, Enrollment, FactsChange, Invitation, IssuedCertificate,
+    Authentication, Change, CommandResult, Ending, Enrollment, FactsChange, Invitation, IssuedCertificate,
     PushAddress, Refusal, ReportOutcome, Store, StoreError, Transition, Verdicts,
 };
 
@@ -80,13 +80,13 @@ impl Store for SqliteStore {
         &self,
         enrollment: &EnrollmentId,
         push: PushAddress,
-        _now: Timestamp,
+        now: Timestamp,
     ) -> Result<Option<Enrollment>, StoreError> {
         let action = "keep a push address";
         let id = enrollment.clone();
         let address = SealedAddress::seal(&*self.sealer, &id, &push).map_err(|fault| fault.during(action))?;
         self.writer
-            .run(action, move |w| enrollments::token_update(w, &id, &address))
+            .run(action, move |w| enrollments::token_update(w, &id, &address, now))
             .await
     }
 
@@ -121,22 +121,25 @@ impl Store for SqliteStore {
         .await
     }
 
-    async fn end(&self, enrollment: &EnrollmentId, reason: &str, now: Timestamp) -> Result<bool, StoreError> {
-        let (id, reason) = (enrollment.clone(), reason.to_owned());
+    async fn end(
+        &self,
+        enrollment: &EnrollmentId,
+        ending: Ending,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let id = enrollment.clone();
         self.writer
-            .run("end an enrolment", move |w| {
-                enrollments::end(w, &id, &reason, now)
-            })
+            .run("end an enrolment", move |w| enrollments::end(w, &id, ending, now))
             .await
     }
 
     async fn remove_at_next_contact(
         &self,
         enrollment: &EnrollmentId,
-        _now: Timestamp,
+        now: Timestamp,
     ) -> Result<bool, StoreError> {
         let id = enrollment.clone();
-        let work = move |w: &mut Writing<'_>| enrollments::remove_at_next_contact(w, &id);
+        let work = move |w: &mut Writing<'_>| enrollments::remove_at_next_contact(w, &id, now);
         self.writer.run("mark an enrolment for removal", work).await
     }
 

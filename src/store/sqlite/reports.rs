@@ -104,6 +104,11 @@ pub(super) fn record_verdicts(
              ON CONFLICT (enrollment) DO UPDATE SET body = excluded.body",
         )?
         .execute(params![row, body])?;
+    append(writing, row, transitions)
+}
+
+/// Appends transitions to the history of an enrolment.
+pub(super) fn append(writing: &Writing<'_>, row: i64, transitions: &[Transition]) -> Result<(), Fault> {
     let mut insert = writing.prepare_cached(
         "INSERT INTO transitions (enrollment, time, rule, before, after, revision, evidence, reason)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",

@@ -17,7 +17,10 @@ pub(crate) async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Res
     loop {
         match look().await {
             Ok(value) => return value,
-            Err(state) => assert!(Instant::now() < deadline, "gave up waiting until {what}; last seen:\n{state}"),
+            Err(state) => assert!(
+                Instant::now() < deadline,
+                "gave up waiting until {what}; last seen:\n{state}"
+            ),
         }
         sleep(PAUSE).await;
     }

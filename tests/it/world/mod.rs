@@ -56,7 +56,12 @@ pub(crate) struct Setting {
 
 impl Default for Setting {
     fn default() -> Self {
-        Self { seed: 1, classic_percent: 40, evidence_interval: "1h", mdm_port: 0 }
+        Self {
+            seed: 1,
+            classic_percent: 40,
+            evidence_interval: "1h",
+            mdm_port: 0,
+        }
     }
 }
 
@@ -92,7 +97,15 @@ impl World {
         ];
         let server = Server::start(&data_dir, setting.mdm_port, &more).await;
         let client = server.client().await;
-        Self { server, simulator, client, git, asked: 0, batches: 0, dir }
+        Self {
+            server,
+            simulator,
+            client,
+            git,
+            asked: 0,
+            batches: 0,
+            dir,
+        }
     }
 
     /// A file for a story's own use.
@@ -111,10 +124,16 @@ impl World {
     /// Makes a namespace.
     pub(crate) async fn namespace(&self, name: &str) {
         let namespace = Namespace {
-            metadata: ObjectMeta { name: Some(name.to_owned()), ..ObjectMeta::default() },
+            metadata: ObjectMeta {
+                name: Some(name.to_owned()),
+                ..ObjectMeta::default()
+            },
             ..Namespace::default()
         };
-        Api::all(self.client.clone()).create(&PostParams::default(), &namespace).await.unwrap();
+        Api::all(self.client.clone())
+            .create(&PostParams::default(), &namespace)
+            .await
+            .unwrap();
     }
 }
 
@@ -138,7 +157,10 @@ impl World {
     /// Makes the GitSource that follows the repository. It looks when it is asked; by itself only once an hour.
     pub(crate) async fn follow(&self) {
         let source = GitSource::new(SOURCE, self.source_spec());
-        self.api::<GitSource>().create(&PostParams::default(), &source).await.unwrap();
+        self.api::<GitSource>()
+            .create(&PostParams::default(), &source)
+            .await
+            .unwrap();
     }
 
     /// The spec of that GitSource.
@@ -155,9 +177,18 @@ impl World {
         let sources = self.api::<GitSource>();
         annotate(&sources, SOURCE, names::RECONCILE_ANNOTATION, &ask).await;
         eventually("the GitSource looks at its repository", async || {
-            let status = sources.get(SOURCE).await.map_err(text)?.status.unwrap_or_default();
+            let status = sources
+                .get(SOURCE)
+                .await
+                .map_err(text)?
+                .status
+                .unwrap_or_default();
             let looked = status.last_handled_reconcile_at.as_deref() == Some(&ask);
-            if looked { Ok(status) } else { Err(format!("{status:#?}")) }
+            if looked {
+                Ok(status)
+            } else {
+                Err(format!("{status:#?}"))
+            }
         })
         .await
     }
@@ -191,16 +222,25 @@ impl World {
         command.extend(args);
         let output = provost(&command).await;
         assert!(output.success, "{}", output.stderr);
-        output.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+        output
+            .stdout
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect()
     }
 
     /// Hands invitations to so many new devices.
     pub(crate) async fn hand_out(&mut self, invitations: &[Value]) {
         self.batches += 1;
         let file = self.path(&format!("invitations-{}.jsonl", self.batches));
-        let lines: String = invitations.iter().map(|invitation| format!("{invitation}\n")).collect();
+        let lines: String = invitations
+            .iter()
+            .map(|invitation| format!("{invitation}\n"))
+            .collect();
         fs::write(&file, lines).unwrap();
-        self.simulator.order(&json!({ "enroll": { "invitations": file } })).await;
+        self.simulator
+            .order(&json!({ "enroll": { "invitations": file } }))
+            .await;
     }
 
     /// Invites devices into the usual fleet and lets them come.
@@ -211,14 +251,28 @@ impl World {
 
     /// The Devices of the usual fleet, by name.
     pub(crate) async fn devices(&self) -> Result<BTreeMap<String, Device>, String> {
-        let devices = self.api::<Device>().list(&ListParams::default()).await.map_err(text)?;
-        Ok(devices.into_iter().map(|device| (device.name_any(), device)).collect())
+        let devices = self
+            .api::<Device>()
+            .list(&ListParams::default())
+            .await
+            .map_err(text)?;
+        Ok(devices
+            .into_iter()
+            .map(|device| (device.name_any(), device))
+            .collect())
     }
 
     /// The Assignments of the usual fleet, by name.
     pub(crate) async fn assignments(&self) -> Result<BTreeMap<String, Assignment>, String> {
-        let found = self.api::<Assignment>().list(&ListParams::default()).await.map_err(text)?;
-        Ok(found.into_iter().map(|assignment| (assignment.name_any(), assignment)).collect())
+        let found = self
+            .api::<Assignment>()
+            .list(&ListParams::default())
+            .await
+            .map_err(text)?;
+        Ok(found
+            .into_iter()
+            .map(|assignment| (assignment.name_any(), assignment))
+            .collect())
     }
 
     /// Waits until `count` devices are enrolled, hold what they should and pass, by their own statuses and by the sums of every
@@ -230,8 +284,14 @@ impl World {
             let settled = devices.len() == count
                 && devices.values().all(|device| standing::settled(device, revision))
                 && assignments.values().all(standing::all_compliant)
-                && assignments.values().any(|assignment| standing::revision(assignment) == Some(revision));
-            if settled { Ok(devices) } else { Err(standing::describe(&devices, &assignments)) }
+                && assignments
+                    .values()
+                    .any(|assignment| standing::revision(assignment) == Some(revision));
+            if settled {
+                Ok(devices)
+            } else {
+                Err(standing::describe(&devices, &assignments))
+            }
         })
         .await
     }
@@ -243,7 +303,9 @@ where
     K: Clone + Debug + DeserializeOwned,
 {
     let patch = json!({ "metadata": { "annotations": { key: value } } });
-    api.patch(name, &PatchParams::default(), &Patch::Merge(&patch)).await.unwrap();
+    api.patch(name, &PatchParams::default(), &Patch::Merge(&patch))
+        .await
+        .unwrap();
 }
 
 /// An error of the API, for the state that [`eventually`] shows.

@@ -27,7 +27,13 @@ pub(crate) struct Said {
 
 /// Runs a command to its end.
 pub(crate) async fn provost(args: &[&str]) -> Said {
-    let output = Command::new(PROGRAM).args(args).kill_on_drop(true).stdin(Stdio::null()).output().await.unwrap();
+    let output = Command::new(PROGRAM)
+        .args(args)
+        .kill_on_drop(true)
+        .stdin(Stdio::null())
+        .output()
+        .await
+        .unwrap();
     Said {
         success: output.status.success(),
         stdout: String::from_utf8(output.stdout).unwrap(),
@@ -54,10 +60,19 @@ pub(crate) struct Ready {
 
 impl Ready {
     fn read(line: &str) -> Self {
-        let fields = line.strip_prefix("ready ").unwrap_or_else(|| panic!("not the ready line: {line}"));
+        let fields = line
+            .strip_prefix("ready ")
+            .unwrap_or_else(|| panic!("not the ready line: {line}"));
         let field = |name: &str| {
-            let mut found = fields.split(' ').filter_map(|field| field.split_once('=')).filter(|(key, _)| *key == name);
-            found.next().unwrap_or_else(|| panic!("no {name} in: {line}")).1.to_owned()
+            let mut found = fields
+                .split(' ')
+                .filter_map(|field| field.split_once('='))
+                .filter(|(key, _)| *key == name);
+            found
+                .next()
+                .unwrap_or_else(|| panic!("no {name} in: {line}"))
+                .1
+                .to_owned()
         };
         Self {
             mdm: field("mdm"),
@@ -82,9 +97,19 @@ impl Server {
     /// Starts it on free ports (but for `mdm_port`, unless 0) and waits until it is ready.
     pub(crate) async fn start(data_dir: &Path, mdm_port: u16, more: &[&str]) -> Self {
         let more: Vec<String> = more.iter().map(|&arg| arg.to_owned()).collect();
-        let listen = [("--mdm-listen", mdm_port), ("--api-listen", 0), ("--admin-listen", 0)];
+        let listen = [
+            ("--mdm-listen", mdm_port),
+            ("--api-listen", 0),
+            ("--admin-listen", 0),
+        ];
         let (child, stdout, ready) = up(data_dir, &listen, &more).await;
-        Self { child, stdout, data_dir: data_dir.to_owned(), more, ready }
+        Self {
+            child,
+            stdout,
+            data_dir: data_dir.to_owned(),
+            more,
+            ready,
+        }
     }
 
     /// Its data directory.
@@ -122,7 +147,11 @@ impl Server {
     /// Asks it to stop. Gives how it ended and what it printed on standard output after the ready line.
     pub(crate) async fn terminate(&mut self) -> (ExitStatus, String) {
         let pid = self.child.id().expect("it runs");
-        let kill = Command::new("sh").args(["-c", &format!("kill -TERM {pid}")]).status().await.unwrap();
+        let kill = Command::new("sh")
+            .args(["-c", &format!("kill -TERM {pid}")])
+            .status()
+            .await
+            .unwrap();
         assert!(kill.success());
         let status = self.child.wait().await.unwrap();
         let mut rest = String::new();
@@ -134,17 +163,24 @@ impl Server {
     pub(crate) async fn client(&self) -> Client {
         static PROVIDER: Once = Once::new();
         PROVIDER.call_once(|| {
-            rustls::crypto::aws_lc_rs::default_provider().install_default().expect("the first to choose");
+            rustls::crypto::aws_lc_rs::default_provider()
+                .install_default()
+                .expect("the first to choose");
         });
         let kubeconfig = Kubeconfig::read_from(&self.ready.kubeconfig).unwrap();
-        let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.unwrap();
+        let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
+            .await
+            .unwrap();
         Client::try_from(config).unwrap()
     }
 
     /// Gets a page of the admin address: status and text.
     pub(crate) async fn admin(&self, path: &str) -> (u16, String) {
         let client: HttpClient<_, Empty<Bytes>> = HttpClient::builder(TokioExecutor::new()).build_http();
-        let response = client.get(format!("{}{path}", self.ready.admin).parse().unwrap()).await.unwrap();
+        let response = client
+            .get(format!("{}{path}", self.ready.admin).parse().unwrap())
+            .await
+            .unwrap();
         let status = response.status().as_u16();
         let body = response.into_body().collect().await.unwrap().to_bytes();
         (status, String::from_utf8(body.to_vec()).unwrap())
@@ -153,8 +189,12 @@ impl Server {
     /// A counter or gauge of the metrics page; labels, if any, belong to the name.
     pub(crate) async fn metric(&self, name: &str) -> u64 {
         let (_, page) = self.admin("/metrics").await;
-        let line = page.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-        line.unwrap_or_else(|| panic!("no {name} in:\n{page}")).parse().unwrap()
+        let line = page
+            .lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.unwrap_or_else(|| panic!("no {name} in:\n{page}"))
+            .parse()
+            .unwrap()
     }
 }
 
@@ -169,14 +209,27 @@ impl Drop for Server {
     }
 }
 
-async fn up(data_dir: &Path, listen: &[(&str, u16)], more: &[String]) -> (Child, BufReader<ChildStdout>, Ready) {
-    let log = fs::File::options().create(true).append(true).open(log(data_dir)).unwrap();
+async fn up(
+    data_dir: &Path,
+    listen: &[(&str, u16)],
+    more: &[String],
+) -> (Child, BufReader<ChildStdout>, Ready) {
+    let log = fs::File::options()
+        .create(true)
+        .append(true)
+        .open(log(data_dir))
+        .unwrap();
     let mut command = command();
     command.arg("up").arg("--data-dir").arg(data_dir).args(more);
     for (option, port) in listen {
         command.arg(option).arg(format!("127.0.0.1:{port}"));
     }
-    let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log).spawn().unwrap();
+    let mut child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(log)
+        .spawn()
+        .unwrap();
     let mut stdout = BufReader::new(child.stdout.take().unwrap());
     let mut line = String::new();
     stdout.read_line(&mut line).await.unwrap();

@@ -28,8 +28,14 @@ impl Simulator {
     pub(crate) async fn start(ca: &Path, seed: u64, classic_percent: u8) -> Self {
         let mut command = command();
         command.args(["simulate", "--control", "stdin", "--seed", &seed.to_string()]);
-        command.args(["--classic-percent", &classic_percent.to_string(), "--ca"]).arg(ca);
-        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        command
+            .args(["--classic-percent", &classic_percent.to_string(), "--ca"])
+            .arg(ca);
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let ready: Value = serde_json::from_str(&lines.next_line().await.unwrap().unwrap()).unwrap();
         let events = Arc::new(Mutex::new(Vec::new()));
@@ -50,26 +56,40 @@ impl Simulator {
 
     /// Gives an order.
     pub(crate) async fn order(&mut self, order: &Value) {
-        self.orders.write_all(format!("{order}\n").as_bytes()).await.unwrap();
+        self.orders
+            .write_all(format!("{order}\n").as_bytes())
+            .await
+            .unwrap();
         self.orders.flush().await.unwrap();
     }
 
     /// Everything of a sort that has happened.
     pub(crate) fn events(&self, sort: &str) -> Vec<Value> {
         let events = self.events.lock().unwrap();
-        events.iter().filter(|event| event["event"] == sort).cloned().collect()
+        events
+            .iter()
+            .filter(|event| event["event"] == sort)
+            .cloned()
+            .collect()
     }
 
     /// The newest value of one of the fleet's numbers; 0 before the first.
     pub(crate) fn number(&self, name: &str) -> u64 {
-        self.events("progress").last().and_then(|progress| progress[name].as_u64()).unwrap_or_default()
+        self.events("progress")
+            .last()
+            .and_then(|progress| progress[name].as_u64())
+            .unwrap_or_default()
     }
 
     /// Waits until `count` events of a sort have happened.
     pub(crate) async fn happened(&self, sort: &str, count: usize) -> Vec<Value> {
         eventually(&format!("{count} × {sort}"), async || {
             let events = self.events(sort);
-            if events.len() >= count { Ok(events) } else { Err(format!("{:#?}", self.tail())) }
+            if events.len() >= count {
+                Ok(events)
+            } else {
+                Err(format!("{:#?}", self.tail()))
+            }
         })
         .await
     }
@@ -77,7 +97,11 @@ impl Simulator {
     /// Waits until one of the fleet's numbers is at least so large.
     pub(crate) async fn reaches(&self, name: &str, least: u64) {
         eventually(&format!("{least} {name}"), async || {
-            if self.number(name) >= least { Ok(()) } else { Err(format!("{:#?}", self.tail())) }
+            if self.number(name) >= least {
+                Ok(())
+            } else {
+                Err(format!("{:#?}", self.tail()))
+            }
         })
         .await;
     }

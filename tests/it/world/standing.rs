@@ -20,7 +20,9 @@ pub(crate) fn is_true(conditions: &[Condition], type_: &str) -> bool {
 
 /// Conditions as `Type=Status/Reason`.
 pub(crate) fn conditions(conditions: &[Condition]) -> Vec<String> {
-    let shown = conditions.iter().map(|found| format!("{}={}/{}", found.type_, found.status, found.reason));
+    let shown = conditions
+        .iter()
+        .map(|found| format!("{}={}/{}", found.type_, found.status, found.reason));
     shown.collect()
 }
 
@@ -42,7 +44,9 @@ pub(crate) fn revision(assignment: &Assignment) -> Option<&str> {
 /// Whether a device is enrolled, holds what it should and passes, under policies that are no older than `revision`.
 pub(crate) fn settled(device: &Device, newest: &str) -> bool {
     let status = status(device);
-    ["Ready", "Enrolled", "Synced", "Compliant"].iter().all(|type_| is_true(&status.conditions, type_))
+    ["Ready", "Enrolled", "Synced", "Compliant"]
+        .iter()
+        .all(|type_| is_true(&status.conditions, type_))
         && status.revision.as_deref() == Some(newest)
         && status.manifest.is_some()
         && status.manifest == status.applied_manifest
@@ -78,13 +82,20 @@ pub(crate) fn ends(devices: &BTreeMap<String, Device>) -> BTreeMap<String, End> 
             serial: status.serial_number,
         }
     };
-    devices.iter().map(|(name, device)| (name.clone(), end(device))).collect()
+    devices
+        .iter()
+        .map(|(name, device)| (name.clone(), end(device)))
+        .collect()
 }
 
 /// The records of one rule, oldest first.
 pub(crate) fn history_of(device: &Device, rule: &str) -> Vec<TransitionRecord> {
     let history = status(device).history;
-    history.into_iter().rev().filter(|record| record.rule.as_deref() == Some(rule)).collect()
+    history
+        .into_iter()
+        .rev()
+        .filter(|record| record.rule.as_deref() == Some(rule))
+        .collect()
 }
 
 /// Expects every record of a rule to begin where the one before ended: nothing is told twice, nothing is left out.
@@ -92,20 +103,32 @@ pub(crate) fn expect_unbroken_history(device: &Device) {
     let history = status(device).history;
     let mut last: BTreeMap<&str, Option<Verdict>> = BTreeMap::new();
     for record in history.iter().rev() {
-        let Some(rule) = record.rule.as_deref() else { continue };
+        let Some(rule) = record.rule.as_deref() else {
+            continue;
+        };
         let before = last.insert(rule, record.to);
         // The oldest record of a rule may lie before those that are shown.
-        assert!(before.is_none_or(|before| before == record.from), "{rule} in {history:#?}");
+        assert!(
+            before.is_none_or(|before| before == record.from),
+            "{rule} in {history:#?}"
+        );
         assert_ne!(record.from, record.to, "{rule} in {history:#?}");
     }
 }
 
 /// A fleet in a few lines.
-pub(crate) fn describe(devices: &BTreeMap<String, Device>, assignments: &BTreeMap<String, Assignment>) -> String {
+pub(crate) fn describe(
+    devices: &BTreeMap<String, Device>,
+    assignments: &BTreeMap<String, Assignment>,
+) -> String {
     let mut text = String::new();
     for (name, device) in devices {
         let status = status(device);
-        let failing: Vec<_> = status.failing_rules.iter().map(|rule| format!("{}: {}", rule.rule, rule.reason)).collect();
+        let failing: Vec<_> = status
+            .failing_rules
+            .iter()
+            .map(|rule| format!("{}: {}", rule.rule, rule.reason))
+            .collect();
         let _ = writeln!(
             text,
             "{name} {:?} {:?} ddm={} holds {:?} of {:?} at {:?}\n    {:?}\n    {:?} {failing:?}",
@@ -121,7 +144,13 @@ pub(crate) fn describe(devices: &BTreeMap<String, Device>, assignments: &BTreeMa
     }
     for (name, assignment) in assignments {
         let sums = sums(assignment);
-        let _ = writeln!(text, "{name} at {:?}: {:?} {:?}", sums.revision, sums.devices, conditions(&sums.conditions));
+        let _ = writeln!(
+            text,
+            "{name} at {:?}: {:?} {:?}",
+            sums.revision,
+            sums.devices,
+            conditions(&sums.conditions)
+        );
     }
     text
 }

@@ -1,0 +1,77 @@
+//! Judging devices, some at a time, and keeping what was found.
+
+use futures::FutureExt as _;
+
+use super::retries::Attempt;
+use super::{Planner, some_at_a_time};
+use crate::controllers::fleet::evaluate::{Correction, Outcome, evaluate};
+use crate::ids::EnrollmentId;
+
+/// Devices judged in one round, so that policy changes do not wait for a whole fleet.
+const ROUND: usize = 1_024;
+
+impl Planner {
+    pub(super) async fn judge(&mut self) {
+        let ids: Vec<EnrollmentId> = self.world.judge.iter().take(ROUND).cloned().collect();
+        for id in &ids {
+            self.world.judge.remove(id);
+        }
+        let (context, devices) = (&self.context, &self.world.devices);
+        let known = ids
+            .into_iter()
+            .filter_map(|id| devices.get(&id).map(|device| (id, device)));
+        let judging = known.map(|(id, device)| async move { (id, evaluate(context, device).await) }.boxed());
+        for (id, result) in some_at_a_time(judging.collect()).await {
+            match result {
+                Ok(outcome) => self.keep(&id, outcome),
+                Err(error) => {
+                    if let Some(device) = self.world.devices.get_mut(&id) {
+                        // Transitions may be recorded that the status does not show.
+                        device.status_digest = None;
+                    }
+                    self.failed(Attempt::Judge(id), &error);
+                }
+            }
+        }
+    }
+
+    /// Keeps what an evaluation found.
+    fn keep(&mut self, id: &EnrollmentId, outcome: Outcome) {
+        let now = self.context.clock.now();
+        self.retries.succeeded(&Attempt::Judge(id.clone()));
+        let Some(device) = self.world.devices.get_mut(id) else {
+            return;
+        };
+        let synced = device.synced();
+        let news = device.verdicts != outcome.verdicts || device.profiles != outcome.profiles;
+        device.verdicts = outcome.verdicts;
+        device.profiles = outcome.profiles;
+        device.holds = device.plan.is_some().then_some(outcome.holds);
+        match outcome.correction {
+            Correction::NotNeeded => {}
+            Correction::Ordered => device.corrected_at = Some(now),
+            Correction::NotBefore(at) => self.corrections.at(at, id.clone()),
+        }
+        if (news || synced != device.synced())
+            && let Some(fleet) = self.world.fleets.get_mut(&device.enrollment.namespace)
+        {
+            fleet.resum = true;
+        }
+        if let Some(written) = outcome.written {
+            device.status_digest = Some(written.digest);
+            device.handled = written.handled;
+            if device.object.is_none() {
+                device.object = Some(written.object);
+            }
+        }
+        let asked = device
+            .object
+            .as_ref()
+            .and_then(|object| object.reconcile.as_ref());
+        if asked.is_some() && asked != device.handled.as_ref() && device.active() && device.evidence_due > now
+        {
+            // It is handled when the questions are queued.
+            self.world.look_at(id, now);
+        }
+    }
+}
