@@ -14,6 +14,7 @@ const PARTS: &[(&str, &str)] = &[
     ("secret", ""),
     ("suggest", ""),
     ("ids", ""),
+    ("files", ""),
     ("body", ""),
     ("telemetry", ""),
     ("expression", "suggest"),
@@ -26,8 +27,8 @@ const PARTS: &[(&str, &str)] = &[
     // Ports and their adapters.
     ("push", "clock secret"),
     ("gitops", "api ids secret suggest"),
-    ("pki", "clock ids secret"),
-    ("store", "api compliance ids mdm pki policy secret"),
+    ("pki", "clock files ids secret"),
+    ("store", "api compliance files ids mdm pki policy secret"),
     // The endpoint for devices, from the inside out.
     ("mdm::metrics", ""),
     ("mdm::peer", "ids pki"),
@@ -41,7 +42,7 @@ const PARTS: &[(&str, &str)] = &[
     // It answers on the same port as the device endpoint, within the same limits.
     ("enrollment", "body clock ids mdm::http pki store"),
     // The embedded Kubernetes API: it knows no kind of Provost's, only how schemas and selectors are read.
-    ("kubeapi", "api body clock pki secret"),
+    ("kubeapi", "api body clock files pki secret"),
     (
         "controllers",
         "api clock compliance gitops ids mdm policy secret store telemetry",
@@ -50,7 +51,7 @@ const PARTS: &[(&str, &str)] = &[
     ("simulator", "secret"),
     (
         "app",
-        "api clock controllers enrollment gitops ids kubeapi mdm::gateway mdm::http mdm::metrics mdm::seen mdm::serve pki push secret store telemetry",
+        "api clock controllers enrollment files gitops ids kubeapi mdm::gateway mdm::http mdm::metrics mdm::seen mdm::serve pki push secret store telemetry",
     ),
     (
         "cli",
