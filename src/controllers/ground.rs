@@ -44,15 +44,28 @@ impl Ground {
         for crd in crds::all() {
             let definitions = Api::all(client.clone());
             let name = crd.name_any();
-            definitions.patch(&name, &PatchParams::apply("test"), &Patch::Apply(&crd)).await.unwrap();
-            await_condition(definitions, &name, conditions::is_crd_established()).await.unwrap();
+            definitions
+                .patch(&name, &PatchParams::apply("test"), &Patch::Apply(&crd))
+                .await
+                .unwrap();
+            await_condition(definitions, &name, conditions::is_crd_established())
+                .await
+                .unwrap();
         }
         for name in ["fleet", "other"] {
             let space = json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": name } });
             let api: Api<k8s_openapi::api::core::v1::Namespace> = Api::all(client.clone());
-            api.patch(name, &PatchParams::apply("test"), &Patch::Apply(&space)).await.unwrap();
+            api.patch(name, &PatchParams::apply("test"), &Patch::Apply(&space))
+                .await
+                .unwrap();
         }
-        Self { client, store, clock, _api: api, _folder: folder }
+        Self {
+            client,
+            store,
+            clock,
+            _api: api,
+            _folder: folder,
+        }
     }
 
     /// A context on it, with randomness of its own.

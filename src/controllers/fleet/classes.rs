@@ -18,14 +18,23 @@ struct Key {
     assignments: Arc<[Arc<str>]>,
 }
 
+/// What concerns devices of the same groups: one copy for all of them.
+#[derive(Debug, Clone)]
+pub struct Concern {
+    /// The groups.
+    pub groups: Arc<[Arc<str>]>,
+    /// The assignments that are for them.
+    pub assignments: Arc<[Arc<str>]>,
+}
+
 /// The classes of one fleet, and what their devices have in common.
 #[derive(Default)]
 pub struct Classes {
     plans: HashMap<Key, Arc<Plan>>,
     /// The plans before the last change of policy: one that comes out the same stays the same.
     before: HashMap<Key, Arc<Plan>>,
-    /// The assignments that concern devices of the same groups.
-    assignments: HashMap<Arc<[Arc<str>]>, Arc<[Arc<str>]>>,
+    /// By groups.
+    concerns: HashMap<Arc<[Arc<str>]>, Concern>,
     groups: Shared<[Arc<str>]>,
     /// Expressions outlive the plans: a new policy has mostly the old ones.
     checks: Checks,
@@ -35,7 +44,7 @@ impl Classes {
     /// Has every plan compiled again: the policy has changed.
     pub fn renew(&mut self) {
         self.before = std::mem::take(&mut self.plans);
-        self.assignments.clear();
+        self.concerns.clear();
     }
 
     /// How many plans are in use.
@@ -44,18 +53,18 @@ impl Classes {
         self.plans.len()
     }
 
-    /// The one copy of a list of groups, and the assignments that concern them.
-    pub fn concerned(
-        &mut self,
-        policies: &Policies,
-        groups: Arc<[Arc<str>]>,
-    ) -> (Arc<[Arc<str>]>, Arc<[Arc<str>]>) {
+    /// What concerns the devices of some groups.
+    pub fn concern(&mut self, policies: &Policies, groups: Arc<[Arc<str>]>) -> Concern {
+        if let Some(known) = self.concerns.get(&groups) {
+            return known.clone();
+        }
         let groups = self.groups.one(groups);
-        let assignments = self
-            .assignments
-            .entry(groups.clone())
-            .or_insert_with_key(|groups| policies.assignments_of(groups));
-        (groups, assignments.clone())
+        let concern = Concern {
+            assignments: policies.assignments_of(&groups),
+            groups: groups.clone(),
+        };
+        self.concerns.insert(groups, concern.clone());
+        concern
     }
 
     /// The plan of a device's class, compiled at the first device that asks. `compiled` is called for each compilation.

@@ -25,7 +25,7 @@ impl World {
         compiled: impl Fn(),
     ) -> Vec<(EnrollmentId, Arc<Plan>)> {
         let mut kept = Kept::default();
-        let ids = self.to_place(now);
+        let ids = self.concerned(now);
         let placed = ids.into_iter().filter_map(|id| {
             let plan = self.place_one(&id, public_url, &mut kept, &compiled)?;
             Some((id, plan))
@@ -34,7 +34,7 @@ impl World {
     }
 
     /// The devices to place: those that changed, and all of a fleet whose policy did.
-    fn to_place(&mut self, now: Timestamp) -> HashSet<EnrollmentId> {
+    fn concerned(&mut self, now: Timestamp) -> HashSet<EnrollmentId> {
         let mut replan: HashSet<Namespace> = HashSet::new();
         for (namespace, fleet) in &mut self.fleets {
             if std::mem::take(&mut fleet.replan) {
@@ -88,7 +88,8 @@ impl World {
             return None;
         }
         let groups = fleet.policies.groups_of(&device.candidate());
-        (device.groups, device.assignments) = fleet.classes.concerned(&fleet.policies, groups);
+        let concern = fleet.classes.concern(&fleet.policies, groups);
+        (device.groups, device.assignments) = (concern.groups, concern.assignments);
         let enrollment = &device.enrollment;
         let plan = fleet.classes.plan(
             &fleet.policies,

@@ -233,6 +233,7 @@ impl Policies {
 }
 
 /// The mistakes of an assignment; that a baseline is not among `baselines` is none: it may come from elsewhere, or later.
+#[must_use]
 pub fn checked_where_known(
     spec: &crate::api::AssignmentSpec,
     baselines: &BTreeMap<String, Arc<crate::api::BaselineSpec>>,

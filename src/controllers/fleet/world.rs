@@ -232,12 +232,7 @@ impl World {
         };
         self.judge.insert(id.clone());
         let was = &known.enrollment;
-        if was.enrolled_at != new.enrolled_at {
-            known.begin_anew(new, first_look);
-            known.invited = self.labels.one(known.invited.clone());
-            self.replace.insert(id.clone());
-            self.evidence.at(first_look, id.clone());
-        } else {
+        if was.enrolled_at == new.enrolled_at {
             let moved = was.manifest != new.manifest;
             if moved || (&was.os_version, was.state) != (&new.os_version, new.state) {
                 self.replace.insert(id.clone());
@@ -251,6 +246,11 @@ impl World {
                 // What was just applied shows in fresh evidence only.
                 self.look_at(&id, now);
             }
+        } else {
+            known.begin_anew(new, first_look);
+            known.invited = self.labels.one(known.invited.clone());
+            self.replace.insert(id.clone());
+            self.evidence.at(first_look, id.clone());
         }
         let Some(known) = self.devices.get(&id) else {
             return;

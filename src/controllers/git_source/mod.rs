@@ -273,8 +273,7 @@ impl Sources {
         };
         // libgit2 blocks: all of it runs off the async threads.
         let fetcher = self.fetcher.clone();
-        let fetched = tokio::task::spawn_blocking(move || fetcher.fetch(&request)).await?;
-        let revision = match fetched {
+        let revision = match tokio::task::spawn_blocking(move || fetcher.fetch(&request)).await? {
             Ok(revision) => revision,
             Err(error) => {
                 return Ok(Ended::NotFetched {

@@ -47,14 +47,6 @@ impl From<&Revision> for About {
     }
 }
 
-#[cfg(test)]
-impl About {
-    /// A revision of which nothing else matters.
-    pub(super) fn of(revision: &str, committed_at: Timestamp) -> Self {
-        Self { revision: revision.to_owned(), author: String::new(), message: String::new(), committed_at }
-    }
-}
-
 /// How a pass ended.
 #[derive(Debug, Clone)]
 pub(super) enum Ended {

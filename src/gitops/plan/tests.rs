@@ -87,7 +87,10 @@ fn only_what_differs_is_applied_and_what_left_git_is_removed() {
     // And does not take for unchanged what may be half changed, whatever it brings.
     assert_eq!(names(&again.apply), ["b", "f"]);
     let back = revision(FIVE);
-    assert_eq!(names(&proceed(&plan.inventory_while_applying, &back, POLICY).apply), ["b"]);
+    assert_eq!(
+        names(&proceed(&plan.inventory_while_applying, &back, POLICY).apply),
+        ["b"]
+    );
 }
 
 #[test]

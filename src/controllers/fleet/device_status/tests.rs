@@ -3,17 +3,31 @@ use crate::api::common::{Severity, Verdict};
 use crate::controllers::fleet::fixtures::*;
 
 fn sight<'a>(device: &'a Device, judged: &'a Judged) -> Sight<'a> {
-    Sight { device, judged, object: None, handled: None }
+    Sight {
+        device,
+        judged,
+        object: None,
+        handled: None,
+    }
 }
 
 /// A condition as `status reason`.
 fn condition(status: &DeviceStatus, kind: &str) -> String {
-    let found = status.conditions.iter().find(|condition| condition.type_ == kind).unwrap();
+    let found = status
+        .conditions
+        .iter()
+        .find(|condition| condition.type_ == kind)
+        .unwrap();
     format!("{} {}", found.status, found.reason)
 }
 
 fn built(device: &Device, judged: &Judged) -> DeviceStatus {
-    build(&DeviceStatus::default(), &sight(device, judged), Vec::new(), at(0))
+    build(
+        &DeviceStatus::default(),
+        &sight(device, judged),
+        Vec::new(),
+        at(0),
+    )
 }
 
 /// A device that holds what it should.
@@ -21,23 +35,44 @@ fn holding() -> (Device, Judged) {
     let mut device = device("A");
     device.enrollment.manifest = Some(Digest::of(b"m"));
     device.enrollment.applied_manifest = device.enrollment.manifest;
-    let counts = VerdictCounts { pass: 3, ..VerdictCounts::default() };
-    (device, Judged { counts, holds: true, ..Judged::default() })
+    let counts = VerdictCounts {
+        pass: 3,
+        ..VerdictCounts::default()
+    };
+    (
+        device,
+        Judged {
+            counts,
+            holds: true,
+            ..Judged::default()
+        },
+    )
 }
 
 #[test]
 fn conditions_tell_how_a_device_stands() {
-    let states = [
-        (EnrollmentState::Authenticated, "False AwaitingTokenUpdate", "False AwaitingTokenUpdate"),
+    let table = [
+        (
+            EnrollmentState::Authenticated,
+            "False AwaitingTokenUpdate",
+            "False AwaitingTokenUpdate",
+        ),
         (EnrollmentState::Enrolled, "True Enrolled", "True Succeeded"),
-        (EnrollmentState::Removing, "True AwaitingRemoval", "True Succeeded"),
+        (
+            EnrollmentState::Removing,
+            "True AwaitingRemoval",
+            "True Succeeded",
+        ),
         (EnrollmentState::Ended, "False NotEnrolled", "False NotEnrolled"),
     ];
-    for (state, enrolled, ready) in states {
+    for (state, enrolled, ready) in table {
         let (mut device, judged) = holding();
         device.enrollment.state = state;
-        let status = built(&device, &judged);
-        assert_eq!((condition(&status, "Enrolled"), condition(&status, "Ready")), (enrolled.into(), ready.into()));
+        let built = built(&device, &judged);
+        assert_eq!(
+            (condition(&built, "Enrolled"), condition(&built, "Ready")),
+            (enrolled.into(), ready.into())
+        );
     }
 }
 
@@ -47,7 +82,11 @@ fn synced_needs_the_proof_and_that_nothing_says_otherwise() {
         let (mut device, mut judged) = holding();
         device.enrollment.applied_manifest = applied.map(Digest::of);
         judged.holds = holds;
-        judged.problems = if problem { vec!["d: Error.X".to_owned()] } else { Vec::new() };
+        judged.problems = if problem {
+            vec!["d: Error.X".to_owned()]
+        } else {
+            Vec::new()
+        };
         condition(&built(&device, &judged), "Synced")
     };
     assert_eq!(synced(Some(b"m"), true, false), "True InSync");
@@ -56,14 +95,22 @@ fn synced_needs_the_proof_and_that_nothing_says_otherwise() {
     assert_eq!(synced(Some(b"old"), true, false), "False AwaitingReport");
     assert_eq!(synced(None, false, true), "False DeviceReportedError");
     let unplanned = device("A");
-    assert_eq!(condition(&built(&unplanned, &Judged::default()), "Synced"), "Unknown Progressing");
+    assert_eq!(
+        condition(&built(&unplanned, &Judged::default()), "Synced"),
+        "Unknown Progressing"
+    );
 }
 
 #[test]
 fn compliant_is_what_the_rules_say() {
     let compliant = |pass, fail, unknown| {
         let (device, mut judged) = holding();
-        judged.counts = VerdictCounts { pass, fail, unknown, not_applicable: 1 };
+        judged.counts = VerdictCounts {
+            pass,
+            fail,
+            unknown,
+            not_applicable: 1,
+        };
         condition(&built(&device, &judged), "Compliant")
     };
     assert_eq!(compliant(2, 0, 0), "True AllRulesPass");
@@ -75,7 +122,12 @@ fn compliant_is_what_the_rules_say() {
 #[test]
 fn time_alone_changes_nothing() {
     let (device, judged) = holding();
-    let first = build(&DeviceStatus::default(), &sight(&device, &judged), Vec::new(), at(0));
+    let first = build(
+        &DeviceStatus::default(),
+        &sight(&device, &judged),
+        Vec::new(),
+        at(0),
+    );
     let later = build(&first, &sight(&device, &judged), Vec::new(), at(500));
     assert_eq!(later, first);
     let before = digest(&sight(&device, &judged));
@@ -92,7 +144,11 @@ fn the_largest_device_stays_under_8_kib() {
     let long = |length: usize| "x".repeat(length);
     // The longest of everything that can stand in a status.
     let mut device = Device::new(
-        crate::store::Enrollment { model: Some(long(128)), os_version: long(64), ..enrollment(&long(62), "lab") },
+        crate::store::Enrollment {
+            model: Some(long(128)),
+            os_version: long(64),
+            ..enrollment(&long(62), "lab")
+        },
         at(0),
     );
     device.enrollment.manifest = Some(Digest::of(b"m"));
@@ -113,7 +169,12 @@ fn the_largest_device_stays_under_8_kib() {
         reason: "é".repeat(160),
     };
     let judged = Judged {
-        counts: VerdictCounts { pass: i64::MAX, fail: i64::MAX, unknown: i64::MAX, not_applicable: i64::MAX },
+        counts: VerdictCounts {
+            pass: i64::MAX,
+            fail: i64::MAX,
+            unknown: i64::MAX,
+            not_applicable: i64::MAX,
+        },
         failing: (0..20).map(failing).collect(),
         problems: vec![long(4_000)],
         holds: false,
@@ -127,7 +188,12 @@ fn the_largest_device_stays_under_8_kib() {
         reconcile: None,
     };
     let handled = long(crate::controllers::fleet::device::LONGEST_REQUEST);
-    let sight = Sight { device: &device, judged: &judged, object: Some(&object), handled: Some(&handled) };
+    let sight = Sight {
+        device: &device,
+        judged: &judged,
+        object: Some(&object),
+        handled: Some(&handled),
+    };
     let history: Vec<TransitionRecord> = (0..20).rev().map(record).collect();
     let status = build(&DeviceStatus::default(), &sight, history.clone(), at(0));
     assert!(weight(&status) <= LARGEST, "{}", weight(&status));
@@ -153,7 +219,12 @@ fn an_ordinary_device_loses_nothing() {
         reason: "SecurityInfo.FDE_Enabled is false".to_owned(),
     };
     judged.failing = (0..20).map(failing).collect();
-    let status = build(&DeviceStatus::default(), &sight(&device, &judged), Vec::new(), at(0));
+    let status = build(
+        &DeviceStatus::default(),
+        &sight(&device, &judged),
+        Vec::new(),
+        at(0),
+    );
     assert_eq!(status.failing_rules.len(), 20);
 }
 
@@ -164,6 +235,9 @@ fn an_object_without_an_enrolment_keeps_what_it_says_of_the_past() {
     let stray = without_enrollment(&old, Some(3), at(9));
     assert_eq!(condition(&stray, "Enrolled"), "False NotEnrolled");
     assert_eq!(condition(&stray, "Ready"), "False NotEnrolled");
-    assert_eq!((stray.observed_generation, &stray.serial_number), (3, &old.serial_number));
+    assert_eq!(
+        (stray.observed_generation, &stray.serial_number),
+        (3, &old.serial_number)
+    );
     assert_eq!(without_enrollment(&stray, Some(3), at(99)), stray);
 }

@@ -9,7 +9,15 @@ use crate::policy::Manifest;
 fn holding() -> Device {
     let demand = |rule| {
         let evidence = Evidence::None { reason: "".into() };
-        Demand::new("a".into(), "cis".into(), rule, Severity::High, Vec::new().into(), None, evidence)
+        Demand::new(
+            "a".into(),
+            "cis".into(),
+            rule,
+            Severity::High,
+            Vec::new().into(),
+            None,
+            evidence,
+        )
     };
     let manifest = Manifest::new(Vec::new(), Vec::new());
     let mut device = device("A");
@@ -27,9 +35,18 @@ fn holding() -> Device {
 }
 
 fn left(device: &Device, holds: bool, now: [Verdict; 2]) -> bool {
-    let judgements: Vec<Judgement> =
-        now.iter().map(|verdict| Judgement { verdict: *verdict, reason: String::new(), source: "Policy" }).collect();
-    let passed = [("cis/enforced".into(), Verdict::Pass), ("cis/checked".into(), Verdict::Pass)];
+    let judgements: Vec<Judgement> = now
+        .iter()
+        .map(|verdict| Judgement {
+            verdict: *verdict,
+            reason: String::new(),
+            source: "Policy",
+        })
+        .collect();
+    let passed = [
+        ("cis/enforced".into(), Verdict::Pass),
+        ("cis/checked".into(), Verdict::Pass),
+    ];
     has_left(device, holds, &judgements, &Verdicts::from(passed))
 }
 
@@ -40,9 +57,15 @@ fn a_rule_that_content_is_served_for_and_that_passed_is_missed() {
     let device = holding();
     assert!(!left(&device, true, PASSING));
     assert!(left(&device, true, [Verdict::Fail, Verdict::Pass]));
-    assert!(left(&device, true, [Verdict::Unknown, Verdict::Pass]), "the proof has disappeared");
+    assert!(
+        left(&device, true, [Verdict::Unknown, Verdict::Pass]),
+        "the proof has disappeared"
+    );
     assert!(!left(&device, true, [Verdict::NotApplicable, Verdict::Pass]));
-    assert!(!left(&device, true, [Verdict::Pass, Verdict::Fail]), "nobody can correct what is only checked");
+    assert!(
+        !left(&device, true, [Verdict::Pass, Verdict::Fail]),
+        "nobody can correct what is only checked"
+    );
 }
 
 #[test]
@@ -76,13 +99,32 @@ fn history_tells_what_happened_at_once_together() {
         evidence: "SecurityInfo".into(),
         reason: String::new(),
     };
-    let enrolled = Transition { rule: None, to: None, reason: "it enrolled".to_owned(), ..change(0, "", Verdict::Pass) };
+    let enrolled = Transition {
+        rule: None,
+        to: None,
+        reason: "it enrolled".to_owned(),
+        ..change(0, "", Verdict::Pass)
+    };
     let first = (0..30).map(|n| change(1, &format!("cis/r{n}"), Verdict::Pass));
-    let newest_first: Vec<Transition> = [change(2, "cis/r1", Verdict::Fail)].into_iter().chain(first).chain([enrolled]).collect();
+    let newest_first: Vec<Transition> = [change(2, "cis/r1", Verdict::Fail)]
+        .into_iter()
+        .chain(first)
+        .chain([enrolled])
+        .collect();
     let told = history(&newest_first);
-    assert_eq!(told.iter().map(|record| record.time.0).collect::<Vec<_>>(), [at(2), at(1), at(0)]);
+    assert_eq!(
+        told.iter().map(|record| record.time.0).collect::<Vec<_>>(),
+        [at(2), at(1), at(0)]
+    );
     // In one moment: the enrolment comes before what was found of it.
-    let at_once: Vec<Transition> = newest_first.into_iter().skip(1).map(|change| Transition { time: at(0), ..change }).collect();
+    let at_once: Vec<Transition> = newest_first
+        .into_iter()
+        .skip(1)
+        .map(|change| Transition {
+            time: at(0),
+            ..change
+        })
+        .collect();
     let told = history(&at_once);
     assert_eq!((told.len(), told[1].reason.as_str()), (2, "it enrolled"));
 }

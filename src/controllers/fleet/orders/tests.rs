@@ -17,19 +17,39 @@ fn manifest(profiles: &[(&str, &str)]) -> Manifest {
 }
 
 fn installed(profiles: &[(&str, &str)]) -> Facts {
-    let profiles: BTreeMap<String, String> =
-        profiles.iter().map(|(identifier, uuid)| ((*identifier).to_owned(), (*uuid).to_owned())).collect();
-    Facts { profiles: Some(profiles), ..Facts::default() }
+    let profiles: BTreeMap<String, String> = profiles
+        .iter()
+        .map(|(identifier, uuid)| ((*identifier).to_owned(), (*uuid).to_owned()))
+        .collect();
+    Facts {
+        profiles: Some(profiles),
+        ..Facts::default()
+    }
 }
 
 /// The intents of the orders for a device without declarative management.
 fn orders(manifest: &Manifest, facts: &Facts, again: bool) -> Vec<String> {
-    let device = Enrollment { declarative: false, ..enrollment("A", "lab") };
+    let applied_manifest = Some(manifest.id);
+    let device = Enrollment {
+        declarative: false,
+        applied_manifest,
+        ..enrollment("A", "lab")
+    };
     let entropy = SeededEntropy::new(1);
-    let issue = Issue { now: at(0), entropy: &entropy };
+    let issue = Issue {
+        now: at(0),
+        entropy: &entropy,
+    };
     let orders = to_hold(&device, manifest, facts, again, &issue);
-    assert!(orders.iter().all(|order| order.chain.as_deref() == Some(PROFILE_CHAIN)));
-    orders.into_iter().map(|order| format!("{} {}", order.request_type, order.intent.unwrap())).collect()
+    assert!(
+        orders
+            .iter()
+            .all(|order| order.chain.as_deref() == Some(PROFILE_CHAIN))
+    );
+    orders
+        .into_iter()
+        .map(|order| format!("{} {}", order.request_type, order.intent.unwrap()))
+        .collect()
 }
 
 const LOOK: [&str; 2] = ["ProfileList ProfileList", "SecurityInfo SecurityInfo"];
@@ -54,33 +74,62 @@ fn what_is_missing_is_installed_and_what_is_stale_removed() {
 #[test]
 fn who_holds_everything_is_told_nothing_unless_it_is_not_believed() {
     let wanted = manifest(&[("a", "U-1")]);
-    let held = installed(&[("dev.provost.profile.a", "U-1"), ("dev.provost.profile.gone", "U")]);
+    let held = installed(&[
+        ("dev.provost.profile.a", "U-1"),
+        ("dev.provost.profile.gone", "U"),
+    ]);
     let everything = installed(&[("dev.provost.profile.a", "U-1")]);
     assert_eq!(orders(&wanted, &everything, false), [""; 0]);
-    let expected =
-        ["RemoveProfile Profile:dev.provost.profile.gone", "InstallProfile Profile:dev.provost.profile.a"];
+    let expected = [
+        "RemoveProfile Profile:dev.provost.profile.gone",
+        "InstallProfile Profile:dev.provost.profile.a",
+    ];
     assert_eq!(orders(&wanted, &held, true), [&expected[..], &LOOK].concat());
 }
 
 #[test]
 fn of_whom_nothing_is_known_is_told_everything_and_asked() {
     let expected = ["InstallProfile Profile:dev.provost.profile.a"];
-    assert_eq!(orders(&manifest(&[("a", "U-1")]), &Facts::default(), false), [&expected[..], &LOOK].concat());
+    assert_eq!(
+        orders(&manifest(&[("a", "U-1")]), &Facts::default(), false),
+        [&expected[..], &LOOK].concat()
+    );
     assert_eq!(orders(&manifest(&[]), &Facts::default(), false), LOOK);
 }
 
 #[test]
 fn a_device_with_declarative_management_is_told_to_look() {
     let entropy = SeededEntropy::new(1);
-    let issue = Issue { now: at(0), entropy: &entropy };
+    let issue = Issue {
+        now: at(0),
+        entropy: &entropy,
+    };
     let device = enrollment("A", "lab");
-    let orders = to_hold(&device, &manifest(&[("a", "U-1")]), &Facts::default(), false, &issue);
-    assert_eq!(orders.iter().map(|order| &*order.request_type).collect::<Vec<_>>(), ["DeclarativeManagement"]);
+    let orders = to_hold(
+        &device,
+        &manifest(&[("a", "U-1")]),
+        &Facts::default(),
+        false,
+        &issue,
+    );
+    assert_eq!(
+        orders
+            .iter()
+            .map(|order| &*order.request_type)
+            .collect::<Vec<_>>(),
+        ["DeclarativeManagement"]
+    );
     assert_eq!(orders[0].deadline, at(7 * 24 * 3600));
     let asked = |device: &Enrollment| {
-        for_evidence(device, &issue).into_iter().map(|order| order.request_type.to_string()).collect::<Vec<_>>()
+        for_evidence(device, &issue)
+            .into_iter()
+            .map(|order| order.request_type.to_string())
+            .collect::<Vec<_>>()
     };
     assert_eq!(asked(&device), ["DeviceInformation", "SecurityInfo"]);
-    let old = Enrollment { declarative: false, ..device };
+    let old = Enrollment {
+        declarative: false,
+        ..device
+    };
     assert_eq!(asked(&old), ["DeviceInformation", "SecurityInfo", "ProfileList"]);
 }

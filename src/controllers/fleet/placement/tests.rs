@@ -111,11 +111,15 @@ proptest! {
         places in prop::collection::vec(any::<bool>(), END.len()),
     ) {
         let mut expected = World::default();
-        END.iter().for_each(|happening| happen(&mut expected, happening));
+        for happening in &END {
+            happen(&mut expected, happening);
+        }
         happen(&mut expected, &Happening::Placed);
 
         let mut world = World::default();
-        before.iter().for_each(|happening| happen(&mut world, happening));
+        for happening in &before {
+            happen(&mut world, happening);
+        }
         for (happening, place) in end.iter().zip(places) {
             happen(&mut world, happening);
             if place {
@@ -140,7 +144,9 @@ fn world() -> World {
         policy(12, 1),
         Event::Assignment(present(enforced("all", "lab", "cis"))),
     ];
-    events.into_iter().for_each(|event| world.observe(event));
+    for event in events {
+        world.observe(event);
+    }
     for (name, team) in [("A", "lab"), ("B", "shop")] {
         world.enroll(enrollment(name, team), at(900), at(0));
     }

@@ -45,7 +45,7 @@ impl Planner {
         for (attempt, result) in done {
             match result {
                 Ok(()) => self.retries.succeeded(&attempt),
-                Err(error) => self.failed(attempt, &error),
+                Err(error) => self.failed(&attempt, &error),
             }
         }
     }

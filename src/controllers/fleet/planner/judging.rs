@@ -29,7 +29,7 @@ impl Planner {
                         // Transitions may be recorded that the status does not show.
                         device.status_digest = None;
                     }
-                    self.failed(Attempt::Judge(id), &error);
+                    self.failed(&Attempt::Judge(id), &error);
                 }
             }
         }

@@ -50,10 +50,10 @@ impl Retries {
 }
 
 impl Planner {
-    pub(super) fn failed(&mut self, attempt: Attempt, error: &(dyn Error + 'static)) {
+    pub(super) fn failed(&mut self, attempt: &Attempt, error: &(dyn Error + 'static)) {
         let jitter = self.jitter();
         let pause = self.retries.failed(attempt.clone(), Instant::now(), jitter);
-        let (id, name) = match &attempt {
+        let (id, name) = match attempt {
             Attempt::Judge(id) => (Some(id.as_str()), None),
             Attempt::Delete(key) | Attempt::Disown(key) => (None, Some(&*key.name)),
         };

@@ -34,25 +34,41 @@ fn the_revision_of_an_assignment_is_the_newest_of_what_it_names() {
     };
     let all = of(vec![own.clone()], vec![cis.clone(), other], vec![dock.clone()]);
     assert_eq!(all.as_deref(), Some("main@sha1:cis"), "of what it names");
-    assert_eq!(of(vec![own], Vec::new(), vec![dock.clone()]).as_deref(), Some("main@sha1:own"));
+    assert_eq!(
+        of(vec![own], Vec::new(), vec![dock.clone()]).as_deref(),
+        Some("main@sha1:own")
+    );
     // One that somebody applied by hand has none, and does not hide the others'.
     let by_hand = assignment("all", &spec, 1);
-    assert_eq!(of(vec![by_hand.clone()], Vec::new(), vec![dock]).as_deref(), Some("main@sha1:dock"));
+    assert_eq!(
+        of(vec![by_hand.clone()], Vec::new(), vec![dock]).as_deref(),
+        Some("main@sha1:dock")
+    );
     assert_eq!(of(vec![by_hand.clone()], Vec::new(), Vec::new()), None);
     // A revision of unknown time is older than all others.
     let mut unknown = cis.clone();
     unknown.annotations_mut().remove(names::COMMITTED_AT_ANNOTATION);
     let dock = from_git(profile("dock"), "main@sha1:dock", 1);
-    assert_eq!(of(vec![by_hand], vec![unknown], vec![dock]).as_deref(), Some("main@sha1:dock"));
+    assert_eq!(
+        of(vec![by_hand], vec![unknown], vec![dock]).as_deref(),
+        Some("main@sha1:dock")
+    );
 }
 
 #[test]
 fn what_is_not_there_is_named() {
     let spec = json!({ "groups": [{ "name": "g" }], "baselines": [{ "name": "cis" }], "profiles": [{ "name": "dock" }] });
-    let policies = policies(vec![assignment("all", &spec, 1)], Vec::new(), vec![profile("dock")]);
+    let policies = policies(
+        vec![assignment("all", &spec, 1)],
+        Vec::new(),
+        vec![profile("dock")],
+    );
     let assignment = policies.assignments["all"].clone();
     assert_eq!(policies.missing(&assignment), ["DeviceGroup g", "Baseline cis"]);
-    assert!(policies.mistakes(&assignment).is_empty(), "that it is not there (yet) is no mistake");
+    assert!(
+        policies.mistakes(&assignment).is_empty(),
+        "that it is not there (yet) is no mistake"
+    );
     let input = &policies.inputs(&["all".into(), "nobody".into()])[0];
     assert_eq!((input.baselines.len(), input.profiles.len()), (0, 1));
 }
@@ -60,7 +76,11 @@ fn what_is_not_there_is_named() {
 #[test]
 fn a_parameter_that_no_baseline_has_is_a_mistake() {
     let spec = json!({ "groups": [{ "name": "g" }], "baselines": [{ "name": "cis", "parameters": { "nothing": 1 } }] });
-    let policies = policies(vec![assignment("all", &spec, 1)], vec![baseline("cis", 8, 1)], Vec::new());
+    let policies = policies(
+        vec![assignment("all", &spec, 1)],
+        vec![baseline("cis", 8, 1)],
+        Vec::new(),
+    );
     let mistakes = policies.mistakes(&policies.assignments["all"].clone());
     assert_eq!(mistakes.len(), 1, "{mistakes:?}");
     assert!(mistakes[0].field.contains("nothing"), "{mistakes:?}");
@@ -69,8 +89,24 @@ fn a_parameter_that_no_baseline_has_is_a_mistake() {
 #[test]
 fn a_group_that_cannot_be_read_has_no_members() {
     let mut policies = Policies::default();
-    DeviceGroup::put(&mut policies, "bad".into(), group("bad", &json!({ "expression": "device.nothing" }), 1), false);
-    DeviceGroup::put(&mut policies, "all".into(), group("all", &json!({ "selector": {} }), 1), false);
+    DeviceGroup::put(
+        &mut policies,
+        "bad".into(),
+        group("bad", &json!({ "expression": "device.nothing" }), 1),
+        false,
+    );
+    DeviceGroup::put(
+        &mut policies,
+        "all".into(),
+        group("all", &json!({ "selector": {} }), 1),
+        false,
+    );
     assert_eq!(names_of(&policies.groups_of(&device("A").candidate())), ["all"]);
-    assert!(policies.groups["bad"].members.as_ref().unwrap_err().contains("nothing"));
+    assert!(
+        policies.groups["bad"]
+            .members
+            .as_ref()
+            .unwrap_err()
+            .contains("nothing")
+    );
 }

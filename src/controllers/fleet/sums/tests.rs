@@ -17,7 +17,9 @@ fn world() -> World {
         Event::Assignment(present(assignment("enforce", &twice, 1))),
         Event::Assignment(present(assignment("audit", &audit, 1))),
     ];
-    events.into_iter().for_each(|event| world.observe(event));
+    for event in events {
+        world.observe(event);
+    }
     for (name, team) in [("A", "lab"), ("B", "lab"), ("C", "lab"), ("D", "shop")] {
         world.enroll(enrollment(name, team), at(900), at(0));
     }
@@ -37,8 +39,17 @@ fn sums(world: &World) -> Sums {
 fn judged(world: &mut World, name: &str, passcode: Verdict, filevault: Verdict, profiles: &[bool]) {
     let device = world.devices.get_mut(&id(name)).unwrap();
     let plan = device.plan.clone().unwrap();
-    device.verdicts =
-        plan.demands.iter().map(|demand| if &*demand.rule == "passcode" { passcode } else { filevault }).collect();
+    device.verdicts = plan
+        .demands
+        .iter()
+        .map(|demand| {
+            if &*demand.rule == "passcode" {
+                passcode
+            } else {
+                filevault
+            }
+        })
+        .collect();
     device.profiles = profiles.into();
 }
 
@@ -54,14 +65,28 @@ fn devices_are_counted_by_state() {
     let sums = sums(&world);
     let enforce = &sums.tallies["enforce"];
     let devices = enforce.devices;
-    assert_eq!((devices.total, devices.compliant, devices.failing, devices.unknown), (4, 1, 1, 2));
+    assert_eq!(
+        (devices.total, devices.compliant, devices.failing, devices.unknown),
+        (4, 1, 1, 2)
+    );
     assert_eq!((devices.synced, enforce.classes(), enforce.moved), (1, 2, 4));
     let verdicts = enforce.verdicts;
     assert_eq!((verdicts.pass, verdicts.fail, verdicts.unknown), (4, 1, 3));
-    let control = |id: &str| enforce.controls.iter().find(|(control, _)| control.id == id).unwrap().1;
+    let control = |id: &str| {
+        enforce
+            .controls
+            .iter()
+            .find(|(control, _)| control.id == id)
+            .unwrap()
+            .1
+    };
     assert_eq!((control("5.2").pass, control("2.6").fail), (3, 1));
     let audit = &sums.tallies["audit"];
-    assert_eq!((audit.devices.total, audit.devices.failing, audit.moved), (3, 1, 3), "only the lab");
+    assert_eq!(
+        (audit.devices.total, audit.devices.failing, audit.moved),
+        (3, 1, 3),
+        "only the lab"
+    );
 }
 
 #[test]
@@ -70,7 +95,13 @@ fn a_profile_is_counted_once_a_device_and_by_its_own_proof() {
     for (name, has_it) in [("A", true), ("B", true), ("C", false), ("D", true)] {
         judged(&mut world, name, Verdict::Fail, Verdict::Fail, &[has_it]);
     }
-    assert_eq!(sums(&world).profiles["dock"], Installed { targeted: 4, applied: 3 });
+    assert_eq!(
+        sums(&world).profiles["dock"],
+        Installed {
+            targeted: 4,
+            applied: 3
+        }
+    );
 }
 
 #[test]

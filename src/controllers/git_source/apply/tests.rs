@@ -3,8 +3,8 @@
 use kube::api::PostParams;
 
 use super::*;
-use crate::api::git_source::GitSourceStatus;
 use crate::api::Profile;
+use crate::api::git_source::GitSourceStatus;
 use crate::controllers::git_source::status::{Asked, build};
 use crate::controllers::ground::Ground;
 use crate::gitops::fetch::SourceFile;
@@ -38,7 +38,10 @@ impl Story {
     async fn source(&self, name: &str) {
         let spec = json!({ "url": "https://git.example.com/policy.git", "pruneLimitPercent": 100 });
         let object = json!({ "apiVersion": names::API_VERSION, "kind": "GitSource", "spec": spec, "metadata": { "name": name } });
-        self.sources().create(&PostParams::default(), &serde_json::from_value(object).unwrap()).await.unwrap();
+        self.sources()
+            .create(&PostParams::default(), &serde_json::from_value(object).unwrap())
+            .await
+            .unwrap();
     }
 
     /// Applies a revision of profiles, each with a title, and writes the status.
@@ -48,18 +51,25 @@ impl Story {
         let current = self.sources().get(source).await.unwrap();
         let status = build(&current, &Asked::from(&object), &ended, at(0));
         let metrics = Metrics::new();
-        crate::controllers::status::apply(&self.sources(), &current, &status, &metrics).await.unwrap();
+        crate::controllers::status::apply(&self.sources(), &current, &status, &metrics)
+            .await
+            .unwrap();
         ended
     }
 
     async fn attempt(&self, source: &GitSource, revision: &str, profiles: &[(&str, &str)]) -> Ended {
         let documents = documents(profiles);
-        let about = About::of(revision, at(i64::try_from(revision.len()).unwrap()));
+        let about = About::new(revision, at(i64::try_from(revision.len()).unwrap()));
         apply(&self.context, source, about, &documents).await.unwrap()
     }
 
     async fn status(&self, source: &str) -> GitSourceStatus {
-        self.sources().get(source).await.unwrap().status.unwrap_or_default()
+        self.sources()
+            .get(source)
+            .await
+            .unwrap()
+            .status
+            .unwrap_or_default()
     }
 
     /// The title and revision of a profile.
@@ -78,48 +88,84 @@ fn documents(profiles: &[(&str, &str)]) -> Documents {
         )
     };
     let content = profiles.iter().map(document).collect::<String>().into_bytes();
-    read_documents(&[SourceFile { path: "a.yaml".into(), content }], "fleet").unwrap()
+    read_documents(
+        &[SourceFile {
+            path: "a.yaml".into(),
+            content,
+        }],
+        "fleet",
+    )
+    .unwrap()
 }
 
-fn told(title: &str, revision: &str) -> Option<(String, String)> {
-    Some((title.to_owned(), revision.to_owned()))
+fn told(title: &str, revision: &str) -> (String, String) {
+    (title.to_owned(), revision.to_owned())
 }
 
 #[tokio::test]
 async fn an_object_carries_the_revision_that_last_changed_it() {
     let story = Story::new().await;
     story.source("policy").await;
-    story.apply("policy", "main@sha1:1", &[("a", "one"), ("b", "one"), ("c", "one")]).await;
-    story.apply("policy", "main@sha1:2", &[("a", "one"), ("b", "two")]).await;
-    assert_eq!(story.profile("a").await, told("one", "main@sha1:1"));
-    assert_eq!(story.profile("b").await, told("two", "main@sha1:2"));
+    story
+        .apply(
+            "policy",
+            "main@sha1:1",
+            &[("a", "one"), ("b", "one"), ("c", "one")],
+        )
+        .await;
+    story
+        .apply("policy", "main@sha1:2", &[("a", "one"), ("b", "two")])
+        .await;
+    assert_eq!(story.profile("a").await, Some(told("one", "main@sha1:1")));
+    assert_eq!(story.profile("b").await, Some(told("two", "main@sha1:2")));
     assert_eq!(story.profile("c").await, None, "it left git");
     // Changed by hand, it is set right, and is still of the commit that brought it.
     let by_hand = json!({ "spec": { "title": "mine" } });
-    story.profiles().patch("a", &PatchParams::default(), &Patch::Merge(&by_hand)).await.unwrap();
-    story.apply("policy", "main@sha1:2", &[("a", "one"), ("b", "two")]).await;
-    assert_eq!(story.profile("a").await, told("one", "main@sha1:1"));
+    story
+        .profiles()
+        .patch("a", &PatchParams::default(), &Patch::Merge(&by_hand))
+        .await
+        .unwrap();
+    story
+        .apply("policy", "main@sha1:2", &[("a", "one"), ("b", "two")])
+        .await;
+    assert_eq!(story.profile("a").await, Some(told("one", "main@sha1:1")));
 }
 
 #[tokio::test]
 async fn an_interrupted_apply_is_taken_up_again_under_its_own_revision() {
     let story = Story::new().await;
     story.source("policy").await;
-    story.apply("policy", "main@sha1:1", &[("a", "one"), ("b", "one")]).await;
+    story
+        .apply("policy", "main@sha1:1", &[("a", "one"), ("b", "one")])
+        .await;
     // The second revision: the inventory is noted, one of two objects is changed, and the process ends.
     let source = story.sources().get("policy").await.unwrap();
     let next = documents(&[("a", "two"), ("b", "two")]);
-    let policy = PrunePolicy { enabled: true, limit_percent: 100, allowed_revision: None };
+    let policy = PrunePolicy {
+        enabled: true,
+        limit_percent: 100,
+        allowed_revision: None,
+    };
     let inventory = source.status.clone().unwrap().inventory;
-    let Decision::Proceed(plan) = plan(&inventory, &next, "main@sha1:22", policy) else { panic!("it waits") };
-    note_inventory(&story.context, &source, &plan.inventory_while_applying).await.unwrap();
-    let about = About::of("main@sha1:22", at(5));
-    let objects = prepare(&story.context, &source, &about, &plan).await.unwrap().unwrap();
+    let Decision::Proceed(plan) = plan(&inventory, &next, "main@sha1:22", policy) else {
+        panic!("it waits")
+    };
+    note_inventory(&story.context, &source, &plan.inventory_while_applying)
+        .await
+        .unwrap();
+    let about = About::new("main@sha1:22", at(5));
+    let objects = prepare(&story.context, &source, &about, &plan)
+        .await
+        .unwrap()
+        .unwrap();
     send_all(&objects[..1], false).await.unwrap();
 
-    story.apply("policy", "main@sha1:22", &[("a", "two"), ("b", "two")]).await;
-    assert_eq!(story.profile("a").await, told("two", "main@sha1:22"));
-    assert_eq!(story.profile("b").await, told("two", "main@sha1:22"));
+    story
+        .apply("policy", "main@sha1:22", &[("a", "two"), ("b", "two")])
+        .await;
+    assert_eq!(story.profile("a").await, Some(told("two", "main@sha1:22")));
+    assert_eq!(story.profile("b").await, Some(told("two", "main@sha1:22")));
     let status = story.status("policy").await;
     assert!(status.inventory.iter().all(|entry| !entry.digest.is_empty()));
 }
@@ -129,22 +175,43 @@ async fn what_another_source_holds_is_refused_until_it_lets_go() {
     let story = Story::new().await;
     story.source("one").await;
     story.source("two").await;
-    story.apply("one", "main@sha1:1", &[("a", "one"), ("mine", "one")]).await;
-    let Ended::Refused { findings, .. } = story.apply("two", "main@sha1:2", &[("a", "two"), ("b", "two")]).await else {
+    story
+        .apply("one", "main@sha1:1", &[("a", "one"), ("mine", "one")])
+        .await;
+    let Ended::Refused { findings, .. } = story
+        .apply("two", "main@sha1:2", &[("a", "two"), ("b", "two")])
+        .await
+    else {
         panic!("it takes what is another's")
     };
-    assert!(findings[0].to_string().contains("Profile a belongs to the GitSource one"), "{}", findings[0]);
-    assert_eq!(story.profile("a").await, told("one", "main@sha1:1"));
+    assert!(
+        findings[0]
+            .to_string()
+            .contains("Profile a belongs to the GitSource one"),
+        "{}",
+        findings[0]
+    );
+    assert_eq!(story.profile("a").await, Some(told("one", "main@sha1:1")));
     assert_eq!(story.profile("b").await, None, "whole or not at all");
     // The other one stops holding it, without removing it.
     let keep = json!({ "spec": { "prune": false } });
-    story.sources().patch("one", &PatchParams::default(), &Patch::Merge(&keep)).await.unwrap();
+    story
+        .sources()
+        .patch("one", &PatchParams::default(), &Patch::Merge(&keep))
+        .await
+        .unwrap();
     story.apply("one", "main@sha1:3", &[("mine", "one")]).await;
-    story.apply("two", "main@sha1:2", &[("a", "two"), ("b", "two")]).await;
-    assert_eq!(story.profile("a").await, told("two", "main@sha1:2"));
+    story
+        .apply("two", "main@sha1:2", &[("a", "two"), ("b", "two")])
+        .await;
+    assert_eq!(story.profile("a").await, Some(told("two", "main@sha1:2")));
     // What it has lost it does not remove.
     let one = story.sources().get("one").await.unwrap();
-    let lost = InventoryEntry { kind: "Profile".into(), name: "a".into(), digest: String::new() };
+    let lost = InventoryEntry {
+        kind: "Profile".into(),
+        name: "a".into(),
+        digest: String::new(),
+    };
     assert_eq!(prune(&story.context, &one, &[lost]).await.unwrap(), None);
     assert!(story.profile("a").await.is_some());
 }
@@ -155,25 +222,45 @@ async fn what_the_api_refuses_changes_nothing() {
     story.source("policy").await;
     story.apply("policy", "main@sha1:1", &[("a", "one")]).await;
     let long = "x".repeat(300);
-    let Ended::ApplyFailed { message, .. } = story.apply("policy", "main@sha1:2", &[("a", "two"), ("b", &long)]).await
+    let Ended::ApplyFailed { message, .. } = story
+        .apply("policy", "main@sha1:2", &[("a", "two"), ("b", &long)])
+        .await
     else {
         panic!("it was applied")
     };
-    assert!(message.contains("a.yaml:") && message.contains("spec.title"), "{message}");
-    assert_eq!(story.profile("a").await, told("one", "main@sha1:1"));
-    assert_eq!(story.status("policy").await.artifact.unwrap().revision, "main@sha1:1");
+    assert!(
+        message.contains("a.yaml:") && message.contains("spec.title"),
+        "{message}"
+    );
+    assert_eq!(story.profile("a").await, Some(told("one", "main@sha1:1")));
+    assert_eq!(
+        story.status("policy").await.artifact.unwrap().revision,
+        "main@sha1:1"
+    );
 }
 
 #[tokio::test]
 async fn a_revision_that_removes_too_much_waits() {
     let story = Story::new().await;
     story.source("policy").await;
-    story.apply("policy", "main@sha1:1", &[("a", "one"), ("b", "one")]).await;
-    assert!(matches!(story.apply("policy", "main@sha1:2", &[]).await, Ended::Waiting { .. }));
+    story
+        .apply("policy", "main@sha1:1", &[("a", "one"), ("b", "one")])
+        .await;
+    assert!(matches!(
+        story.apply("policy", "main@sha1:2", &[]).await,
+        Ended::Waiting { .. }
+    ));
     assert!(story.profile("a").await.is_some());
     let allow = json!({ "metadata": { "annotations": { names::ALLOW_PRUNE_ANNOTATION: "main@sha1:2" } } });
-    story.sources().patch("policy", &PatchParams::default(), &Patch::Merge(&allow)).await.unwrap();
-    assert!(matches!(story.apply("policy", "main@sha1:2", &[]).await, Ended::Applied { .. }));
+    story
+        .sources()
+        .patch("policy", &PatchParams::default(), &Patch::Merge(&allow))
+        .await
+        .unwrap();
+    assert!(matches!(
+        story.apply("policy", "main@sha1:2", &[]).await,
+        Ended::Applied { .. }
+    ));
     assert_eq!(story.profile("a").await, None);
 }
 
@@ -181,9 +268,14 @@ async fn a_revision_that_removes_too_much_waits() {
 async fn what_somebody_made_by_hand_is_taken_over() {
     let story = Story::new().await;
     story.source("policy").await;
-    let mut profile: Profile = serde_json::from_value(documents(&[("a", "mine")]).objects[0].value.clone()).unwrap();
+    let mut profile: Profile =
+        serde_json::from_value(documents(&[("a", "mine")]).objects[0].value.clone()).unwrap();
     profile.metadata.namespace = None;
-    story.profiles().create(&PostParams::default(), &profile).await.unwrap();
+    story
+        .profiles()
+        .create(&PostParams::default(), &profile)
+        .await
+        .unwrap();
     story.apply("policy", "main@sha1:1", &[("a", "one")]).await;
-    assert_eq!(story.profile("a").await, told("one", "main@sha1:1"));
+    assert_eq!(story.profile("a").await, Some(told("one", "main@sha1:1")));
 }

@@ -26,8 +26,17 @@ fn about(revision: &str) -> About {
 }
 
 fn applied(revision: &str, summary: &str) -> Ended {
-    let inventory = vec![InventoryEntry { kind: "Baseline".into(), name: "cis".into(), digest: "d".into() }];
-    Ended::Applied { about: about(revision), inventory, other: 1, summary: summary.to_owned() }
+    let inventory = vec![InventoryEntry {
+        kind: "Baseline".into(),
+        name: "cis".into(),
+        digest: "d".into(),
+    }];
+    Ended::Applied {
+        about: about(revision),
+        inventory,
+        other: 1,
+        summary: summary.to_owned(),
+    }
 }
 
 fn refused(revision: &str) -> Ended {
@@ -37,7 +46,10 @@ fn refused(revision: &str) -> Ended {
         field: "spec.title".to_owned(),
         message: "is missing".to_owned(),
     };
-    Ended::Refused { about: about(revision), findings: vec![finding; FINDINGS + 2] }
+    Ended::Refused {
+        about: about(revision),
+        findings: vec![finding; FINDINGS + 2],
+    }
 }
 
 /// The source after passes that ended so, one a minute.
@@ -55,28 +67,59 @@ fn status(passes: &[Ended]) -> GitSourceStatus {
 }
 
 fn conditions(status: &GitSourceStatus) -> Vec<String> {
-    status.conditions.iter().map(|c| format!("{} {} {}", c.type_, c.status, c.reason)).collect()
+    status
+        .conditions
+        .iter()
+        .map(|c| format!("{} {} {}", c.type_, c.status, c.reason))
+        .collect()
 }
 
 #[test]
 fn conditions_tell_how_a_pass_ended() {
-    let failed = |kind| Ended::NotFetched { kind, message: "no".to_owned() };
-    let waiting = || Ended::Waiting { about: about("main@sha1:1"), reason: "too much".to_owned() };
+    let failed = |kind| Ended::NotFetched {
+        kind,
+        message: "no".to_owned(),
+    };
+    let waiting = || Ended::Waiting {
+        about: about("main@sha1:1"),
+        reason: "too much".to_owned(),
+    };
     let table: [(Ended, &[&str]); 8] = [
         (applied("main@sha1:1", "1 applied"), &["Ready True Succeeded"]),
         (Ended::Suspended, &["Ready Unknown Suspended"]),
         (
             Ended::NotReady("no Secret".to_owned()),
-            &["Ready False DependencyNotReady", "Reconciling True ProgressingWithRetry"],
+            &[
+                "Ready False DependencyNotReady",
+                "Reconciling True ProgressingWithRetry",
+            ],
         ),
         (
             failed(FetchErrorKind::Timeout),
-            &["Ready False GitOperationFailed", "Reconciling True ProgressingWithRetry"],
+            &[
+                "Ready False GitOperationFailed",
+                "Reconciling True ProgressingWithRetry",
+            ],
         ),
-        (failed(FetchErrorKind::Authentication), &["Ready False AuthenticationFailed"]),
-        (failed(FetchErrorKind::NotFound), &["Ready False GitOperationFailed"]),
-        (refused("main@sha1:1"), &["Ready False InvalidRevision", "Stalled True InvalidRevision"]),
-        (waiting(), &["Ready False PruneNeedsApproval", "Stalled True PruneNeedsApproval"]),
+        (
+            failed(FetchErrorKind::Authentication),
+            &["Ready False AuthenticationFailed"],
+        ),
+        (
+            failed(FetchErrorKind::NotFound),
+            &["Ready False GitOperationFailed"],
+        ),
+        (
+            refused("main@sha1:1"),
+            &["Ready False InvalidRevision", "Stalled True InvalidRevision"],
+        ),
+        (
+            waiting(),
+            &[
+                "Ready False PruneNeedsApproval",
+                "Stalled True PruneNeedsApproval",
+            ],
+        ),
     ];
     for (ended, expected) in table {
         assert_eq!(conditions(&status(&[ended])), expected);
@@ -85,12 +128,19 @@ fn conditions_tell_how_a_pass_ended() {
 
 #[test]
 fn a_pass_that_changes_nothing_changes_no_status() {
-    for ended in [applied("main@sha1:1", "1 applied"), refused("main@sha1:1"), Ended::Suspended] {
-        let once = status(&[ended.clone()]);
+    for ended in [
+        applied("main@sha1:1", "1 applied"),
+        refused("main@sha1:1"),
+        Ended::Suspended,
+    ] {
+        let once = status(std::slice::from_ref(&ended));
         assert_eq!(status(&[ended.clone(), ended]), once);
     }
     // What came into force stays told as it was, though the next pass finds nothing to do.
-    let again = status(&[applied("main@sha1:1", "1 applied"), applied("main@sha1:1", "1 unchanged")]);
+    let again = status(&[
+        applied("main@sha1:1", "1 applied"),
+        applied("main@sha1:1", "1 unchanged"),
+    ]);
     assert_eq!(again.conditions[0].message, "main@sha1:1 is in force: 1 applied");
     assert_eq!(again.history.len(), 1);
 }
@@ -104,15 +154,28 @@ fn a_refused_revision_leaves_the_last_good_one_in_force() {
     let ready = &told.conditions[0].message;
     assert!(ready.starts_with("main@sha1:2 is refused: a.yaml:3:5"), "{ready}");
     assert!(ready.ends_with("and 2 more"), "{ready}");
-    let results: Vec<_> = told.history.iter().map(|record| (record.revision.as_str(), record.result)).collect();
-    assert_eq!(results, [("main@sha1:2", RevisionResult::Refused), ("main@sha1:1", RevisionResult::Applied)]);
+    let results: Vec<_> = told
+        .history
+        .iter()
+        .map(|record| (record.revision.as_str(), record.result))
+        .collect();
+    assert_eq!(
+        results,
+        [
+            ("main@sha1:2", RevisionResult::Refused),
+            ("main@sha1:1", RevisionResult::Applied)
+        ]
+    );
 }
 
 #[test]
 fn going_back_to_what_is_in_force_is_told_and_keeps_its_time() {
     let first = status(&[applied("main@sha1:1", "1 applied")]);
-    let back =
-        status(&[applied("main@sha1:1", "1 applied"), refused("main@sha1:2"), applied("main@sha1:1", "1 unchanged")]);
+    let back = status(&[
+        applied("main@sha1:1", "1 applied"),
+        refused("main@sha1:2"),
+        applied("main@sha1:1", "1 unchanged"),
+    ]);
     assert_eq!(back.artifact, first.artifact);
     assert_eq!(back.history.len(), 3);
     assert_eq!(back.history[0].revision, "main@sha1:1");
@@ -120,9 +183,14 @@ fn going_back_to_what_is_in_force_is_told_and_keeps_its_time() {
 
 #[test]
 fn history_names_the_last_ten() {
-    let passes: Vec<Ended> = (0..15).map(|n| applied(&format!("main@sha1:{n}"), "1 applied")).collect();
+    let passes: Vec<Ended> = (0..15)
+        .map(|n| applied(&format!("main@sha1:{n}"), "1 applied"))
+        .collect();
     let told = status(&passes);
-    assert_eq!((told.history.len(), told.history[0].revision.as_str()), (10, "main@sha1:14"));
+    assert_eq!(
+        (told.history.len(), told.history[0].revision.as_str()),
+        (10, "main@sha1:14")
+    );
 }
 
 #[test]
@@ -134,7 +202,10 @@ fn a_suspended_source_is_as_healthy_as_what_is_in_force() {
 
 #[test]
 fn who_may_allow_it_is_told_how() {
-    let waiting = Ended::Waiting { about: about("main@sha1:1"), reason: "it removes 3 of 5".to_owned() };
+    let waiting = Ended::Waiting {
+        about: about("main@sha1:1"),
+        reason: "it removes 3 of 5".to_owned(),
+    };
     let told = status(&[waiting]);
     let advice = "it removes 3 of 5; to allow it: kubectl annotate gitsource -n fleet policy \
                   provost.dev/allow-prune=main@sha1:1 --overwrite";
@@ -145,7 +216,11 @@ fn who_may_allow_it_is_told_how() {
 fn only_what_was_looked_at_is_told_as_handled() {
     let source = source();
     // The annotation and the spec changed while the pass was under way.
-    let asked = Asked { generation: Some(1), reconcile: Some("earlier".to_owned()), allow_prune: None };
+    let asked = Asked {
+        generation: Some(1),
+        reconcile: Some("earlier".to_owned()),
+        allow_prune: None,
+    };
     let told = build(&source, &asked, &Ended::Suspended, at(0));
     assert_eq!(told.observed_generation, 1);
     assert_eq!(told.last_handled_reconcile_at.as_deref(), Some("earlier"));
@@ -154,7 +229,14 @@ fn only_what_was_looked_at_is_told_as_handled() {
 
 #[test]
 fn what_keeps_a_source_from_going_is_told_with_a_way_out() {
-    let told = status(&[applied("main@sha1:1", "1 applied"), Ended::NotRemoved("Baseline cis cannot be removed".into())]);
+    let told = status(&[
+        applied("main@sha1:1", "1 applied"),
+        Ended::NotRemoved("Baseline cis cannot be removed".into()),
+    ]);
     assert_eq!(conditions(&told), ["Ready False ApplyFailed"]);
-    assert!(told.conditions[0].message.contains("spec.prune: false"), "{}", told.conditions[0].message);
+    assert!(
+        told.conditions[0].message.contains("spec.prune: false"),
+        "{}",
+        told.conditions[0].message
+    );
 }

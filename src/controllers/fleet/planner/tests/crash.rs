@@ -13,22 +13,48 @@ async fn picture(stage: &Stage, devices: &[EnrollmentId]) -> Vec<String> {
     let mut lines = Vec::new();
     for device in devices {
         let enrollment = stage.enrollment(device).await;
-        let mut orders: Vec<String> =
-            stage.store.pending(device).await.unwrap().iter().map(|order| order.request_type.to_string()).collect();
+        let mut orders: Vec<String> = stage
+            .store
+            .pending(device)
+            .await
+            .unwrap()
+            .iter()
+            .map(|order| order.request_type.to_string())
+            .collect();
         orders.sort();
         orders.dedup();
         lines.push(format!("{device} {:?} {orders:?}", enrollment.manifest));
         let transitions = stage.store.transitions(device, 100).await.unwrap();
-        let told: Vec<String> =
-            transitions.iter().map(|t| format!("{:?} {:?}→{:?} {:?}", t.rule, t.from, t.to, t.revision)).collect();
+        let told: Vec<String> = transitions
+            .iter()
+            .map(|t| format!("{:?} {:?}→{:?} {:?}", t.rule, t.from, t.to, t.revision))
+            .collect();
         lines.push(format!("{told:?}"));
-        let status = stage.devices("fleet").get(&device.device_name()).await.unwrap().status.unwrap();
-        let conditions: Vec<String> =
-            status.conditions.iter().map(|c| format!("{} {} {}", c.type_, c.status, c.reason)).collect();
-        lines.push(format!("{conditions:?} {:?} {:?} {}", status.verdicts, status.manifest, status.history.len()));
+        let status = stage
+            .devices("fleet")
+            .get(&device.device_name())
+            .await
+            .unwrap()
+            .status
+            .unwrap();
+        let conditions: Vec<String> = status
+            .conditions
+            .iter()
+            .map(|c| format!("{} {} {}", c.type_, c.status, c.reason))
+            .collect();
+        lines.push(format!(
+            "{conditions:?} {:?} {:?} {}",
+            status.verdicts,
+            status.manifest,
+            status.history.len()
+        ));
     }
     let status = stage.assignment().await;
-    let history: Vec<_> = status.history.iter().map(|record| (record.revision.clone(), record.moved)).collect();
+    let history: Vec<_> = status
+        .history
+        .iter()
+        .map(|record| (record.revision.clone(), record.moved))
+        .collect();
     lines.push(format!("{:?} {:?} {history:?}", status.devices, status.verdicts));
     lines
 }
@@ -47,7 +73,9 @@ async fn told(after: Option<Duration>) -> Vec<String> {
         stage.obey(device).await;
     }
     for (name, _) in &DEVICES[..3] {
-        stage.stands(&name.to_lowercase(), "Compliant", "True AllRulesPass").await;
+        stage
+            .stands(&name.to_lowercase(), "Compliant", "True AllRulesPass")
+            .await;
     }
     stage.quiet().await;
     for device in &devices {
@@ -65,11 +93,12 @@ async fn told(after: Option<Duration>) -> Vec<String> {
     for (device, before) in devices.iter().zip(before).take(3) {
         stage.pointed(device, Some(before)).await;
     }
-    stage.until("the assignment says so", async || {
-        let status = stage.assignment().await;
-        (status.history.len() == 2 && status.devices.unknown == 3).then_some(())
-    })
-    .await;
+    stage
+        .until("the assignment says so", async || {
+            let status = stage.assignment().await;
+            (status.history.len() == 2 && status.devices.unknown == 3).then_some(())
+        })
+        .await;
     stage.quiet().await;
     picture(&stage, &devices).await
 }

@@ -22,13 +22,30 @@ async fn settled(stage: &Stage) -> EnrollmentId {
     a
 }
 
+#[expect(
+    clippy::unnecessary_wraps,
+    reason = "it says how to tell, and some tell nothing"
+)]
 fn invalid(state: DeclarationState) -> Option<DeclarationState> {
-    Some(DeclarationState { valid: "invalid".to_owned(), active: false, ..state })
+    Some(DeclarationState {
+        valid: "invalid".to_owned(),
+        active: false,
+        ..state
+    })
 }
 
 async fn corrected(stage: &Stage, device: &EnrollmentId, times: u64) {
-    stage.until("it is corrected", async || (stage.metrics.corrections.get() == times).then_some(())).await;
-    assert!(stage.take_orders(device).await.contains(&"DeclarativeManagement".to_owned()));
+    stage
+        .until("it is corrected", async || {
+            (stage.metrics.corrections.get() == times).then_some(())
+        })
+        .await;
+    assert!(
+        stage
+            .take_orders(device)
+            .await
+            .contains(&"DeclarativeManagement".to_owned())
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -76,13 +93,19 @@ async fn what_is_only_checked_is_nobodys_to_correct() {
     let stage = Stage::new().await;
     let a = settled(&stage).await;
     let off = |facts: &mut crate::compliance::Facts| {
-        facts.security_info(&json!({ "FDE_Enabled": false }), crate::controllers::fleet::fixtures::at(9))
+        facts.security_info(
+            &json!({ "FDE_Enabled": false }),
+            crate::controllers::fleet::fixtures::at(9),
+        )
     };
     stage.store.update_facts(&a, Box::new(off)).await.unwrap();
     stage.stands("a", "Compliant", "False RulesFail").await;
     stage.stands("a", "Synced", "True InSync").await;
     stage.quiet().await;
-    assert_eq!((stage.metrics.corrections.get(), stage.take_orders(&a).await), (0, Vec::new()));
+    assert_eq!(
+        (stage.metrics.corrections.get(), stage.take_orders(&a).await),
+        (0, Vec::new())
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

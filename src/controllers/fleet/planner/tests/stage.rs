@@ -21,7 +21,7 @@ use crate::store::{Authentication, Enrollment, Invitation, IssuedCertificate, Pu
 use crate::telemetry::Metrics;
 
 /// How long anything may take, on however busy a computer.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 pub(super) struct Stage {
@@ -48,7 +48,11 @@ impl Stage {
 
     /// A stage with the definitions.
     pub(super) async fn empty() -> Self {
-        Self { ground: Ground::new(at(0)).await, metrics: Metrics::new(), planner: None }
+        Self {
+            ground: Ground::new(at(0)).await,
+            metrics: Metrics::new(),
+            planner: None,
+        }
     }
 
     /// Starts the planner, with counters that begin at nothing.
@@ -85,22 +89,40 @@ impl Stage {
         let annotations: BTreeMap<&str, String> = revision
             .map(|revision| {
                 let time = self.clock.now().to_string();
-                BTreeMap::from([(names::REVISION_ANNOTATION, revision.to_owned()), (names::COMMITTED_AT_ANNOTATION, time)])
+                BTreeMap::from([
+                    (names::REVISION_ANNOTATION, revision.to_owned()),
+                    (names::COMMITTED_AT_ANNOTATION, time),
+                ])
             })
             .unwrap_or_default();
         let object = json!({ "apiVersion": names::API_VERSION, "kind": kind, "spec": spec,
                              "metadata": { "name": name, "annotations": annotations } });
         let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(names::GROUP, names::VERSION, kind));
         let api: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), "fleet", &resource);
-        api.patch(name, &PatchParams::apply("test").force(), &Patch::Apply(&object)).await.unwrap();
+        api.patch(name, &PatchParams::apply("test").force(), &Patch::Apply(&object))
+            .await
+            .unwrap();
     }
 
     /// A group of the lab, a baseline with a passcode of `length` enforced on it, and a profile.
     pub(super) async fn lab(&self, length: i64, revision: &str) {
-        self.apply("DeviceGroup", "lab", &json!({ "selector": { "matchLabels": { "team": "lab" } } }), None).await;
-        self.apply("Profile", "dock", &json!({ "title": "t", "payloads": [
-            { "payloadType": "com.apple.dock", "content": { "autohide": true } }] }), Some(revision)).await;
-        self.apply("Baseline", "cis", &rules(length), Some(revision)).await;
+        self.apply(
+            "DeviceGroup",
+            "lab",
+            &json!({ "selector": { "matchLabels": { "team": "lab" } } }),
+            None,
+        )
+        .await;
+        self.apply(
+            "Profile",
+            "dock",
+            &json!({ "title": "t", "payloads": [
+            { "payloadType": "com.apple.dock", "content": { "autohide": true } }] }),
+            Some(revision),
+        )
+        .await;
+        self.apply("Baseline", "cis", &rules(length), Some(revision))
+            .await;
         let spec = json!({ "groups": [{ "name": "lab" }], "baselines": [{ "name": "cis" }],
                            "profiles": [{ "name": "dock" }], "mode": "Enforce" });
         self.apply("Assignment", "all", &spec, Some(revision)).await;
@@ -130,7 +152,11 @@ impl Stage {
             serial_number: None,
         };
         let pin = certificate.fingerprint;
-        self.store.issue(challenge, certificate, now).await.unwrap().unwrap();
+        self.store
+            .issue(challenge, certificate, now)
+            .await
+            .unwrap()
+            .unwrap();
         let topic = PushTopic::parse("com.apple.mgmt.External.test").unwrap();
         let known = crate::controllers::fleet::fixtures::enrollment(name, team);
         let authentication = Authentication {
@@ -145,9 +171,21 @@ impl Stage {
             build_version: None,
             declarative: true,
         };
-        self.store.authenticate(authentication, now).await.unwrap().unwrap();
-        let push = PushAddress { topic, token: Secret::new(vec![1]), magic: Secret::new("m".to_owned()) };
-        self.store.token_update(&device, push, now).await.unwrap().unwrap();
+        self.store
+            .authenticate(authentication, now)
+            .await
+            .unwrap()
+            .unwrap();
+        let push = PushAddress {
+            topic,
+            token: Secret::new(vec![1]),
+            magic: Secret::new("m".to_owned()),
+        };
+        self.store
+            .token_update(&device, push, now)
+            .await
+            .unwrap()
+            .unwrap();
         device
     }
 
@@ -158,7 +196,10 @@ impl Stage {
     /// Waits until the device is pointed at another manifest than `before`.
     pub(super) async fn pointed(&self, device: &EnrollmentId, before: Option<Digest>) -> Digest {
         self.until("the device is pointed at a manifest", async || {
-            self.enrollment(device).await.manifest.filter(|manifest| Some(*manifest) != before)
+            self.enrollment(device)
+                .await
+                .manifest
+                .filter(|manifest| Some(*manifest) != before)
         })
         .await
     }
@@ -166,7 +207,7 @@ impl Stage {
     /// Has a device apply all it should hold and report it, with FileVault on.
     pub(super) async fn obey(&self, device: &EnrollmentId) {
         let manifest = self.enrollment(device).await.manifest.unwrap();
-        self.report(device, |declaration| Some(declaration)).await;
+        self.report(device, Some).await;
         self.store.applied(device, manifest).await.unwrap();
     }
 
@@ -207,7 +248,10 @@ impl Stage {
         let mut orders = Vec::new();
         for command in pending {
             let done = crate::mdm::command::ReportStatus::Acknowledged;
-            self.store.report(device, &command.uuid, &done, self.clock.now()).await.unwrap();
+            self.store
+                .report(device, &command.uuid, &done, self.clock.now())
+                .await
+                .unwrap();
             orders.push(command.request_type.to_string());
         }
         orders.sort();
@@ -221,14 +265,20 @@ impl Stage {
     /// A condition of a device as `status reason`.
     pub(super) async fn condition(&self, name: &str, kind: &str) -> Option<String> {
         let status = self.devices("fleet").get_opt(name).await.unwrap()?.status?;
-        let found = status.conditions.into_iter().find(|condition| condition.type_ == kind)?;
+        let found = status
+            .conditions
+            .into_iter()
+            .find(|condition| condition.type_ == kind)?;
         Some(format!("{} {}", found.status, found.reason))
     }
 
     /// Waits until a condition of a device is as said.
     pub(super) async fn stands(&self, name: &str, kind: &str, expected: &str) {
         let what = format!("{name} is {kind} {expected}");
-        self.until(&what, async || (self.condition(name, kind).await.as_deref() == Some(expected)).then_some(())).await;
+        self.until(&what, async || {
+            (self.condition(name, kind).await.as_deref() == Some(expected)).then_some(())
+        })
+        .await;
     }
 
     pub(super) async fn assignment(&self) -> api::AssignmentStatus {
@@ -261,7 +311,9 @@ impl Stage {
                 }
             }
         };
-        let Ok(found) = tokio::time::timeout(PATIENCE, wait).await else { panic!("waited in vain: {what}") };
+        let Ok(found) = tokio::time::timeout(PATIENCE, wait).await else {
+            panic!("waited in vain: {what}")
+        };
         found
     }
 
