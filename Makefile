@@ -48,7 +48,7 @@ doc: build-packages ## Build the code's documentation, private items included.
 
 .PHONY: bench
 bench: build-packages ## Run the benchmarks.
-	$(CARGO) bench --locked --benches $(ARGS)
+	$(CARGO) bench --locked --bench hot_paths $(ARGS)
 
 .PHONY: fuzz-smoke
 fuzz-smoke: build-packages ## Run every fuzz target for a short while (SECONDS_EACH, 20 by default).

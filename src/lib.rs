@@ -24,7 +24,7 @@
 //!
 //! Modules, in reading order; each may use those above it, as the table in `tests/it/structure.rs` says and checks:
 //!
-//! - [`api`], [`ids`], [`clock`], [`secret`], [`expression`] (CEL), [`suggest`], [`body`]: what everything speaks of.
+//! - [`api`], [`ids`], [`clock`], [`secret`], [`expression`] (CEL), [`suggest`], [`files`], [`body`]: what everything speaks of.
 //! - [`policy`], [`compliance`], the types of [`mdm`]: pure.
 //! - [`store`], [`push`], [`gitops`], [`pki`], [`enrollment`]: ports and their adapters.
 //! - [`controllers`], [`kubeapi`], the servers of [`mdm`]: what runs.
@@ -39,6 +39,7 @@ pub mod compliance;
 pub mod controllers;
 pub mod enrollment;
 pub mod expression;
+pub mod files;
 pub mod gitops;
 pub mod ids;
 pub mod kubeapi;

@@ -1,9 +1,10 @@
 //! The data directory: one process at a time, everything in it for its owner alone.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{File, TryLockError};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
+
+use crate::files;
 
 /// Why a data directory cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -43,18 +44,12 @@ impl DataDir {
             path: path.to_owned(),
             source,
         };
-        private_dir(path).map_err(prepare)?;
+        files::private_folder(path).map_err(prepare)?;
         let path = path.canonicalize().map_err(prepare)?;
         for folder in ["keys", "git"] {
-            private_dir(&path.join(folder)).map_err(prepare)?;
+            files::private_folder(&path.join(folder)).map_err(prepare)?;
         }
-        let lock = OpenOptions::new()
-            .create(true)
-            .write(true)
-            .truncate(false)
-            .mode(0o600)
-            .open(path.join("lock"))
-            .map_err(prepare)?;
+        let lock = files::open_private(&path.join("lock")).map_err(prepare)?;
         match lock.try_lock() {
             Ok(()) => Ok(Self { path, _lock: lock }),
             Err(TryLockError::WouldBlock) => Err(DataDirError::InUse { path }),
@@ -111,22 +106,11 @@ pub fn admin_socket(data_dir: &Path) -> PathBuf {
     data_dir.join("admin.sock")
 }
 
-fn private_dir(path: &Path) -> io::Result<()> {
-    match fs::DirBuilder::new().recursive(true).mode(0o700).create(path) {
-        Ok(()) => {}
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-        Err(error) => return Err(error),
-    }
-    let meta = fs::metadata(path)?;
-    if meta.permissions().mode() & 0o077 != 0 {
-        // It may have been made by hand; keys are about to be put into it.
-        fs::set_permissions(path, fs::Permissions::from_mode(0o700))?;
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
 
     #[test]

@@ -6,7 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
 
-use super::serve::write_private;
+use crate::files;
 use crate::secret::Secret;
 
 /// What a client needs to connect.
@@ -62,7 +62,7 @@ pub fn write(path: &Path, access: &Access) -> Result<(), WriteError> {
         } }],
     });
     let text = serde_yaml::to_string(&config).map_err(WriteError::Encode)?;
-    write_private(path, &text).map_err(|source| WriteError::Write {
+    files::replace(path, text.as_bytes(), files::PRIVATE).map_err(|source| WriteError::Write {
         path: path.to_owned(),
         source,
     })

@@ -3,9 +3,7 @@
 //! Whoever presents a certificate of that authority is the administrator; everybody else is answered 401. Calls inside
 //! this process do not come this way.
 
-use std::io::Write as _;
 use std::net::{IpAddr, SocketAddr};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,6 +27,7 @@ use tokio_util::sync::CancellationToken;
 use super::access::{ADMINISTRATORS, USER};
 use super::error::ApiError;
 use super::{KubeApi, kubeconfig};
+use crate::files;
 use crate::secret::Secret;
 
 /// Why the API could not be served.
@@ -164,9 +163,7 @@ impl Certificates {
             path: folder.to_owned(),
             source,
         };
-        let mut private = std::fs::DirBuilder::new();
-        private.recursive(true).mode(0o700);
-        private.create(folder).map_err(|source| ServeError::File {
+        files::private_folder(folder).map_err(|source| ServeError::File {
             path: folder.to_owned(),
             source,
         })?;
@@ -253,25 +250,10 @@ fn authority(folder: &Path, now: Timestamp) -> Result<(String, String), ServeErr
     set_validity(&mut params, now, AUTHORITY_DAYS);
     let certificate = params.self_signed(&key).map_err(failed)?.pem();
     let key = key.serialize_pem();
-    write_private(&key_path, &key).map_err(file(&key_path))?;
-    write_private(&certificate_path, &certificate).map_err(file(&certificate_path))?;
+    files::replace(&key_path, key.as_bytes(), files::PRIVATE).map_err(file(&key_path))?;
+    files::replace(&certificate_path, certificate.as_bytes(), files::PRIVATE)
+        .map_err(file(&certificate_path))?;
     Ok((certificate, key))
-}
-
-/// Writes a file that only its owner may read, whole or not at all.
-pub(super) fn write_private(path: &Path, text: &str) -> std::io::Result<()> {
-    let mut draft = path.as_os_str().to_owned();
-    draft.push(".new");
-    // A draft left behind may have other permissions.
-    let _ = std::fs::remove_file(&draft);
-    let mut file = std::fs::OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(&draft)?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()?;
-    std::fs::rename(&draft, path)
 }
 
 fn leaf(name: &str, usage: ExtendedKeyUsagePurpose, now: Timestamp) -> CertificateParams {

@@ -5,6 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use kube::ResourceExt as _;
+use kube::api::ListParams;
 use provost::api::assignment::AssignmentMode;
 use provost::api::common::{Platform, Verdict};
 use provost::api::device::TransitionRecord;
@@ -12,7 +13,9 @@ use provost::api::git_source::RevisionResult;
 use provost::api::{Assignment, Baseline, DeviceGroup, GitSource, names};
 
 use crate::world::standing::{history_of, status, sums};
-use crate::world::{AUTHOR, SOURCE, Setting, World, condition, eventually, is_true, policy, still};
+use crate::world::{
+    AUTHOR, NAMESPACE, SOURCE, Setting, World, condition, eventually, is_true, policy, still,
+};
 
 const DEVICES: usize = 8;
 
@@ -145,7 +148,12 @@ async fn versions(world: &World) -> BTreeMap<String, String> {
             assignment.resource_version().unwrap(),
         );
     }
-    for baseline in world.api::<Baseline>().list(&Default::default()).await.unwrap() {
+    for baseline in world
+        .api::<Baseline>()
+        .list(&ListParams::default())
+        .await
+        .unwrap()
+    {
         versions.insert(
             format!("baseline {}", baseline.name_any()),
             baseline.resource_version().unwrap(),
@@ -153,7 +161,7 @@ async fn versions(world: &World) -> BTreeMap<String, String> {
     }
     for group in world
         .api::<DeviceGroup>()
-        .list(&Default::default())
+        .list(&ListParams::default())
         .await
         .unwrap()
     {
@@ -244,44 +252,41 @@ async fn expect_source(world: &World, revision: &str) {
     );
 }
 
-#[tokio::test]
-async fn a_tightening_commit_moves_only_whom_it_concerns_at_the_cost_of_classes() {
+/// Thirty devices of sales under the essentials, ten of the lab under another policy. Gives the revision and the assignment of sales.
+async fn sales_and_lab() -> (World, String, String) {
     let mut world = World::start(Setting {
         classic_percent: 25,
         ..Setting::default()
     })
     .await;
-    world.write(
-        "fleet/groups.yaml",
-        &[
-            policy::group("sales", "team", "sales"),
-            policy::group("lab", "team", "lab"),
-        ]
-        .join("---\n"),
-    );
-    world.write(
-        "fleet/lab.yaml",
-        &policy::one_rule(
-            "lab",
-            "no_cloud",
-            "com.apple.applicationaccess",
-            "allowCloudBackup",
-            "false",
-        ),
-    );
+    let groups = [
+        policy::group("sales", "team", "sales"),
+        policy::group("lab", "team", "lab"),
+    ];
+    let payload = "com.apple.applicationaccess";
+    let lab = policy::one_rule("lab", "no_cloud", payload, "allowCloudBackup", "false");
+    let sales = policy::essentials_for_everyone("Enforce", 8).replace("everyone", "sales");
+    world.write("fleet/groups.yaml", &groups.join("---\n"));
+    world.write("fleet/lab.yaml", &lab);
     world.write(
         "fleet/lab-assignment.yaml",
         &policy::assignment("lab", "lab", "lab", 0),
     );
     world.write("fleet/essentials.yaml", policy::ESSENTIALS);
-    let sales = policy::essentials_for_everyone("Enforce", 8).replace("everyone", "sales");
     world.write("fleet/sales-assignment.yaml", &sales);
     let loose = world.commit("Begin");
     world.follow().await;
-    let mut invitations = world.invite(30, "default", "team=sales").await;
-    invitations.extend(world.invite(10, "default", "team=lab").await);
+    let mut invitations = world.invite(30, NAMESPACE, "team=sales").await;
+    invitations.extend(world.invite(10, NAMESPACE, "team=lab").await);
     world.hand_out(&invitations).await;
     world.compliant(40, &loose).await;
+    still("the fleet is at rest", async || versions(&world).await).await;
+    (world, loose, sales)
+}
+
+#[tokio::test]
+async fn a_tightening_commit_moves_only_whom_it_concerns_at_the_cost_of_classes() {
+    let (mut world, loose, sales) = sales_and_lab().await;
     let before = world.devices().await.unwrap();
     let count = async |world: &World| {
         let of = |name: &'static str| world.server.metric(name);

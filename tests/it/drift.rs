@@ -1,6 +1,7 @@
 //! Devices that leave their desired state by themselves, and come back.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 
 use provost::api::Device;
 use provost::api::common::Verdict;
@@ -104,11 +105,11 @@ async fn devices_that_leave_their_desired_state_are_seen_and_corrected() {
     assert_eq!(world.simulator.number("unenrolled"), 0);
 }
 
-async fn show(world: &World, devices: &std::collections::BTreeMap<String, Device>) -> String {
+async fn show(world: &World, devices: &BTreeMap<String, Device>) -> String {
     let assignments = world.assignments().await.unwrap_or_default();
     let mut text = describe(devices, &assignments);
     for (name, device) in devices.iter().filter(|(_, device)| came_back(device).is_none()) {
-        text.push_str(&format!("{name}: {:#?}\n", status(device).history));
+        let _ = writeln!(text, "{name}: {:#?}", status(device).history);
     }
     text
 }

@@ -1,5 +1,6 @@
 //! The right to enrol: who may come, once, and what an invitation brings along.
 
+use kube::api::ListParams;
 use kube::{Api, ResourceExt as _};
 use provost::api::{Device, names};
 use provost::clock::{Clock as _, SystemClock};
@@ -28,7 +29,7 @@ async fn a_device_appears_in_the_fleet_and_with_the_labels_of_its_invitation() {
     world.hand_out(&invitations).await;
     let studio: Api<Device> = Api::namespaced(world.client.clone(), "studio");
     let device = eventually("the device appears", async || {
-        let found = studio.list(&Default::default()).await.map_err(text)?;
+        let found = studio.list(&ListParams::default()).await.map_err(text)?;
         found
             .items
             .into_iter()
@@ -56,7 +57,7 @@ async fn a_device_appears_in_the_fleet_and_with_the_labels_of_its_invitation() {
         }
     })
     .await;
-    assert_eq!(studio.list(&Default::default()).await.unwrap().items.len(), 1);
+    assert_eq!(studio.list(&ListParams::default()).await.unwrap().items.len(), 1);
 }
 
 #[tokio::test]

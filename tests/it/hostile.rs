@@ -27,12 +27,15 @@ const PROFILE: &str = "PATCH /apis/provost.dev/v1alpha1/namespaces/default/profi
 
 /// Nine levels of nine references each: four hundred million texts.
 fn yaml_bomb() -> String {
-    let mut bomb = "a0: &a0 [lol, lol, lol, lol, lol, lol, lol, lol, lol]\n".to_owned();
+    let mut lines = vec!["a0: &a0 [lol, lol, lol, lol, lol, lol, lol, lol, lol]\n".to_owned()];
     for level in 1..9 {
         let reference = format!("*a{}", level - 1);
-        bomb += &format!("a{level}: &a{level} [{}]\n", [reference.as_str(); 9].join(", "));
+        lines.push(format!(
+            "a{level}: &a{level} [{}]\n",
+            [reference.as_str(); 9].join(", ")
+        ));
     }
-    bomb
+    lines.concat()
 }
 
 fn policy_with(spec: &str) -> String {
@@ -214,7 +217,9 @@ async fn bodies_that_break_servers_are_refused_by_the_kubernetes_api() {
         ),
         (
             "deep block",
-            (0..2_000).map(|n| format!("{}a:\n", " ".repeat(n))).collect(),
+            (0..2_000)
+                .flat_map(|n| [" ".repeat(n), "a:\n".to_owned()])
+                .collect(),
             400,
             "deep",
         ),

@@ -1,7 +1,7 @@
 //! Revisions of git that must not come into force, or not by themselves.
 
 use kube::ResourceExt as _;
-use kube::api::DeleteParams;
+use kube::api::{DeleteParams, ListParams, PatchParams, PostParams};
 use provost::api::git_source::{GitSourceStatus, RevisionResult};
 use provost::api::{Baseline, DeviceGroup, GitSource, names};
 
@@ -34,34 +34,31 @@ fn complaint(status: &GitSourceStatus) -> (String, String) {
     (ready.reason.clone(), ready.message.clone())
 }
 
-#[tokio::test]
-async fn a_bad_file_leaves_the_last_good_revision_in_force_until_it_is_mended() {
-    let (mut world, good) = with_policy().await;
-    let in_force = world.api::<Baseline>().get("essentials").await.unwrap();
-    let group = "kind: DeviceGroup\napiVersion: provost.dev/v1alpha1\nmetadata: { name: more }\nspec: { selector: {} }\n";
+/// Mistakes: what they are, the file that has them, and what is said of them.
+fn mistakes() -> Vec<(&'static str, String, &'static [&'static str])> {
     let secret = "kind: Secret\napiVersion: v1\nmetadata: { name: token }\nstringData: { token: x }\n";
     let source = "kind: GitSource\napiVersion: provost.dev/v1alpha1\nmetadata: { name: other }\nspec: { url: 'https://x/y' }\n";
     let contradiction = "    - id: firewall_off\n      title: The firewall is off\n      platforms: [{ name: macOS }]\n      enforce:\n        - profile:\n            payloadType: com.apple.security.firewall\n            content: { EnableFirewall: false }\n";
-    for (what, bad, says) in [
+    vec![
         (
             "an unknown field",
             policy::ESSENTIALS.replace("severity: High", "serverity: High"),
-            vec!["fleet/essentials.yaml:17:7: ", "serverity", "severity"],
+            &["fleet/essentials.yaml:17:7: ", "serverity", "severity"],
         ),
         (
             "a value of the wrong type",
             policy::ESSENTIALS.replace("title: Essentials", "title: [Essentials]"),
-            vec!["fleet/essentials.yaml:6:", "spec.title", "string"],
+            &["fleet/essentials.yaml:6:", "spec.title", "string"],
         ),
         (
             "a value that is not allowed",
             policy::ESSENTIALS.replace("severity: High", "severity: Terrible"),
-            vec!["fleet/essentials.yaml:17:", "spec.rules[0].severity", "High"],
+            &["fleet/essentials.yaml:17:", "spec.rules[0].severity", "High"],
         ),
         (
             "two rules that contradict each other",
             format!("{}{contradiction}", policy::ESSENTIALS),
-            vec![
+            &[
                 "fleet/essentials.yaml:",
                 "`firewall_on`",
                 "`firewall_off`",
@@ -71,19 +68,27 @@ async fn a_bad_file_leaves_the_last_good_revision_in_force_until_it_is_mended() 
         (
             "no YAML",
             policy::ESSENTIALS.replace("rules:", "rules: ]"),
-            vec!["fleet/essentials.yaml:14:10: "],
+            &["fleet/essentials.yaml:14:10: "],
         ),
         (
             "a Secret",
             format!("{}---\n{secret}", policy::ESSENTIALS),
-            vec!["fleet/essentials.yaml:", "Secret"],
+            &["fleet/essentials.yaml:", "Secret"],
         ),
         (
             "a GitSource",
             format!("{}---\n{source}", policy::ESSENTIALS),
-            vec!["fleet/essentials.yaml:", "GitSource"],
+            &["fleet/essentials.yaml:", "GitSource"],
         ),
-    ] {
+    ]
+}
+
+#[tokio::test]
+async fn a_bad_file_leaves_the_last_good_revision_in_force_until_it_is_mended() {
+    let (mut world, good) = with_policy().await;
+    let in_force = world.api::<Baseline>().get("essentials").await.unwrap();
+    let group = "kind: DeviceGroup\napiVersion: provost.dev/v1alpha1\nmetadata: { name: more }\nspec: { selector: {} }\n";
+    for (what, bad, says) in mistakes() {
         world.write(FILE, &bad);
         // What is right in the same revision does not come into force either.
         world.write("fleet/more.yaml", group);
@@ -192,7 +197,7 @@ async fn a_revision_that_removes_much_or_holds_nothing_waits_for_leave() {
     let groups = async |world: &World| {
         let groups = world
             .api::<DeviceGroup>()
-            .list(&Default::default())
+            .list(&ListParams::default())
             .await
             .unwrap();
         groups
@@ -295,7 +300,7 @@ async fn deleting_a_source_removes_what_it_brought_and_nothing_else() {
     let mine: DeviceGroup = serde_yaml::from_str(&policy::group("mine", "team", "lab")).unwrap();
     world
         .api::<DeviceGroup>()
-        .create(&Default::default(), &mine)
+        .create(&PostParams::default(), &mine)
         .await
         .unwrap();
     world
@@ -313,7 +318,7 @@ async fn deleting_a_source_removes_what_it_brought_and_nothing_else() {
     assert!(
         world
             .api::<Baseline>()
-            .list(&Default::default())
+            .list(&ListParams::default())
             .await
             .unwrap()
             .items
@@ -321,7 +326,7 @@ async fn deleting_a_source_removes_what_it_brought_and_nothing_else() {
     );
     let groups = world
         .api::<DeviceGroup>()
-        .list(&Default::default())
+        .list(&ListParams::default())
         .await
         .unwrap();
     assert_eq!(
@@ -341,7 +346,7 @@ async fn what_was_changed_by_hand_is_put_right_at_the_next_look() {
     baselines
         .patch(
             "essentials",
-            &Default::default(),
+            &PatchParams::default(),
             &kube::api::Patch::Merge(&patch),
         )
         .await

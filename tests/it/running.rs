@@ -152,7 +152,7 @@ async fn the_demo_ends_with_one_line_of_numbers() {
     let number = |key: &str| summary[key].as_f64().unwrap();
     assert_eq!((number("devices"), number("compliant")), (10.0, 10.0));
     assert!(number("drifted") >= 1.0);
-    assert_eq!(number("drifted"), number("corrected"));
+    assert_eq!(summary["drifted"], summary["corrected"]);
     assert!((1.0..=10.0).contains(&number("policyMoves")));
     for key in [
         "compiles",

@@ -82,7 +82,7 @@ fn part_of_key(content: &[u8]) -> Option<Vec<u8>> {
         .lines()
         .skip_while(|line| !line.contains("PRIVATE KEY"))
         .nth(2);
-    key.map(|line| line[..24].as_bytes().to_vec())
+    key.map(|line| line.as_bytes()[..24].to_vec())
 }
 
 async fn ask(caller: &Caller, target: &str, body: &serde_json::Value) -> serde_json::Value {

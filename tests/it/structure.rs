@@ -14,6 +14,7 @@ const PARTS: &[(&str, &str)] = &[
     ("secret", ""),
     ("suggest", ""),
     ("ids", ""),
+    ("files", ""),
     ("body", ""),
     ("telemetry", ""),
     ("expression", "suggest"),
@@ -26,8 +27,8 @@ const PARTS: &[(&str, &str)] = &[
     // Ports and their adapters.
     ("push", "clock secret"),
     ("gitops", "api ids secret suggest"),
-    ("pki", "clock ids secret"),
-    ("store", "api compliance ids mdm pki policy secret"),
+    ("pki", "clock files ids secret"),
+    ("store", "api compliance files ids mdm pki policy secret"),
     // The endpoint for devices, from the inside out.
     ("mdm::metrics", ""),
     ("mdm::peer", "ids pki"),
@@ -41,7 +42,7 @@ const PARTS: &[(&str, &str)] = &[
     // It answers on the same port as the device endpoint, within the same limits.
     ("enrollment", "body clock ids mdm::http pki store"),
     // The embedded Kubernetes API: it knows no kind of Provost's, only how schemas and selectors are read.
-    ("kubeapi", "api body clock pki secret"),
+    ("kubeapi", "api body clock files pki secret"),
     (
         "controllers",
         "api clock compliance gitops ids mdm policy secret store telemetry",
@@ -50,7 +51,7 @@ const PARTS: &[(&str, &str)] = &[
     ("simulator", "secret"),
     (
         "app",
-        "api clock controllers enrollment gitops ids kubeapi mdm::gateway mdm::http mdm::metrics mdm::seen mdm::serve pki push secret store telemetry",
+        "api clock controllers enrollment files gitops ids kubeapi mdm::gateway mdm::http mdm::metrics mdm::seen mdm::serve pki push secret store telemetry",
     ),
     (
         "cli",
@@ -182,16 +183,16 @@ fn outside_crates_stay_in_their_rooms() {
 
 #[test]
 fn code_is_read_as_the_compiler_reads_it() {
-    let text = r##"
+    let text = r###"
         //! Speaks of crate::a.
         use crate::b::{self, c::D, e::{F, G as H}};
         #[cfg(test)]
         use crate::tests::only;
-        fn f<'a>(x: &'a str) -> char { /* crate::g */ let _ = "crate::h\""; let _ = r#"crate::"i""#; '"' }
+        fn f<'a>(x: &'a str) -> char { /* crate::g */ let _ = "crate::h\""; let _ = r##"crate::"#i"##; '"' }
         #[cfg(test)]
         mod tests { fn g() { crate::j::k() } }
         fn l() -> crate::m::N { super::super::o::p(); q::<R>::s(http::t) }
-    "##;
+    "###;
     let module = Module {
         file: PathBuf::from("x/y.rs"),
         path: vec!["x".into(), "y".into()],
@@ -412,7 +413,7 @@ fn length_of_text(rest: &str) -> Option<usize> {
     }
     let quote = quoted.chars().next().filter(|c| matches!(c, '"' | '\''))?;
     let mut characters = quoted.char_indices().skip(1);
-    if quote == '\'' && !quoted[1..].starts_with('\\') && !quoted.chars().nth(2).is_some_and(|c| c == '\'') {
+    if quote == '\'' && !quoted[1..].starts_with('\\') && quoted.chars().nth(2).is_none_or(|c| c != '\'') {
         // A lifetime.
         return Some(prefix + 1);
     }

@@ -15,7 +15,6 @@ mod reader;
 mod seal;
 mod writer;
 
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -24,6 +23,7 @@ use rusqlite::Connection;
 use serde_json::Value;
 use tokio::sync::{mpsc, oneshot, watch};
 
+use crate::files;
 use crate::pki::Sealer;
 pub use facets::Facets;
 use feed::Feed;
@@ -224,16 +224,10 @@ impl Storage {
             path: path.to_owned(),
             source,
         };
-        // SQLite gives its log files the permissions of the database.
-        std::fs::OpenOptions::new()
-            .append(true)
-            .create(true)
-            .mode(0o600)
-            .open(path)
-            .map_err(|source| OpenError::Create {
-                path: path.to_owned(),
-                source,
-            })?;
+        files::open_private(path).map_err(|source| OpenError::Create {
+            path: path.to_owned(),
+            source,
+        })?;
         let mut connection = Connection::open(path).map_err(database)?;
         migrations::configure(&connection).map_err(database)?;
         migrations::migrate(&mut connection, path)?;

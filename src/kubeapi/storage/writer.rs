@@ -419,16 +419,16 @@ fn at_rest(
     key: &Key,
     revision: i64,
     body: &Bytes,
-    sealed: bool,
+    secret: bool,
 ) -> Result<Bytes, StorageError> {
-    if !sealed {
+    if !secret {
         return Ok(body.clone());
     }
-    let closed = sealer
+    let stored = sealer
         .seal(
             &seal::context(&key.resource, &key.namespace, &key.name, revision),
             body,
         )
         .map_err(|error| StorageError::Seal(error.to_string().into()))?;
-    Ok(closed.into())
+    Ok(stored.into())
 }

@@ -1,8 +1,7 @@
-//! Files that hold keys: whole or not at all, and readable by their owner alone from the first byte on.
+//! Files that hold keys and certificates.
 
-use std::fs::{self, DirBuilder, OpenOptions, Permissions};
-use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::fs;
+use std::io;
 use std::path::Path;
 
 use rcgen::KeyPair;
@@ -12,6 +11,7 @@ use zeroize::Zeroizing;
 
 use super::Error;
 use super::authority::to_pem;
+use crate::files;
 
 /// The largest key file that is read, in bytes.
 const FILE_LIMIT: u64 = 256 * 1024;
@@ -25,11 +25,7 @@ fn failed<'p>(action: &'static str, path: &'p Path) -> impl FnOnce(io::Error) ->
 }
 
 pub(super) fn make_private_folder(path: &Path) -> Result<(), Error> {
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(path)
-        .map_err(failed("create", path))
+    files::private_folder(path).map_err(failed("create", path))
 }
 
 /// A private key and its certificate. None: there is no such file.
@@ -57,36 +53,10 @@ pub(super) fn read_pair(
 pub(super) fn write_pair(path: &Path, key: &KeyPair, certificate: &CertificateDer<'_>) -> Result<(), Error> {
     let key = Zeroizing::new(key.serialize_pem());
     let pem = Zeroizing::new(format!("{}{}", *key, to_pem(certificate)));
-    replace(path, pem.as_bytes(), 0o600)
+    files::replace(path, pem.as_bytes(), files::PRIVATE).map_err(failed("write", path))
 }
 
 /// Keeps what everybody may read.
 pub(super) fn write_public(path: &Path, pem: &str) -> Result<(), Error> {
-    replace(path, pem.as_bytes(), 0o644)
-}
-
-/// Puts a new file in the place of an old one: after a crash either of them is there, whole.
-fn replace(path: &Path, contents: &[u8], mode: u32) -> Result<(), Error> {
-    let fresh = path.with_extension("new");
-    let write = || -> io::Result<()> {
-        match fs::remove_file(&fresh) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(mode)
-            .open(&fresh)?;
-        // What the umask has taken away.
-        file.set_permissions(Permissions::from_mode(mode))?;
-        file.write_all(contents)?;
-        file.sync_all()?;
-        fs::rename(&fresh, path)?;
-        match path.parent() {
-            Some(folder) => fs::File::open(folder)?.sync_all(),
-            None => Ok(()),
-        }
-    };
-    write().map_err(failed("write", path))
+    files::replace(path, pem.as_bytes(), files::PUBLIC).map_err(failed("write", path))
 }

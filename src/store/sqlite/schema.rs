@@ -2,12 +2,12 @@
 //!
 //! `application_id` names the program, `user_version` the schema, and the table `migrations` keeps the digest of each step that made it.
 
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode, OpenFlags, params};
 
+use crate::files;
 use crate::ids::Digest;
 
 /// Why the database cannot be used.
@@ -96,16 +96,10 @@ pub(super) fn open_writer(path: &Path) -> Result<Connection, OpenError> {
             source,
         },
     };
-    // SQLite gives its log files the permissions of the database.
-    std::fs::OpenOptions::new()
-        .append(true)
-        .create(true)
-        .mode(0o600)
-        .open(path)
-        .map_err(|source| OpenError::Create {
-            path: path.to_owned(),
-            source,
-        })?;
+    files::open_private(path).map_err(|source| OpenError::Create {
+        path: path.to_owned(),
+        source,
+    })?;
     let mut connection = Connection::open(path).map_err(database)?;
     // Nothing is written to a file before it is known to be ours.
     migrate(&mut connection, path, STEPS, database)?;

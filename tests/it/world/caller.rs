@@ -121,9 +121,9 @@ impl Caller {
         let head = format!(
             "{target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n{headers}\r\n"
         );
-        let chunk = [format!("{BLANKS:x}\r\n").as_bytes(), &[b' '; BLANKS], b"\r\n"].concat();
+        let chunk = format!("{BLANKS:x}\r\n{}\r\n", " ".repeat(BLANKS));
         let mut parts = vec![head.as_bytes()];
-        parts.extend(std::iter::repeat_n(chunk.as_slice(), length.div_ceil(BLANKS)));
+        parts.extend(std::iter::repeat_n(chunk.as_bytes(), length.div_ceil(BLANKS)));
         parts.push(b"0\r\n\r\n");
         self.exchange(parts).await
     }

@@ -233,11 +233,8 @@ impl World {
     pub(crate) async fn hand_out(&mut self, invitations: &[Value]) {
         self.batches += 1;
         let file = self.path(&format!("invitations-{}.jsonl", self.batches));
-        let lines: String = invitations
-            .iter()
-            .map(|invitation| format!("{invitation}\n"))
-            .collect();
-        fs::write(&file, lines).unwrap();
+        let lines: Vec<String> = invitations.iter().map(Value::to_string).collect();
+        fs::write(&file, lines.join("\n")).unwrap();
         self.simulator
             .order(&json!({ "enroll": { "invitations": file } }))
             .await;
@@ -309,6 +306,7 @@ where
 }
 
 /// An error of the API, for the state that [`eventually`] shows.
+#[expect(clippy::needless_pass_by_value, reason = "as `map_err` hands it over")]
 pub(crate) fn text(error: kube::Error) -> String {
     format!("the API: {error}")
 }
