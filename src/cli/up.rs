@@ -34,7 +34,7 @@ pub(super) struct UpArgs {
     /// Where probes and Prometheus come (plain HTTP, nothing secret).
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9443")]
     admin_listen: SocketAddr,
-    /// How devices reach --mdm-listen, such as https://mdm.example.com. It is part of every enrolment: choose it once.
+    /// How devices reach --mdm-listen, such as `https://mdm.example.com`. It is part of every enrolment: choose it once.
     /// Without it, devices on this computer only.
     #[arg(long, value_name = "URL", env = "PROVOST_PUBLIC_URL", hide_env_values = true)]
     public_url: Option<String>,

@@ -1,6 +1,6 @@
 //! Commands to devices and their reports: typed builders and parsers, pure.
 //!
-//! What is queued, when and in which order is not decided here, except for what every new enrolment is asked first ([`first_contact`]).
+//! What is queued, when and in which order is not decided here, except for what every new enrolment is asked first ([`first_contact()`]).
 
 mod build;
 mod first_contact;
