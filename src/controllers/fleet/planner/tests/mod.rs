@@ -3,5 +3,6 @@
 mod crash;
 mod drift;
 mod life;
+mod pace;
 mod policy;
 mod stage;
