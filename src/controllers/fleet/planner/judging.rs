@@ -42,19 +42,26 @@ impl Planner {
         let Some(device) = self.world.devices.get_mut(id) else {
             return;
         };
-        let synced = device.synced();
-        let news = device.verdicts != outcome.verdicts || device.profiles != outcome.profiles;
+        // What is summed up shows in the status, too, but for single verdicts and profiles.
+        let status = outcome.written.as_ref().map(|written| written.digest);
+        let news = device.verdicts != outcome.verdicts
+            || device.profiles != outcome.profiles
+            || status.is_some_and(|digest| device.status_digest != Some(digest));
         device.verdicts = outcome.verdicts;
         device.profiles = outcome.profiles;
         device.holds = device.plan.is_some().then_some(outcome.holds);
+        if outcome.holds && device.active() && !device.has_applied() {
+            // The proof came while the device was being pointed at this manifest, and the gateway took it for one of what was before: the
+            // device has to say it once more.
+            device.ordered = false;
+            self.world.replace.insert(id.clone());
+        }
         match outcome.correction {
             Correction::NotNeeded => {}
             Correction::Ordered => device.corrected_at = Some(now),
             Correction::NotBefore(at) => self.corrections.at(at, id.clone()),
         }
-        if (news || synced != device.synced())
-            && let Some(fleet) = self.world.fleets.get_mut(&device.enrollment.namespace)
-        {
+        if news && let Some(fleet) = self.world.fleets.get_mut(&device.enrollment.namespace) {
             fleet.resum = true;
         }
         if let Some(written) = outcome.written {

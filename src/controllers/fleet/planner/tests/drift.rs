@@ -109,6 +109,28 @@ async fn what_is_only_checked_is_nobodys_to_correct() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_proof_that_was_missed_is_asked_for_again() {
+    let stage = Stage::new().await;
+    stage.lab(8, "main@sha1:1").await;
+    let a = stage.enroll("A", "lab", "fleet").await;
+    stage.pointed(&a, None).await;
+    stage.stands("a", "Synced", "False AwaitingReport").await;
+    stage.take_orders(&a).await;
+    // It has reported everything, but not as what it should hold.
+    stage.report(&a, Some).await;
+    stage
+        .until("it is asked again", async || {
+            stage
+                .take_orders(&a)
+                .await
+                .contains(&"DeclarativeManagement".to_owned())
+                .then_some(())
+        })
+        .await;
+    assert_eq!(stage.metrics.corrections.get(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn drift_that_nobody_was_there_to_see_is_seen_after_a_start() {
     let mut stage = Stage::new().await;
     let a = settled(&stage).await;

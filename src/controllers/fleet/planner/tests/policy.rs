@@ -186,7 +186,9 @@ async fn evidence_is_asked_for_at_its_interval() {
         stage.clock.advance(Duration::from_mins(16));
         stage
             .until("the next look", async || {
-                (stage.take_orders(&a).await == ["DeviceInformation", "SecurityInfo"]).then_some(())
+                let orders = stage.take_orders(&a).await;
+                let asks = |kind: &str| orders.iter().any(|order| order == kind);
+                (asks("DeviceInformation") && asks("SecurityInfo")).then_some(())
             })
             .await;
     }
