@@ -11,9 +11,13 @@ if [ ${#targets[@]} -eq 0 ]; then
     exit 1
 fi
 fuzz=$(hack/tools.sh cargo-fuzz)
+found=$(mktemp -d)
+trap 'rm -rf "$found"' EXIT
 for target in "${targets[@]}"; do
     target=$(basename "$target" .rs)
     echo "== $target"
-    RUSTC_BOOTSTRAP=1 "$fuzz" run --sanitizer none "$target" -- \
+    mkdir "$found/$target"
+    # What it finds goes into a folder of its own, not among the seeds; what breaks a target into fuzz/artifacts.
+    RUSTC_BOOTSTRAP=1 "$fuzz" run --sanitizer none "$target" "$found/$target" "fuzz/corpus/$target" -- \
         -max_total_time="${SECONDS_EACH:-20}" -rss_limit_mb=2048 -timeout=10
 done
