@@ -3,14 +3,12 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
-use std::sync::Once;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Empty};
 use hyper_util::client::legacy::Client as HttpClient;
 use hyper_util::rt::TokioExecutor;
 use kube::Client;
-use kube::config::{Config, KubeConfigOptions, Kubeconfig};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
 use tokio::process::{Child, ChildStdout, Command};
 
@@ -161,17 +159,7 @@ impl Server {
 
     /// A client, as kubectl would make it from the kubeconfig.
     pub(crate) async fn client(&self) -> Client {
-        static PROVIDER: Once = Once::new();
-        PROVIDER.call_once(|| {
-            rustls::crypto::aws_lc_rs::default_provider()
-                .install_default()
-                .expect("the first to choose");
-        });
-        let kubeconfig = Kubeconfig::read_from(&self.ready.kubeconfig).unwrap();
-        let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
-            .await
-            .unwrap();
-        Client::try_from(config).unwrap()
+        crate::control_plane::client(&self.ready.kubeconfig).await
     }
 
     /// Gets a page of the admin address: status and text.
