@@ -28,6 +28,8 @@ mod revisions;
 #[cfg(test)]
 mod running;
 #[cfg(test)]
+mod scale;
+#[cfg(test)]
 mod secrets;
 #[cfg(test)]
 mod shipped;
