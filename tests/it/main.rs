@@ -16,6 +16,8 @@ mod enrolling;
 #[cfg(test)]
 mod hostile;
 #[cfg(test)]
+mod informers;
+#[cfg(test)]
 mod kubectl;
 #[cfg(test)]
 mod leaving;
@@ -25,6 +27,8 @@ mod restarts;
 mod revisions;
 #[cfg(test)]
 mod running;
+#[cfg(test)]
+mod scale;
 #[cfg(test)]
 mod secrets;
 #[cfg(test)]

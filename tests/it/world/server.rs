@@ -132,6 +132,16 @@ impl Server {
         (self.child, self.stdout, self.ready) = up(&self.data_dir, &listen, &self.more).await;
     }
 
+    /// The memory it holds now, in bytes.
+    pub(crate) fn memory(&self) -> u64 {
+        memory(self.pid(), "VmRSS:")
+    }
+
+    /// The most memory it has held, in bytes.
+    pub(crate) fn peak_memory(&self) -> u64 {
+        memory(self.pid(), "VmHWM:")
+    }
+
     /// Its process.
     pub(crate) fn pid(&self) -> u32 {
         self.child.id().expect("it runs")
@@ -235,4 +245,11 @@ fn log(data_dir: &Path) -> PathBuf {
 
 fn port(url: &str) -> u16 {
     url.parse::<http::Uri>().unwrap().port_u16().unwrap()
+}
+
+/// A line of what the kernel says about a process, in bytes.
+pub(crate) fn memory(pid: u32, line: &str) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("the server lives");
+    let kilobytes = status.lines().find_map(|found| found.strip_prefix(line)).unwrap();
+    kilobytes.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
 }
