@@ -99,8 +99,7 @@ impl Server {
         let store = Arc::new(SqliteStore::open(&data_dir.store(), sealer.clone())?);
         let (client, api_url, plane) = match plane {
             Plane::Embedded(listen) => {
-                let served =
-                    embedded::serve(&data_dir, listen, sealer, &clock, &entropy, &tasks).await?;
+                let served = embedded::serve(&data_dir, listen, sealer, &clock, &entropy, &tasks).await?;
                 (served.client, served.url, Started::Embedded(served.api))
             }
             Plane::Cluster(cluster) => (
@@ -153,8 +152,7 @@ impl Server {
                 Some(api)
             }
             Started::Cluster(cluster) => {
-                let control =
-                    cluster.run(controllers, readiness.clone(), clock, entropy, tasks.shutdown());
+                let control = cluster.run(controllers, readiness.clone(), clock, entropy, tasks.shutdown());
                 tasks.serving("the control plane", tokio::spawn(control));
                 None
             }

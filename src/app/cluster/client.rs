@@ -7,9 +7,9 @@ use futures::FutureExt as _;
 use http::header::{HeaderValue, USER_AGENT};
 use http::{Request, Response, StatusCode};
 use http_body_util::BodyExt as _;
+use kube::Client;
 use kube::client::Body;
 use kube::config::{Config, KubeConfigOptions, Kubeconfig};
-use kube::Client;
 use serde_json::{Value, json};
 
 use crate::app::settings::ClusterSettings;

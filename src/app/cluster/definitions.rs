@@ -96,7 +96,10 @@ fn standing(expected: &CustomResourceDefinition, found: Option<&CustomResourceDe
     let Some(theirs) = version(found).filter(|version| version.served) else {
         return Standing::OtherVersion;
     };
-    let conditions = found.status.iter().filter_map(|status| status.conditions.as_ref());
+    let conditions = found
+        .status
+        .iter()
+        .filter_map(|status| status.conditions.as_ref());
     let established = conditions
         .flatten()
         .any(|condition| condition.type_ == "Established" && condition.status == "True");
@@ -196,6 +199,10 @@ mod tests {
         ]);
         insta::assert_snapshot!(definitions.unfit().unwrap(), @"the cluster's definitions of Provost's kinds cannot be used (missing: a.provost.dev; not established: c.provost.dev); install those of this version: provost crd | kubectl apply --server-side -f -");
         insta::assert_snapshot!(definitions.different().unwrap(), @"the cluster has definitions of another version of Provost: d.provost.dev; fields may be refused or lost; install those of this version: provost crd | kubectl apply --server-side -f -");
-        assert!(Definitions(vec![("b".to_owned(), Standing::Same)]).unfit().is_none());
+        assert!(
+            Definitions(vec![("b".to_owned(), Standing::Same)])
+                .unfit()
+                .is_none()
+        );
     }
 }

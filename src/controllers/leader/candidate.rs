@@ -253,7 +253,9 @@ impl Candidate {
         match timeout(RELEASE_PATIENCE, release).await {
             Ok(Ok(())) => tracing::info!("the lease is handed back"),
             Ok(Err(error)) if is_not_found(&error) => {}
-            Ok(Err(error)) => tracing::warn!(error = %Chain(&error), "the lease was not handed back and runs out"),
+            Ok(Err(error)) => {
+                tracing::warn!(error = %Chain(&error), "the lease was not handed back and runs out")
+            }
             Err(_) => tracing::warn!("the lease was not handed back in time and runs out"),
         }
     }

@@ -54,7 +54,11 @@ fn who_sees_another_waits_from_when_the_record_was_seen_to_change() {
     b.observe(&record, at(1_000));
     assert_eq!(b.next(at(1_000)), Step::Follow(at(1_015)));
     b.observe(&record, at(1_014));
-    assert_eq!(b.next(at(1_014)), Step::Follow(at(1_015)), "seeing it again is no news");
+    assert_eq!(
+        b.next(at(1_014)),
+        Step::Follow(at(1_015)),
+        "seeing it again is no news"
+    );
     record.renewed_at = Some(Timestamp::UNIX_EPOCH);
     b.observe(&record, at(1_014));
     assert_eq!(
