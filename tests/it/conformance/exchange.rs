@@ -80,7 +80,10 @@ impl Server {
     pub(super) async fn install(&self, path: &Path) {
         let text = std::fs::read_to_string(path).unwrap();
         let definition: Value = serde_yaml::from_str(&text).unwrap();
-        let made = self.post("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", &definition);
+        let made = self.post(
+            "/apis/apiextensions.k8s.io/v1/customresourcedefinitions",
+            &definition,
+        );
         assert_eq!(made.await, 201, "{}: {}", self.name, path.display());
         let spec = &definition["spec"];
         let part = |value: &Value| value.as_str().unwrap().to_owned();
@@ -113,8 +116,7 @@ impl Server {
 
     async fn scenario(&self, scenario: &Scenario) -> Vec<Answer> {
         let namespace = format!("conformance-{}", scenario.name);
-        let object =
-            json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": namespace } });
+        let object = json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": namespace } });
         let made = self.post("/api/v1/namespaces", &object).await;
         assert_eq!(made, 201, "{}: the namespace of {}", self.name, scenario.name);
         let mut captured = BTreeMap::from([("ns".to_owned(), namespace)]);

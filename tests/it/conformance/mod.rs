@@ -73,6 +73,8 @@ async fn the_embedded_api_answers_as_kubernetes_does() {
     tokio::join!(async { install_crds(&embedded.client().await).await }, async {
         install_crds(&plane.client().await).await
     },);
+    let gadgets = folder().join("gadgets.yaml");
+    tokio::join!(servers.0.install(&gadgets), servers.1.install(&gadgets));
     let (ours, theirs) = tokio::join!(servers.0.run(&scenarios), servers.1.run(&scenarios));
 
     let mut complaints = Vec::new();
