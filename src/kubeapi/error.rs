@@ -31,7 +31,10 @@ impl Subject {
     }
 
     fn details(&self) -> Value {
-        let mut details = json!({ "name": self.name, "kind": self.kind });
+        let mut details = json!({ "kind": self.kind });
+        if !self.name.is_empty() {
+            object::put(&mut details, "name", json!(self.name));
+        }
         if !self.group.is_empty() {
             object::put(&mut details, "group", json!(self.group));
         }
@@ -45,6 +48,9 @@ pub enum ApiError {
     /// 409: the object exists.
     #[error("{} {:?} already exists", .0.qualified(), .0.name)]
     AlreadyExists(Subject),
+    /// 409: the object exists, and is being deleted.
+    #[error("object is being deleted: {} {:?} already exists", .0.qualified(), .0.name)]
+    BeingDeleted(Subject),
     /// 409: server-side apply would take fields from other managers.
     #[error("{message}")]
     ApplyConflict {
@@ -95,6 +101,20 @@ pub enum ApiError {
     /// 406: no acceptable representation.
     #[error("only the following media types are accepted: {0}")]
     NotAcceptable(&'static str),
+    /// 404, in plain text: nothing at all is served under this path.
+    #[error("404 page not found")]
+    NoSuchPath,
+    /// 403: the namespace goes away.
+    #[error(
+        "{} {:?} is forbidden: unable to create new content in namespace {namespace} because it is being terminated",
+        subject.qualified(), subject.name
+    )]
+    NamespaceTerminating {
+        /// What was to be made.
+        subject: Subject,
+        /// Where.
+        namespace: String,
+    },
     /// 404: nothing is served under this path.
     #[error("the server could not find the requested resource")]
     NoSuchResource,
@@ -115,6 +135,17 @@ pub enum ApiError {
     /// 422: a patch that cannot be applied.
     #[error("{0}")]
     Unprocessable(String),
+    /// 500 without a reason, as the API server answers some mistakes of the client.
+    #[error("{0}")]
+    Unexplained(String),
+    /// 405: the resource does not know the verb, here.
+    #[error("{verb} is not supported on resources of kind {:?}", subject.qualified())]
+    UnsupportedVerb {
+        /// The verb, in Kubernetes' words.
+        verb: &'static str,
+        /// The resource.
+        subject: Subject,
+    },
     /// 415: a body in a format that is not understood.
     #[error("the body of the request was in an unknown format - accepted media types include: {0}")]
     UnsupportedMediaType(&'static str),
@@ -135,15 +166,22 @@ impl ApiError {
     #[must_use]
     pub fn code(&self) -> (StatusCode, &'static str) {
         match self {
-            Self::AlreadyExists(_) => (StatusCode::CONFLICT, "AlreadyExists"),
+            Self::AlreadyExists(_) | Self::BeingDeleted(_) => (StatusCode::CONFLICT, "AlreadyExists"),
             Self::ApplyConflict { .. } | Self::Conflict { .. } => (StatusCode::CONFLICT, "Conflict"),
             Self::BadRequest(_) => (StatusCode::BAD_REQUEST, "BadRequest"),
             Self::Expired(_) => (StatusCode::GONE, "Expired"),
-            Self::Forbidden { .. } => (StatusCode::FORBIDDEN, "Forbidden"),
+            Self::Forbidden { .. } | Self::NamespaceTerminating { .. } => {
+                (StatusCode::FORBIDDEN, "Forbidden")
+            }
+            Self::Unexplained(_) => (StatusCode::INTERNAL_SERVER_ERROR, ""),
             Self::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "InternalError"),
             Self::Invalid { .. } | Self::Unprocessable(_) => (StatusCode::UNPROCESSABLE_ENTITY, "Invalid"),
-            Self::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed"),
-            Self::NotFound(_) | Self::NoSuchResource => (StatusCode::NOT_FOUND, "NotFound"),
+            Self::MethodNotAllowed | Self::UnsupportedVerb { .. } => {
+                (StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed")
+            }
+            Self::NotFound(_) | Self::NoSuchPath | Self::NoSuchResource => {
+                (StatusCode::NOT_FOUND, "NotFound")
+            }
             Self::NotAcceptable(_) => (StatusCode::NOT_ACCEPTABLE, "NotAcceptable"),
             Self::TooLargeRevision { .. } => (StatusCode::GATEWAY_TIMEOUT, "Timeout"),
             Self::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "RequestEntityTooLarge"),
@@ -158,8 +196,11 @@ impl ApiError {
         let (code, reason) = self.code();
         let mut status = json!({
             "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
-            "message": self.to_string(), "reason": reason, "code": code.as_u16(),
+            "message": self.to_string(), "code": code.as_u16(),
         });
+        if !reason.is_empty() {
+            object::put(&mut status, "reason", json!(reason));
+        }
         if let Some(details) = self.details() {
             object::put(&mut status, "details", details);
         }
@@ -169,6 +210,7 @@ impl ApiError {
     fn details(&self) -> Option<Value> {
         match self {
             Self::AlreadyExists(subject)
+            | Self::BeingDeleted(subject)
             | Self::NotFound(subject)
             | Self::Conflict { subject, .. }
             | Self::Forbidden { subject, .. } => Some(subject.details()),
@@ -192,7 +234,17 @@ impl ApiError {
                 object::put(&mut details, "causes", Value::Array(causes));
                 Some(details)
             }
-            Self::NoSuchResource => Some(json!({})),
+            Self::NoSuchResource | Self::MethodNotAllowed => Some(json!({})),
+            Self::UnsupportedVerb { subject, .. } => Some(subject.details()),
+            Self::NamespaceTerminating { subject, namespace } => {
+                let mut details = subject.details();
+                let cause = json!({
+                    "reason": "NamespaceTerminating", "field": "metadata.namespace",
+                    "message": format!("namespace {namespace} is being terminated"),
+                });
+                object::put(&mut details, "causes", json!([cause]));
+                Some(details)
+            }
             Self::TooLargeRevision { .. } => Some(json!({
                 "causes": [{ "reason": "ResourceVersionTooLarge", "message": "Too large resource version" }],
                 "retryAfterSeconds": 1,
@@ -212,6 +264,9 @@ impl From<StorageError> for ApiError {
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let (code, _) = self.code();
+        if matches!(self, Self::NoSuchPath) {
+            return (code, "404 page not found\n").into_response();
+        }
         let mut response = (code, self.status().to_string()).into_response();
         response
             .headers_mut()

@@ -78,13 +78,13 @@ async fn answer(core: &Arc<Core>, request: Request) -> Result<Response, ApiError
     if reads && let Some(response) = documents::answer(core, parts.uri.path(), &parts.headers).await? {
         return Ok(response);
     }
-    let path = Path::parse(parts.uri.path()).ok_or(ApiError::NoSuchResource)?;
+    let path = Path::parse(parts.uri.path()).ok_or(ApiError::NoSuchPath)?;
     let resource = core
         .registry
         .served()
         .find(&path.group, &path.version, &path.plural)
         .cloned();
-    let resource = resource.ok_or(ApiError::NoSuchResource)?;
+    let resource = resource.ok_or_else(|| nothing_at(core, &path))?;
     let target = target(resource, path)?;
     let input = Input {
         core,
@@ -106,9 +106,26 @@ async fn answer(core: &Arc<Core>, request: Request) -> Result<Response, ApiError
     input.write(&parts.method, body.bytes.clone()).await
 }
 
+/// A group of the server's own knows that it has no such resource; custom groups end where their resources do.
+fn nothing_at(core: &Core, path: &Path) -> ApiError {
+    let served = core.registry.served();
+    let own = |resource: &Arc<Resource>| {
+        resource.built_in.is_some() && resource.group == path.group && resource.version == path.version
+    };
+    if served.all().any(own) {
+        ApiError::NoSuchResource
+    } else {
+        ApiError::NoSuchPath
+    }
+}
+
 fn target(resource: Arc<Resource>, path: Path) -> Result<Target, ApiError> {
     if path.namespace.is_some() != resource.namespaced && (path.namespace.is_some() || path.name.is_some()) {
-        return Err(ApiError::NoSuchResource);
+        return Err(if resource.built_in.is_some() {
+            ApiError::NoSuchResource
+        } else {
+            ApiError::NoSuchPath
+        });
     }
     let part = match path.subresource.as_deref() {
         None => Part::Main,
@@ -116,6 +133,10 @@ fn target(resource: Arc<Resource>, path: Path) -> Result<Target, ApiError> {
         Some("scale") if resource.scale.is_some() => Part::Scale,
         // The namespace controller's own endpoint; here namespaces are emptied by the server.
         Some("finalize") if resource.built_in == Some(BuiltIn::Namespace) => Part::Main,
+        Some(_) if resource.built_in.is_none() => {
+            let name = path.name.unwrap_or_default();
+            return Err(ApiError::NotFound(verbs::subject(&resource, &name)));
+        }
         Some(_) => return Err(ApiError::NoSuchResource),
     };
     let (namespace, name) = (path.namespace.unwrap_or_default(), path.name.unwrap_or_default());
@@ -177,7 +198,11 @@ impl Input<'_> {
         let written = match *method {
             Method::POST if target.name.is_empty() => {
                 if target.resource.namespaced && target.namespace.is_empty() {
-                    return Err(ApiError::MethodNotAllowed);
+                    return Err(if target.resource.built_in.is_some() {
+                        ApiError::MethodNotAllowed
+                    } else {
+                        ApiError::NoSuchPath
+                    });
                 }
                 let object = read_body(&self.headers, &body)?;
                 if target.resource.is_stored() {
@@ -206,9 +231,27 @@ impl Input<'_> {
             Method::DELETE if target.resource.is_stored() && target.part == Part::Main => {
                 return self.delete(body).await;
             }
-            _ => return Err(ApiError::MethodNotAllowed),
+            _ => return Err(self.refused(method)),
         };
         self.written(written)
+    }
+
+    /// Why a method is not for this path.
+    fn refused(&self, method: &Method) -> ApiError {
+        let target = &self.target;
+        if target.resource.built_in.is_some() {
+            return ApiError::MethodNotAllowed;
+        }
+        if target.name.is_empty() {
+            return ApiError::BadRequest("name must be provided".to_owned());
+        }
+        let verb = match *method {
+            Method::POST => "create",
+            Method::DELETE => "delete",
+            _ => return ApiError::MethodNotAllowed,
+        };
+        let subject = verbs::subject(&target.resource, "");
+        ApiError::UnsupportedVerb { verb, subject }
     }
 
     async fn delete(&self, body: Bytes) -> Result<Response, ApiError> {

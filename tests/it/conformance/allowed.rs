@@ -34,6 +34,8 @@ enum Compare {
     Presence,
     /// Of an object by the order of first appearance in the scenario, of anything else that it is there.
     Revision,
+    /// Errors of one answer, in details and message, as a set.
+    Errors,
     /// Not at all.
     Nothing,
 }
@@ -76,6 +78,9 @@ impl Allowed {
             }
         }
         replace(&mut plain, &names.everywhere);
+        if self.0.iter().any(|entry| entry.compare == Compare::Errors) {
+            order_errors(&mut plain);
+        }
         for pointer in unordered {
             if let Some(Value::Array(items)) = plain.pointer_mut(&format!("/body{pointer}")) {
                 items.sort_by_key(ToString::to_string);
@@ -142,9 +147,25 @@ fn treat(names: &mut Names, entry: &Entry, value: &mut Value, of_object: bool) {
             Ok(_) if text.ends_with('Z') => format!("<time of {} characters>", text.len()),
             _ => return,
         },
-        Compare::Nothing => return,
+        Compare::Errors | Compare::Nothing => return,
     };
     *text = replaced;
+}
+
+/// Sorts the causes of a Status, and has its message refer to them where it repeats all of them.
+fn order_errors(plain: &mut Value) {
+    let text = |value: &Value, field: &str| value[field].as_str().unwrap_or_default().to_owned();
+    let body = &mut plain["body"];
+    let Some(Value::Array(causes)) = body.pointer_mut("/details/causes") else {
+        return;
+    };
+    let told: Vec<_> = causes
+        .iter()
+        .map(|cause| format!("{}: {}", text(cause, "field"), text(cause, "message")))
+        .collect();
+    causes.sort_by_key(ToString::to_string);
+    let message = text(body, "message").replace(&format!("[{}]", told.join(", ")), "<all causes>");
+    body["message"] = Value::String(message);
 }
 
 fn replace(value: &mut Value, everywhere: &[(String, String)]) {
