@@ -187,7 +187,7 @@ async fn expect_objects_from_git(world: &World, revision: &str) {
     );
     assert_eq!(baseline.labels()[names::SOURCE_LABEL], SOURCE);
     let status = baseline.status.unwrap();
-    assert!(is_true(&status.conditions, "Ready"));
+    assert!(is_true(&status.conditions, "Ready"), "{:#?}", status.conditions);
     assert_eq!(status.rules, i64::try_from(baseline.spec.rules.len()).unwrap());
     assert_eq!(status.revision.as_deref(), Some(revision));
     let group = world

@@ -58,7 +58,7 @@ async fn missing_definitions_are_named_with_what_to_do_and_never_written() {
 
     let client = plane.client().await;
     install_crds(&client).await;
-    let withdrawn = json!([{ "op": "replace", "path": "/spec/versions/0/name", "value": "v1alpha0" }]);
+    let withdrawn = json!([{ "op": "replace", "path": "/spec/versions/0/served", "value": false }]);
     let patch: Patch<()> = Patch::Json(serde_json::from_value(withdrawn).unwrap());
     kube::Api::<CustomResourceDefinition>::all(client)
         .patch("profiles.provost.dev", &PatchParams::default(), &patch)

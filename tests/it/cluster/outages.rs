@@ -85,7 +85,8 @@ async fn started_without_an_api_server_it_serves_devices_and_is_ready_later() {
     };
     eventually("the device endpoint is there", async || {
         let open = tokio::net::TcpStream::connect(("127.0.0.1", port)).await;
-        open.map(drop).map_err(|error| error.to_string())
+        open.map_err(|error| error.to_string())?;
+        std::fs::read(data_dir.join("ca.pem")).map_err(|error| error.to_string())
     })
     .await;
     let caller = Caller::of_port(port, &data_dir.join("ca.pem"));
