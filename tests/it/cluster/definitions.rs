@@ -28,11 +28,7 @@ async fn a_cluster_that_cannot_be_found_is_told_at_once() {
     let nowhere = folder.path().join("nowhere");
     let said = try_serve(&folder, &["--kubeconfig", nowhere.to_str().unwrap()]).await;
     assert!(!said.success && said.stdout.is_empty());
-    assert!(
-        said.stderr.contains("nowhere cannot be read"),
-        "{}",
-        said.stderr
-    );
+    assert!(said.stderr.contains("nowhere cannot be read"), "{}", said.stderr);
     let said = try_serve(&folder, &["--lease-duration", "5s"]).await;
     assert!(said.stderr.contains("renew deadline"), "{}", said.stderr);
 }
@@ -66,7 +62,10 @@ async fn missing_definitions_are_named_with_what_to_do_and_never_written() {
         .unwrap();
     let said = try_serve(&folder, &["--kubeconfig", kubeconfig.to_str().unwrap()]).await;
     assert!(
-        !said.success && said.stderr.contains("without version v1alpha1: profiles.provost.dev"),
+        !said.success
+            && said
+                .stderr
+                .contains("without version v1alpha1: profiles.provost.dev"),
         "{}",
         said.stderr
     );

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{lease, leads, plane, reads, work_is_done, writes};
+use super::{leads, lease, plane, reads, work_is_done, writes};
 use crate::world::{SHORT_LEASE, Server, eventually};
 
 /// As in [`SHORT_LEASE`].
@@ -21,7 +21,13 @@ async fn another_takes_over_from_a_leader_that_stops_and_from_one_that_is_killed
     };
     let mut first = start("first").await;
     leads(&first).await;
-    assert!(lease(&client).await.holder_identity.unwrap().starts_with("first_"));
+    assert!(
+        lease(&client)
+            .await
+            .holder_identity
+            .unwrap()
+            .starts_with("first_")
+    );
     work_is_done(&client, "one").await;
 
     let mut second = start("second").await;

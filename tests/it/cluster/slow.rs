@@ -53,6 +53,10 @@ async fn a_slow_api_server_that_ends_watches_is_worked_with() {
     let mac = Mac::enrolled(&server, "11111111-2222-3333-4444-000000000001").await;
     mac.drain().await;
     assert_eq!(server.metric("provost_leader").await, 1);
-    assert_eq!(server.metric("provost_leader_transitions").await, 0, "it has led all the time");
+    assert_eq!(
+        server.metric("provost_leader_transitions").await,
+        0,
+        "it has led all the time"
+    );
     assert!(!server.said().contains("the lease is lost"), "{}", server.said());
 }
