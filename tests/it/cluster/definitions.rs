@@ -17,7 +17,7 @@ async fn try_serve(folder: &tempfile::TempDir, more: &[&str]) -> Said {
     let mut args = vec!["serve", "--data-dir", data_dir.to_str().unwrap()];
     args.extend(["--mdm-listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"]);
     args.extend(more);
-    timeout(Duration::from_secs(60), provost(&args))
+    timeout(Duration::from_mins(1), provost(&args))
         .await
         .expect("it ends by itself")
 }

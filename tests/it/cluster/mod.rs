@@ -81,7 +81,7 @@ fn writes(plane: &ControlPlane, whose: impl Fn(&Value) -> bool) -> Vec<String> {
     };
     let events = plane.audit();
     let found = events.iter().filter(is_write).filter(|event| whose(event));
-    found.map(|event| line(event)).collect()
+    found.map(line).collect()
 }
 
 fn line(event: &Value) -> String {

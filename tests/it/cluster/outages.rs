@@ -63,7 +63,7 @@ async fn an_api_server_that_is_killed_stops_no_device_and_is_found_again() {
 #[tokio::test]
 #[ignore = "takes minutes"]
 async fn an_api_server_that_is_gone_for_a_minute_stops_no_device_and_is_found_again() {
-    an_outage_of(Duration::from_secs(60)).await;
+    an_outage_of(Duration::from_mins(1)).await;
 }
 
 #[tokio::test]
