@@ -355,8 +355,8 @@ pub(super) fn track(
 pub(super) fn reset_fields(target: &Target) -> ResetFields {
     match target.part {
         Part::Status => ResetFields::AllButStatus,
-        Part::Main | Part::Scale if target.resource.status => ResetFields::Status,
-        Part::Main | Part::Scale => ResetFields::Nothing,
+        Part::Main | Part::Scale | Part::Token if target.resource.status => ResetFields::Status,
+        Part::Main | Part::Scale | Part::Token => ResetFields::Nothing,
     }
 }
 
