@@ -93,6 +93,7 @@ impl Server {
         .await?;
         let client = api.client("default");
         install::definitions(&client).await?;
+        install::cluster_roles(&client).await?;
 
         let served = kubeapi::serve::serve(
             &api,

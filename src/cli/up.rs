@@ -28,7 +28,7 @@ pub(super) struct UpArgs {
     /// Where devices come (TLS). Port 0 takes a free one.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8443")]
     mdm_listen: SocketAddr,
-    /// Where kubectl comes (TLS, client certificate).
+    /// Where kubectl comes (TLS; a client certificate or a token of a service account).
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:6443")]
     api_listen: SocketAddr,
     /// Where probes and Prometheus come (plain HTTP, nothing secret).

@@ -20,6 +20,7 @@ mod reviews;
 mod rules;
 mod tokens;
 mod user;
+mod validation;
 
 use std::sync::Arc;
 
@@ -31,6 +32,7 @@ pub(super) use self::bootstrap::prepare;
 pub(super) use self::policy::Policy;
 pub(super) use self::reviews::review;
 pub(super) use self::tokens::{Signer, SignerError};
+pub(super) use self::validation::{check, fill_in};
 pub(super) use self::user::{ADMINISTRATOR, MASTERS, User};
 use super::api::Core;
 use super::error::ApiError;

@@ -315,12 +315,23 @@ mod tests {
             some("one|two"),
             some("/p|/p/\\*|\\*"),
         )
-            .prop_map(|(verbs, groups, resources, names, paths)| Rule {
-                verbs,
-                groups,
-                resources,
-                names,
-                paths,
+            .prop_map(|(verbs, groups, resources, names, paths)| {
+                if paths.is_empty() {
+                    Rule {
+                        verbs,
+                        groups,
+                        resources,
+                        names,
+                        paths,
+                    }
+                } else {
+                    // A rule is about resources or about paths.
+                    Rule {
+                        verbs,
+                        paths,
+                        ..Rule::default()
+                    }
+                }
             })
     }
 

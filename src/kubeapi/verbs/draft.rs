@@ -6,6 +6,7 @@ use http::StatusCode;
 use serde_json::{Map, Value, json};
 
 use super::{Answer, Part, Target, Written, subject};
+use crate::kubeapi::access;
 use crate::kubeapi::api::Core;
 use crate::kubeapi::apply::{self, ResetFields, TrackRequest};
 use crate::kubeapi::error::{ApiError, Subject};
@@ -311,6 +312,7 @@ pub(super) fn derive(core: &Core, resource: &Resource, new: &mut Value, old: Opt
                 replace_field(new, "spec", old.get("spec").cloned());
             }
         }
+        Some(BuiltIn::ClusterRoleBinding | BuiltIn::RoleBinding) => access::fill_in(new),
         Some(BuiltIn::Secret) => {
             let Some(fields) = new.as_object_mut() else { return };
             fields.entry("type").or_insert_with(|| json!("Opaque"));
