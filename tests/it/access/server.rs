@@ -49,7 +49,8 @@ impl Server {
         for user in &mut nobody.auth_infos {
             user.auth_info = Some(AuthInfo::default());
         }
-        let nobody = kube::Config::from_custom_kubeconfig(nobody, &KubeConfigOptions::default());
+        let options = KubeConfigOptions::default();
+        let nobody = kube::Config::from_custom_kubeconfig(nobody, &options);
         let mut server = Self {
             name,
             administrator,
