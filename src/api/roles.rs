@@ -41,7 +41,9 @@ pub fn all() -> Vec<ClusterRole> {
     let definitions = crds::all();
     let plurals = |wanted: fn(&str) -> bool| {
         let wanted = definitions.iter().filter(|crd| wanted(&crd.spec.names.kind));
-        wanted.map(|crd| crd.spec.names.plural.clone()).collect::<Vec<_>>()
+        wanted
+            .map(|crd| crd.spec.names.plural.clone())
+            .collect::<Vec<_>>()
     };
     let group = definitions
         .first()
@@ -112,7 +114,10 @@ mod tests {
         for rule in all().iter().flat_map(|role| role.rules.iter().flatten()) {
             assert_eq!(rule.api_groups.as_deref().unwrap(), ["provost.dev"]);
             let resources = rule.resources.as_deref().unwrap();
-            assert!(resources.iter().all(|resource| !resource.contains(['/', '*'])), "{resources:?}");
+            assert!(
+                resources.iter().all(|resource| !resource.contains(['/', '*'])),
+                "{resources:?}"
+            );
         }
     }
 }

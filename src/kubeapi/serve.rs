@@ -147,7 +147,9 @@ pub async fn serve(
 async fn say_who_calls(mut request: Request, next: Next) -> Response {
     let tls = request.extensions().get::<Arc<TlsInfo>>();
     let certificate = tls.and_then(|tls| tls.peer_certificates.first().cloned());
-    request.extensions_mut().insert(Caller::Connection { certificate });
+    request
+        .extensions_mut()
+        .insert(Caller::Connection { certificate });
     next.run(request).await
 }
 
@@ -184,9 +186,7 @@ impl Certificates {
         let mut server = leaf("provost", ExtendedKeyUsagePurpose::ServerAuth, now);
         server.subject_alt_names = names;
         let mut client = leaf(ADMINISTRATOR, ExtendedKeyUsagePurpose::ClientAuth, now);
-        client
-            .distinguished_name
-            .push(DnType::OrganizationName, MASTERS);
+        client.distinguished_name.push(DnType::OrganizationName, MASTERS);
         let server_key = KeyPair::generate().map_err(certificate)?;
         let client_key = KeyPair::generate().map_err(certificate)?;
         let server = server.signed_by(&server_key, &issuer).map_err(certificate)?;

@@ -36,7 +36,9 @@ pub(super) fn check(resource: &Resource, new: &Value, old: Option<&Value>) -> Ve
                 errors.extend(immutable("type", new, old));
             }
         }
-        Some(built_in @ (BuiltIn::ClusterRole | BuiltIn::Role)) => errors.extend(access::check(built_in, new)),
+        Some(built_in @ (BuiltIn::ClusterRole | BuiltIn::Role)) => {
+            errors.extend(access::check(built_in, new))
+        }
         Some(built_in @ (BuiltIn::ClusterRoleBinding | BuiltIn::RoleBinding)) => {
             errors.extend(access::check(built_in, new));
             errors.extend(old.and_then(|old| immutable("roleRef", new, old)));

@@ -44,7 +44,8 @@ fn comparable(mut answer: Value, server: &Server) -> Value {
 
 #[tokio::test]
 async fn the_same_requests_by_the_same_people_get_the_same_answers() {
-    let Some(plane) = ControlPlane::start("the comparison of access rules with a real API server").await else {
+    let Some(plane) = ControlPlane::start("the comparison of access rules with a real API server").await
+    else {
         return;
     };
     let embedded = EmbeddedApi::start().await;
@@ -61,12 +62,25 @@ async fn the_same_requests_by_the_same_people_get_the_same_answers() {
             *answer = (code, comparable(body, server));
         }
         if ours.0 != theirs.0 || case.compared(&ours.1) != case.compared(&theirs.1) {
-            different.push(format!("{case}\n  embedded: {} {}\n  real:     {} {}", ours.0, ours.1, theirs.0, theirs.1));
+            different.push(format!(
+                "{case}\n  embedded: {} {}\n  real:     {} {}",
+                ours.0, ours.1, theirs.0, theirs.1
+            ));
         }
     }
-    assert!(different.is_empty(), "{} of {} differ:\n{}", different.len(), cases.len(), different.join("\n"));
+    assert!(
+        different.is_empty(),
+        "{} of {} differ:\n{}",
+        different.len(),
+        cases.len(),
+        different.join("\n")
+    );
     assert!(cases.len() >= 40);
-    summary(&format!("Access rules: {} requests answered as by {}", cases.len(), plane.version()));
+    summary(&format!(
+        "Access rules: {} requests answered as by {}",
+        cases.len(),
+        plane.version()
+    ));
 }
 
 #[tokio::test]
@@ -75,7 +89,9 @@ async fn the_roles_of_people_who_work_with_provost_can_do_what_they_say() {
     let server = Server::prepare("embedded", &embedded.kubeconfig()).await;
     for role in provost::api::roles::all() {
         let role = serde_json::to_value(role).unwrap();
-        server.admin("POST", "/apis/rbac.authorization.k8s.io/v1/clusterroles", role).await;
+        server
+            .admin("POST", "/apis/rbac.authorization.k8s.io/v1/clusterroles", role)
+            .await;
     }
     for role in ["view", "edit", "admin"] {
         let binding = json!({
@@ -83,7 +99,11 @@ async fn the_roles_of_people_who_work_with_provost_can_do_what_they_say() {
             "subjects": [{ "apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": role }],
         });
         server
-            .admin("POST", "/apis/rbac.authorization.k8s.io/v1/namespaces/a/rolebindings", binding)
+            .admin(
+                "POST",
+                "/apis/rbac.authorization.k8s.io/v1/namespaces/a/rolebindings",
+                binding,
+            )
             .await;
     }
     for (who, verb, resource, allowed) in [
@@ -107,12 +127,19 @@ async fn the_roles_of_people_who_work_with_provost_can_do_what_they_say() {
             } } });
             let path = "/apis/authorization.k8s.io/v1/subjectaccessreviews";
             let answer = server.admin("POST", path, question).await;
-            assert_eq!(answer["status"]["allowed"], allowed, "{who} {verb} {resource} in {namespace}: {answer}");
+            assert_eq!(
+                answer["status"]["allowed"], allowed,
+                "{who} {verb} {resource} in {namespace}: {answer}"
+            );
         }
     }
     // People read in the role what it gathers.
     let edit = server
-        .admin("GET", "/apis/rbac.authorization.k8s.io/v1/clusterroles/edit", Value::Null)
+        .admin(
+            "GET",
+            "/apis/rbac.authorization.k8s.io/v1/clusterroles/edit",
+            Value::Null,
+        )
         .await;
     assert!(edit["rules"].to_string().contains("assignments"), "{edit}");
 }

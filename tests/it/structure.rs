@@ -87,7 +87,10 @@ const ROOMS: &[(&str, &str)] = &[
     ("json_patch", "kubeapi::patch"),
     // Certificates.
     ("rcgen", "kubeapi::access kubeapi::serve pki simulator"),
-    ("x509_parser", "gitops::fetch kubeapi::access pki push::certificate"),
+    (
+        "x509_parser",
+        "gitops::fetch kubeapi::access pki push::certificate",
+    ),
     ("aws_lc_rs", "gitops::fetch pki::seal"),
     // Tokens of service accounts.
     ("jsonwebtoken", "kubeapi::access::tokens"),

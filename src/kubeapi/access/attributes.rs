@@ -109,8 +109,9 @@ impl Attributes {
                     format!("in the namespace {:?}", on.namespace)
                 };
                 let (resource, group) = (on.combined(), &on.group);
-                let text =
-                    format!("User {user:?} cannot {verb} resource {resource:?} in API group {group:?} {scope}");
+                let text = format!(
+                    "User {user:?} cannot {verb} resource {resource:?} in API group {group:?} {scope}"
+                );
                 let subject = Subject {
                     group: on.group.clone(),
                     kind: on.resource.clone(),
@@ -120,7 +121,10 @@ impl Attributes {
             }
         };
         // An answer must not look like a page to a browser.
-        let mut why = text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+        let mut why = text
+            .replace('&', "&amp;")
+            .replace('<', "&lt;")
+            .replace('>', "&gt;");
         if !reason.is_empty() {
             why.push_str(": ");
             why.push_str(reason);
@@ -140,7 +144,9 @@ impl OnResource {
         };
         let (namespace, rest) = match rest {
             [] => return None,
-            ["namespaces", namespace] | ["namespaces", namespace, "status" | "finalize", ..] => (*namespace, rest),
+            ["namespaces", namespace] | ["namespaces", namespace, "status" | "finalize", ..] => {
+                (*namespace, rest)
+            }
             ["namespaces", namespace, inside @ ..] => (*namespace, inside),
             _ => ("", rest),
         };
@@ -204,7 +210,11 @@ mod tests {
             ("GET", "/", "get /"),
             ("GET", "/healthz", "get /healthz"),
             ("GET", "/api/v1", "get /api/v1"),
-            ("GET", "/apis/provost.dev/v1alpha1", "get /apis/provost.dev/v1alpha1"),
+            (
+                "GET",
+                "/apis/provost.dev/v1alpha1",
+                "get /apis/provost.dev/v1alpha1",
+            ),
             ("POST", "/metrics", "post /metrics"),
             ("GET", "/api/v1/secrets", "list |secrets||"),
             ("GET", "/api/v1/secrets?watch=1", "watch |secrets||"),
@@ -212,16 +222,28 @@ mod tests {
             ("HEAD", "/api/v1/namespaces/a/secrets/b", "get |secrets|a|b"),
             ("GET", "/api/v1/namespaces", "list |namespaces||"),
             ("GET", "/api/v1/namespaces/a", "get |namespaces|a|a"),
-            ("PUT", "/api/v1/namespaces/a/finalize", "update |namespaces/finalize|a|a"),
+            (
+                "PUT",
+                "/api/v1/namespaces/a/finalize",
+                "update |namespaces/finalize|a|a",
+            ),
             ("DELETE", devices, "deletecollection provost.dev|devices|fleet|"),
             (
                 "DELETE",
                 &format!("{devices}?fieldSelector=metadata.name%3Dx"),
                 "deletecollection provost.dev|devices|fleet|",
             ),
-            ("DELETE", &format!("{devices}/x"), "delete provost.dev|devices|fleet|x"),
+            (
+                "DELETE",
+                &format!("{devices}/x"),
+                "delete provost.dev|devices|fleet|x",
+            ),
             ("POST", devices, "create provost.dev|devices|fleet|"),
-            ("PUT", &format!("{devices}/x"), "update provost.dev|devices|fleet|x"),
+            (
+                "PUT",
+                &format!("{devices}/x"),
+                "update provost.dev|devices|fleet|x",
+            ),
             (
                 "PATCH",
                 &format!("{devices}/x/status"),

@@ -92,7 +92,9 @@ mod tests {
         let mut params = rcgen::CertificateParams::default();
         params.distinguished_name = rcgen::DistinguishedName::new();
         params.distinguished_name.push(rcgen::DnType::CommonName, "bob");
-        params.distinguished_name.push(rcgen::DnType::OrganizationName, "ops");
+        params
+            .distinguished_name
+            .push(rcgen::DnType::OrganizationName, "ops");
         params.not_before = rcgen::date_time_ymd(2020, 1, 1);
         params.not_after = rcgen::date_time_ymd(2021, 1, 1);
         let key = rcgen::KeyPair::generate().unwrap();
@@ -103,6 +105,9 @@ mod tests {
         assert_eq!(user.groups, ["ops", "system:authenticated"]);
         assert_eq!(at("2019-06-01T00:00:00Z"), None);
         assert_eq!(at("2021-06-01T00:00:00Z"), None);
-        assert_eq!(of_certificate(b"no certificate", jiff::Timestamp::UNIX_EPOCH), None);
+        assert_eq!(
+            of_certificate(b"no certificate", jiff::Timestamp::UNIX_EPOCH),
+            None
+        );
     }
 }

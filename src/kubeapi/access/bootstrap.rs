@@ -62,7 +62,11 @@ fn part(of: &str, rules: Value) -> Value {
 fn gathering(name: &str, part_of: Option<&str>) -> Value {
     let mut role = named("ClusterRole", name);
     let selector = json!({ "matchLabels": { format!("{GROUP}/aggregate-to-{name}"): "true" } });
-    object::put(&mut role, "aggregationRule", json!({ "clusterRoleSelectors": [selector] }));
+    object::put(
+        &mut role,
+        "aggregationRule",
+        json!({ "clusterRoleSelectors": [selector] }),
+    );
     match part_of {
         Some(other) => labelled(role, other),
         None => role,
@@ -95,7 +99,10 @@ fn roles() -> Vec<Value> {
     ];
     let (authentication, authorization) = ("authentication.k8s.io", "authorization.k8s.io");
     vec![
-        role("cluster-admin", json!([on(&["*"], &["*"], &["*"]), paths(&["*"], &["*"])])),
+        role(
+            "cluster-admin",
+            json!([on(&["*"], &["*"], &["*"]), paths(&["*"], &["*"])]),
+        ),
         role("system:discovery", json!([paths(&["get"], &discovery)])),
         role("system:public-info-viewer", json!([paths(&["get"], &health)])),
         role(
@@ -234,7 +241,11 @@ fn is_complete(found: &Value, wanted: &Value) -> bool {
 /// Adds what is missing; what was added by others stays.
 fn complete(found: &mut Value, wanted: &Value) {
     let mut rules: Vec<Value> = Rule::all(found).iter().map(Rule::to_value).collect();
-    rules.extend(missing(&Rule::all(found), &Rule::all(wanted)).iter().map(Rule::to_value));
+    rules.extend(
+        missing(&Rule::all(found), &Rule::all(wanted))
+            .iter()
+            .map(Rule::to_value),
+    );
     if !rules.is_empty() {
         object::put(found, "rules", Value::Array(rules));
     }
@@ -287,7 +298,9 @@ pub(super) async fn default_account(core: &Arc<Core>, namespace: &str) -> Result
     });
     match create_built_in(core, BuiltIn::ServiceAccount, account).await {
         // The namespace may be on its way out.
-        Ok(_) | Err(ApiError::AlreadyExists(_) | ApiError::NotFound(_) | ApiError::Forbidden { .. }) => Ok(()),
+        Ok(_) | Err(ApiError::AlreadyExists(_) | ApiError::NotFound(_) | ApiError::Forbidden { .. }) => {
+            Ok(())
+        }
         Err(error) => Err(error),
     }
 }

@@ -134,7 +134,12 @@ fn gathers(role: &Value) -> bool {
 fn differs_in_upkeep_only(old: &Value, new: &Value) -> bool {
     let rest = |object: &Value| {
         let mut object = object.clone();
-        for field in ["ownerReferences", "finalizers", "managedFields", "resourceVersion"] {
+        for field in [
+            "ownerReferences",
+            "finalizers",
+            "managedFields",
+            "resourceVersion",
+        ] {
             object::set(&mut object, field, None);
         }
         object

@@ -45,7 +45,8 @@ pub(super) fn wanted(headers: &HeaderMap) -> Result<Option<User>, ApiError> {
     if user.uid.is_empty() && user.groups.is_empty() && user.extra.is_empty() {
         return Ok(None);
     }
-    let name = "requested to impersonate a uid, a group or extra information without impersonating a user name";
+    let name =
+        "requested to impersonate a uid, a group or extra information without impersonating a user name";
     Err(ApiError::BadRequest(name.to_owned()))
 }
 
@@ -270,7 +271,10 @@ mod tests {
     #[test]
     fn each_part_of_the_wanted_user_is_asked_of_the_roles() {
         let users = index(&["impersonate"], &[""], &["users"]);
-        assert_eq!(as_user(&users, "bob", &[]).unwrap().groups, ["system:authenticated"]);
+        assert_eq!(
+            as_user(&users, "bob", &[]).unwrap().groups,
+            ["system:authenticated"]
+        );
         assert_eq!(
             as_user(&users, "system:anonymous", &[]).unwrap().groups,
             ["system:unauthenticated"]
@@ -279,8 +283,14 @@ mod tests {
         assert!(as_user(&users, "system:serviceaccount:a:bot", &[]).is_err());
         let accounts = index(&["impersonate"], &[""], &["serviceaccounts"]);
         assert_eq!(
-            as_user(&accounts, "system:serviceaccount:a:bot", &[]).unwrap().groups,
-            ["system:serviceaccounts", "system:serviceaccounts:a", "system:authenticated"]
+            as_user(&accounts, "system:serviceaccount:a:bot", &[])
+                .unwrap()
+                .groups,
+            [
+                "system:serviceaccounts",
+                "system:serviceaccounts:a",
+                "system:authenticated"
+            ]
         );
         assert!(as_user(&accounts, "bob", &[]).is_err());
     }
@@ -288,12 +298,26 @@ mod tests {
     #[test]
     fn the_constrained_way_needs_both_verbs_and_never_leads_to_the_masters() {
         let on = "impersonate-on:user-info:list";
-        let both = index(&[on, "impersonate:user-info"], &["", AUTHENTICATION], &["users", "groups", "secrets"]);
+        let both = index(
+            &[on, "impersonate:user-info"],
+            &["", AUTHENTICATION],
+            &["users", "groups", "secrets"],
+        );
         assert!(as_user(&both, "bob", &["ops"]).is_ok());
         let refused = as_user(&both, "bob", &["system:masters"]).unwrap_err();
-        assert!(refused.contains("impersonating the system:masters group is not allowed"), "{refused}");
-        let half = index(&["impersonate:user-info"], &["", AUTHENTICATION], &["users", "secrets"]);
+        assert!(
+            refused.contains("impersonating the system:masters group is not allowed"),
+            "{refused}"
+        );
+        let half = index(
+            &["impersonate:user-info"],
+            &["", AUTHENTICATION],
+            &["users", "secrets"],
+        );
         let refused = as_user(&half, "bob", &[]).unwrap_err();
-        assert!(refused.contains("cannot impersonate-on:user-info:list resource \"secrets\""), "{refused}");
+        assert!(
+            refused.contains("cannot impersonate-on:user-info:list resource \"secrets\""),
+            "{refused}"
+        );
     }
 }

@@ -10,9 +10,9 @@ use serde_json::Value;
 use super::attributes::Attributes;
 use super::rules::Rule;
 use super::user::{User, service_account};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector as LabelSelectorSpec;
 use crate::api::selector::LabelSelector;
 use crate::kubeapi::object;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector as LabelSelectorSpec;
 
 /// The four kinds, by their storage keys.
 pub(super) const RESOURCES: [&str; 4] = [
@@ -93,7 +93,9 @@ impl Index {
         match resource {
             CLUSTER_ROLES => {
                 match object {
-                    Some(object) => self.cluster_roles.insert(name.to_owned(), ClusterRole::parse(object)),
+                    Some(object) => self
+                        .cluster_roles
+                        .insert(name.to_owned(), ClusterRole::parse(object)),
                     None => self.cluster_roles.remove(name),
                 };
                 self.gather();
@@ -132,7 +134,10 @@ impl Index {
     /// Makes the rules of the roles that gather others. Roles may gather roles that gather: it is done anew until
     /// nothing changes, and at most once for each of them, so that a circle ends as well.
     fn gather(&mut self) {
-        let gathering = self.cluster_roles.iter().filter(|(_, role)| role.gathers.is_some());
+        let gathering = self
+            .cluster_roles
+            .iter()
+            .filter(|(_, role)| role.gathers.is_some());
         let names: Vec<String> = gathering.map(|(name, _)| name.clone()).collect();
         for _ in 0..=names.len() {
             let mut changed = false;
@@ -172,7 +177,10 @@ impl Index {
 
     /// The rules of each ClusterRole that gathers others.
     pub(super) fn gathering(&self) -> impl Iterator<Item = (&str, &[Rule])> {
-        let gathering = self.cluster_roles.iter().filter(|(_, role)| role.gathers.is_some());
+        let gathering = self
+            .cluster_roles
+            .iter()
+            .filter(|(_, role)| role.gathers.is_some());
         gathering.map(|(name, role)| (name.as_str(), role.rules.as_slice()))
     }
 
@@ -198,7 +206,8 @@ impl Index {
                 Err(error) => errors.push(error),
             }
         }
-        let reason = all(errors).map(|errors| format!("RBAC: {errors}"));
+        // A refusal names who refuses, in a chain of which there is only one here.
+        let reason = all(errors).map(|errors| format!("rbac: RBAC: {errors}"));
         Decision {
             allowed: false,
             reason: reason.unwrap_or_default(),
@@ -282,9 +291,14 @@ impl ClusterRole {
 
 impl Binding {
     fn parse(object: &Value, namespace: &str) -> Self {
-        let text = |value: &Value, field: &str| value.get(field).and_then(Value::as_str).unwrap_or("").to_owned();
+        let text =
+            |value: &Value, field: &str| value.get(field).and_then(Value::as_str).unwrap_or("").to_owned();
         let role = object.get("roleRef").unwrap_or(&Value::Null);
-        let subjects = object.get("subjects").and_then(Value::as_array).into_iter().flatten();
+        let subjects = object
+            .get("subjects")
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten();
         Self {
             role_kind: text(role, "kind"),
             role: text(role, "name"),

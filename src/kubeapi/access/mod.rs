@@ -32,8 +32,8 @@ pub(super) use self::bootstrap::prepare;
 pub(super) use self::policy::Policy;
 pub(super) use self::reviews::review;
 pub(super) use self::tokens::{Signer, SignerError};
-pub(super) use self::validation::{check, fill_in};
 pub(super) use self::user::{ADMINISTRATOR, MASTERS, User};
+pub(super) use self::validation::{check, fill_in};
 use super::api::Core;
 use super::error::ApiError;
 use super::registry::BuiltIn;
@@ -155,7 +155,11 @@ pub(super) async fn follow_up(core: &Arc<Core>, target: &Target, written: Option
 ///
 /// # Errors
 /// See [`tokens::request`].
-pub(super) async fn issue_token(core: &Arc<Core>, target: &Target, request: Value) -> Result<Written, ApiError> {
+pub(super) async fn issue_token(
+    core: &Arc<Core>,
+    target: &Target,
+    request: Value,
+) -> Result<Written, ApiError> {
     let object = tokens::request(core, &target.namespace, &target.name, request).await?;
     Ok(Written {
         code: http::StatusCode::CREATED,

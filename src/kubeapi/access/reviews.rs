@@ -35,6 +35,7 @@ pub(in crate::kubeapi) async fn review(
     fields.insert("apiVersion".to_owned(), json!(resource.api_version()));
     fields.insert("kind".to_owned(), json!(resource.kind));
     fields.entry("metadata").or_insert_with(|| json!({}));
+    core.policy.follow(&core.storage).await?;
     let status = match resource.built_in {
         Some(BuiltIn::SelfSubjectReview) => {
             object::set(&mut review, "creationTimestamp", Some(core.time()));
@@ -178,7 +179,8 @@ fn rules(core: &Core, user: &User, review: &Value) -> Result<Value, ApiError> {
             on_paths.push(json!({ "verbs": rule.verbs, "nonResourceURLs": rule.paths }));
         }
     }
-    let mut status = json!({ "resourceRules": on_resources, "nonResourceRules": on_paths, "incomplete": false });
+    let mut status =
+        json!({ "resourceRules": on_resources, "nonResourceRules": on_paths, "incomplete": false });
     if let Some(unresolved) = unresolved {
         object::put(&mut status, "evaluationError", json!(unresolved));
     }

@@ -222,7 +222,11 @@ mod tests {
     use super::*;
 
     fn rule(verbs: &str, groups: &str, resources: &str, names: &str) -> Rule {
-        let list = |text: &str| text.split_whitespace().map(|word| word.replace("core", "")).collect();
+        let list = |text: &str| {
+            text.split_whitespace()
+                .map(|word| word.replace("core", ""))
+                .collect()
+        };
         Rule {
             verbs: list(verbs),
             groups: list(groups),
@@ -255,14 +259,42 @@ mod tests {
             (false, &devices, ask("get", "", "devices", "x")),
             (false, &devices, ask("get", "provost.dev", "devices/status", "x")),
             (true, &rule("*", "*", "*", ""), ask("frob", "a", "b/c", "d")),
-            (true, &rule("get", "core", "*/status", ""), ask("get", "", "pods/status", "")),
-            (false, &rule("get", "core", "*/status", ""), ask("get", "", "status", "")),
-            (false, &rule("get", "core", "*/status", ""), ask("get", "", "pods/scale", "")),
-            (true, &rule("get", "core", "secrets", "a b"), ask("get", "", "secrets", "b")),
-            (false, &rule("get", "core", "secrets", "a b"), ask("get", "", "secrets", "c")),
+            (
+                true,
+                &rule("get", "core", "*/status", ""),
+                ask("get", "", "pods/status", ""),
+            ),
+            (
+                false,
+                &rule("get", "core", "*/status", ""),
+                ask("get", "", "status", ""),
+            ),
+            (
+                false,
+                &rule("get", "core", "*/status", ""),
+                ask("get", "", "pods/scale", ""),
+            ),
+            (
+                true,
+                &rule("get", "core", "secrets", "a b"),
+                ask("get", "", "secrets", "b"),
+            ),
+            (
+                false,
+                &rule("get", "core", "secrets", "a b"),
+                ask("get", "", "secrets", "c"),
+            ),
             // A name in a rule allows nothing about collections.
-            (false, &rule("*", "core", "secrets", "a"), ask("create", "", "secrets", "")),
-            (false, &rule("*", "core", "secrets", "a"), ask("list", "", "secrets", "")),
+            (
+                false,
+                &rule("*", "core", "secrets", "a"),
+                ask("create", "", "secrets", ""),
+            ),
+            (
+                false,
+                &rule("*", "core", "secrets", "a"),
+                ask("list", "", "secrets", ""),
+            ),
         ] {
             assert_eq!(rule.allows(&request), allows, "{rule:?} {request:?}");
         }

@@ -97,7 +97,9 @@ impl Signer {
         Ok(Self {
             encoding,
             decoding,
-            id: URL_SAFE_NO_PAD.encode(Sha256::digest(rcgen::PublicKeyData::subject_public_key_info(&key))),
+            id: URL_SAFE_NO_PAD.encode(Sha256::digest(rcgen::PublicKeyData::subject_public_key_info(
+                &key,
+            ))),
         })
     }
 
@@ -222,7 +224,8 @@ pub(super) async fn verify(
             Some(uid) if uid == secret.uid => {}
             Some(uid) => {
                 let claimed = &secret.uid;
-                let why = format!("secret UID ({uid}) does not match service account secret ref claim ({claimed})");
+                let why =
+                    format!("secret UID ({uid}) does not match service account secret ref claim ({claimed})");
                 return Err(Rejection::Bound(why));
             }
             None => {
@@ -335,7 +338,9 @@ const GROUP: &str = "authentication.k8s.io";
 const KIND: &str = "TokenRequest";
 
 fn bound_value(request: &Value) -> Value {
-    object::at(request, "spec.boundObjectRef").cloned().unwrap_or(Value::Null)
+    object::at(request, "spec.boundObjectRef")
+        .cloned()
+        .unwrap_or(Value::Null)
 }
 
 fn subject(group: &str, kind: &str, name: &str) -> Subject {
@@ -357,7 +362,11 @@ fn check_identity(namespace: &str, name: &str, request: &Value) -> Result<(), Ap
             let detail = format!("must match the service account {field} if specified");
             return Err(ApiError::Invalid {
                 subject: subject(GROUP, KIND, name),
-                errors: vec![FieldError::invalid(format!("metadata.{field}"), &json!(found), &detail)],
+                errors: vec![FieldError::invalid(
+                    format!("metadata.{field}"),
+                    &json!(found),
+                    &detail,
+                )],
             });
         }
     }
@@ -391,7 +400,13 @@ fn lifetime(request: &Value) -> Result<i64, ApiError> {
 }
 
 async fn bound_secret(core: &Core, namespace: &str, reference: &Value) -> Result<Reference, ApiError> {
-    let text = |field: &str| reference.get(field).and_then(Value::as_str).unwrap_or("").to_owned();
+    let text = |field: &str| {
+        reference
+            .get(field)
+            .and_then(Value::as_str)
+            .unwrap_or("")
+            .to_owned()
+    };
     let (api_version, kind, name, claimed) = (text("apiVersion"), text("kind"), text("name"), text("uid"));
     if kind != "Secret" || api_version.contains('/') {
         let (group, version) = api_version.split_once('/').unwrap_or(("", &api_version));

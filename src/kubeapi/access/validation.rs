@@ -52,7 +52,10 @@ fn check_role(namespaced: bool, role: &Value) -> Vec<FieldError> {
         let has = |field: &str| !object::strings(rule.get(field)).is_empty();
         let path = |field: &str| format!("rules[{index}].{field}");
         if !has("verbs") {
-            errors.push(FieldError::required(path("verbs"), "verbs must contain at least one value"));
+            errors.push(FieldError::required(
+                path("verbs"),
+                "verbs must contain at least one value",
+            ));
         }
         if has("nonResourceURLs") {
             let mut refuse = |detail: &str| {
@@ -98,7 +101,11 @@ fn check_binding(namespaced: bool, binding: &Value) -> Vec<FieldError> {
     for (field, supported) in [("apiGroup", &[json!(GROUP)][..]), ("kind", kinds)] {
         let found = json!(text(role, field));
         if !supported.contains(&found) {
-            errors.push(FieldError::not_supported(format!("roleRef.{field}"), &found, supported));
+            errors.push(FieldError::not_supported(
+                format!("roleRef.{field}"),
+                &found,
+                supported,
+            ));
         }
     }
     let name = text(role, "name");
@@ -149,7 +156,10 @@ mod tests {
     use super::*;
 
     fn fields(kind: BuiltIn, object: Value) -> Vec<String> {
-        check(kind, &object).into_iter().map(|error| error.field).collect()
+        check(kind, &object)
+            .into_iter()
+            .map(|error| error.field)
+            .collect()
     }
 
     #[test]
@@ -162,7 +172,10 @@ mod tests {
         assert_eq!(fields(BuiltIn::Role, role(resources)), none);
         assert_eq!(fields(BuiltIn::ClusterRole, role(paths.clone())), none);
         assert_eq!(fields(BuiltIn::Role, role(paths)), ["rules[0].nonResourceURLs"]);
-        assert_eq!(fields(BuiltIn::ClusterRole, role(both)), ["rules[0].nonResourceURLs"]);
+        assert_eq!(
+            fields(BuiltIn::ClusterRole, role(both)),
+            ["rules[0].nonResourceURLs"]
+        );
         assert_eq!(
             fields(BuiltIn::ClusterRole, role(json!({}))),
             ["rules[0].verbs", "rules[0].apiGroups", "rules[0].resources"]

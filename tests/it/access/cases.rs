@@ -41,7 +41,13 @@ pub(super) struct Case {
 
 impl fmt::Display for Case {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { who, method, path, body, .. } = self;
+        let Self {
+            who,
+            method,
+            path,
+            body,
+            ..
+        } = self;
         write!(f, "{who:?} {method} {path} {body}")
     }
 }
@@ -106,25 +112,61 @@ fn user(name: &'static str) -> Who {
 
 /// Everything, in an order in which the writes of one do not change the answer to another.
 pub(super) fn all() -> Vec<Case> {
-    [reads(), writes(), credentials(), impersonation(), escalation(), reviews(), tokens()]
-        .into_iter()
-        .flatten()
-        .collect()
+    [
+        reads(),
+        writes(),
+        credentials(),
+        impersonation(),
+        escalation(),
+        reviews(),
+        tokens(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 fn reads() -> Vec<Case> {
     let everywhere = "/apis/provost.dev/v1alpha1/devices";
     vec![
         code(ask(user("bob"), "GET", DEVICES)),
-        ask(user("bob"), "GET", "/apis/provost.dev/v1alpha1/namespaces/b/devices"),
+        ask(
+            user("bob"),
+            "GET",
+            "/apis/provost.dev/v1alpha1/namespaces/b/devices",
+        ),
         ask(user("bob"), "GET", everywhere),
         code(ask(user("reader"), "GET", everywhere)),
-        ask(user("bob"), "GET", "/apis/provost.dev/v1alpha1/namespaces/a/devices?watch=true&timeoutSeconds=1"),
-        ask(user("bob"), "GET", "/apis/provost.dev/v1alpha1/namespaces/a/devices/x/status"),
-        ask(user("bob"), "GET", "/apis/provost.dev/v1alpha1/namespaces/a/devices/x"),
-        ask(user("statuses"), "GET", "/apis/provost.dev/v1alpha1/namespaces/a/devices/x/status"),
-        ask(user("statuses"), "GET", "/apis/provost.dev/v1alpha1/namespaces/a/devices/x"),
-        ask(user("bob"), "GET", "/apis/provost.dev/v1alpha1/namespaces/a/baselines"),
+        ask(
+            user("bob"),
+            "GET",
+            "/apis/provost.dev/v1alpha1/namespaces/a/devices?watch=true&timeoutSeconds=1",
+        ),
+        ask(
+            user("bob"),
+            "GET",
+            "/apis/provost.dev/v1alpha1/namespaces/a/devices/x/status",
+        ),
+        ask(
+            user("bob"),
+            "GET",
+            "/apis/provost.dev/v1alpha1/namespaces/a/devices/x",
+        ),
+        ask(
+            user("statuses"),
+            "GET",
+            "/apis/provost.dev/v1alpha1/namespaces/a/devices/x/status",
+        ),
+        ask(
+            user("statuses"),
+            "GET",
+            "/apis/provost.dev/v1alpha1/namespaces/a/devices/x",
+        ),
+        ask(
+            user("bob"),
+            "GET",
+            "/apis/provost.dev/v1alpha1/namespaces/a/baselines",
+        ),
         ask(user("bob"), "GET", "/api/v1/namespaces/a/secrets/one"),
         ask(user("bob"), "GET", "/api/v1/namespaces/a/configmaps/none"),
         ask(user("bob"), "GET", "/api/v1/namespaces"),
@@ -134,13 +176,33 @@ fn reads() -> Vec<Case> {
         code(ask(user("one"), "GET", "/api/v1/namespaces/a/secrets/one")),
         ask(user("one"), "GET", "/api/v1/namespaces/a/secrets/two"),
         ask(user("one"), "GET", "/api/v1/namespaces/a/secrets"),
-        code(ask(user("one"), "GET", "/api/v1/namespaces/a/secrets?fieldSelector=metadata.name%3Done")),
-        ask(user("one"), "GET", "/api/v1/namespaces/a/secrets?fieldSelector=metadata.name%3Dtwo"),
-        ask(user("one"), "GET", "/api/v1/namespaces/a/secrets?fieldSelector=metadata.name!%3Done"),
+        code(ask(
+            user("one"),
+            "GET",
+            "/api/v1/namespaces/a/secrets?fieldSelector=metadata.name%3Done",
+        )),
+        ask(
+            user("one"),
+            "GET",
+            "/api/v1/namespaces/a/secrets?fieldSelector=metadata.name%3Dtwo",
+        ),
+        ask(
+            user("one"),
+            "GET",
+            "/api/v1/namespaces/a/secrets?fieldSelector=metadata.name!%3Done",
+        ),
         ask(user("dangling"), "GET", "/api/v1/namespaces/a/secrets"),
         ask(user("<b>&\"quoted\""), "GET", "/api/v1/secrets"),
-        code(ask(Who::User("eve", &["ops"]), "GET", "/api/v1/namespaces/a/secrets")),
-        code(ask(Who::User("eve", &["system:masters"]), "GET", "/api/v1/secrets")),
+        code(ask(
+            Who::User("eve", &["ops"]),
+            "GET",
+            "/api/v1/namespaces/a/secrets",
+        )),
+        code(ask(
+            Who::User("eve", &["system:masters"]),
+            "GET",
+            "/api/v1/secrets",
+        )),
         code(ask(user("bob"), "GET", "/apis")),
         code(ask(user("bob"), "GET", "/openapi/v3")),
         code(ask(user("bob"), "GET", "/version")),
@@ -156,10 +218,23 @@ fn writes() -> Vec<Case> {
     vec![
         write(user("bob"), "POST", "/api/v1/namespaces/a/configmaps", map("x")),
         write(user("bob"), "PUT", "/api/v1/namespaces/a/configmaps/x", map("x")),
-        ask(user("bob"), "DELETE", "/apis/provost.dev/v1alpha1/namespaces/a/devices/x"),
+        ask(
+            user("bob"),
+            "DELETE",
+            "/apis/provost.dev/v1alpha1/namespaces/a/devices/x",
+        ),
         ask(user("bob"), "DELETE", DEVICES),
-        write(user("one"), "POST", "/api/v1/namespaces/a/secrets", json!({ "metadata": { "name": "one" } })),
-        ask(user("one"), "DELETE", "/api/v1/namespaces/a/secrets?fieldSelector=metadata.name%3Done"),
+        write(
+            user("one"),
+            "POST",
+            "/api/v1/namespaces/a/secrets",
+            json!({ "metadata": { "name": "one" } }),
+        ),
+        ask(
+            user("one"),
+            "DELETE",
+            "/api/v1/namespaces/a/secrets?fieldSelector=metadata.name%3Done",
+        ),
         // An apply that would create needs both verbs.
         write(
             user("patcher"),
@@ -167,8 +242,18 @@ fn writes() -> Vec<Case> {
             "/api/v1/namespaces/a/configmaps/applied?fieldManager=test",
             map("applied"),
         ),
-        write(user("patcher"), "PATCH", "/api/v1/namespaces/a/configmaps/none", json!({ "data": {} })),
-        write(user("patcher"), "PATCH", "/api/v1/namespaces/b/configmaps/none", json!({ "data": {} })),
+        write(
+            user("patcher"),
+            "PATCH",
+            "/api/v1/namespaces/a/configmaps/none",
+            json!({ "data": {} }),
+        ),
+        write(
+            user("patcher"),
+            "PATCH",
+            "/api/v1/namespaces/b/configmaps/none",
+            json!({ "data": {} }),
+        ),
     ]
 }
 
@@ -191,7 +276,11 @@ fn credentials() -> Vec<Case> {
         code(ask(Who::Token("bot"), "GET", DEVICES)),
         ask(Who::Token("bot"), "DELETE", DEVICES),
         ask(Who::Token("bot"), "GET", "/api/v1/namespaces/a/secrets"),
-        ask(Who::Headers(&[("authorization", "Basic Ym9iOmJvYg==")]), "GET", DEVICES),
+        ask(
+            Who::Headers(&[("authorization", "Basic Ym9iOmJvYg==")]),
+            "GET",
+            DEVICES,
+        ),
         ask(Who::Headers(&[("authorization", "Bearer ")]), "GET", DEVICES),
         ask(Who::Headers(&[("authorization", "Bearer a.b.c")]), "GET", DEVICES),
     ]
@@ -202,20 +291,42 @@ fn impersonation() -> Vec<Case> {
     vec![
         // A service account that may not.
         ask(Who::TokenAs("bot", helper), "GET", DEVICES),
-        ask(Who::TokenAs("bot", &[("impersonate-user", "system:serviceaccount:a:default")]), "GET", DEVICES),
-        ask(Who::TokenAs("bot", &[("impersonate-user", "system:node:n")]), "GET", DEVICES),
         ask(
-            Who::TokenAs("bot", &[("impersonate-user", "bob"), ("impersonate-group", "system:masters")]),
+            Who::TokenAs("bot", &[("impersonate-user", "system:serviceaccount:a:default")]),
             "GET",
             DEVICES,
         ),
-        ask(Who::TokenAs("bot", &[("impersonate-user", "bob")]), "GET", "/metrics"),
+        ask(
+            Who::TokenAs("bot", &[("impersonate-user", "system:node:n")]),
+            "GET",
+            DEVICES,
+        ),
+        ask(
+            Who::TokenAs(
+                "bot",
+                &[
+                    ("impersonate-user", "bob"),
+                    ("impersonate-group", "system:masters"),
+                ],
+            ),
+            "GET",
+            DEVICES,
+        ),
+        ask(
+            Who::TokenAs("bot", &[("impersonate-user", "bob")]),
+            "GET",
+            "/metrics",
+        ),
         // No groups of their own choice come with the service account's user name.
         code(ask(user("system:serviceaccount:a:bot"), "GET", DEVICES)),
         ask(user("system:serviceaccount:b:bot"), "GET", DEVICES),
         ask(user("system:anonymous"), "GET", DEVICES),
         code(ask(Who::Headers(&[("impersonate-group", "ops")]), "GET", DEVICES)),
-        code(ask(Who::Headers(&[("impersonate-extra-scopes", "x")]), "GET", DEVICES)),
+        code(ask(
+            Who::Headers(&[("impersonate-extra-scopes", "x")]),
+            "GET",
+            DEVICES,
+        )),
         code(ask(Who::Headers(&[("impersonate-uid", "x")]), "GET", DEVICES)),
     ]
 }
@@ -255,24 +366,88 @@ fn escalation() -> Vec<Case> {
     ] });
     vec![
         ask(user("bob"), "GET", roles),
-        write(granter(), "POST", roles, role("held", &["get"], "provost.dev", "devices")),
-        write(granter(), "POST", roles, role("more", &["get", "delete"], "provost.dev", "devices")),
+        write(
+            granter(),
+            "POST",
+            roles,
+            role("held", &["get"], "provost.dev", "devices"),
+        ),
+        write(
+            granter(),
+            "POST",
+            roles,
+            role("more", &["get", "delete"], "provost.dev", "devices"),
+        ),
         write(granter(), "POST", roles, mixed),
-        write(granter(), "POST", cluster_roles, role("more", &["get"], "provost.dev", "devices")),
-        write(granter(), "POST", bindings, binding("held", "ClusterRole", "reads-devices")),
-        write(granter(), "POST", bindings, binding("admin", "ClusterRole", "cluster-admin")),
-        write(granter(), "POST", bindings, binding("none", "ClusterRole", "nothing-there")),
-        write(granter(), "POST", bindings, binding("none", "Role", "nothing-there")),
+        write(
+            granter(),
+            "POST",
+            cluster_roles,
+            role("more", &["get"], "provost.dev", "devices"),
+        ),
+        write(
+            granter(),
+            "POST",
+            bindings,
+            binding("held", "ClusterRole", "reads-devices"),
+        ),
+        write(
+            granter(),
+            "POST",
+            bindings,
+            binding("admin", "ClusterRole", "cluster-admin"),
+        ),
+        write(
+            granter(),
+            "POST",
+            bindings,
+            binding("none", "ClusterRole", "nothing-there"),
+        ),
+        write(
+            granter(),
+            "POST",
+            bindings,
+            binding("none", "Role", "nothing-there"),
+        ),
         write(
             granter(),
             "PATCH",
             "/apis/rbac.authorization.k8s.io/v1/namespaces/a/roles/here",
             json!({ "rules": [{ "verbs": ["*"], "apiGroups": ["*"], "resources": ["*"] }] }),
         ),
+        write(
+            user("holder"),
+            "POST",
+            cluster_roles,
+            role("held", &["list"], "provost.dev", "devices"),
+        ),
+        write(
+            user("holder"),
+            "POST",
+            cluster_roles,
+            role("all", &["*"], "*", "*"),
+        ),
+        write(user("holder"), "POST", cluster_roles, gathering.clone()),
+        write(
+            user("holder"),
+            "POST",
+            cluster_bindings,
+            binding("all", "ClusterRole", "cluster-admin"),
+        ),
         // Who may do anything to roles may escalate and bind as well.
         write(user("granter"), "POST", cluster_roles, gathering),
-        code(write(user("granter"), "POST", cluster_bindings, binding("granted", "ClusterRole", "cluster-admin"))),
-        write(user("bob"), "POST", cluster_bindings, binding("x", "ClusterRole", "cluster-admin")),
+        code(write(
+            user("granter"),
+            "POST",
+            cluster_bindings,
+            binding("granted", "ClusterRole", "cluster-admin"),
+        )),
+        write(
+            user("bob"),
+            "POST",
+            cluster_bindings,
+            binding("x", "ClusterRole", "cluster-admin"),
+        ),
     ]
 }
 
@@ -313,14 +488,29 @@ fn reviews() -> Vec<Case> {
         write(Who::Nobody, "POST", own, question("list", "a")),
         write(user("bob"), "POST", of, about("bob", "a")),
         write(Who::Administrator, "POST", of, about("bob", "a")),
-        write(Who::Administrator, "POST", of, about("system:serviceaccount:a:bot", "b")),
+        write(
+            Who::Administrator,
+            "POST",
+            of,
+            about("system:serviceaccount:a:bot", "b"),
+        ),
         write(Who::Administrator, "POST", of, about("nobody", "a")),
         code(write(Who::Administrator, "POST", of, question("list", "a"))),
         code(write(Who::Administrator, "POST", of, both)),
-        code(write(Who::Administrator, "POST", of, json!({ "spec": { "user": "bob" } }))),
+        code(write(
+            Who::Administrator,
+            "POST",
+            of,
+            json!({ "spec": { "user": "bob" } }),
+        )),
         status(write(Who::Administrator, "POST", local, here)),
         code(write(Who::Administrator, "POST", local, elsewhere)),
-        status(write(user("one"), "POST", rules, json!({ "spec": { "namespace": "b" } }))),
+        status(write(
+            user("one"),
+            "POST",
+            rules,
+            json!({ "spec": { "namespace": "b" } }),
+        )),
         ask(user("one"), "GET", own),
         write(user("bob"), "POST", rules, json!({ "spec": {} })),
         write(Who::User("bob", &["dev"]), "POST", whoami, json!({})),
@@ -347,9 +537,24 @@ fn tokens() -> Vec<Case> {
         write(user("reviewer"), "POST", review, json!({ "spec": {} })),
         write(user("bob"), "POST", review, token("bot")),
         write(user("bob"), "POST", path, json!({})),
-        write(Who::Administrator, "POST", path, json!({ "spec": { "expirationSeconds": 900, "audiences": ["x"] } })),
-        write(Who::Administrator, "POST", path, json!({ "spec": { "expirationSeconds": 599, "audiences": ["x"] } })),
-        write(Who::Administrator, "POST", "/api/v1/namespaces/a/serviceaccounts/none/token", json!({})),
+        write(
+            Who::Administrator,
+            "POST",
+            path,
+            json!({ "spec": { "expirationSeconds": 900, "audiences": ["x"] } }),
+        ),
+        write(
+            Who::Administrator,
+            "POST",
+            path,
+            json!({ "spec": { "expirationSeconds": 599, "audiences": ["x"] } }),
+        ),
+        write(
+            Who::Administrator,
+            "POST",
+            "/api/v1/namespaces/a/serviceaccounts/none/token",
+            json!({}),
+        ),
         write(
             Who::Administrator,
             "POST",

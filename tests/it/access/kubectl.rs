@@ -103,9 +103,18 @@ async fn on(kubeconfig: &Path, home: PathBuf) -> Option<Vec<(String, String)>> {
         answers.push(((*line).to_owned(), answer));
     }
     let token = kubectl.run("create token bot -n a --duration 20m").await;
-    let token = token.strip_prefix("0\n").expect("a token").trim().to_owned();
+    let token = token
+        .strip_prefix("0\n")
+        .unwrap_or_else(|| panic!("{token}"))
+        .trim()
+        .to_owned();
     assert_eq!(token.split('.').count(), 3, "{token}");
-    for line in ["auth can-i list devices -n a", "auth can-i list secrets -n a", "get devices -n a", "get secrets -n a"] {
+    for line in [
+        "auth can-i list devices -n a",
+        "auth can-i list secrets -n a",
+        "get devices -n a",
+        "get secrets -n a",
+    ] {
         let answer = kubectl.run_with_token(&token, line).await;
         answers.push((format!("{line} (as bot)"), answer));
     }
@@ -127,7 +136,9 @@ async fn kubectl_is_told_the_same_about_access_by_both_servers() {
     let theirs = on(&plane.kubeconfig(), plane.path("home")).await.unwrap();
     let differ = ours.iter().zip(&theirs).filter(|(ours, theirs)| ours != theirs);
     let differ: Vec<String> = differ
-        .map(|((line, ours), (_, theirs))| format!("kubectl {line}\n  embedded: {ours}\n  real:     {theirs}"))
+        .map(|((line, ours), (_, theirs))| {
+            format!("kubectl {line}\n  embedded: {ours}\n  real:     {theirs}")
+        })
         .collect();
     assert!(differ.is_empty(), "{}", differ.join("\n"));
 }
@@ -145,11 +156,18 @@ fn the_api_listens_on_loopback_unless_told_otherwise() {
         assert_eq!(mode(&embedded.path("keys/sa.key")), 0o600);
         assert_eq!(mode(&embedded.path("keys/ca.key")), 0o600);
     });
-    let settings = std::process::Command::new(env!("CARGO_BIN_EXE_provost"))
+    let help = std::process::Command::new(env!("CARGO_BIN_EXE_provost"))
         .args(["up", "--help"])
         .output()
         .unwrap();
-    let help = String::from_utf8(settings.stdout).unwrap();
+    let help = String::from_utf8(help.stdout).unwrap();
     let listen = help.split("--api-listen").nth(1).unwrap();
-    assert!(listen.split("[default: ").nth(1).unwrap().starts_with("127.0.0.1:"), "{help}");
+    assert!(
+        listen
+            .split("[default: ")
+            .nth(1)
+            .unwrap()
+            .starts_with("127.0.0.1:"),
+        "{help}"
+    );
 }

@@ -70,27 +70,40 @@ impl Server {
         }
         for account in ["bot", "gone", "locked"] {
             let object = json!({ "metadata": { "name": account } });
-            self.admin("POST", "/api/v1/namespaces/a/serviceaccounts", object).await;
+            self.admin("POST", "/api/v1/namespaces/a/serviceaccounts", object)
+                .await;
         }
         for secret in ["one", "two", "key"] {
             let object = json!({ "metadata": { "name": secret } });
             self.admin("POST", "/api/v1/namespaces/a/secrets", object).await;
         }
-        let named = json!({ "verbs": ["*"], "apiGroups": [""], "resources": ["secrets"], "resourceNames": ["one"] });
+        let named =
+            json!({ "verbs": ["*"], "apiGroups": [""], "resources": ["secrets"], "resourceNames": ["one"] });
         let roles = [
-            ("reads-devices", vec![rule(&["get", "list"], &["provost.dev"], &["devices"])]),
+            (
+                "reads-devices",
+                vec![rule(&["get", "list"], &["provost.dev"], &["devices"])],
+            ),
             ("one-secret", vec![named]),
             ("patches", vec![rule(&["patch", "get"], &[""], &["configmaps"])]),
             ("any-status", vec![rule(&["get"], &["*"], &["*/status"])]),
             (
                 "grants",
                 vec![
-                    rule(&["*"], &[GROUP], &["roles", "rolebindings", "clusterroles", "clusterrolebindings"]),
+                    rule(
+                        &["get", "list", "create", "update", "patch"],
+                        &[GROUP],
+                        &["roles", "rolebindings", "clusterroles", "clusterrolebindings"],
+                    ),
                     rule(&["get", "list"], &["provost.dev"], &["devices"]),
                 ],
             ),
+            ("grants-anything", vec![rule(&["*"], &[GROUP], &["*"])]),
             ("impersonates", vec![rule(&["impersonate"], &[""], &["users"])]),
-            ("reviews", vec![rule(&["create"], &["authentication.k8s.io"], &["tokenreviews"])]),
+            (
+                "reviews",
+                vec![rule(&["create"], &["authentication.k8s.io"], &["tokenreviews"])],
+            ),
         ];
         for (name, rules) in roles {
             let role = json!({ "metadata": { "name": name }, "rules": rules });
@@ -99,33 +112,47 @@ impl Server {
         let metrics = json!([{ "verbs": ["get"], "nonResourceURLs": ["/metrics", "/logs/*"] }]);
         let role = json!({ "metadata": { "name": "paths" }, "rules": metrics });
         self.admin("POST", &format!("{RBAC}/clusterroles"), role).await;
-        let here = json!({ "metadata": { "name": "here" }, "rules": [rule(&["get"], &[""], &["configmaps"])] });
-        self.admin("POST", &format!("{RBAC}/namespaces/a/roles"), here).await;
+        let here =
+            json!({ "metadata": { "name": "here" }, "rules": [rule(&["get"], &[""], &["configmaps"])] });
+        self.admin("POST", &format!("{RBAC}/namespaces/a/roles"), here)
+            .await;
 
         let bot = json!({ "kind": "ServiceAccount", "name": "bot", "namespace": "a" });
         for (name, role, subjects) in [
             ("bob-everywhere", "reads-devices", json!([user("reader")])),
             ("bot-reads", "reads-devices", json!([bot])),
             ("helper", "impersonates", json!([user("helper")])),
-            ("granter", "grants", json!([user("granter")])),
+            ("granter", "grants-anything", json!([user("granter")])),
+            ("grants-what-it-has", "grants", json!([user("holder")])),
             ("paths", "paths", json!([user("paths")])),
             ("statuses", "any-status", json!([user("statuses")])),
             ("reviewer", "reviews", json!([user("reviewer")])),
-            ("ops", "cluster-admin", json!([{ "apiGroup": GROUP, "kind": "Group", "name": "ops" }])),
+            (
+                "ops",
+                "cluster-admin",
+                json!([{ "apiGroup": GROUP, "kind": "Group", "name": "ops" }]),
+            ),
         ] {
             let object = binding(name, "ClusterRole", role, subjects);
-            self.admin("POST", &format!("{RBAC}/clusterrolebindings"), object).await;
+            self.admin("POST", &format!("{RBAC}/clusterrolebindings"), object)
+                .await;
         }
         for (name, kind, role, subjects) in [
             ("bob", "ClusterRole", "reads-devices", json!([user("bob")])),
             ("bob-here", "Role", "here", json!([user("bob")])),
             ("one", "ClusterRole", "one-secret", json!([user("one")])),
             ("patcher", "ClusterRole", "patches", json!([user("patcher")])),
-            ("dangling", "ClusterRole", "is-not-there", json!([user("dangling")])),
+            (
+                "dangling",
+                "ClusterRole",
+                "is-not-there",
+                json!([user("dangling")]),
+            ),
             ("local", "ClusterRole", "grants", json!([user("local")])),
         ] {
             let object = binding(name, kind, role, subjects);
-            self.admin("POST", &format!("{RBAC}/namespaces/a/rolebindings"), object).await;
+            self.admin("POST", &format!("{RBAC}/namespaces/a/rolebindings"), object)
+                .await;
         }
     }
 
@@ -147,7 +174,8 @@ impl Server {
             }
         }
         for path in ["serviceaccounts/gone", "secrets/key"] {
-            self.admin("DELETE", &format!("/api/v1/namespaces/a/{path}"), Value::Null).await;
+            self.admin("DELETE", &format!("/api/v1/namespaces/a/{path}"), Value::Null)
+                .await;
         }
         let mut forged = self.token("bot").to_owned();
         let last = if forged.ends_with("AAAA") { "BBBB" } else { "AAAA" };
@@ -236,5 +264,8 @@ async fn answer(client: &Client, request: http::Request<Body>) -> (u16, Value) {
     let code = response.status().as_u16();
     let bytes = response.into_body().collect().await.unwrap().to_bytes();
     let text = String::from_utf8_lossy(&bytes).into_owned();
-    (code, serde_json::from_slice(&bytes).unwrap_or(Value::String(text)))
+    (
+        code,
+        serde_json::from_slice(&bytes).unwrap_or(Value::String(text)),
+    )
 }

@@ -37,11 +37,25 @@ fn bindings_reach_users_groups_and_service_accounts_where_they_are() {
     let mut index = Index::default();
     index.put(CLUSTER_ROLES, "", "reader", Some(&role(&["get"], "secrets")));
     index.put(ROLES, "a", "writer", Some(&role(&["update"], "secrets")));
-    let everywhere = binding("ClusterRole", "reader", &json!([{ "kind": "Group", "name": "ops" }]));
+    let everywhere = binding(
+        "ClusterRole",
+        "reader",
+        &json!([{ "kind": "Group", "name": "ops" }]),
+    );
     index.put(CLUSTER_ROLE_BINDINGS, "", "ops-read", Some(&everywhere));
     let here = json!([{ "kind": "User", "name": "bob" }, { "kind": "ServiceAccount", "name": "bot" }]);
-    index.put(ROLE_BINDINGS, "a", "bob-reads", Some(&binding("ClusterRole", "reader", &here)));
-    index.put(ROLE_BINDINGS, "a", "bob-writes", Some(&binding("Role", "writer", &here)));
+    index.put(
+        ROLE_BINDINGS,
+        "a",
+        "bob-reads",
+        Some(&binding("ClusterRole", "reader", &here)),
+    );
+    index.put(
+        ROLE_BINDINGS,
+        "a",
+        "bob-writes",
+        Some(&binding("Role", "writer", &here)),
+    );
     let bot = user("system:serviceaccount:a:bot", &[]);
     for (who, verb, namespace, reason) in [
         (
@@ -85,7 +99,7 @@ fn bindings_reach_users_groups_and_service_accounts_where_they_are() {
     assert!(!decision.allowed);
     assert_eq!(
         decision.reason,
-        r#"RBAC: clusterrole.rbac.authorization.k8s.io "reader" not found"#
+        r#"rbac: RBAC: clusterrole.rbac.authorization.k8s.io "reader" not found"#
     );
     index.clear(ROLE_BINDINGS);
     assert_eq!(index.decide(&bot, &ask("get", "secrets", "a")).reason, "");
@@ -97,13 +111,21 @@ fn a_role_gathers_what_other_roles_gather_and_follows_them() {
         role["metadata"] = json!({ "labels": { label: "true" } });
         role
     };
-    let gathering = |label: &str| {
-        json!({ "aggregationRule": { "clusterRoleSelectors": [{ "matchLabels": { label: "true" } }] } })
-    };
+    let gathering = |label: &str| json!({ "aggregationRule": { "clusterRoleSelectors": [{ "matchLabels": { label: "true" } }] } });
     let mut index = Index::default();
     index.put(CLUSTER_ROLES, "", "admin", Some(&gathering("to-admin")));
-    index.put(CLUSTER_ROLES, "", "edit", Some(&labelled(gathering("to-edit"), "to-admin")));
-    index.put(CLUSTER_ROLES, "", "z", Some(&labelled(role(&["get"], "kites"), "to-edit")));
+    index.put(
+        CLUSTER_ROLES,
+        "",
+        "edit",
+        Some(&labelled(gathering("to-edit"), "to-admin")),
+    );
+    index.put(
+        CLUSTER_ROLES,
+        "",
+        "z",
+        Some(&labelled(role(&["get"], "kites"), "to-edit")),
+    );
     let rules = index.role("ClusterRole", "admin", "").unwrap();
     assert_eq!(rules, Rule::all(&role(&["get"], "kites")));
     index.put(CLUSTER_ROLES, "", "z", Some(&role(&["get"], "kites")));
@@ -120,8 +142,18 @@ fn a_question_does_not_look_at_the_bindings_of_others() {
     for number in 0..500 {
         let subjects = json!([{ "kind": "User", "name": format!("user-{number}") }]);
         let one = binding("ClusterRole", "none", &subjects);
-        index.put(CLUSTER_ROLE_BINDINGS, "", &format!("binding-{number}"), Some(&one));
+        index.put(
+            CLUSTER_ROLE_BINDINGS,
+            "",
+            &format!("binding-{number}"),
+            Some(&one),
+        );
     }
     assert_eq!(index.grants(&user("user-7", &[]), "").count(), 1);
-    assert_eq!(index.grants(&user("nobody", &["system:authenticated"]), "a").count(), 0);
+    assert_eq!(
+        index
+            .grants(&user("nobody", &["system:authenticated"]), "a")
+            .count(),
+        0
+    );
 }
