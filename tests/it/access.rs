@@ -29,6 +29,12 @@ fn comparable(mut answer: Value, server: &Server) -> Value {
                 // Empty and absent are one to Kubernetes' readers.
                 fields.retain(|_, value| !value.is_null());
                 fields.values_mut().for_each(walk);
+                // In no particular order.
+                for field in ["resourceRules", "nonResourceRules"] {
+                    if let Some(Value::Array(rules)) = fields.get_mut(field) {
+                        rules.sort_by_key(ToString::to_string);
+                    }
+                }
             }
             Value::Array(items) => items.iter_mut().for_each(walk),
             _ => {}

@@ -81,7 +81,7 @@ fn check_binding(index: &Index, user: &User, target: &Target, new: &Value) -> Re
     let bind = Attributes::on(
         "bind",
         OnResource {
-            group: group.clone(),
+            group,
             resource: plural.to_owned(),
             namespace: target.namespace.clone(),
             name: name.to_owned(),
@@ -92,10 +92,10 @@ fn check_binding(index: &Index, user: &User, target: &Target, new: &Value) -> Re
         return Ok(());
     }
     let Some(rules) = index.role(kind, name, &target.namespace) else {
+        // Kubernetes names the kind of the request, not that of the role.
         return Err(ApiError::NotFound(Subject {
-            group,
-            kind: plural.to_owned(),
             name: name.to_owned(),
+            ..target.subject()
         }));
     };
     confirm(index, user, target, new, rules)

@@ -317,6 +317,40 @@ fn impersonation() -> Vec<Case> {
             "GET",
             "/metrics",
         ),
+        // One that may become any user, but no group and no service account.
+        code(ask(Who::TokenAs("mimic", helper), "GET", DEVICES)),
+        ask(Who::TokenAs("mimic", helper), "DELETE", DEVICES),
+        ask(
+            Who::TokenAs("mimic", &[("impersonate-user", "system:anonymous")]),
+            "GET",
+            DEVICES,
+        ),
+        ask(
+            Who::TokenAs(
+                "mimic",
+                &[("impersonate-user", "bob"), ("impersonate-group", "ops")],
+            ),
+            "GET",
+            DEVICES,
+        ),
+        ask(
+            Who::TokenAs("mimic", &[("impersonate-user", "bob"), ("impersonate-uid", "1")]),
+            "GET",
+            DEVICES,
+        ),
+        ask(
+            Who::TokenAs(
+                "mimic",
+                &[("impersonate-user", "bob"), ("impersonate-extra-a", "b")],
+            ),
+            "GET",
+            DEVICES,
+        ),
+        ask(
+            Who::TokenAs("mimic", &[("impersonate-user", "system:serviceaccount:a:bot")]),
+            "GET",
+            DEVICES,
+        ),
         // No groups of their own choice come with the service account's user name.
         code(ask(user("system:serviceaccount:a:bot"), "GET", DEVICES)),
         ask(user("system:serviceaccount:b:bot"), "GET", DEVICES),
@@ -467,7 +501,7 @@ fn reviews() -> Vec<Case> {
         question["spec"]["user"] = json!(name);
         question
     };
-    let path = json!({ "spec": { "nonResourceAttributes": { "verb": "get", "path": "/healthz" } } });
+    let path = json!({ "spec": { "nonResourceAttributes": { "verb": "get", "path": "/openapi/v3" } } });
     let both = json!({ "spec": {
         "user": "bob", "nonResourceAttributes": { "verb": "get", "path": "/" },
         "resourceAttributes": { "verb": "get", "resource": "secrets" },

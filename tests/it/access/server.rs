@@ -68,7 +68,7 @@ impl Server {
             let object = json!({ "metadata": { "name": namespace } });
             self.admin("POST", "/api/v1/namespaces", object).await;
         }
-        for account in ["bot", "gone", "locked"] {
+        for account in ["bot", "gone", "locked", "mimic"] {
             let object = json!({ "metadata": { "name": account } });
             self.admin("POST", "/api/v1/namespaces/a/serviceaccounts", object)
                 .await;
@@ -121,7 +121,11 @@ impl Server {
         for (name, role, subjects) in [
             ("bob-everywhere", "reads-devices", json!([user("reader")])),
             ("bot-reads", "reads-devices", json!([bot])),
-            ("helper", "impersonates", json!([user("helper")])),
+            (
+                "mimic",
+                "impersonates",
+                json!([{ "kind": "ServiceAccount", "name": "mimic", "namespace": "a" }]),
+            ),
             ("granter", "grants-anything", json!([user("granter")])),
             ("grants-what-it-has", "grants", json!([user("holder")])),
             ("paths", "paths", json!([user("paths")])),
@@ -162,6 +166,7 @@ impl Server {
             ("bot", "bot", json!({})),
             ("other-audience", "bot", json!({ "audiences": ["vault"] })),
             ("gone", "gone", json!({})),
+            ("mimic", "mimic", json!({})),
             ("unlocked", "locked", secret),
         ] {
             let path = format!("/api/v1/namespaces/a/serviceaccounts/{account}/token");
