@@ -92,9 +92,9 @@ mod tests {
             .iter()
             .find(|found| found.metadata.name.as_deref() == Some(role))
             .unwrap();
-        let rules = role.rules.iter().flatten();
-        let rules = rules.filter(|rule| rule.resources.iter().flatten().any(|found| found == plural));
-        rules.flat_map(|rule| rule.verbs.clone()).collect()
+        let about = |rule: &&PolicyRule| rule.resources.iter().flatten().any(|found| found == plural);
+        let matching = role.rules.iter().flatten().filter(about);
+        matching.flat_map(|rule| rule.verbs.clone()).collect()
     }
 
     #[test]

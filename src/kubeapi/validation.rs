@@ -37,7 +37,7 @@ pub(super) fn check(resource: &Resource, new: &Value, old: Option<&Value>) -> Ve
             }
         }
         Some(built_in @ (BuiltIn::ClusterRole | BuiltIn::Role)) => {
-            errors.extend(access::check(built_in, new))
+            errors.extend(access::check(built_in, new));
         }
         Some(built_in @ (BuiltIn::ClusterRoleBinding | BuiltIn::RoleBinding)) => {
             errors.extend(access::check(built_in, new));

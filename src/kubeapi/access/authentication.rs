@@ -27,7 +27,7 @@ pub(super) async fn authenticate(
     if let Some(der) = certificate {
         return of_certificate(der, core.now()).ok_or(ApiError::Unauthorized);
     }
-    let authorization = authorization.as_ref().map(|value| value.as_bytes());
+    let authorization = authorization.as_ref().map(http::HeaderValue::as_bytes);
     let Some(token) = authorization.and_then(bearer) else {
         return Ok(User::anonymous());
     };

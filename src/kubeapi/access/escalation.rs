@@ -109,13 +109,12 @@ fn confirm(index: &Index, user: &User, target: &Target, new: &Value, rules: &[Ru
         return Ok(());
     }
     let (name, groups) = (&user.name, quoted(&user.groups));
-    let mut why = format!(
-        "user {name:?} (groups={groups}) is attempting to grant RBAC permissions not currently held:\n{}",
-        describe_missing(missing)
+    let unresolved = unresolved.map(|errors| format!("; resolution errors: [{errors}]"));
+    let why = format!(
+        "user {name:?} (groups={groups}) is attempting to grant RBAC permissions not currently held:\n{}{}",
+        describe_missing(missing),
+        unresolved.unwrap_or_default()
     );
-    if let Some(unresolved) = unresolved {
-        why.push_str(&format!("; resolution errors: [{unresolved}]"));
-    }
     Err(forbidden(target, new, why))
 }
 

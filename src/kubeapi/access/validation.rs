@@ -155,11 +155,8 @@ fn text<'a>(object: &'a Value, field: &str) -> &'a str {
 mod tests {
     use super::*;
 
-    fn fields(kind: BuiltIn, object: Value) -> Vec<String> {
-        check(kind, &object)
-            .into_iter()
-            .map(|error| error.field)
-            .collect()
+    fn fields(kind: BuiltIn, object: &Value) -> Vec<String> {
+        check(kind, object).into_iter().map(|error| error.field).collect()
     }
 
     #[test]
@@ -169,19 +166,19 @@ mod tests {
         let paths = json!({ "verbs": ["get"], "nonResourceURLs": ["/x"] });
         let both = json!({ "verbs": ["get"], "nonResourceURLs": ["/x"], "resources": ["secrets"] });
         let none: [&str; 0] = [];
-        assert_eq!(fields(BuiltIn::Role, role(resources)), none);
-        assert_eq!(fields(BuiltIn::ClusterRole, role(paths.clone())), none);
-        assert_eq!(fields(BuiltIn::Role, role(paths)), ["rules[0].nonResourceURLs"]);
+        assert_eq!(fields(BuiltIn::Role, &role(resources)), none);
+        assert_eq!(fields(BuiltIn::ClusterRole, &role(paths.clone())), none);
+        assert_eq!(fields(BuiltIn::Role, &role(paths)), ["rules[0].nonResourceURLs"]);
         assert_eq!(
-            fields(BuiltIn::ClusterRole, role(both)),
+            fields(BuiltIn::ClusterRole, &role(both)),
             ["rules[0].nonResourceURLs"]
         );
         assert_eq!(
-            fields(BuiltIn::ClusterRole, role(json!({}))),
+            fields(BuiltIn::ClusterRole, &role(json!({}))),
             ["rules[0].verbs", "rules[0].apiGroups", "rules[0].resources"]
         );
         assert_eq!(
-            fields(BuiltIn::ClusterRole, json!({ "aggregationRule": {} })),
+            fields(BuiltIn::ClusterRole, &json!({ "aggregationRule": {} })),
             ["aggregationRule.clusterRoleSelectors"]
         );
     }
@@ -194,14 +191,14 @@ mod tests {
         });
         fill_in(&mut binding);
         let none: [&str; 0] = [];
-        assert_eq!(fields(BuiltIn::ClusterRoleBinding, binding), none);
+        assert_eq!(fields(BuiltIn::ClusterRoleBinding, &binding), none);
         let mut binding = json!({
             "roleRef": { "kind": "Role", "name": "a/b" },
             "subjects": [{ "kind": "ServiceAccount", "name": "bot" }, { "kind": "Robot" }, { "kind": "User", "name": "x", "apiGroup": "y" }],
         });
         fill_in(&mut binding);
         assert_eq!(
-            fields(BuiltIn::ClusterRoleBinding, binding),
+            fields(BuiltIn::ClusterRoleBinding, &binding),
             [
                 "roleRef.kind",
                 "roleRef.name",
