@@ -4,7 +4,7 @@
 //! ```text
 //!  kube::Client (in process) ─┐
 //!                             ├─► http ─► verbs ─► storage ─► SQLite: objects, change log
-//!  kubectl ─► serve (TLS) ────┘     │ access│          │
+//!  kubectl ─► serve (TLS) ────┘     │       │          │
 //!                                   │       │          └─► feed ─► watches
 //!             discovery, present ◄──┘       └─► registry (built-ins, definitions), validation, apply, patch
 //!                                                           collect: owners, namespaces, expiry

@@ -109,7 +109,12 @@ pub(super) fn become_user(
 ) -> Result<User, ApiError> {
     let mut first = None;
     for mode in Mode::ALL.into_iter().filter(|mode| mode.applies(wanted)) {
-        match by(mode, index, requester, wanted, request) {
+        let attempt = Attempt {
+            mode,
+            index,
+            requester,
+        };
+        match attempt.run(wanted, request) {
             Ok(user) => return Ok(user),
             Err(error) => {
                 first.get_or_insert(error);
@@ -119,87 +124,123 @@ pub(super) fn become_user(
     Err(first.unwrap_or(ApiError::Unauthorized))
 }
 
-fn by(
+/// One attempt: who asks, in which way.
+struct Attempt<'a> {
     mode: Mode,
-    index: &Index,
-    requester: &User,
-    wanted: &User,
-    request: &Attributes,
-) -> Result<User, ApiError> {
-    let constrained = mode != Mode::Legacy;
-    let check = |attributes: &Attributes| {
-        let decision = index.decide(requester, attributes);
+    index: &'a Index,
+    requester: &'a User,
+}
+
+impl Attempt<'_> {
+    fn constrained(&self) -> bool {
+        self.mode != Mode::Legacy
+    }
+
+    /// The group in which roles speak of users and groups.
+    fn names(&self) -> &'static str {
+        if self.constrained() { AUTHENTICATION } else { "" }
+    }
+
+    fn permitted(&self, attributes: &Attributes) -> Result<(), ApiError> {
+        let decision = self.index.decide(self.requester, attributes);
         if decision.allowed {
             return Ok(());
         }
-        Err(attributes.forbidden(requester, &decision.reason))
-    };
-    if constrained {
-        check(&Attributes {
-            verb: format!("impersonate-on:{}:{}", mode.name(), request.verb),
-            on: request.on.clone(),
-        })?;
+        Err(attributes.forbidden(self.requester, &decision.reason))
     }
-    let verb = mode.verb();
-    let named = |group: &str, resource: &str, name: &str| OnResource {
+
+    /// The question whether a part of a user may be taken on.
+    fn part(&self, group: &str, resource: &str, name: &str) -> Attributes {
+        self.ask(named(group, resource, name))
+    }
+
+    fn ask(&self, on: OnResource) -> Attributes {
+        Attributes::on(&self.mode.verb(), on)
+    }
+
+    /// Asks for the name, and gives `user` the groups that come with it.
+    fn name(&self, wanted: &User, user: &mut User) -> Result<(), ApiError> {
+        let mut on = named(self.names(), "users", &wanted.name);
+        if self.mode == Mode::ArbitraryNode {
+            let node = wanted.name.strip_prefix(NODE_PREFIX).unwrap_or_default();
+            on = named(self.names(), "nodes", node);
+            user.groups = vec!["system:nodes".to_owned()];
+        }
+        if let Some((namespace, account)) = split_service_account(&wanted.name) {
+            on = named(self.names(), "serviceaccounts", account);
+            namespace.clone_into(&mut on.namespace);
+            if wanted.groups.is_empty() {
+                user.groups = service_account_groups(namespace);
+            }
+        }
+        self.permitted(&self.ask(on))
+    }
+
+    fn groups(&self, wanted: &User) -> Result<(), ApiError> {
+        for group in &wanted.groups {
+            let attributes = self.part(self.names(), "groups", group);
+            if self.constrained() && (group.is_empty() || group == MASTERS) {
+                let which = if group.is_empty() { "empty string" } else { MASTERS };
+                let why = format!("impersonating the {which} group is not allowed");
+                return Err(attributes.forbidden(self.requester, &why));
+            }
+            self.permitted(&attributes)?;
+        }
+        Ok(())
+    }
+
+    fn extra(&self, wanted: &User) -> Result<(), ApiError> {
+        let pairs = wanted
+            .extra
+            .iter()
+            .flat_map(|(key, values)| values.iter().map(move |value| (key, value)));
+        for (key, value) in pairs {
+            let mut on = named(AUTHENTICATION, "userextras", value);
+            on.subresource.clone_from(key);
+            let attributes = self.ask(on);
+            if self.constrained() && (key.is_empty() || value.is_empty()) {
+                let why = "impersonating the empty string in extra is not allowed";
+                return Err(attributes.forbidden(self.requester, why));
+            }
+            self.permitted(&attributes)?;
+        }
+        Ok(())
+    }
+
+    fn run(&self, wanted: &User, request: &Attributes) -> Result<User, ApiError> {
+        if self.constrained() {
+            self.permitted(&Attributes {
+                verb: format!("impersonate-on:{}:{}", self.mode.name(), request.verb),
+                on: request.on.clone(),
+            })?;
+        }
+        let mut user = wanted.clone();
+        self.name(wanted, &mut user)?;
+        if !wanted.uid.is_empty() {
+            self.permitted(&self.part(AUTHENTICATION, "uids", &wanted.uid))?;
+        }
+        self.groups(wanted)?;
+        self.extra(wanted)?;
+        let has = |group: &str| user.groups.iter().any(|found| found == group);
+        let everybody = if user.name == ANONYMOUS {
+            UNAUTHENTICATED
+        } else {
+            AUTHENTICATED
+        };
+        if !has(everybody) && !has(UNAUTHENTICATED) {
+            user.groups.push(everybody.to_owned());
+        }
+        Ok(user)
+    }
+}
+
+fn named(group: &str, resource: &str, name: &str) -> OnResource {
+    OnResource {
         group: group.to_owned(),
         resource: resource.to_owned(),
         name: name.to_owned(),
         ..OnResource::default()
-    };
-    let group_of_names = if constrained { AUTHENTICATION } else { "" };
-    let mut user = wanted.clone();
-
-    let mut name = named(group_of_names, "users", &wanted.name);
-    if mode == Mode::ArbitraryNode {
-        let node = wanted.name.strip_prefix(NODE_PREFIX).unwrap_or_default();
-        name = named(group_of_names, "nodes", node);
-        user.groups = vec!["system:nodes".to_owned()];
     }
-    if let Some((namespace, account)) = split_service_account(&wanted.name) {
-        name = named(group_of_names, "serviceaccounts", account);
-        namespace.clone_into(&mut name.namespace);
-        if wanted.groups.is_empty() {
-            user.groups = service_account_groups(namespace);
-        }
-    }
-    check(&Attributes::on(&verb, name))?;
-    if !wanted.uid.is_empty() {
-        check(&Attributes::on(&verb, named(AUTHENTICATION, "uids", &wanted.uid)))?;
-    }
-    for group in &wanted.groups {
-        let attributes = Attributes::on(&verb, named(group_of_names, "groups", group));
-        if constrained && (group.is_empty() || group == MASTERS) {
-            let which = if group.is_empty() { "empty string" } else { MASTERS };
-            let why = format!("impersonating the {which} group is not allowed");
-            return Err(attributes.forbidden(requester, &why));
-        }
-        check(&attributes)?;
-    }
-    for (key, values) in &wanted.extra {
-        for value in values {
-            let mut extra = named(AUTHENTICATION, "userextras", value);
-            extra.subresource.clone_from(key);
-            let attributes = Attributes::on(&verb, extra);
-            if constrained && (key.is_empty() || value.is_empty()) {
-                let why = "impersonating the empty string in extra is not allowed";
-                return Err(attributes.forbidden(requester, why));
-            }
-            check(&attributes)?;
-        }
-    }
-    let has = |group: &str| user.groups.iter().any(|found| found == group);
-    let everybody = if user.name == ANONYMOUS {
-        Some(UNAUTHENTICATED)
-    } else if has(UNAUTHENTICATED) {
-        None
-    } else {
-        Some(AUTHENTICATED)
-    };
-    if let Some(group) = everybody.filter(|group| !has(group)) {
-        user.groups.push(group.to_owned());
-    }
-    Ok(user)
 }
 
 #[cfg(test)]

@@ -380,109 +380,60 @@ fn binding(name: &str, kind: &str, role: &str) -> Value {
     })
 }
 
+const ROLES: &str = "/apis/rbac.authorization.k8s.io/v1/namespaces/a/roles";
+const BINDINGS: &str = "/apis/rbac.authorization.k8s.io/v1/namespaces/a/rolebindings";
+const CLUSTER_ROLES: &str = "/apis/rbac.authorization.k8s.io/v1/clusterroles";
+const CLUSTER_BINDINGS: &str = "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings";
+
 fn escalation() -> Vec<Case> {
-    let (cluster_roles, cluster_bindings) = (
-        "/apis/rbac.authorization.k8s.io/v1/clusterroles",
-        "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings",
-    );
-    let (roles, bindings) = (
-        "/apis/rbac.authorization.k8s.io/v1/namespaces/a/roles",
-        "/apis/rbac.authorization.k8s.io/v1/namespaces/a/rolebindings",
-    );
-    let granter = || user("local");
-    let gathering = json!({
-        "metadata": { "name": "gathers" }, "rules": null,
-        "aggregationRule": { "clusterRoleSelectors": [{ "matchLabels": { "x": "y" } }] },
-    });
+    let devices = |name: &str, verbs: &[&str]| role(name, verbs, "provost.dev", "devices");
+    let local = |path, body| write(user("local"), "POST", path, body);
     let mixed = json!({ "metadata": { "name": "mixed" }, "rules": [
         { "verbs": ["get", "list", "watch"], "apiGroups": ["", "provost.dev"], "resources": ["secrets", "devices"] },
         { "verbs": ["update"], "apiGroups": ["apps"], "resources": ["deployments"], "resourceNames": ["x", "y"] },
     ] });
-    vec![
-        ask(user("bob"), "GET", roles),
+    let mut cases = vec![
+        ask(user("bob"), "GET", ROLES),
+        local(ROLES, devices("held", &["get"])),
+        local(ROLES, devices("more", &["get", "delete"])),
+        local(ROLES, mixed),
+        local(CLUSTER_ROLES, devices("more", &["get"])),
+        local(BINDINGS, binding("held", "ClusterRole", "reads-devices")),
+        local(BINDINGS, binding("admin", "ClusterRole", "cluster-admin")),
+        local(BINDINGS, binding("none", "ClusterRole", "nothing-there")),
+        local(BINDINGS, binding("none", "Role", "nothing-there")),
         write(
-            granter(),
-            "POST",
-            roles,
-            role("held", &["get"], "provost.dev", "devices"),
-        ),
-        write(
-            granter(),
-            "POST",
-            roles,
-            role("more", &["get", "delete"], "provost.dev", "devices"),
-        ),
-        write(granter(), "POST", roles, mixed),
-        write(
-            granter(),
-            "POST",
-            cluster_roles,
-            role("more", &["get"], "provost.dev", "devices"),
-        ),
-        write(
-            granter(),
-            "POST",
-            bindings,
-            binding("held", "ClusterRole", "reads-devices"),
-        ),
-        write(
-            granter(),
-            "POST",
-            bindings,
-            binding("admin", "ClusterRole", "cluster-admin"),
-        ),
-        write(
-            granter(),
-            "POST",
-            bindings,
-            binding("none", "ClusterRole", "nothing-there"),
-        ),
-        write(
-            granter(),
-            "POST",
-            bindings,
-            binding("none", "Role", "nothing-there"),
-        ),
-        write(
-            granter(),
+            user("local"),
             "PATCH",
             "/apis/rbac.authorization.k8s.io/v1/namespaces/a/roles/here",
             json!({ "rules": [{ "verbs": ["*"], "apiGroups": ["*"], "resources": ["*"] }] }),
         ),
-        write(
-            user("holder"),
-            "POST",
-            cluster_roles,
-            role("held", &["list"], "provost.dev", "devices"),
-        ),
-        write(
-            user("holder"),
-            "POST",
-            cluster_roles,
-            role("all", &["*"], "*", "*"),
-        ),
-        write(user("holder"), "POST", cluster_roles, gathering.clone()),
-        write(
-            user("holder"),
-            "POST",
-            cluster_bindings,
-            binding("all", "ClusterRole", "cluster-admin"),
-        ),
+    ];
+    let gathering = json!({
+        "metadata": { "name": "gathers" }, "rules": null,
+        "aggregationRule": { "clusterRoleSelectors": [{ "matchLabels": { "x": "y" } }] },
+    });
+    let holder = |path, body| write(user("holder"), "POST", path, body);
+    let granter = |path, body| write(user("granter"), "POST", path, body);
+    cases.extend([
+        holder(CLUSTER_ROLES, devices("held", &["list"])),
+        holder(CLUSTER_ROLES, role("all", &["*"], "*", "*")),
+        holder(CLUSTER_ROLES, gathering.clone()),
+        holder(CLUSTER_BINDINGS, binding("all", "ClusterRole", "cluster-admin")),
         // Who may do anything to roles may escalate and bind as well.
-        write(user("granter"), "POST", cluster_roles, gathering),
-        code(write(
-            user("granter"),
-            "POST",
-            cluster_bindings,
+        granter(CLUSTER_ROLES, gathering),
+        granter(
+            CLUSTER_BINDINGS,
             binding("granted", "ClusterRole", "cluster-admin"),
-        )),
+        ),
         write(
             user("bob"),
             "POST",
-            cluster_bindings,
+            CLUSTER_BINDINGS,
             binding("x", "ClusterRole", "cluster-admin"),
         ),
-    ]
+    ]);
+    cases
 }
 
 fn reviews() -> Vec<Case> {

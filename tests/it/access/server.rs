@@ -29,7 +29,7 @@ fn rule(verbs: &[&str], groups: &[&str], resources: &[&str]) -> Value {
     json!({ "verbs": verbs, "apiGroups": groups, "resources": resources })
 }
 
-fn binding(name: &str, kind: &str, role: &str, subjects: Value) -> Value {
+fn binding(name: &str, kind: &str, role: &str, subjects: &Value) -> Value {
     json!({
         "metadata": { "name": name }, "subjects": subjects,
         "roleRef": { "apiGroup": GROUP, "kind": kind, "name": role },
@@ -137,7 +137,7 @@ impl Server {
                 json!([{ "apiGroup": GROUP, "kind": "Group", "name": "ops" }]),
             ),
         ] {
-            let object = binding(name, "ClusterRole", role, subjects);
+            let object = binding(name, "ClusterRole", role, &subjects);
             self.admin("POST", &format!("{RBAC}/clusterrolebindings"), object)
                 .await;
         }
@@ -154,7 +154,7 @@ impl Server {
             ),
             ("local", "ClusterRole", "grants", json!([user("local")])),
         ] {
-            let object = binding(name, kind, role, subjects);
+            let object = binding(name, kind, role, &subjects);
             self.admin("POST", &format!("{RBAC}/namespaces/a/rolebindings"), object)
                 .await;
         }
