@@ -3,7 +3,7 @@
 # Arguments go to `cargo test`.
 #
 # Tests learn what there is from two variables:
-#   KUBEBUILDER_ASSETS      a folder with etcd, kube-apiserver, kubectl and helm; unset where they cannot be built
+#   KUBEBUILDER_ASSETS      a folder with etcd, kube-apiserver, kubectl, helm and informer; unset where they cannot be built
 #   PROVOST_TEST_LEFT_OUT   a file; a test that cannot run here appends one line, "NAME: WHY", and returns
 #   PROVOST_TEST_SUMMARY    a file; a test that compares with another program appends one line, which is shown at the end
 set -euo pipefail
@@ -12,16 +12,18 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 left_out=$(mktemp)
 output=$(mktemp)
 summary=$(mktemp)
-trap 'rm -f "$left_out" "$output" "$summary"' EXIT
+assets=
+trap 'rm -rf "$left_out" "$output" "$summary" "$assets"' EXIT
 export PROVOST_TEST_LEFT_OUT=$left_out PROVOST_TEST_SUMMARY=$summary
 
-if [ -z "${KUBEBUILDER_ASSETS:-}" ]; then
-    if hack/control-plane/build.sh etcd kube-apiserver kubectl helm >/dev/null; then
-        KUBEBUILDER_ASSETS=$(hack/control-plane/build.sh --dir)
-        export KUBEBUILDER_ASSETS
-    else
-        echo "tests on a real Kubernetes API: it could not be built; Go is missing or too old (see above)" >>"$left_out"
-    fi
+if tools=$(hack/control-plane/build.sh etcd kube-apiserver kubectl helm informer); then
+    # In one folder, wherever each comes from.
+    assets=$(mktemp -d)
+    xargs -I{} ln -s {} "$assets/" <<<"$tools"
+    export KUBEBUILDER_ASSETS=$assets
+else
+    unset KUBEBUILDER_ASSETS
+    echo "tests on a real Kubernetes API: it could not be built; Go is missing or too old (see above)" >>"$left_out"
 fi
 for tool in git ssh-keygen /usr/sbin/sshd; do
     command -v "$tool" >/dev/null || echo "tests that run $(basename "$tool"): it is not installed" >>"$left_out"

@@ -18,6 +18,8 @@ mod enrolling;
 #[cfg(test)]
 mod hostile;
 #[cfg(test)]
+mod informers;
+#[cfg(test)]
 mod kubectl;
 #[cfg(test)]
 mod leaving;
@@ -27,6 +29,8 @@ mod restarts;
 mod revisions;
 #[cfg(test)]
 mod running;
+#[cfg(test)]
+mod scale;
 #[cfg(test)]
 mod secrets;
 #[cfg(test)]

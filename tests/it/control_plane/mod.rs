@@ -28,7 +28,7 @@ use crate::world::eventually::eventually;
 use certificates::Certificates;
 use process::{Process, free_port};
 
-/// The tools of Kubernetes.
+/// Kubernetes' tools, and what is written with its libraries.
 pub(crate) struct Assets(PathBuf);
 
 impl Assets {
@@ -39,11 +39,15 @@ impl Assets {
     pub(crate) fn helm(&self) -> PathBuf {
         self.0.join("helm")
     }
+
+    pub(crate) fn informer(&self) -> PathBuf {
+        self.0.join("informer")
+    }
 }
 
 /// The tools, or nothing and a line that says what is left out.
 pub(crate) fn assets(what: &str) -> Option<Assets> {
-    const NEEDED: [&str; 4] = ["etcd", "kube-apiserver", "kubectl", "helm"];
+    const NEEDED: [&str; 5] = ["etcd", "kube-apiserver", "kubectl", "helm", "informer"];
     let folder = std::env::var_os("KUBEBUILDER_ASSETS").map(PathBuf::from);
     let missing = match &folder {
         None => "KUBEBUILDER_ASSETS is not set; `make test` sets it where Go can build the tools".to_owned(),
