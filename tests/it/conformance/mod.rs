@@ -25,6 +25,8 @@
 //!   unordered: [/items]            # lists at these pointers compare as sets
 //! ```
 //!
+//! Provost's kinds are served, and one made up for this suite, `gadgets.conformance.example.com` (`gadgets.yaml`), with every feature of a schema.
+//!
 //! `${x*4000}` is the letter x 4000 times. A resourceVersion in an answer compares by its order of first appearance in the scenario, so that
 //! "this write changed nothing" is compared too; a uid likewise. A captured value compares as its name.
 //!
