@@ -14,7 +14,7 @@ use sha2::{Digest as _, Sha256};
 use super::api::Core;
 use super::error::ApiError;
 use super::http::{json_response, nothing_in};
-use super::negotiate::Discovery;
+use super::negotiate::{ACCEPTED, Discovery};
 use super::object;
 use super::registry::{BuiltIn, Resource, Served};
 
@@ -46,7 +46,12 @@ pub(super) fn answer(
     }
     let served = core.registry.served();
     let has_aggregated = matches!(segments.as_slice(), ["api" | "apis"]);
-    let asked = Discovery::negotiate(headers, has_aggregated)?;
+    let asked = match segments.as_slice() {
+        ["version"] => Discovery::negotiate_json(headers)?,
+        // The list of groups has no representations to name.
+        ["apis"] => Discovery::negotiate(headers, true).map_err(|_| ApiError::NotAcceptable(ACCEPTED))?,
+        _ => Discovery::negotiate(headers, has_aggregated)?,
+    };
     if asked == Discovery::Aggregated {
         let legacy = segments.as_slice() == ["api"];
         return aggregated_response(&served, headers, |group| group.is_empty() == legacy).map(Some);
@@ -171,9 +176,12 @@ fn resource_list(served: &Served, group: &str, version: &str) -> Result<Value, A
         }
     }
     let version = super::registry::resource::api_version(group, version);
-    Ok(json!({
-        "kind": "APIResourceList", "apiVersion": "v1", "groupVersion": version, "resources": resources,
-    }))
+    let mut list = json!({ "kind": "APIResourceList", "groupVersion": version, "resources": resources });
+    if !group.is_empty() {
+        // The core group is older than the field.
+        object::put(&mut list, "apiVersion", json!("v1"));
+    }
+    Ok(list)
 }
 
 /// A short name for the version that objects are stored in. Custom resources and the built-in kinds give their own, but for

@@ -473,7 +473,7 @@ pub(super) async fn remove(
 }
 
 fn answer(resource: &Resource, change: &Change) -> Result<Answer, ApiError> {
-    if resource.serves_as_stored() {
+    if resource.serves_verbatim() {
         return Ok(Answer::Bytes(change.body.clone()));
     }
     let mut object: Value =

@@ -18,6 +18,14 @@ struct Entry {
     /// A JSON pointer; `*` is any one part, `**` any number of parts.
     at: String,
     compare: Compare,
+    /// With `listed`: where the name of an item is, a JSON pointer, and the names that are compared.
+    #[serde(default)]
+    by: String,
+    #[serde(default)]
+    listed: Vec<String>,
+    /// With `text`: what is cut out.
+    #[serde(default)]
+    without: String,
     /// For readers.
     #[serde(rename = "why")]
     _why: String,
@@ -36,6 +44,12 @@ enum Compare {
     Revision,
     /// Not at all.
     Nothing,
+    /// Of a list or map only the items with listed names, in order of name.
+    Listed,
+    /// As text, without something.
+    Text,
+    /// As an age such as `12s`: that it is one.
+    Age,
 }
 
 /// Values that have appeared in a scenario.
@@ -99,12 +113,22 @@ impl Allowed {
                         }) => {
                             fields.remove(&key);
                         }
-                        Some(entry) => {
+                        Some(
+                            entry @ Entry {
+                                compare: Compare::Listed,
+                                ..
+                            },
+                        ) => {
+                            let field = fields.get_mut(&key).unwrap();
+                            keep_listed(entry, field);
+                            self.walk(names, field, at);
+                        }
+                        Some(entry) if !fields[&key].is_array() => {
                             let has_uid = fields.contains_key("uid");
                             let field = fields.get_mut(&key).unwrap();
                             treat(names, entry, field, has_uid || is_object);
                         }
-                        None => self.walk(names, fields.get_mut(&key).unwrap(), at),
+                        _ => self.walk(names, fields.get_mut(&key).unwrap(), at),
                     }
                     at.pop();
                 }
@@ -112,13 +136,36 @@ impl Allowed {
             Value::Array(items) => {
                 for (index, item) in items.iter_mut().enumerate() {
                     at.push(index.to_string());
-                    self.walk(names, item, at);
+                    match self.0.iter().find(|entry| matches(&entry.at, at)) {
+                        Some(entry) => treat(names, entry, item, false),
+                        None => self.walk(names, item, at),
+                    }
                     at.pop();
                 }
             }
             _ => {}
         }
     }
+}
+
+/// Keeps the items that both servers have.
+fn keep_listed(entry: &Entry, value: &mut Value) {
+    let listed = |name: Option<&str>| entry.listed.iter().any(|listed| Some(listed.as_str()) == name);
+    match value {
+        Value::Array(items) => {
+            let name = |item: &Value| item.pointer(&entry.by).and_then(Value::as_str).map(ToOwned::to_owned);
+            items.retain(|item| listed(name(item).as_deref()));
+            items.sort_by_key(name);
+        }
+        Value::Object(fields) => fields.retain(|name, _| listed(Some(name))),
+        _ => {}
+    }
+}
+
+fn is_age(text: &str) -> bool {
+    text.starts_with(|c: char| c.is_ascii_digit())
+        && text.ends_with(['s', 'm'])
+        && text.chars().all(|c| c.is_ascii_digit() || matches!(c, 's' | 'm'))
 }
 
 fn treat(names: &mut Names, entry: &Entry, value: &mut Value, of_object: bool) {
@@ -142,7 +189,9 @@ fn treat(names: &mut Names, entry: &Entry, value: &mut Value, of_object: bool) {
             Ok(_) if text.ends_with('Z') => format!("<time of {} characters>", text.len()),
             _ => return,
         },
-        Compare::Nothing => return,
+        Compare::Text => text.replace(&entry.without, ""),
+        Compare::Age if is_age(text) => "<age>".to_owned(),
+        Compare::Age | Compare::Listed | Compare::Nothing => return,
     };
     *text = replaced;
 }
