@@ -88,7 +88,10 @@ impl Server {
     pub(super) async fn install(&self, path: &Path) {
         let text = std::fs::read_to_string(path).unwrap();
         let definition: Value = serde_yaml::from_str(&text).unwrap();
-        let made = self.post("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", &definition);
+        let made = self.post(
+            "/apis/apiextensions.k8s.io/v1/customresourcedefinitions",
+            &definition,
+        );
         assert_eq!(made.await, 201, "{}: {}", self.name, path.display());
         let spec = &definition["spec"];
         let part = |value: &Value| value.as_str().unwrap().to_owned();
@@ -121,8 +124,7 @@ impl Server {
 
     async fn scenario(&self, scenario: &Scenario) -> Vec<Answer> {
         let namespace = format!("conformance-{}", scenario.name);
-        let object =
-            json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": namespace } });
+        let object = json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": namespace } });
         let made = self.post("/api/v1/namespaces", &object).await;
         assert_eq!(made, 201, "{}: the namespace of {}", self.name, scenario.name);
         let mut captured = BTreeMap::from([("ns".to_owned(), namespace)]);
@@ -225,7 +227,9 @@ impl Server {
 
 /// A body as it is compared: JSON, YAML where it says so, or a string.
 fn read(headers: &http::HeaderMap, bytes: &[u8]) -> Value {
-    let yaml = headers.get(CONTENT_TYPE).is_some_and(|found| found == "application/yaml");
+    let yaml = headers
+        .get(CONTENT_TYPE)
+        .is_some_and(|found| found == "application/yaml");
     let value = if yaml {
         serde_yaml::from_slice(bytes).ok()
     } else {
