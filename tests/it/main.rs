@@ -10,6 +10,8 @@ mod cluster;
 #[cfg(test)]
 mod compliance;
 #[cfg(test)]
+mod conformance;
+#[cfg(test)]
 mod control_plane;
 #[cfg(test)]
 mod corpus;
