@@ -2,6 +2,8 @@
 
 // `cfg(test)` is always on here; saying it tells clippy that helpers, too, are test code.
 #[cfg(test)]
+mod access;
+#[cfg(test)]
 mod assignments;
 #[cfg(test)]
 mod cluster;
@@ -35,6 +37,8 @@ mod scale;
 mod secrets;
 #[cfg(test)]
 mod shipped;
+#[cfg(test)]
+mod steady;
 #[cfg(test)]
 mod structure;
 #[cfg(test)]
