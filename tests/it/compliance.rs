@@ -320,8 +320,9 @@ async fn a_tightening_commit_moves_only_whom_it_concerns_at_the_cost_of_classes(
     );
     let tight = world.bring_into_force("Ask sales for ten characters").await;
     let after = eventually("sales have moved", async || {
-        let devices = world.devices().await?;
+        // The sums first: they are written after what they add up.
         let assignments = world.assignments().await?;
+        let devices = world.devices().await?;
         let there = sums(&assignments["essentials"]);
         let moved = there.revision.as_deref() == Some(&*tight)
             && there.devices.synced == 30

@@ -44,6 +44,8 @@ pub struct Candidate {
     start: Instant,
     /// The holder that was last spoken of.
     followed: Option<String>,
+    /// Whether the last attempt failed; only the first of a row is worth a warning.
+    troubled: bool,
 }
 
 impl Candidate {
@@ -69,6 +71,7 @@ impl Candidate {
             lease: None,
             start: Instant::now(),
             followed: None,
+            troubled: false,
         }
     }
 
@@ -183,17 +186,26 @@ impl Candidate {
     async fn attempt(&mut self) {
         // No longer than lets a second attempt follow within the term.
         let patience = self.timing.renew_deadline / 2;
-        match timeout(patience, self.try_attempt()).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => {
+        let trouble = match timeout(patience, self.try_attempt()).await {
+            Ok(Ok(())) => None,
+            // Another was quicker: that is how it works.
+            Ok(Err(kube::Error::Api(status))) if status.code == 409 => {
                 self.lease = None;
-                tracing::debug!(error = %Chain(&error), "the lease was not read or written");
+                return;
             }
-            Err(_) => {
-                self.lease = None;
-                tracing::debug!("the lease was not read or written in time");
+            Ok(Err(error)) => Some(Chain(&error).to_string()),
+            Err(_) => Some("the Kubernetes API did not answer in time".to_owned()),
+        };
+        if let Some(error) = &trouble {
+            self.lease = None;
+            if !self.troubled {
+                tracing::warn!(
+                    error,
+                    "the lease cannot be read or written; this is tried again and again"
+                );
             }
         }
+        self.troubled = trouble.is_some();
     }
 
     async fn try_attempt(&mut self) -> kube::Result<()> {
