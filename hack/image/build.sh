@@ -68,8 +68,10 @@ flags="-C target-feature=+crt-static -C relocation-model=pie"
 flags+=" --remap-path-prefix=$target=/usr/src/target --remap-path-prefix=$tree=/usr/src/provost"
 flags+=" --remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=/usr/src/cargo"
 variable=${triple^^}
+quiet=()
+[ "$profile" = release ] || quiet=(--quiet)
 env -u RUSTFLAGS "CARGO_TARGET_${variable//-/_}_RUSTFLAGS=$flags" CARGO_TARGET_DIR="$target" \
-    cargo build --quiet --locked --profile "$profile" --features static --target "$triple" --bin provost >&2
+    cargo build "${quiet[@]}" --locked --profile "$profile" --features static --target "$triple" --bin provost >&2
 folder=$profile
 [ "$profile" != dev ] || folder=debug
 mkdir "$work/program" "$work/system"

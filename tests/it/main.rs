@@ -16,6 +16,8 @@ mod enrolling;
 #[cfg(test)]
 mod hostile;
 #[cfg(test)]
+mod image;
+#[cfg(test)]
 mod informers;
 #[cfg(test)]
 mod kubectl;
