@@ -100,8 +100,12 @@ jq --argjson glibc "$(package glibc "$(getconf GNU_LIBC_VERSION | sed 's/glibc /
     | (.. | strings | select(startswith($made_at))) |= ltrimstr($made_at)
     ' "$work/manifest/sbom.json" >"$work/sbom.cdx.json"
 
-# --- two layers: what seldom changes, and the program
-layer() { tar --create --format=ustar --sort=name --mtime="@$SOURCE_DATE_EPOCH" --numeric-owner "$@"; }
+# --- two layers: what seldom changes and bears no date, so that it is the same in many versions; and the program
+layer() { # layer TIME OPTION...
+    local time=$1
+    shift
+    tar --create --format=ustar --sort=name --mtime="@$time" --numeric-owner "$@"
+}
 root=(--owner=0 --group=0)
 nonroot=(--owner=65532 --group=65532)
 
@@ -113,10 +117,10 @@ echo "hosts: files dns" >etc/nsswitch.conf
 printf '%s\n' root:x:0:0:root:/:/sbin/nologin nonroot:x:65532:65532:nonroot:/var/lib/provost:/sbin/nologin >etc/passwd
 printf '%s\n' root:x:0: nonroot:x:65532: >etc/group
 chmod 644 etc/nsswitch.conf etc/passwd etc/group
-layer "${root[@]}" --file "$work/system.tar" etc var
+layer 0 "${root[@]}" --file "$work/system.tar" etc var
 install -d -m 1777 tmp
 install -d -m 700 var/lib/provost
-layer "${nonroot[@]}" --file "$work/owned.tar" tmp var/lib/provost
+layer 0 "${nonroot[@]}" --file "$work/owned.tar" tmp var/lib/provost
 tar --concatenate --file "$work/system.tar" "$work/owned.tar"
 
 cd "$work/program"
@@ -125,7 +129,7 @@ install -m 755 "$work/provost" usr/bin/provost
 ln -s provost usr/bin/kubectl-provost
 install -m 644 "$work/sbom.cdx.json" usr/share/provost/sbom.cdx.json
 install -m 644 "$tree/LICENSE" usr/share/provost/LICENSE
-layer "${root[@]}" --file "$work/program.tar" usr
+layer "$SOURCE_DATE_EPOCH" "${root[@]}" --file "$work/program.tar" usr
 
 # --- the image
 say "putting the image together"
