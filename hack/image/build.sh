@@ -65,6 +65,8 @@ trap 'chmod -R u+w "$work" && rm -rf "$work"' EXIT
 say "compiling ($profile)"
 # With --target, build scripts and procedural macros are compiled as ever: these flags are for the binary alone.
 flags="-C target-feature=+crt-static -C relocation-model=pie"
+# A static binary cannot look at run time whether glibc has getrandom, and would want /dev/urandom: it has.
+flags+=" --cfg getrandom_backend=\"linux_getrandom\""
 flags+=" --remap-path-prefix=$target=/usr/src/target --remap-path-prefix=$tree=/usr/src/provost"
 flags+=" --remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=/usr/src/cargo"
 variable=${triple^^}
