@@ -8,6 +8,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
+use std::time::Duration;
 
 use kube::Api;
 use kube::api::PostParams;
@@ -20,10 +21,14 @@ use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::net::TcpListener;
 use tokio::process::Command;
+use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
 use crate::control_plane::{client, left_out, summary};
 use crate::world::server::provost;
+
+/// How long the program may take to come to a git server. Far longer than it does, since the tests share the machine with others.
+const DEADLINE: Duration = Duration::from_secs(90);
 
 /// Everything in the image: mode, owner, path.
 const CONTENT: &str = "\
@@ -61,7 +66,10 @@ impl Image {
     /// Reads it, or nothing and a line that says what is left out.
     fn open(what: &str) -> Option<Self> {
         let Some(layout) = std::env::var_os("PROVOST_TEST_IMAGE").map(PathBuf::from) else {
-            left_out(what, "there is no image; `make test` builds one where its tools are");
+            left_out(
+                what,
+                "there is no image; `make test` builds one where its tools are",
+            );
             return None;
         };
         let mut image = Self {
@@ -70,7 +78,8 @@ impl Image {
             config: Value::Null,
             referred: BTreeSet::new(),
         };
-        let index: Value = serde_json::from_slice(&fs::read(image.layout.join("index.json")).unwrap()).unwrap();
+        let index: Value =
+            serde_json::from_slice(&fs::read(image.layout.join("index.json")).unwrap()).unwrap();
         let [descriptor] = index["manifests"].as_array().unwrap().as_slice() else {
             panic!("not one image: {index}")
         };
@@ -211,7 +220,11 @@ async fn the_image_says_what_it_is_and_runs_as_nobody() {
     assert_eq!(settings["WorkingDir"], "/var/lib/provost");
     assert_eq!(settings.get("Cmd"), None);
     let labels = settings["Labels"].as_object().unwrap();
-    let label = |name: &str| labels[&format!("org.opencontainers.image.{name}")].as_str().unwrap();
+    let label = |name: &str| {
+        labels[&format!("org.opencontainers.image.{name}")]
+            .as_str()
+            .unwrap()
+    };
     assert_eq!(label("title"), env!("CARGO_PKG_NAME"));
     assert_eq!(label("version"), env!("CARGO_PKG_VERSION"));
     assert_eq!(label("licenses"), env!("CARGO_PKG_LICENSE"));
@@ -237,26 +250,42 @@ async fn the_sbom_names_what_is_in_the_program() {
     let sbom: Value = serde_json::from_str(&text).unwrap();
     assert_eq!(sbom["bomFormat"], "CycloneDX");
     assert_eq!(sbom["metadata"]["component"]["name"], "provost");
-    assert_eq!(sbom["metadata"]["component"]["version"], env!("CARGO_PKG_VERSION"));
+    assert_eq!(
+        sbom["metadata"]["component"]["version"],
+        env!("CARGO_PKG_VERSION")
+    );
 
     let components = sbom["components"].as_array().unwrap();
-    let version = |name: &str| components.iter().find(|component| component["name"] == name).map(|found| &found["version"]);
+    let version = |name: &str| {
+        components
+            .iter()
+            .find(|component| component["name"] == name)
+            .map(|found| &found["version"])
+    };
     for name in ["git2", "rustls", "openssl-src", "libgit2-sys", "libz-sys", "kube"] {
         assert_eq!(version(name).unwrap(), locked(name), "{name}");
     }
     for name in ["glibc", "ca-certificates"] {
-        assert!(version(name).is_some(), "{name} comes from the system and is in the image");
+        assert!(
+            version(name).is_some(),
+            "{name} comes from the system and is in the image"
+        );
     }
     for name in ["proptest", "insta"] {
         assert_eq!(version(name), None, "{name} is for tests");
     }
-    assert!(!text.contains(env!("CARGO_MANIFEST_DIR")), "it tells where it was built");
+    assert!(
+        !text.contains(env!("CARGO_MANIFEST_DIR")),
+        "it tells where it was built"
+    );
 }
 
 /// The version of a crate in `Cargo.lock`.
 fn locked(name: &str) -> &'static str {
     let lock = include_str!("../../Cargo.lock");
-    let (_, after) = lock.split_once(&format!("name = \"{name}\"\nversion = \"")).unwrap();
+    let (_, after) = lock
+        .split_once(&format!("name = \"{name}\"\nversion = \""))
+        .unwrap();
     after.split('"').next().unwrap()
 }
 
@@ -266,16 +295,24 @@ async fn the_program_is_static_and_runs_with_nothing_around_it() {
     let Some(image) = Image::open(WHAT) else { return };
     let root = image.unpack().await;
     let program = root.path().join("usr/bin/provost");
-    let elf = output(Command::new("readelf").args(["-W", "-h", "-l", "-d"]).arg(&program)).await;
+    let elf = output(
+        Command::new("readelf")
+            .args(["-W", "-h", "-l", "-d"])
+            .arg(&program),
+    )
+    .await;
     let elf = String::from_utf8(elf).unwrap();
-    assert!(elf.contains("DYN (Position-Independent Executable file)"), "{elf}");
+    assert!(elf.contains(" DYN (") && elf.contains(" PIE"), "{elf}");
     assert!(!elf.contains("INTERP") && !elf.contains("(NEEDED)"), "{elf}");
 
     let Some(mut version) = inside(root.path(), &image, WHAT).await else {
         return;
     };
     let said = output(version.arg("--version")).await;
-    assert_eq!(String::from_utf8(said).unwrap(), provost(&["--version"]).await.stdout);
+    assert_eq!(
+        String::from_utf8(said).unwrap(),
+        provost(&["--version"]).await.stdout
+    );
     let Some(mut definitions) = inside(root.path(), &image, WHAT).await else {
         return;
     };
@@ -284,7 +321,12 @@ async fn the_program_is_static_and_runs_with_nothing_around_it() {
     summary(&format!(
         "Container image: linux/{}, {} MB, read back and run",
         image.config["architecture"].as_str().unwrap(),
-        image.layers().iter().filter_map(|layer| layer["size"].as_u64()).sum::<u64>() / 1_000_000
+        image
+            .layers()
+            .iter()
+            .filter_map(|layer| layer["size"].as_u64())
+            .sum::<u64>()
+            / 1_000_000
     ));
 }
 
@@ -305,26 +347,42 @@ async fn the_program_finds_a_git_server_by_name_and_trusts_the_listed_authoritie
     for listen in ["--mdm-listen", "--api-listen", "--admin-listen"] {
         up.args([listen, "127.0.0.1:0"]);
     }
-    let mut server = up.stdout(Stdio::piped()).stdin(Stdio::null()).spawn().unwrap();
+    let log = root.path().join("log");
+    up.stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(fs::File::create(&log).unwrap());
+    let mut server = up.spawn().unwrap();
     let mut ready = String::new();
     let mut stdout = BufReader::new(server.stdout.take().unwrap());
     stdout.read_line(&mut ready).await.unwrap();
-    let kubeconfig = ready.split_whitespace().find_map(|field| field.strip_prefix("kubeconfig=/"));
-    let client = client(&root.path().join(kubeconfig.unwrap())).await;
+    let kubeconfig = ready
+        .split_whitespace()
+        .find_map(|field| field.strip_prefix("kubeconfig=/"));
+    let kubeconfig = kubeconfig.unwrap_or_else(|| panic!("{}", fs::read_to_string(&log).unwrap()));
+    let client = client(&root.path().join(kubeconfig)).await;
 
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("https://git.provost.test:{}/fleet.git", listener.local_addr().unwrap().port());
+    let url = format!(
+        "https://git.provost.test:{}/fleet.git",
+        listener.local_addr().unwrap().port()
+    );
     let source = GitSource::new(
         "policy",
         serde_json::from_value(json!({ "url": url, "path": "fleet", "interval": "1h" })).unwrap(),
     );
     let sources: Api<GitSource> = Api::namespaced(client, "default");
     sources.create(&PostParams::default(), &source).await.unwrap();
-    let (stream, _) = listener.accept().await.unwrap();
+    let Ok(accepted) = timeout(DEADLINE, listener.accept()).await else {
+        panic!("nobody came:\n{}", fs::read_to_string(&log).unwrap())
+    };
+    let (stream, _) = accepted.unwrap();
     let stream = acceptor.accept(stream).await.unwrap();
     let mut request = String::new();
     BufReader::new(stream).read_line(&mut request).await.unwrap();
-    assert_eq!(request, "GET /fleet.git/info/refs?service=git-upload-pack HTTP/1.1\r\n");
+    assert_eq!(
+        request,
+        "GET /fleet.git/info/refs?service=git-upload-pack HTTP/1.1\r\n"
+    );
 }
 
 /// A TLS server of that name, and the authority that vouches for it.
