@@ -58,8 +58,14 @@ fuzz-smoke: build-packages ## Run every fuzz target for a short while (SECONDS_E
 kubectl: ## Build the kubectl that the tests use and print where it is.
 	@hack/control-plane/build.sh kubectl
 
-.PHONY: build-packages test-packages
+.PHONY: image
+image: image-packages ## Build the container image in target/image, without a container daemon.
+	@hack/image/build.sh
+
+.PHONY: build-packages test-packages image-packages
 build-packages:
 	@hack/system-packages.sh build
 test-packages:
-	@hack/system-packages.sh build test
+	@hack/system-packages.sh build test image
+image-packages:
+	@hack/system-packages.sh build image

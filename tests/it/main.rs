@@ -22,6 +22,8 @@ mod enrolling;
 #[cfg(test)]
 mod hostile;
 #[cfg(test)]
+mod image;
+#[cfg(test)]
 mod informers;
 #[cfg(test)]
 mod kubectl;
