@@ -40,13 +40,13 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end }}
 {{- end -}}
 
-{{- /* Annotations of an object: those for all and its own. Call with (list $ own). */ -}}
+{{- /* The annotations line of an object's metadata: those of its own and those for all. Call with (list $ own). */ -}}
 {{- define "provost.annotations" -}}
 {{- $root := index . 0 -}}
 {{- with merge (dict) (index . 1) $root.Values.commonAnnotations }}
-annotations:
-  {{- toYaml . | nindent 2 }}
-{{- end }}
+  annotations:
+    {{- toYaml . | nindent 4 }}
+{{- end -}}
 {{- end -}}
 
 {{- define "provost.serviceAccount" -}}
@@ -79,4 +79,22 @@ annotations:
 {{- define "provost.listen" -}}
 {{- $address := (index . 0).Values.listenAddress -}}
 {{- if contains ":" $address -}}[{{ $address }}]{{- else -}}{{ $address }}{{- end -}}:{{ index . 1 }}
+{{- end -}}
+
+{{- /* One rule of a NetworkPolicy. Call with (list "from" or "to", a dict with the peers and ports, protocols). */ -}}
+{{- define "provost.networkRule" -}}
+{{- $direction := index . 0 -}}
+{{- $rule := index . 1 -}}
+{{- $protocols := index . 2 }}
+    - ports:
+        {{- range $port := $rule.ports }}
+        {{- range $protocol := $protocols }}
+        - port: {{ $port }}
+          protocol: {{ $protocol }}
+        {{- end }}
+        {{- end }}
+      {{- with get $rule $direction }}
+      {{ $direction }}:
+        {{- toYaml . | nindent 8 }}
+      {{- end }}
 {{- end -}}
