@@ -3,20 +3,27 @@
 # Arguments go to `cargo test`.
 #
 # Tests learn what there is from two variables:
-#   PROVOST_TEST_KUBECTL    path of a kubectl of the version that the embedded API speaks; unset where it cannot be built
+#   KUBEBUILDER_ASSETS      a folder with etcd, kube-apiserver, kubectl, helm and informer; unset where they cannot be built
 #   PROVOST_TEST_LEFT_OUT   a file; a test that cannot run here appends one line, "NAME: WHY", and returns
+#   PROVOST_TEST_SUMMARY    a file; a test that compares with another program appends one line, which is shown at the end
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 left_out=$(mktemp)
 output=$(mktemp)
-trap 'rm -f "$left_out" "$output"' EXIT
-export PROVOST_TEST_LEFT_OUT=$left_out
+summary=$(mktemp)
+assets=
+trap 'rm -rf "$left_out" "$output" "$summary" "$assets"' EXIT
+export PROVOST_TEST_LEFT_OUT=$left_out PROVOST_TEST_SUMMARY=$summary
 
-if kubectl=$(hack/control-plane/build.sh kubectl); then
-    export PROVOST_TEST_KUBECTL=$kubectl
+if tools=$(hack/control-plane/build.sh etcd kube-apiserver kubectl helm informer); then
+    # In one folder, wherever each comes from.
+    assets=$(mktemp -d)
+    xargs -I{} ln -s {} "$assets/" <<<"$tools"
+    export KUBEBUILDER_ASSETS=$assets
 else
-    echo "tests that run kubectl: it could not be built; Go is missing or too old (see above)" >>"$left_out"
+    unset KUBEBUILDER_ASSETS
+    echo "tests on a real Kubernetes API: it could not be built; Go is missing or too old (see above)" >>"$left_out"
 fi
 for tool in git ssh-keygen /usr/sbin/sshd; do
     command -v "$tool" >/dev/null || echo "tests that run $(basename "$tool"): it is not installed" >>"$left_out"
@@ -42,6 +49,7 @@ if [ -s "$left_out" ]; then
         status=1
     fi
 fi
+sort -u "$summary"
 [ "$status" -eq 0 ] || echo "The tests FAILED."
 echo "Tests: $passed passed, $failed failed"
 exit "$status"

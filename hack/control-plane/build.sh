@@ -3,6 +3,7 @@
 #
 #   hack/control-plane/build.sh kubectl                        what `make test` needs
 #   hack/control-plane/build.sh kube-apiserver etcd kubectl    a whole control plane
+#   hack/control-plane/build.sh informer                       the copy that client-go keeps (hack/informer)
 #   hack/control-plane/build.sh --dir                          only print the folder
 #
 # Prints the path of each tool on standard output, one a line, and progress on standard error. A tool that is already
@@ -43,8 +44,9 @@ build() {
             ;;
         etcd) module=etcd package=go.etcd.io/etcd/server/v3 ;;
         helm) module=helm package=helm.sh/helm/v4/cmd/helm ;;
+        informer) module=../informer package=. ;;
         *)
-            say "unknown tool '$tool' (one of kubectl, kube-apiserver, etcd, helm)"
+            say "unknown tool '$tool' (one of kubectl, kube-apiserver, etcd, helm, informer)"
             exit 2
             ;;
     esac
@@ -54,7 +56,7 @@ build() {
         return
     fi
     local inputs
-    inputs=$(cat "$here/$module/go.mod" "$here/$module/go.sum" | cksum)
+    inputs=$(find "$here/$module" -name 'go.*' -o -name '*.go' | sort | xargs cat | cksum)
     if [ ! -x "$bin/$tool" ] || [ "$(cat "$bin/$tool.inputs" 2>/dev/null)" != "$inputs" ]; then
         require_go "$tool"
         say "building $tool into $bin (once; some minutes on two cores)"

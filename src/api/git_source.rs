@@ -22,6 +22,8 @@ use super::schemas;
     namespaced,
     status = "GitSourceStatus",
     derive = "PartialEq",
+    // Everything that comes from it carries its name as a label.
+    validation = Rule::new("size(self.metadata.name) <= 63").message("metadata.name: at most 63 characters"),
     doc = "A git repository whose policy files are in force in this namespace.",
     printcolumn = r#"{"name":"URL","type":"string","jsonPath":".spec.url"}"#,
     printcolumn = r#"{"name":"Ready","type":"string","jsonPath":".status.conditions[?(@.type==\"Ready\")].status"}"#,

@@ -14,6 +14,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::world::policy::{EVERYONE, assignment, one_rule};
+use crate::world::server::memory;
 use crate::world::{Caller, Mac, Server, World, condition, eventually, is_true};
 
 const VICTIM: &str = "A0000000-0000-4000-8000-000000000001";
@@ -100,13 +101,13 @@ impl Memory {
         let peak = tokio::spawn(async move {
             let mut peak = 0;
             while !stopped.load(Ordering::Relaxed) {
-                peak = peak.max(resident(pid));
+                peak = peak.max(memory(pid, "VmRSS:"));
                 sleep(Duration::from_millis(5)).await;
             }
-            peak.max(resident(pid))
+            peak.max(memory(pid, "VmRSS:"))
         });
         Self {
-            before: resident(pid),
+            before: server.memory(),
             stop,
             peak,
         }
@@ -117,15 +118,6 @@ impl Memory {
         self.stop.store(true, Ordering::Relaxed);
         self.peak.await.unwrap().saturating_sub(self.before)
     }
-}
-
-fn resident(pid: u32) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("the server lives");
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmRSS:"))
-        .unwrap();
-    line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,28 +1,18 @@
 //! What people see through an unmodified kubectl.
 
 use std::ffi::OsString;
-use std::io::Write as _;
 use std::process::Stdio;
 
 use tokio::io::AsyncWriteExt as _;
 use tokio::process::Command;
 
+use crate::control_plane::assets;
 use crate::world::{NAMESPACE, SOURCE, Setting, World, policy};
 
-/// The kubectl that `make test` built, or nothing and a line that says what was left out.
+/// The kubectl, or nothing and a line that says what was left out.
 fn kubectl() -> Option<OsString> {
-    let found = std::env::var_os("PROVOST_TEST_KUBECTL");
-    if found.is_none()
-        && let Some(left_out) = std::env::var_os("PROVOST_TEST_LEFT_OUT")
-    {
-        let mut file = std::fs::OpenOptions::new().append(true).open(left_out).unwrap();
-        writeln!(
-            file,
-            "the stories of kubectl: there is no kubectl; run them by `make test`"
-        )
-        .unwrap();
-    }
-    found
+    let assets = assets("the stories of kubectl")?;
+    Some(assets.kubectl().into_os_string())
 }
 
 /// A kubectl of a world.

@@ -6,6 +6,8 @@ mod assignments;
 #[cfg(test)]
 mod compliance;
 #[cfg(test)]
+mod control_plane;
+#[cfg(test)]
 mod corpus;
 #[cfg(test)]
 mod drift;
@@ -13,6 +15,8 @@ mod drift;
 mod enrolling;
 #[cfg(test)]
 mod hostile;
+#[cfg(test)]
+mod informers;
 #[cfg(test)]
 mod kubectl;
 #[cfg(test)]
@@ -23,6 +27,8 @@ mod restarts;
 mod revisions;
 #[cfg(test)]
 mod running;
+#[cfg(test)]
+mod scale;
 #[cfg(test)]
 mod secrets;
 #[cfg(test)]

@@ -279,3 +279,25 @@ async fn what_somebody_made_by_hand_is_taken_over() {
     story.apply("policy", "main@sha1:1", &[("a", "one")]).await;
     assert_eq!(story.profile("a").await, Some(told("one", "main@sha1:1")));
 }
+
+#[tokio::test]
+async fn a_source_whose_name_is_no_label_is_refused() {
+    let story = Story::new().await;
+    let source = |length: usize| -> GitSource {
+        let spec = json!({ "url": "https://git.example.com/policy.git" });
+        let metadata = json!({ "name": "s".repeat(length) });
+        serde_json::from_value(json!({ "metadata": metadata, "spec": spec })).unwrap()
+    };
+    let create = async |length| {
+        story
+            .sources()
+            .create(&PostParams::default(), &source(length))
+            .await
+    };
+    create(63).await.unwrap();
+    let refused = create(64).await.unwrap_err().to_string();
+    assert!(
+        refused.contains("metadata.name: at most 63 characters"),
+        "{refused}"
+    );
+}
