@@ -4,6 +4,8 @@
 #[cfg(test)]
 mod assignments;
 #[cfg(test)]
+mod chart;
+#[cfg(test)]
 mod compliance;
 #[cfg(test)]
 mod control_plane;
