@@ -34,7 +34,7 @@ fmt: ## Format the code.
 	$(CARGO) fmt --all
 
 .PHONY: crds
-crds: build-packages ## Write the custom resource definitions in crds/ again.
+crds: chart-crds ## Write the custom resource definitions in crds/ and in the chart again.
 	$(CARGO) run --quiet --locked -- crd --out crds
 
 .PHONY: chart-crds
