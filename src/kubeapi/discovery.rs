@@ -11,7 +11,7 @@ use super::api::Core;
 use super::error::ApiError;
 use super::http::json_response;
 use super::object;
-use super::registry::{Resource, Served};
+use super::registry::{BuiltIn, Resource, Served};
 
 const JSON: &str = "application/json";
 const AGGREGATED: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
@@ -147,9 +147,10 @@ fn resource_list(served: &Served, group: &str, version: &str) -> Result<Value, A
         }
         resources.push(entry);
         for (name, kind, group) in subresources(resource) {
+            let verbs = subresource_verbs(name);
             let mut entry = json!({
                 "name": format!("{}/{name}", resource.plural), "singularName": "", "namespaced": resource.namespaced,
-                "kind": kind, "verbs": SUBRESOURCE_VERBS,
+                "kind": kind, "verbs": verbs,
             });
             if let Some((group, version)) = group {
                 object::put(&mut entry, "group", json!(group));
@@ -164,7 +165,15 @@ fn resource_list(served: &Served, group: &str, version: &str) -> Result<Value, A
     }))
 }
 
-const SUBRESOURCE_VERBS: [&str; 3] = ["get", "patch", "update"];
+fn subresource_verbs(name: &str) -> &'static [&'static str] {
+    if name == TOKEN {
+        &["create"]
+    } else {
+        &["get", "patch", "update"]
+    }
+}
+
+const TOKEN: &str = "token";
 
 /// Name, kind and, where it differs, group and version of each subresource.
 type Subresource<'a> = (&'static str, &'a str, Option<(&'static str, &'static str)>);
@@ -177,7 +186,12 @@ fn subresources(resource: &Resource) -> Vec<Subresource<'_>> {
         .scale
         .is_some()
         .then_some(("scale", "Scale", Some(("autoscaling", "v1"))));
-    status.into_iter().chain(scale).collect()
+    let token = (resource.built_in == Some(BuiltIn::ServiceAccount)).then_some((
+        TOKEN,
+        "TokenRequest",
+        Some(("authentication.k8s.io", "v1")),
+    ));
+    status.into_iter().chain(scale).chain(token).collect()
 }
 
 fn aggregated_response(served: &Served, wanted: impl Fn(&str) -> bool) -> Response {
@@ -218,7 +232,7 @@ fn aggregated_resource(resource: &Resource) -> Value {
         .map(|(name, name_of_kind, other)| {
             let (group, version) = other.unwrap_or((&resource.group, &resource.version));
             json!({
-                "subresource": name, "responseKind": kind(group, version, name_of_kind), "verbs": SUBRESOURCE_VERBS,
+                "subresource": name, "responseKind": kind(group, version, name_of_kind), "verbs": subresource_verbs(name),
             })
         })
         .collect();

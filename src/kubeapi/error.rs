@@ -30,10 +30,21 @@ impl Subject {
         }
     }
 
+    /// How a sentence about it starts; one about nothing in particular starts in the middle.
+    fn is(&self) -> String {
+        match (self.kind.is_empty(), self.name.is_empty()) {
+            (true, _) => String::new(),
+            (false, true) => format!("{} is ", self.qualified()),
+            (false, false) => format!("{} {:?} is ", self.qualified(), self.name),
+        }
+    }
+
     fn details(&self) -> Value {
-        let mut details = json!({ "name": self.name, "kind": self.kind });
-        if !self.group.is_empty() {
-            object::put(&mut details, "group", json!(self.group));
+        let mut details = json!({});
+        for (field, text) in [("name", &self.name), ("group", &self.group), ("kind", &self.kind)] {
+            if !text.is_empty() {
+                object::put(&mut details, field, json!(text));
+            }
         }
         details
     }
@@ -68,7 +79,7 @@ pub enum ApiError {
     #[error("{0}")]
     Expired(String),
     /// 403: never allowed in this state.
-    #[error("{} {:?} is forbidden: {why}", subject.qualified(), subject.name)]
+    #[error("{}forbidden: {why}", subject.is())]
     Forbidden {
         /// What was asked for.
         subject: Subject,

@@ -13,7 +13,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tracing::Instrument as _;
 
 use super::api::Core;
-use super::error::{ApiError, Subject};
+use super::error::ApiError;
 use super::object;
 use super::present::Shape;
 use super::registry::{BuiltIn, Resource};
@@ -25,7 +25,7 @@ use crate::body;
 /// How long a body may take to come.
 const BODY_TIME: Duration = Duration::from_mins(1);
 
-/// The API for callers that have been authenticated, all of them administrators.
+/// The API. Who calls is said by a [`Caller`] in a request's extensions; without one it is refused.
 pub(super) fn router(core: Arc<Core>) -> Router {
     let panicked = |_: Box<dyn std::any::Any + Send>| {
         ApiError::Internal("the request could not be handled; this is a fault of the server".to_owned())
@@ -58,19 +58,10 @@ async fn handle(State(core): State<Arc<Core>>, request: Request) -> Response {
 }
 
 async fn answer(core: &Arc<Core>, request: Request) -> Result<Response, ApiError> {
-    let (parts, body) = request.into_parts();
-    if let Some(user) = parts.headers.get("impersonate-user") {
-        // To act as the administrator instead would be the opposite of what was asked for.
-        let name = String::from_utf8_lossy(user.as_bytes()).into_owned();
-        let subject = Subject {
-            group: String::new(),
-            kind: "users".to_owned(),
-            name,
-        };
-        let why = "the embedded API knows one user and serves no impersonation".to_owned();
-        return Err(ApiError::Forbidden { subject, why });
-    }
-    let query = Query::parse(&parts.uri)?;
+    let (mut parts, body) = request.into_parts();
+    let query = Query::parse(&parts.uri);
+    let user = access::admit(core, &mut parts, query.as_ref().ok()).await?;
+    let query = query?;
     let reads = matches!(parts.method, Method::GET | Method::HEAD);
     if reads && let Some(response) = discovery::answer(core, parts.uri.path(), &parts.headers)? {
         return Ok(response);
@@ -88,6 +79,7 @@ async fn answer(core: &Arc<Core>, request: Request) -> Result<Response, ApiError
     let target = target(resource, path)?;
     let input = Input {
         core,
+        user,
         target,
         query,
         headers: parts.headers,
@@ -114,6 +106,7 @@ fn target(resource: Arc<Resource>, path: Path) -> Result<Target, ApiError> {
         None => Part::Main,
         Some("status") if resource.status => Part::Status,
         Some("scale") if resource.scale.is_some() => Part::Scale,
+        Some("token") if resource.built_in == Some(BuiltIn::ServiceAccount) => Part::Token,
         // The namespace controller's own endpoint; here namespaces are emptied by the server.
         Some("finalize") if resource.built_in == Some(BuiltIn::Namespace) => Part::Main,
         Some(_) => return Err(ApiError::NoSuchResource),
@@ -130,6 +123,8 @@ fn target(resource: Arc<Resource>, path: Path) -> Result<Target, ApiError> {
 /// A request that has been read up to its body.
 struct Input<'a> {
     core: &'a Arc<Core>,
+    /// On whose behalf.
+    user: Arc<access::User>,
     target: Target,
     query: Query,
     headers: HeaderMap,
@@ -138,7 +133,7 @@ struct Input<'a> {
 impl Input<'_> {
     async fn read(&self) -> Result<Response, ApiError> {
         let (core, target, query) = (self.core, &self.target, &self.query);
-        if !target.resource.is_stored() {
+        if !target.resource.is_stored() || target.part == Part::Token {
             return Err(ApiError::MethodNotAllowed);
         }
         let form = Form::negotiate(&self.headers)?;
@@ -173,8 +168,15 @@ impl Input<'_> {
 
     async fn write(&self, method: &Method, body: Bytes) -> Result<Response, ApiError> {
         let (core, target) = (self.core, &self.target);
-        let options = WriteOptions::parse(&self.query, &self.headers)?;
+        let options = WriteOptions {
+            author: Some(Arc::clone(&self.user)),
+            ..WriteOptions::parse(&self.query, &self.headers)?
+        };
         let written = match *method {
+            Method::POST if target.part == Part::Token => {
+                access::issue_token(core, target, read_body(&self.headers, &body)?).await?
+            }
+            _ if target.part == Part::Token => return Err(ApiError::MethodNotAllowed),
             Method::POST if target.name.is_empty() => {
                 if target.resource.namespaced && target.namespace.is_empty() {
                     return Err(ApiError::MethodNotAllowed);
@@ -183,7 +185,7 @@ impl Input<'_> {
                 if target.resource.is_stored() {
                     verbs::create(core, target, object, &options).await?
                 } else {
-                    access::review(target, object)?
+                    access::review(core, target, &self.user, object).await?
                 }
             }
             Method::PUT if !target.name.is_empty() => {
@@ -204,10 +206,15 @@ impl Input<'_> {
                 }
             }
             Method::DELETE if target.resource.is_stored() && target.part == Part::Main => {
-                return self.delete(body).await;
+                let response = self.delete(body).await?;
+                access::follow_up(core, target, None).await;
+                return Ok(response);
             }
             _ => return Err(ApiError::MethodNotAllowed),
         };
+        if !options.dry_run {
+            access::follow_up(core, target, Some(&written)).await;
+        }
         self.written(written)
     }
 

@@ -1,11 +1,13 @@
 //! Reading a request: what it is about (path), how it is meant (query), what comes back (Accept), what it carries (body).
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use http::header::{ACCEPT, CONTENT_TYPE, USER_AGENT};
 use http::{HeaderMap, Uri};
 use serde_json::Value;
 
+use super::access::User;
 use super::decode::{BodyError, MEDIA_TYPES, decode};
 use super::error::ApiError;
 
@@ -33,11 +35,7 @@ impl Path {
     /// Takes apart the path of a resource; `None` for anything else.
     #[must_use]
     pub(super) fn parse(path: &str) -> Option<Self> {
-        let segments: Vec<String> = path
-            .trim_matches('/')
-            .split('/')
-            .map(percent_decode)
-            .collect::<Option<_>>()?;
+        let segments = segments(path)?;
         let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
         let (group, version, rest) = match segments.as_slice() {
             ["api", version, rest @ ..] => ("", version, rest),
@@ -69,7 +67,14 @@ impl Path {
     }
 }
 
-fn percent_decode(segment: &str) -> Option<String> {
+/// The segments of a path, decoded; `None` when one is no text.
+#[must_use]
+pub(super) fn segments(path: &str) -> Option<Vec<String>> {
+    path.trim_matches('/').split('/').map(percent_decode).collect()
+}
+
+/// A text with `%XX` decoded; `None` when it is malformed.
+pub(super) fn percent_decode(segment: &str) -> Option<String> {
     if !segment.contains('%') {
         return Some(segment.to_owned());
     }
@@ -155,6 +160,8 @@ pub(super) struct WriteOptions {
     pub field_validation: FieldValidation,
     /// Take fields from other managers (apply).
     pub force: bool,
+    /// On whose behalf; `None` on the server's own.
+    pub author: Option<Arc<User>>,
 }
 
 /// Longest field manager, as Kubernetes'.
@@ -200,6 +207,7 @@ impl WriteOptions {
             manager: manager.to_owned(),
             field_validation,
             force: query.flag("force"),
+            author: None,
         })
     }
 }

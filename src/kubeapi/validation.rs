@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use super::access;
 use super::object;
 use super::registry::{BuiltIn, Resource, definition};
 use crate::api::schema::{FieldError, FieldErrorKind};
@@ -35,7 +36,11 @@ pub(super) fn check(resource: &Resource, new: &Value, old: Option<&Value>) -> Ve
                 errors.extend(immutable("type", new, old));
             }
         }
-        Some(BuiltIn::ClusterRoleBinding | BuiltIn::RoleBinding) => {
+        Some(built_in @ (BuiltIn::ClusterRole | BuiltIn::Role)) => {
+            errors.extend(access::check(built_in, new));
+        }
+        Some(built_in @ (BuiltIn::ClusterRoleBinding | BuiltIn::RoleBinding)) => {
+            errors.extend(access::check(built_in, new));
             errors.extend(old.and_then(|old| immutable("roleRef", new, old)));
         }
         Some(BuiltIn::Lease) => {

@@ -2,9 +2,15 @@
 
 // `cfg(test)` is always on here; saying it tells clippy that helpers, too, are test code.
 #[cfg(test)]
+mod access;
+#[cfg(test)]
 mod assignments;
 #[cfg(test)]
+<<<<<<< HEAD
 mod chart;
+=======
+mod cluster;
+>>>>>>> main
 #[cfg(test)]
 mod compliance;
 #[cfg(test)]
@@ -35,6 +41,8 @@ mod scale;
 mod secrets;
 #[cfg(test)]
 mod shipped;
+#[cfg(test)]
+mod steady;
 #[cfg(test)]
 mod structure;
 #[cfg(test)]

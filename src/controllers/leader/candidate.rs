@@ -219,22 +219,18 @@ impl Candidate {
 
     /// Writes a record in place of the one that was last read; refused when it is not there any more.
     async fn write(&self, record: &Record) -> kube::Result<Lease> {
-        match self.lease.clone() {
-            Some(mut lease) => {
-                lease.spec = Some(spec(record));
-                self.api.replace(LEASE, &PostParams::default(), &lease).await
-            }
-            None => {
-                let lease = Lease {
-                    metadata: ObjectMeta {
-                        name: Some(LEASE.to_owned()),
-                        ..ObjectMeta::default()
-                    },
-                    spec: Some(spec(record)),
-                };
-                self.api.create(&PostParams::default(), &lease).await
-            }
+        if let Some(mut lease) = self.lease.clone() {
+            lease.spec = Some(spec(record));
+            return self.api.replace(LEASE, &PostParams::default(), &lease).await;
         }
+        let lease = Lease {
+            metadata: ObjectMeta {
+                name: Some(LEASE.to_owned()),
+                ..ObjectMeta::default()
+            },
+            spec: Some(spec(record)),
+        };
+        self.api.create(&PostParams::default(), &lease).await
     }
 
     /// Hands the lease back, so that the next need not wait for its end.
@@ -254,7 +250,7 @@ impl Candidate {
             Ok(Ok(())) => tracing::info!("the lease is handed back"),
             Ok(Err(error)) if is_not_found(&error) => {}
             Ok(Err(error)) => {
-                tracing::warn!(error = %Chain(&error), "the lease was not handed back and runs out")
+                tracing::warn!(error = %Chain(&error), "the lease was not handed back and runs out");
             }
             Err(_) => tracing::warn!("the lease was not handed back in time and runs out"),
         }

@@ -48,6 +48,8 @@ pub(crate) enum BuiltIn {
     ServiceAccount,
     /// `authorization.k8s.io/v1 SubjectAccessReview`
     SubjectAccessReview,
+    /// `authentication.k8s.io/v1 TokenReview`
+    TokenReview,
 }
 
 impl BuiltIn {
@@ -61,6 +63,7 @@ impl BuiltIn {
                 | Self::SelfSubjectReview
                 | Self::SelfSubjectRulesReview
                 | Self::SubjectAccessReview
+                | Self::TokenReview
         )
     }
 
@@ -96,7 +99,8 @@ impl BuiltIn {
             | Self::SelfSubjectAccessReview
             | Self::SelfSubjectReview
             | Self::SelfSubjectRulesReview
-            | Self::SubjectAccessReview => Ok(None),
+            | Self::SubjectAccessReview
+            | Self::TokenReview => Ok(None),
         }
     }
 
@@ -169,6 +173,14 @@ const ROWS: &[Row] = &[
         &[],
         false,
         BuiltIn::SelfSubjectReview,
+    ),
+    (
+        AUTHENTICATION,
+        "TokenReview",
+        "tokenreviews",
+        &[],
+        false,
+        BuiltIn::TokenReview,
     ),
     (
         AUTHORIZATION,

@@ -1,6 +1,7 @@
 //! The Helm chart: what it renders is taken by a real API server, and Provost works with the roles that it gives and needs each of them.
 
 mod least_privilege;
+mod matrix;
 mod readme;
 mod rendering;
 

@@ -35,7 +35,7 @@ use crate::control_plane::{ControlPlane, assets, install_crds};
 pub(crate) use caller::Caller;
 pub(crate) use eventually::{eventually, still};
 pub(crate) use mac::Mac;
-pub(crate) use server::{Server, provost};
+pub(crate) use server::{SHORT_LEASE, Server, provost};
 pub(crate) use simulator::Simulator;
 pub(crate) use standing::{condition, is_true};
 
@@ -165,11 +165,18 @@ impl World {
         ];
         let server = match &identity {
             None => Server::start(&data_dir, setting.mdm_port, &more).await,
+<<<<<<< HEAD
             Some(identity) => Server::serve(&data_dir, identity, setting.mdm_port, &more).await,
         };
         let client = match &plane {
             None => server.client().await,
             Some(plane) => plane.client().await,
+=======
+            Some(plane) => {
+                let more = [SHORT_LEASE.as_slice(), &more].concat();
+                Server::serve(&data_dir, &plane.kubeconfig(), setting.mdm_port, &more).await
+            }
+>>>>>>> main
         };
         Self {
             plane,
@@ -221,10 +228,10 @@ impl World {
     }
 }
 
-/// An API server with Provost's definitions and the namespace of most stories.
-async fn cluster() -> ControlPlane {
+/// An API server with Provost's definitions and the namespace of most stories. Whether there is one has been asked before.
+pub(crate) async fn cluster() -> ControlPlane {
     let plane = ControlPlane::start("stories on a real API server").await;
-    let plane = plane.expect("asked before");
+    let plane = plane.expect("an API server");
     let client = plane.client().await;
     install_crds(&client).await;
     // The API server makes it a moment after it is ready.
