@@ -6,11 +6,9 @@ mod access;
 #[cfg(test)]
 mod assignments;
 #[cfg(test)]
-<<<<<<< HEAD
 mod chart;
-=======
+#[cfg(test)]
 mod cluster;
->>>>>>> main
 #[cfg(test)]
 mod compliance;
 #[cfg(test)]

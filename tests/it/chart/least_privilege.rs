@@ -322,22 +322,18 @@ async fn a_source_whose_secret_is_not_granted_says_so() {
 }
 
 #[test]
-fn the_roles_for_people_reach_no_status_and_nothing_else_than_provost() {
+fn the_roles_for_people_are_those_of_the_embedded_api() {
     let Some(tools) = assets(WHAT) else { return };
     let rendered = objects(&render(&tools, &json!({})).unwrap());
-    for part in ["view", "edit", "admin"] {
-        let name = format!("provost-{part}");
-        let role = of_kind(&rendered, "ClusterRole")
+    for role in provost::api::roles::all() {
+        let expected = serde_json::to_value(&role).unwrap();
+        let found = of_kind(&rendered, "ClusterRole")
             .into_iter()
-            .find(|role| role["metadata"]["name"] == name.as_str())
+            .find(|found| found["metadata"]["name"] == expected["metadata"]["name"])
             .unwrap();
-        let label = format!("rbac.authorization.k8s.io/aggregate-to-{part}");
-        assert_eq!(role["metadata"]["labels"][label], "true");
-        for right in granted(&[role]) {
-            assert!(
-                right.group == "provost.dev" && !right.resource.contains('/'),
-                "{right:?}"
-            );
+        assert_eq!(granted(&[found]), granted(&[&expected]), "{}", role.name_any());
+        for (label, value) in role.labels() {
+            assert_eq!(found["metadata"]["labels"][label], value.as_str());
         }
     }
 }

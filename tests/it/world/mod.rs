@@ -165,18 +165,14 @@ impl World {
         ];
         let server = match &identity {
             None => Server::start(&data_dir, setting.mdm_port, &more).await,
-<<<<<<< HEAD
-            Some(identity) => Server::serve(&data_dir, identity, setting.mdm_port, &more).await,
+            Some(identity) => {
+                let more = [SHORT_LEASE.as_slice(), &more].concat();
+                Server::serve(&data_dir, identity, setting.mdm_port, &more).await
+            }
         };
         let client = match &plane {
             None => server.client().await,
             Some(plane) => plane.client().await,
-=======
-            Some(plane) => {
-                let more = [SHORT_LEASE.as_slice(), &more].concat();
-                Server::serve(&data_dir, &plane.kubeconfig(), setting.mdm_port, &more).await
-            }
->>>>>>> main
         };
         Self {
             plane,
