@@ -130,6 +130,24 @@ pub(crate) struct World {
 impl World {
     /// Starts the processes, with an empty repository.
     pub(crate) async fn start(setting: Setting) -> Self {
+        let plane = match setting.api {
+            Api::Embedded => None,
+            Api::Cluster => Some(cluster().await),
+        };
+        let identity = plane.as_ref().map(ControlPlane::kubeconfig);
+        Self::begin(setting, plane, identity).await
+    }
+
+    /// A world on a cluster that is there, in which the server is who `identity`, a kubeconfig, says. The story itself is the administrator.
+    pub(crate) async fn on_cluster_as(plane: ControlPlane, identity: PathBuf) -> Self {
+        let setting = Setting {
+            api: Api::Cluster,
+            ..Setting::default()
+        };
+        Self::begin(setting, Some(plane), Some(identity)).await
+    }
+
+    async fn begin(setting: Setting, plane: Option<ControlPlane>, identity: Option<PathBuf>) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let git = Author::open(&dir.path().join("policy"), "Policy Team", "policy@example.com").unwrap();
         let data_dir = dir.path().join("data");
@@ -145,18 +163,17 @@ impl World {
             "--evidence-interval",
             setting.evidence_interval,
         ];
-        let plane = match setting.api {
-            Api::Embedded => None,
-            Api::Cluster => Some(cluster().await),
-        };
-        let server = match &plane {
+        let server = match &identity {
             None => Server::start(&data_dir, setting.mdm_port, &more).await,
-            Some(plane) => {
+            Some(identity) => {
                 let more = [SHORT_LEASE.as_slice(), &more].concat();
-                Server::serve(&data_dir, &plane.kubeconfig(), setting.mdm_port, &more).await
+                Server::serve(&data_dir, identity, setting.mdm_port, &more).await
             }
         };
-        let client = server.client().await;
+        let client = match &plane {
+            None => server.client().await,
+            Some(plane) => plane.client().await,
+        };
         Self {
             plane,
             server,
