@@ -37,8 +37,8 @@ impl Path {
     /// Takes apart the path of a resource; `None` for anything else.
     #[must_use]
     pub(super) fn parse(path: &str) -> Option<Self> {
-        let path = percent_decode(path)?;
-        let segments: Vec<&str> = path.trim_matches('/').split('/').collect();
+        let segments = segments(path)?;
+        let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
         let (group, version, rest) = match segments.as_slice() {
             ["api", version, rest @ ..] => ("", version, rest),
             ["apis", group, version, rest @ ..] => (*group, version, rest),
@@ -72,6 +72,13 @@ impl Path {
             watch,
         })
     }
+}
+
+/// The segments of a path, which is decoded first: an encoded slash separates, too. `None` when it is no text.
+#[must_use]
+pub(super) fn segments(path: &str) -> Option<Vec<String>> {
+    let path = percent_decode(path)?;
+    Some(path.trim_matches('/').split('/').map(ToOwned::to_owned).collect())
 }
 
 fn percent_decode(path: &str) -> Option<String> {
