@@ -31,9 +31,19 @@ fn text<'a>(object: &'a Value, path: &str) -> &'a str {
 
 fn check_keys(new: &Value, field: &str) -> Vec<FieldError> {
     let mut errors = Vec::new();
-    for key in new.get(field).and_then(Value::as_object).into_iter().flatten().map(|(key, _)| key) {
+    for key in new
+        .get(field)
+        .and_then(Value::as_object)
+        .into_iter()
+        .flatten()
+        .map(|(key, _)| key)
+    {
         for detail in names::config_key(key) {
-            errors.push(FieldError::invalid(format!("{field}[{key}]"), &key.as_str().into(), &detail));
+            errors.push(FieldError::invalid(
+                format!("{field}[{key}]"),
+                &key.as_str().into(),
+                &detail,
+            ));
         }
     }
     errors
@@ -75,7 +85,11 @@ fn check_config_map(new: &Value, old: Option<&Value>) -> Vec<FieldError> {
     for (key, _) in new.get("data").and_then(Value::as_object).into_iter().flatten() {
         if binary.is_some_and(|binary| binary.contains_key(key)) {
             let detail = "duplicate of key present in binaryData";
-            errors.push(FieldError::invalid(format!("data[{key}]"), &key.as_str().into(), detail));
+            errors.push(FieldError::invalid(
+                format!("data[{key}]"),
+                &key.as_str().into(),
+                detail,
+            ));
         }
     }
     errors.extend(check_keys(new, "binaryData"));
@@ -96,17 +110,25 @@ fn check_secret(new: &Value, old: Option<&Value>) -> Vec<FieldError> {
     errors.extend(check_keys(new, "data"));
     if size(new, "data", true) > MAX_DATA {
         let detail = format!("may not be more than {MAX_DATA} bytes");
-        errors.push(FieldError::without_value("data", FieldErrorKind::TooLong, &detail));
+        errors.push(FieldError::without_value(
+            "data",
+            FieldErrorKind::TooLong,
+            &detail,
+        ));
     }
     let data = new.get("data").and_then(Value::as_object);
     let has = |key: &str| data.is_some_and(|data| data.contains_key(key));
     let missing = |keys: &[&str]| -> Vec<FieldError> {
         let missing = keys.iter().filter(|key| !has(key));
-        missing.map(|key| FieldError::required(format!("data[{key}]"), "")).collect()
+        missing
+            .map(|key| FieldError::required(format!("data[{key}]"), ""))
+            .collect()
     };
     errors.extend(match text(new, "type") {
         "kubernetes.io/tls" => missing(&["tls.crt", "tls.key"]),
-        "kubernetes.io/basic-auth" if !has("username") && !has("password") => missing(&["username", "password"]),
+        "kubernetes.io/basic-auth" if !has("username") && !has("password") => {
+            missing(&["username", "password"])
+        }
         "kubernetes.io/ssh-auth" => missing(&["ssh-privatekey"]),
         "kubernetes.io/dockerconfigjson" => missing(&[".dockerconfigjson"]),
         "kubernetes.io/dockercfg" => missing(&[".dockercfg"]),
@@ -121,7 +143,13 @@ fn strings(value: &Value, field: &str) -> Vec<String> {
 
 fn check_rules(built_in: BuiltIn, new: &Value) -> Vec<FieldError> {
     let (mut errors, mut without_verbs) = (Vec::new(), Vec::new());
-    for (index, rule) in new.get("rules").and_then(Value::as_array).into_iter().flatten().enumerate() {
+    for (index, rule) in new
+        .get("rules")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .enumerate()
+    {
         let path = format!("rules[{index}]");
         if strings(rule, "verbs").is_empty() {
             without_verbs.push(FieldError::required(format!("{path}.verbs"), ""));
@@ -135,7 +163,11 @@ fn check_rules(built_in: BuiltIn, new: &Value) -> Vec<FieldError> {
             } else {
                 "rules cannot apply to both regular resources and non-resource URLs"
             };
-            errors.push(FieldError::invalid(format!("{path}.nonResourceURLs"), &json!(urls), detail));
+            errors.push(FieldError::invalid(
+                format!("{path}.nonResourceURLs"),
+                &json!(urls),
+                detail,
+            ));
             continue;
         }
         for (field, detail) in [
@@ -155,9 +187,17 @@ fn check_binding(built_in: BuiltIn, new: &Value, old: Option<&Value>) -> Vec<Fie
     let (mut errors, mut missing) = (Vec::new(), Vec::new());
     let group = text(new, "roleRef.apiGroup");
     if group != RBAC {
-        errors.push(FieldError::not_supported("roleRef.apiGroup", &group.into(), &[RBAC.into()]));
+        errors.push(FieldError::not_supported(
+            "roleRef.apiGroup",
+            &group.into(),
+            &[RBAC.into()],
+        ));
     }
-    let kinds: &[&str] = if built_in == BuiltIn::RoleBinding { &["Role", "ClusterRole"] } else { &["ClusterRole"] };
+    let kinds: &[&str] = if built_in == BuiltIn::RoleBinding {
+        &["Role", "ClusterRole"]
+    } else {
+        &["ClusterRole"]
+    };
     let kind = text(new, "roleRef.kind");
     if !kinds.contains(&kind) {
         let kinds: Vec<Value> = kinds.iter().map(|&kind| kind.into()).collect();
@@ -167,7 +207,13 @@ fn check_binding(built_in: BuiltIn, new: &Value, old: Option<&Value>) -> Vec<Fie
     for detail in names::path_segment(name) {
         errors.push(FieldError::invalid("roleRef.name", &name.into(), &detail));
     }
-    for (index, subject) in new.get("subjects").and_then(Value::as_array).into_iter().flatten().enumerate() {
+    for (index, subject) in new
+        .get("subjects")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .enumerate()
+    {
         let path = format!("subjects[{index}]");
         let name = text(subject, "name");
         if name.is_empty() {
@@ -189,12 +235,20 @@ fn check_binding(built_in: BuiltIn, new: &Value, old: Option<&Value>) -> Vec<Fie
             "User" | "Group" => RBAC,
             other => {
                 let kinds = [json!("ServiceAccount"), json!("User"), json!("Group")];
-                errors.push(FieldError::not_supported(format!("{path}.kind"), &other.into(), &kinds));
+                errors.push(FieldError::not_supported(
+                    format!("{path}.kind"),
+                    &other.into(),
+                    &kinds,
+                ));
                 continue;
             }
         };
         if group != expected {
-            errors.push(FieldError::not_supported(format!("{path}.apiGroup"), &group.into(), &[expected.into()]));
+            errors.push(FieldError::not_supported(
+                format!("{path}.apiGroup"),
+                &group.into(),
+                &[expected.into()],
+            ));
         }
     }
     if name.is_empty() {
@@ -211,7 +265,11 @@ fn check_binding(built_in: BuiltIn, new: &Value, old: Option<&Value>) -> Vec<Fie
             quoted("roleRef.kind"),
             quoted("roleRef.name")
         );
-        errors.push(FieldError::verbatim("roleRef".to_owned(), &shown, "field is immutable"));
+        errors.push(FieldError::verbatim(
+            "roleRef".to_owned(),
+            &shown,
+            "field is immutable",
+        ));
     }
     errors
 }
@@ -222,7 +280,8 @@ fn check_lease(new: &Value) -> Vec<FieldError> {
         ("spec.leaseDurationSeconds", 1, "must be greater than 0"),
         ("spec.leaseTransitions", 0, "must be greater than or equal to 0"),
     ] {
-        if let Some(value) = object::at(new, field).filter(|value| value.as_i64().is_some_and(|n| n < least)) {
+        if let Some(value) = object::at(new, field).filter(|value| value.as_i64().is_some_and(|n| n < least))
+        {
             errors.push(FieldError::invalid(field, value, detail));
         }
     }
@@ -230,12 +289,19 @@ fn check_lease(new: &Value) -> Vec<FieldError> {
 }
 
 fn check_event(new: &Value) -> Vec<FieldError> {
-    let (about, own) = (text(new, "involvedObject.namespace"), object::text(new, "namespace"));
+    let (about, own) = (
+        text(new, "involvedObject.namespace"),
+        object::text(new, "namespace"),
+    );
     // What belongs to no namespace is told of in the default one.
     if about == own || (about.is_empty() && own == "default") {
         return Vec::new();
     }
-    vec![FieldError::invalid("involvedObject.namespace", &about.into(), "does not match event.namespace")]
+    vec![FieldError::invalid(
+        "involvedObject.namespace",
+        &about.into(),
+        "does not match event.namespace",
+    )]
 }
 
 /// An error when a field of `new` is not as it was.

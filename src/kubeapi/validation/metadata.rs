@@ -26,7 +26,13 @@ pub(super) fn check(resource: &Resource, new: &Value) -> Vec<FieldError> {
     let Some(metadata) = object::metadata(new) else {
         return errors;
     };
-    let map = |field: &str| metadata.get(field).and_then(Value::as_object).into_iter().flatten();
+    let map = |field: &str| {
+        metadata
+            .get(field)
+            .and_then(Value::as_object)
+            .into_iter()
+            .flatten()
+    };
     for (key, value) in map("labels") {
         let value = value.as_str().unwrap_or("");
         errors.extend(problems("metadata.labels", key, names::qualified(key)));
@@ -35,11 +41,19 @@ pub(super) fn check(resource: &Resource, new: &Value) -> Vec<FieldError> {
     let mut size = 0;
     for (key, value) in map("annotations") {
         size += key.len() + value.as_str().map_or(0, str::len);
-        errors.extend(problems("metadata.annotations", key, names::qualified(&key.to_ascii_lowercase())));
+        errors.extend(problems(
+            "metadata.annotations",
+            key,
+            names::qualified(&key.to_ascii_lowercase()),
+        ));
     }
     if size > MAX_ANNOTATIONS {
         let detail = format!("may not be more than {MAX_ANNOTATIONS} bytes");
-        errors.push(FieldError::without_value("metadata.annotations", FieldErrorKind::TooLong, &detail));
+        errors.push(FieldError::without_value(
+            "metadata.annotations",
+            FieldErrorKind::TooLong,
+            &detail,
+        ));
     }
     errors.extend(check_owners(metadata.get("ownerReferences")));
     errors.extend(check_finalizers(resource, &object::finalizers(new)));
@@ -89,16 +103,26 @@ fn check_finalizers(resource: &Resource, finalizers: &[String]) -> Vec<FieldErro
     let has = |wanted: &str| finalizers.iter().any(|finalizer| finalizer == wanted);
     if has(ORPHAN) && has(FOREGROUND) {
         let detail = "finalizer orphan and foregroundDeletion cannot be both set";
-        errors.push(FieldError::invalid("metadata.finalizers", &finalizers.into(), detail));
+        errors.push(FieldError::invalid(
+            "metadata.finalizers",
+            &finalizers.into(),
+            detail,
+        ));
     }
     errors
 }
 
 fn check_owners(references: Option<&Value>) -> Vec<FieldError> {
     let mut errors = Vec::new();
-    let list = references.and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+    let list = references
+        .and_then(Value::as_array)
+        .map_or(&[][..], Vec::as_slice);
     let text = |reference: &Value, field: &str| {
-        reference.get(field).and_then(Value::as_str).unwrap_or("").to_owned()
+        reference
+            .get(field)
+            .and_then(Value::as_str)
+            .unwrap_or("")
+            .to_owned()
     };
     let mut controllers: Vec<String> = Vec::new();
     for (index, reference) in list.iter().enumerate() {
@@ -106,11 +130,18 @@ fn check_owners(references: Option<&Value>) -> Vec<FieldError> {
         let api_version = text(reference, "apiVersion");
         if api_version.matches('/').count() > 1 {
             let detail = "must be <group>/<version> or <version>";
-            errors.push(FieldError::invalid(format!("{path}.apiVersion"), &api_version.as_str().into(), detail));
+            errors.push(FieldError::invalid(
+                format!("{path}.apiVersion"),
+                &api_version.as_str().into(),
+                detail,
+            ));
         }
         for field in ["apiVersion", "kind", "name", "uid"] {
             if text(reference, field).is_empty() {
-                errors.push(FieldError::required(format!("{path}.{field}"), "must not be empty"));
+                errors.push(FieldError::required(
+                    format!("{path}.{field}"),
+                    "must not be empty",
+                ));
             }
         }
         let kind = text(reference, "kind");
@@ -127,7 +158,11 @@ fn check_owners(references: Option<&Value>) -> Vec<FieldError> {
                     "Only one reference can have Controller set to true. Found \"true\" in references for {first} and {name}"
                 );
                 let shown = format!("[{}]", shown.join(","));
-                errors.push(FieldError::verbatim("metadata.ownerReferences".to_owned(), &shown, &detail));
+                errors.push(FieldError::verbatim(
+                    "metadata.ownerReferences".to_owned(),
+                    &shown,
+                    &detail,
+                ));
             }
             controllers.push(name);
         }
@@ -137,7 +172,14 @@ fn check_owners(references: Option<&Value>) -> Vec<FieldError> {
 
 /// A reference with its fields in the order in which the API server prints them.
 fn in_go_order(reference: &Value) -> String {
-    let fields = ["apiVersion", "kind", "name", "uid", "controller", "blockOwnerDeletion"];
+    let fields = [
+        "apiVersion",
+        "kind",
+        "name",
+        "uid",
+        "controller",
+        "blockOwnerDeletion",
+    ];
     let fields: Vec<String> = fields
         .iter()
         .filter_map(|field| Some(format!("\"{field}\":{}", reference.get(*field)?)))

@@ -76,7 +76,11 @@ pub(super) fn qualified(text: &str) -> Vec<String> {
             if prefix.is_empty() {
                 problems.push("prefix part must be non-empty".to_owned());
             } else {
-                problems.extend(subdomain(prefix).into_iter().map(|problem| format!("prefix part {problem}")));
+                problems.extend(
+                    subdomain(prefix)
+                        .into_iter()
+                        .map(|problem| format!("prefix part {problem}")),
+                );
             }
             name
         }
@@ -165,7 +169,9 @@ mod tests {
         for bad in ["", "/a", "a/", "A/b/c", "a b", "UP.per/x"] {
             assert!(!qualified(bad).is_empty(), "{bad}");
         }
-        assert!(label_value("").is_empty() && label_value("Yes_1.2").is_empty() && !label_value("-x").is_empty());
+        assert!(
+            label_value("").is_empty() && label_value("Yes_1.2").is_empty() && !label_value("-x").is_empty()
+        );
         assert_eq!(config_key("..data"), ["must not start with '..'"]);
     }
 }
