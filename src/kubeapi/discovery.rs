@@ -36,8 +36,8 @@ pub(super) fn answer(
     let path = path.strip_prefix('/').unwrap_or(path);
     let segments: Vec<&str> = path.strip_suffix('/').unwrap_or(path).split('/').collect();
     let get_only = match segments.as_slice() {
-        [""] | ["apis"] => false,
-        ["api"] | ["api", _] | ["version"] => true,
+        ["" | "apis"] => false,
+        ["api" | "version"] | ["api", _] => true,
         ["apis", group] | ["apis", group, _] => BuiltIn::has_group(group),
         _ => return Ok(None),
     };
