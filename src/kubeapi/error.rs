@@ -30,17 +30,28 @@ impl Subject {
         }
     }
 
-    fn details(&self) -> Value {
-        let mut details = json!({ "kind": self.kind });
-        if !self.name.is_empty() {
-            object::put(&mut details, "name", json!(self.name));
+    /// How a sentence about it starts; one about nothing in particular starts in the middle.
+    fn is(&self) -> String {
+        match (self.kind.is_empty(), self.name.is_empty()) {
+            (true, _) => String::new(),
+            (false, true) => format!("{} is ", self.qualified()),
+            (false, false) => format!("{} {:?} is ", self.qualified(), self.name),
         }
-        if !self.group.is_empty() {
-            object::put(&mut details, "group", json!(self.group));
+    }
+
+    fn details(&self) -> Value {
+        let mut details = json!({});
+        for (field, text) in [("name", &self.name), ("group", &self.group), ("kind", &self.kind)] {
+            if !text.is_empty() {
+                object::put(&mut details, field, json!(text));
+            }
         }
         details
     }
 }
+
+/// How long caches may keep an answer: not at all without asking.
+pub(super) const UNCACHED: &str = "no-cache, private";
 
 /// A refused or failed request.
 #[derive(Debug, thiserror::Error)]
@@ -74,7 +85,7 @@ pub enum ApiError {
     #[error("{0}")]
     Expired(String),
     /// 403: never allowed in this state.
-    #[error("{} {:?} is forbidden: {why}", subject.qualified(), subject.name)]
+    #[error("{}forbidden: {why}", subject.is())]
     Forbidden {
         /// What was asked for.
         subject: Subject,
@@ -95,15 +106,18 @@ pub enum ApiError {
     /// 405: the resource does not know the verb.
     #[error("the server does not allow this method on the requested resource")]
     MethodNotAllowed,
+    /// 406: not even the media type can be served, whatever its parameters.
+    #[error("406: Not Acceptable\n\nAvailable representations: {0}")]
+    NoRepresentation(&'static str),
     /// 404: no such object.
     #[error("{} {:?} not found", .0.qualified(), .0.name)]
     NotFound(Subject),
+    /// 406: a list where one object was asked for, or the other way round.
+    #[error("{0}")]
+    OtherShape(String),
     /// 406: no acceptable representation.
     #[error("only the following media types are accepted: {0}")]
     NotAcceptable(&'static str),
-    /// 404, in plain text: nothing at all is served under this path.
-    #[error("404 page not found")]
-    NoSuchPath,
     /// 403: the namespace goes away.
     #[error(
         "{} {:?} is forbidden: unable to create new content in namespace {namespace} because it is being terminated",
@@ -115,11 +129,17 @@ pub enum ApiError {
         /// Where.
         namespace: String,
     },
-    /// 404: nothing is served under this path.
+    /// 404: nothing is served under this path of a group that is.
     #[error("the server could not find the requested resource")]
     NoSuchResource,
+    /// 404: nobody answers for this path; the one error that is no Status.
+    #[error("404 page not found")]
+    NoSuchPage,
+    /// 500: a revision that is no number, where one object is read or a watch started.
+    #[error("{0}")]
+    NoRevision(String),
     /// 504: the client has seen a revision that this server has not.
-    #[error("Too large resource version: {asked}, current: {head}")]
+    #[error("Timeout: Too large resource version: {asked}, current: {head}")]
     TooLargeRevision {
         /// What the client asked for.
         asked: i64,
@@ -138,9 +158,9 @@ pub enum ApiError {
     /// 500 without a reason, as the API server answers some mistakes of the client.
     #[error("{0}")]
     Unexplained(String),
-    /// 405: the resource does not know the verb, here.
+    /// 405: custom resources do not know the verb; an unusual method has none.
     #[error("{verb} is not supported on resources of kind {:?}", subject.qualified())]
-    UnsupportedVerb {
+    VerbNotSupported {
         /// The verb, in Kubernetes' words.
         verb: &'static str,
         /// The resource.
@@ -176,13 +196,16 @@ impl ApiError {
             Self::Unexplained(_) => (StatusCode::INTERNAL_SERVER_ERROR, ""),
             Self::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "InternalError"),
             Self::Invalid { .. } | Self::Unprocessable(_) => (StatusCode::UNPROCESSABLE_ENTITY, "Invalid"),
-            Self::MethodNotAllowed | Self::UnsupportedVerb { .. } => {
+            Self::MethodNotAllowed | Self::VerbNotSupported { .. } => {
                 (StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed")
             }
-            Self::NotFound(_) | Self::NoSuchPath | Self::NoSuchResource => {
+            Self::NotFound(_) | Self::NoSuchResource | Self::NoSuchPage => {
                 (StatusCode::NOT_FOUND, "NotFound")
             }
-            Self::NotAcceptable(_) => (StatusCode::NOT_ACCEPTABLE, "NotAcceptable"),
+            Self::NoRevision(_) => (StatusCode::INTERNAL_SERVER_ERROR, ""),
+            Self::NotAcceptable(_) | Self::NoRepresentation(_) | Self::OtherShape(_) => {
+                (StatusCode::NOT_ACCEPTABLE, "NotAcceptable")
+            }
             Self::TooLargeRevision { .. } => (StatusCode::GATEWAY_TIMEOUT, "Timeout"),
             Self::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "RequestEntityTooLarge"),
             Self::Unauthorized => (StatusCode::UNAUTHORIZED, "Unauthorized"),
@@ -212,6 +235,7 @@ impl ApiError {
             Self::AlreadyExists(subject)
             | Self::BeingDeleted(subject)
             | Self::NotFound(subject)
+            | Self::VerbNotSupported { subject, .. }
             | Self::Conflict { subject, .. }
             | Self::Forbidden { subject, .. } => Some(subject.details()),
             Self::ApplyConflict { causes, .. } => {
@@ -234,8 +258,7 @@ impl ApiError {
                 object::put(&mut details, "causes", Value::Array(causes));
                 Some(details)
             }
-            Self::NoSuchResource | Self::MethodNotAllowed => Some(json!({})),
-            Self::UnsupportedVerb { subject, .. } => Some(subject.details()),
+            Self::NoSuchResource | Self::NoRepresentation(_) | Self::MethodNotAllowed => Some(json!({})),
             Self::NamespaceTerminating { subject, namespace } => {
                 let mut details = subject.details();
                 let cause = json!({
@@ -264,13 +287,17 @@ impl From<StorageError> for ApiError {
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let (code, _) = self.code();
-        if matches!(self, Self::NoSuchPath) {
-            return (code, "404 page not found\n").into_response();
+        if matches!(self, Self::NoSuchPage) {
+            let headers = [
+                (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+                (header::CACHE_CONTROL, UNCACHED),
+            ];
+            return (code, headers, format!("{self}\n")).into_response();
         }
         let mut response = (code, self.status().to_string()).into_response();
-        response
-            .headers_mut()
-            .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(UNCACHED));
         if matches!(self, Self::TooLargeRevision { .. }) {
             response
                 .headers_mut()

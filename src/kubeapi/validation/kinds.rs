@@ -180,6 +180,14 @@ fn check_rules(built_in: BuiltIn, new: &Value) -> Vec<FieldError> {
         }
     }
     errors.extend(without_verbs);
+    let gathers = new.get("aggregationRule").filter(|rule| rule.is_object());
+    let selectors = gathers.map(|rule| rule.get("clusterRoleSelectors").and_then(Value::as_array));
+    if selectors.is_some_and(|selectors| selectors.is_none_or(Vec::is_empty)) {
+        errors.push(FieldError::required(
+            "aggregationRule.clusterRoleSelectors",
+            "at least one clusterRoleSelector required if aggregationRule is non-nil",
+        ));
+    }
     errors
 }
 

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::draft::{self, Commit};
 use super::{Part, Target, Written, subject};
 use crate::api::schema::FieldError;
+use crate::kubeapi::access;
 use crate::kubeapi::api::Core;
 use crate::kubeapi::error::{ApiError, Subject};
 use crate::kubeapi::object;
@@ -105,6 +106,7 @@ pub(super) async fn create_locked(
         options.field_validation,
         &mut warnings,
     )?;
+    access::may_grant(core, target, options.author.as_deref(), &object, None).await?;
     draft::begin(core, target, &mut object)?;
     let prefix = object::text(&object, "generateName").to_owned();
     let generated = object::text(&object, "name").is_empty();

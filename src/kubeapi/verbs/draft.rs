@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::{Answer, Part, Target, Written, subject};
 use crate::api::schema::{FieldError, FieldErrorKind};
+use crate::kubeapi::access;
 use crate::kubeapi::api::Core;
 use crate::kubeapi::apply::{self, ResetFields, TrackRequest};
 use crate::kubeapi::error::{ApiError, Subject};
@@ -312,6 +313,7 @@ pub(super) fn derive(core: &Core, resource: &Resource, new: &mut Value, old: Opt
                 replace_field(new, "spec", old.get("spec").cloned());
             }
         }
+        Some(BuiltIn::ClusterRoleBinding | BuiltIn::RoleBinding) => access::fill_in(new),
         Some(BuiltIn::Secret) => {
             let Some(fields) = new.as_object_mut() else { return };
             fields.entry("type").or_insert_with(|| json!("Opaque"));
@@ -356,8 +358,8 @@ pub(super) fn track(
 pub(super) fn reset_fields(target: &Target) -> ResetFields {
     match target.part {
         Part::Status => ResetFields::AllButStatus,
-        Part::Main | Part::Scale if target.resource.status => ResetFields::Status,
-        Part::Main | Part::Scale => ResetFields::Nothing,
+        Part::Main | Part::Scale | Part::Token if target.resource.status => ResetFields::Status,
+        Part::Main | Part::Scale | Part::Token => ResetFields::Nothing,
     }
 }
 
@@ -479,7 +481,7 @@ pub(super) async fn remove(
 }
 
 fn answer(resource: &Resource, change: &Change) -> Result<Answer, ApiError> {
-    if resource.serves_as_stored() {
+    if resource.serves_verbatim() {
         return Ok(Answer::Bytes(change.body.clone()));
     }
     let mut object: Value =

@@ -8,6 +8,7 @@ use super::create::{Tracking, create_locked, lock_definitions};
 use super::draft;
 use super::update::{ATTEMPTS, attempt, update};
 use super::{Part, Target, Written};
+use crate::kubeapi::access;
 use crate::kubeapi::api::Core;
 use crate::kubeapi::apply::{self, ApplyError, ApplyRequest};
 use crate::kubeapi::error::ApiError;
@@ -112,12 +113,15 @@ async fn server_side_apply(
                     why,
                 });
             }
-            None => match create_locked(core, target, merged, options, Tracking::Applied).await {
-                Ok(written) => Some(written),
-                // Somebody else was faster: apply to what they made.
-                Err(ApiError::AlreadyExists(_)) => None,
-                Err(error) => return Err(error),
-            },
+            None => {
+                access::may_create(core, target, options.author.as_deref()).await?;
+                match create_locked(core, target, merged, options, Tracking::Applied).await {
+                    Ok(written) => Some(written),
+                    // Somebody else was faster: apply to what they made.
+                    Err(ApiError::AlreadyExists(_)) => None,
+                    Err(error) => return Err(error),
+                }
+            }
             Some((old, revision)) => {
                 update(core, target, options, Tracking::Applied, &old, revision, merged).await?
             }

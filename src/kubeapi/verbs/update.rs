@@ -9,6 +9,7 @@ use super::create::{Tracking, lock_definitions};
 use super::draft::{self, Commit};
 use super::{Answer, Part, Target, Written};
 use crate::api::schema::FieldError;
+use crate::kubeapi::access;
 use crate::kubeapi::api::Core;
 use crate::kubeapi::error::ApiError;
 use crate::kubeapi::object;
@@ -128,6 +129,7 @@ pub(super) async fn update(
         options.field_validation,
         &mut warnings,
     )?;
+    access::may_grant(core, target, options.author.as_deref(), &new, Some(old)).await?;
     draft::carry_over(target, old, &mut new)?;
     if target.part == Part::Main {
         draft::derive(core, &target.resource, &mut new, Some(old));

@@ -59,20 +59,28 @@ impl fmt::Display for Answer {
     }
 }
 
+/// A client that passes on every answer, also those after which others would ask again.
+async fn client(kubeconfig: Kubeconfig) -> Client {
+    let mut config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
+        .await
+        .unwrap();
+    config.default_retry = false;
+    Client::try_from(config).unwrap()
+}
+
 impl Server {
     pub(super) async fn new(name: &'static str, kubeconfig: &Path) -> Self {
-        let admin = control_plane::client(kubeconfig).await;
-        let mut without = Kubeconfig::read_from(kubeconfig).unwrap();
+        control_plane::install_provider();
+        let with = Kubeconfig::read_from(kubeconfig).unwrap();
+        let mut without = with.clone();
         for user in &mut without.auth_infos {
             user.auth_info = Some(AuthInfo::default());
         }
-        let config = Config::from_custom_kubeconfig(without, &KubeConfigOptions::default())
-            .await
-            .unwrap();
+        let (admin, anonymous) = tokio::join!(client(with), client(without));
         Self {
             name,
             admin,
-            anonymous: Client::try_from(config).unwrap(),
+            anonymous,
         }
     }
 
@@ -204,8 +212,7 @@ impl Server {
             Some(wanted) if parts.status.is_success() => events(body, wanted).await,
             _ => {
                 let bytes = body.collect().await.unwrap().to_bytes();
-                serde_json::from_slice(&bytes)
-                    .unwrap_or_else(|_| Value::String(String::from_utf8_lossy(&bytes).into_owned()))
+                read(&parts.headers, &bytes)
             }
         };
         Answer {
@@ -216,6 +223,19 @@ impl Server {
             captured: captured.clone(),
         }
     }
+}
+
+/// A body as it is compared: JSON, YAML where it says so, or a string.
+fn read(headers: &http::HeaderMap, bytes: &[u8]) -> Value {
+    let yaml = headers
+        .get(CONTENT_TYPE)
+        .is_some_and(|found| found == "application/yaml");
+    let value = if yaml {
+        serde_yaml::from_slice(bytes).ok()
+    } else {
+        serde_json::from_slice(bytes).ok()
+    };
+    value.unwrap_or_else(|| Value::String(String::from_utf8_lossy(bytes).into_owned()))
 }
 
 /// The first events of a watch.
