@@ -252,7 +252,11 @@ impl Input<'_> {
             _ if target.part == Part::Token => return Err(ApiError::MethodNotAllowed),
             Method::POST if target.name.is_empty() => {
                 if target.resource.namespaced && target.namespace.is_empty() {
-                    return Err(ApiError::MethodNotAllowed);
+                    return Err(if target.resource.built_in.is_some() {
+                        ApiError::MethodNotAllowed
+                    } else {
+                        ApiError::NoSuchPage
+                    });
                 }
                 let object = read_body(&self.headers, &body)?;
                 if target.resource.is_stored() {
@@ -283,16 +287,31 @@ impl Input<'_> {
                 access::follow_up(core, target, None).await;
                 return Ok(response);
             }
-            Method::POST | Method::PUT | Method::PATCH | Method::DELETE => {
-                return Err(ApiError::MethodNotAllowed);
-            }
-            _ if target.resource.built_in.is_some() => return Err(ApiError::MethodNotAllowed),
-            _ => return Err(ApiError::VerbNotSupported(verbs::subject(&target.resource, ""))),
+            _ => return Err(self.refused(method)),
         };
         if !options.dry_run {
             access::follow_up(core, target, Some(&written)).await;
         }
         self.written(written)
+    }
+
+    /// Why a method is not for this path.
+    fn refused(&self, method: &Method) -> ApiError {
+        let target = &self.target;
+        if target.resource.built_in.is_some() {
+            return ApiError::MethodNotAllowed;
+        }
+        let verb = match *method {
+            Method::POST | Method::PUT | Method::PATCH | Method::DELETE if target.name.is_empty() => {
+                return ApiError::BadRequest("name must be provided".to_owned());
+            }
+            Method::POST => "create",
+            Method::DELETE => "delete",
+            Method::PUT | Method::PATCH => return ApiError::MethodNotAllowed,
+            _ => "",
+        };
+        let subject = verbs::subject(&target.resource, "");
+        ApiError::UnsupportedVerb { verb, subject }
     }
 
     async fn delete(&self, body: Bytes) -> Result<Response, ApiError> {

@@ -181,7 +181,7 @@ pub(super) fn refuse_unknown(
 pub(super) fn begin(core: &Core, target: &Target, object: &mut Value) -> Result<(), ApiError> {
     let resource = &target.resource;
     if !object::text(object, "resourceVersion").is_empty() {
-        return Err(ApiError::BadRequest(
+        return Err(ApiError::Unexplained(
             "resourceVersion should not be set on objects to be created".to_owned(),
         ));
     }

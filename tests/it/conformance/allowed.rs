@@ -46,6 +46,8 @@ enum Compare {
     Presence,
     /// Of an object by the order of first appearance in the scenario, of anything else that it is there.
     Revision,
+    /// Errors of one answer, in details and message, as a set.
+    Errors,
     /// Not at all.
     Nothing,
     /// Of a list or map only the items with listed names, in order of name.
@@ -97,6 +99,9 @@ impl Allowed {
             }
         }
         replace(&mut plain, &names.everywhere);
+        if self.0.iter().any(|entry| entry.compare == Compare::Errors) {
+            order_errors(&mut plain);
+        }
         for pointer in unordered {
             if let Some(Value::Array(items)) = plain.pointer_mut(&format!("/body{pointer}")) {
                 items.sort_by_key(ToString::to_string);
@@ -222,9 +227,25 @@ fn treat(names: &mut Names, entry: &Entry, value: &mut Value, of_object: bool) {
         },
         Compare::Text => cut(entry, text),
         Compare::Age if is_age(text) || text.parse::<Timestamp>().is_ok() => "<age>".to_owned(),
-        Compare::Age | Compare::Listed | Compare::Nothing => return,
+        Compare::Age | Compare::Errors | Compare::Listed | Compare::Nothing => return,
     };
     *text = replaced;
+}
+
+/// Sorts the causes of a Status, and has its message refer to them where it repeats all of them.
+fn order_errors(plain: &mut Value) {
+    let text = |value: &Value, field: &str| value[field].as_str().unwrap_or_default().to_owned();
+    let body = &mut plain["body"];
+    let Some(Value::Array(causes)) = body.pointer_mut("/details/causes") else {
+        return;
+    };
+    let told: Vec<_> = causes
+        .iter()
+        .map(|cause| format!("{}: {}", text(cause, "field"), text(cause, "message")))
+        .collect();
+    causes.sort_by_key(ToString::to_string);
+    let message = text(body, "message").replace(&format!("[{}]", told.join(", ")), "<all causes>");
+    body["message"] = Value::String(message);
 }
 
 fn replace(value: &mut Value, everywhere: &[(String, String)]) {
