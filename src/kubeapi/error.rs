@@ -158,10 +158,10 @@ pub enum ApiError {
     /// 500 without a reason, as the API server answers some mistakes of the client.
     #[error("{0}")]
     Unexplained(String),
-    /// 405: custom resources do not know the verb; an unusual method has none.
+    /// 405: the resource does not know the verb, here.
     #[error("{verb} is not supported on resources of kind {:?}", subject.qualified())]
-    VerbNotSupported {
-        /// The verb, in Kubernetes' words.
+    UnsupportedVerb {
+        /// The verb, in Kubernetes' words; empty for a method that has none.
         verb: &'static str,
         /// The resource.
         subject: Subject,
@@ -196,7 +196,7 @@ impl ApiError {
             Self::Unexplained(_) => (StatusCode::INTERNAL_SERVER_ERROR, ""),
             Self::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "InternalError"),
             Self::Invalid { .. } | Self::Unprocessable(_) => (StatusCode::UNPROCESSABLE_ENTITY, "Invalid"),
-            Self::MethodNotAllowed | Self::VerbNotSupported { .. } => {
+            Self::MethodNotAllowed | Self::UnsupportedVerb { .. } => {
                 (StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed")
             }
             Self::NotFound(_) | Self::NoSuchResource | Self::NoSuchPage => {
@@ -235,7 +235,6 @@ impl ApiError {
             Self::AlreadyExists(subject)
             | Self::BeingDeleted(subject)
             | Self::NotFound(subject)
-            | Self::VerbNotSupported { subject, .. }
             | Self::Conflict { subject, .. }
             | Self::Forbidden { subject, .. } => Some(subject.details()),
             Self::ApplyConflict { causes, .. } => {
@@ -259,6 +258,7 @@ impl ApiError {
                 Some(details)
             }
             Self::NoSuchResource | Self::NoRepresentation(_) | Self::MethodNotAllowed => Some(json!({})),
+            Self::UnsupportedVerb { subject, .. } => Some(subject.details()),
             Self::NamespaceTerminating { subject, namespace } => {
                 let mut details = subject.details();
                 let cause = json!({

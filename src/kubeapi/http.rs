@@ -287,12 +287,7 @@ impl Input<'_> {
                 access::follow_up(core, target, None).await;
                 return Ok(response);
             }
-            Method::POST | Method::PUT | Method::PATCH | Method::DELETE => return Err(self.refused(method)),
-            _ if target.resource.built_in.is_some() => return Err(ApiError::MethodNotAllowed),
-            _ => {
-                let subject = verbs::subject(&target.resource, "");
-                return Err(ApiError::VerbNotSupported { verb: "", subject });
-            }
+            _ => return Err(self.refused(method)),
         };
         if !options.dry_run {
             access::follow_up(core, target, Some(&written)).await;
@@ -306,16 +301,17 @@ impl Input<'_> {
         if target.resource.built_in.is_some() {
             return ApiError::MethodNotAllowed;
         }
-        if target.name.is_empty() {
-            return ApiError::BadRequest("name must be provided".to_owned());
-        }
         let verb = match *method {
+            Method::POST | Method::PUT | Method::PATCH | Method::DELETE if target.name.is_empty() => {
+                return ApiError::BadRequest("name must be provided".to_owned());
+            }
             Method::POST => "create",
             Method::DELETE => "delete",
-            _ => return ApiError::MethodNotAllowed,
+            Method::PUT | Method::PATCH => return ApiError::MethodNotAllowed,
+            _ => "",
         };
         let subject = verbs::subject(&target.resource, "");
-        ApiError::VerbNotSupported { verb, subject }
+        ApiError::UnsupportedVerb { verb, subject }
     }
 
     async fn delete(&self, body: Bytes) -> Result<Response, ApiError> {

@@ -47,7 +47,7 @@ impl Attributes {
     #[must_use]
     pub(super) fn of(method: &Method, path: &str, query: Option<&Query>) -> Self {
         let resource = segments(path).and_then(|segments| OnResource::of(&segments));
-        let Some(mut on) = resource else {
+        let Some((mut on, watched)) = resource else {
             return Self {
                 verb: method.as_str().to_ascii_lowercase(),
                 on: On::Path(path.to_owned()),
@@ -55,6 +55,7 @@ impl Attributes {
         };
         let collection = on.name.is_empty();
         let verb = match *method {
+            _ if watched => "watch",
             Method::POST => "create",
             Method::GET | Method::HEAD if !collection => "get",
             Method::GET | Method::HEAD if query.is_some_and(|query| query.flag("watch")) => "watch",
@@ -134,13 +135,18 @@ impl Attributes {
 }
 
 impl OnResource {
-    /// `None` for a path that is not about a resource.
-    fn of(segments: &[String]) -> Option<Self> {
+    /// What a path is about, and whether it is the deprecated way to ask for a watch (`/api/v1/watch/…`). `None` for a path that is
+    /// not about a resource.
+    fn of(segments: &[String]) -> Option<(Self, bool)> {
         let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
         let (group, rest) = match segments.as_slice() {
             ["api", _, rest @ ..] => ("", rest),
             ["apis", group, _, rest @ ..] => (*group, rest),
             _ => return None,
+        };
+        let (watched, rest) = match rest {
+            ["watch", rest @ ..] => (true, rest),
+            _ => (false, rest),
         };
         let (namespace, rest) = match rest {
             [] => return None,
@@ -151,13 +157,14 @@ impl OnResource {
             _ => ("", rest),
         };
         let part = |at: usize| rest.get(at).copied().unwrap_or("").to_owned();
-        Some(Self {
+        let on = Self {
             group: group.to_owned(),
             resource: part(0),
             name: part(1),
             subresource: part(2),
             namespace: namespace.to_owned(),
-        })
+        };
+        Some((on, watched))
     }
 
     /// `resource` or `resource/subresource`, as rules write it.
@@ -219,6 +226,13 @@ mod tests {
             ("GET", "/api/v1/secrets", "list |secrets||"),
             ("GET", "/api/v1/secrets?watch=1", "watch |secrets||"),
             ("GET", "/api/v1/secrets?watch=false", "list |secrets||"),
+            ("GET", "/api/v1/watch/secrets", "watch |secrets||"),
+            (
+                "GET",
+                "/api/v1/watch/namespaces/fleet/secrets/s",
+                "watch |secrets|fleet|s",
+            ),
+            ("GET", "/api/v1%2Fwatch%2Fsecrets", "watch |secrets||"),
             ("HEAD", "/api/v1/namespaces/a/secrets/b", "get |secrets|a|b"),
             ("GET", "/api/v1/namespaces", "list |namespaces||"),
             ("GET", "/api/v1/namespaces/a", "get |namespaces|a|a"),
