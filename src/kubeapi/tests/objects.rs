@@ -322,7 +322,7 @@ async fn apply_keeps_owners_apart_and_merges_conditions_by_type() {
 }
 
 #[tokio::test]
-async fn apply_refuses_unknown_fields() {
+async fn apply_refuses_unknown_fields_when_strict() {
     let test = TestApi::with_kites().await;
     let mut params = PatchParams::apply("git");
     params.field_validation = Some(ValidationDirective::Strict);
@@ -330,6 +330,7 @@ async fn apply_refuses_unknown_fields() {
         "apiVersion": "toys.example.org/v1", "kind": "Kite", "spec": { "colour": "red", "wings": 2 },
     }));
     let (code, _, message) = code(test.kites().patch("a", &params, &patch).await.unwrap_err());
+    // As kube-apiserver, however odd the code.
     assert_eq!(code, 500);
     assert!(
         message.contains(".spec.wings: field not declared in schema"),
