@@ -257,7 +257,10 @@ impl ApiError {
                 object::put(&mut details, "causes", Value::Array(causes));
                 Some(details)
             }
-            Self::NoSuchResource | Self::NoRepresentation(_) | Self::MethodNotAllowed => Some(json!({})),
+            Self::NoSuchResource
+            | Self::NoRepresentation(_)
+            | Self::MethodNotAllowed
+            | Self::Unprocessable(_) => Some(json!({})),
             Self::UnsupportedVerb { subject, .. } => Some(subject.details()),
             Self::NamespaceTerminating { subject, namespace } => {
                 let mut details = subject.details();
