@@ -166,6 +166,9 @@ pub enum ApiError {
         /// The resource.
         subject: Subject,
     },
+    /// 415: a patch of a built-in kind in a format that is none.
+    #[error("415: Unsupported Media Type")]
+    UnknownPatch,
     /// 415: a body in a format that is not understood.
     #[error("the body of the request was in an unknown format - accepted media types include: {0}")]
     UnsupportedMediaType(&'static str),
@@ -213,7 +216,9 @@ impl ApiError {
             Self::TooLargeRevision { .. } => (StatusCode::GATEWAY_TIMEOUT, "Timeout"),
             Self::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "RequestEntityTooLarge"),
             Self::Unauthorized => (StatusCode::UNAUTHORIZED, "Unauthorized"),
-            Self::UnsupportedMediaType(_) => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "UnsupportedMediaType"),
+            Self::UnknownPatch | Self::UnsupportedMediaType(_) => {
+                (StatusCode::UNSUPPORTED_MEDIA_TYPE, "UnsupportedMediaType")
+            }
         }
     }
 
@@ -264,6 +269,7 @@ impl ApiError {
             Self::NoSuchResource
             | Self::NoRepresentation(_)
             | Self::MethodNotAllowed
+            | Self::UnknownPatch
             | Self::Unprocessable(_) => Some(json!({})),
             Self::UnsupportedVerb { subject, .. } => Some(subject.details()),
             Self::NamespaceTerminating { subject, namespace } => {

@@ -20,7 +20,9 @@ use super::negotiate::{Encoding, Form, Streamed};
 use super::object;
 use super::present::Shape;
 use super::registry::{BuiltIn, Resource};
-use super::request::{MAX_BODY, PatchFormat, Path, Query, WriteOptions, read_body, read_object};
+use super::request::{
+    MAX_BODY, PatchFormat, Path, Query, WriteOptions, is_cut_short, read_body, read_object, repeated_fields,
+};
 use super::verbs::{self, Answer, DeleteOptions, Deleted, Listing, Part, Target, Written};
 use super::{access, discovery, documents, health};
 use crate::api::schema::go_quote;
@@ -249,7 +251,12 @@ impl Input<'_> {
             author: Some(Arc::clone(&self.user)),
             ..WriteOptions::parse(&self.query, &self.headers, method, format)?
         };
-        let written = match *method {
+        let repeated = match *method {
+            Method::POST | Method::PUT => repeated_fields(&self.headers, &body),
+            _ => Vec::new(),
+        };
+        let warnings = verbs::refuse_repeated(&target.resource, &repeated, options.field_validation)?;
+        let mut written = match *method {
             Method::POST if target.part == Part::Token => {
                 access::issue_token(core, target, read_body(&self.headers, &body)?).await?
             }
@@ -279,6 +286,9 @@ impl Input<'_> {
             }
             Method::PATCH if !target.name.is_empty() && format.is_some() => {
                 let format = format.unwrap_or(PatchFormat::Merge);
+                if format == PatchFormat::Merge && is_cut_short(&body) {
+                    return Err(ApiError::BadRequest("invalid JSON patch".to_owned()));
+                }
                 let patch = read_body(&self.headers, &body)?;
                 if target.part == Part::Scale {
                     verbs::patch_scale(core, target, format, &patch, &options).await?
@@ -296,6 +306,7 @@ impl Input<'_> {
         if !options.dry_run {
             access::follow_up(core, target, Some(&written)).await;
         }
+        written.warnings.splice(0..0, warnings);
         self.written(written)
     }
 
@@ -322,6 +333,10 @@ impl Input<'_> {
         let (core, target) = (self.core, &self.target);
         let body = if body.is_empty() {
             json!({})
+        } else if is_cut_short(&body) {
+            return Err(ApiError::BadRequest(
+                "couldn't get version/kind; json parse error: unexpected end of JSON input".to_owned(),
+            ));
         } else {
             read_body(&self.headers, &body)?
         };

@@ -9,7 +9,7 @@ use http::{HeaderMap, Method, Uri};
 use serde_json::Value;
 
 use super::access::User;
-use super::decode::{BodyError, MEDIA_TYPES, decode};
+use super::decode::{self, BodyError, MEDIA_TYPES, decode};
 use super::error::{ApiError, Subject};
 use super::registry::Resource;
 use crate::api::schema::{FieldError, FieldErrorKind, go_quote};
@@ -334,6 +334,7 @@ impl PatchFormat {
             "application/merge-patch+json" => Ok(Self::Merge),
             // Custom resources have no merge keys that a client could know.
             "application/strategic-merge-patch+json" if resource.built_in.is_some() => Ok(Self::Strategic),
+            _ if resource.built_in.is_some() => Err(ApiError::UnknownPatch),
             _ => Err(ApiError::UnsupportedMediaType(PATCH_TYPES)),
         }
     }
@@ -395,8 +396,17 @@ pub(super) fn read_object(headers: &HeaderMap, body: &[u8], resource: &Resource)
     Ok(object)
 }
 
+/// The fields that a JSON body has more than once, by their paths; nothing for other formats.
+pub(super) fn repeated_fields(headers: &HeaderMap, body: &[u8]) -> Vec<String> {
+    if matches!(media_type(headers).as_str(), "" | "application/json") {
+        decode::repeated_fields(body)
+    } else {
+        Vec::new()
+    }
+}
+
 /// Whether a JSON body ends before its value does.
-fn is_cut_short(body: &[u8]) -> bool {
+pub(super) fn is_cut_short(body: &[u8]) -> bool {
     serde_json::from_slice::<serde::de::IgnoredAny>(body).is_err_and(|error| error.is_eof())
 }
 

@@ -27,6 +27,18 @@ const MAX_WARNINGS: usize = 20;
 pub(super) fn identify(target: &Target, object: &mut Value) -> Result<(), ApiError> {
     let resource = &target.resource;
     let (api_version, kind) = (resource.api_version(), resource.kind.clone());
+    if let Some(found @ (Value::String(_) | Value::Number(_) | Value::Bool(_) | Value::Array(_))) =
+        object.get("metadata")
+    {
+        let found = match found {
+            Value::String(_) => "string",
+            Value::Array(_) => "array",
+            Value::Bool(_) => "bool",
+            _ => "number",
+        };
+        let why = format!("json: cannot unmarshal {found} into Go value of type v1.ObjectMeta");
+        return Err(cannot_handle(resource, &why));
+    }
     let given_name = object::text(object, "name").to_owned();
     let Some(fields) = object.as_object_mut() else {
         return Err(ApiError::BadRequest(
@@ -220,6 +232,26 @@ fn drop_unknown(found: &mut Value, known: &Value, path: &mut String, unknown: &m
     path.truncate(length);
 }
 
+/// What becomes of fields that a body has twice: refused or warned of, as asked.
+pub(crate) fn refuse_repeated(
+    resource: &Resource,
+    repeated: &[String],
+    strictness: FieldValidation,
+) -> Result<Vec<String>, ApiError> {
+    let texts: Vec<_> = repeated
+        .iter()
+        .map(|field| format!("duplicate field {field:?}"))
+        .collect();
+    match strictness {
+        FieldValidation::Strict if !texts.is_empty() => {
+            let why = format!("strict decoding error: {}", texts.join(", "));
+            Err(cannot_handle(resource, &why))
+        }
+        FieldValidation::Warn => Ok(texts),
+        FieldValidation::Strict | FieldValidation::Ignore => Ok(Vec::new()),
+    }
+}
+
 /// What is not base64, in the words of the API server.
 fn in_go_words(why: &str) -> String {
     match why.split_once(", offset ") {
@@ -233,7 +265,7 @@ fn in_go_words(why: &str) -> String {
     }
 }
 
-fn cannot_handle(resource: &Resource, why: &dyn std::fmt::Display) -> ApiError {
+pub(super) fn cannot_handle(resource: &Resource, why: &dyn std::fmt::Display) -> ApiError {
     let (kind, version) = (&resource.kind, &resource.version);
     ApiError::BadRequest(format!(
         "{kind} in version {version:?} cannot be handled as a {kind}: {}",
@@ -487,8 +519,13 @@ pub(super) fn twice(resource: &Resource, error: FieldError) -> Vec<FieldError> {
 
 /// 422 for an object, by its kind.
 pub(super) fn invalid(target: &Target, name: &str, errors: Vec<FieldError>) -> ApiError {
+    // Events are checked as what they are stored as.
+    let group = match target.resource.built_in {
+        Some(BuiltIn::EventV1) => String::new(),
+        _ => target.resource.group.clone(),
+    };
     let subject = Subject {
-        group: target.resource.group.clone(),
+        group,
         kind: target.resource.kind.clone(),
         name: name.to_owned(),
     };

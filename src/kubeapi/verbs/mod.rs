@@ -15,6 +15,7 @@ mod watch;
 
 pub(super) use create::{create, create_built_in};
 pub(super) use delete::{DeleteOptions, Deleted, delete, delete_collection, finish_namespace};
+pub(super) use draft::refuse_repeated;
 pub(super) use listing::Listing;
 pub(super) use patch::patch;
 pub(super) use read::{get, list};

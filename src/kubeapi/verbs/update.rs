@@ -159,10 +159,12 @@ pub(super) async fn update(
                 warnings,
             }));
         }
-        let last = draft::remove(core, target, revision, new).await?;
-        return Ok(last.map(|object| Written {
+        // The answer is the object as it was when it went: its removal is a revision of the log, not of the object.
+        let last = new.clone();
+        let removed = draft::remove(core, target, revision, new).await?;
+        return Ok(removed.map(|_| Written {
             code: StatusCode::OK,
-            object,
+            object: Answer::Value(last),
             warnings,
         }));
     }

@@ -258,7 +258,15 @@ fn replace(value: &mut Value, everywhere: &[(String, String)]) {
             }
         }
         Value::Array(items) => items.iter_mut().for_each(|item| replace(item, everywhere)),
-        Value::Object(fields) => fields.values_mut().for_each(|field| replace(field, everywhere)),
+        Value::Object(fields) => {
+            for (mut name, mut field) in std::mem::take(fields) {
+                for (from, to) in everywhere {
+                    name = name.replace(from.as_str(), to);
+                }
+                replace(&mut field, everywhere);
+                fields.insert(name, field);
+            }
+        }
         _ => {}
     }
 }
