@@ -88,6 +88,7 @@ fn refuse_aliases(text: &str) -> Result<(), String> {
 const MAX_REPEATED: usize = 20;
 
 /// The fields that a JSON document has more than once, such as `spec.parts[0].name`. What is no JSON has none.
+#[must_use]
 pub fn repeated_fields(body: &[u8]) -> Vec<String> {
     let (mut path, mut found) = (String::new(), Vec::new());
     let seed = Repeated {

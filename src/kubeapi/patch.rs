@@ -343,7 +343,7 @@ fn merge_list<'a>(
                     merged.push(item.clone());
                 }
             }
-            Ok(Value::Array(new_first(merged, original, |one, other| {
+            Ok(Value::Array(arrange(merged, original, change, |one, other| {
                 one == other
             })))
         }
@@ -394,18 +394,37 @@ fn merge_list_by_key<'a>(
             None => merged.push(Value::Object(merge_fields(&Map::new(), fields, path)?)),
         }
     }
-    Ok(new_first(merged, original, |one, other| {
+    Ok(arrange(merged, original, change, |one, other| {
         one.get(key) == other.get(key)
     }))
 }
 
-/// What a patch adds comes before what was there.
-fn new_first(items: Vec<Value>, original: &[Value], same: impl Fn(&Value, &Value) -> bool) -> Vec<Value> {
-    let (mut items, old): (Vec<_>, Vec<_>) = items
-        .into_iter()
-        .partition(|item| !original.iter().any(|old| same(item, old)));
-    items.extend(old);
-    items
+/// Items that the patch names stand in its order, those it does not in theirs; between the two the old order counts where
+/// both were there before, and else what the patch names comes first.
+fn arrange(
+    items: Vec<Value>,
+    original: &[Value],
+    change: &[Value],
+    same: impl Fn(&Value, &Value) -> bool,
+) -> Vec<Value> {
+    let place = |list: &[Value], item: &Value| list.iter().position(|other| same(other, item));
+    let (mut named, others): (Vec<_>, Vec<_>) =
+        items.into_iter().partition(|item| place(change, item).is_some());
+    named.sort_by_key(|item| place(change, item));
+    let mut named = named.into_iter().peekable();
+    let mut arranged = Vec::new();
+    for other in others {
+        let before = place(original, &other);
+        while let Some(item) = named.next_if(|item| {
+            let there = place(original, item);
+            !(before.is_some() && there.is_some() && before < there)
+        }) {
+            arranged.push(item);
+        }
+        arranged.push(other);
+    }
+    arranged.extend(named);
+    arranged
 }
 
 /// Moves the items that `order` names into that order; the others keep their place behind them.

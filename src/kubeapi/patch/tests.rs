@@ -30,10 +30,6 @@ fn a_json_patch_that_does_not_fit_is_explained() {
             "error in remove for path: '/spec/b': Unable to remove nonexistent key: b: missing value",
         ),
         (
-            json!([{"op": "replace", "path": "/spec/b", "value": 1}]),
-            "replace operation does not apply: doc is missing key: /spec/b: missing value",
-        ),
-        (
             json!([{"op": "add", "path": "/x/y", "value": 1}]),
             "add operation does not apply: doc is missing path: \"/x/y\": missing value",
         ),
@@ -84,6 +80,29 @@ fn a_patch_can_neither_grow_nor_nest_an_object_without_end() {
         json_patch(&json!({}), &many),
         Err(PatchError::TooLarge(_))
     ));
+}
+
+#[test]
+fn a_replaced_field_need_not_be_there() {
+    let patch = json!([{"op": "replace", "path": "/spec/b", "value": 1}]);
+    assert_eq!(
+        json_patch(&json!({"spec": {}}), &patch),
+        Ok(json!({"spec": {"b": 1}}))
+    );
+}
+
+#[test]
+fn what_a_strategic_patch_names_comes_before_what_it_does_not() {
+    let object = json!({"metadata": {"finalizers": ["a", "b", "c"]}});
+    for (patch, expected) in [
+        (json!(["d"]), json!(["d", "a", "b", "c"])),
+        (json!(["b", "d"]), json!(["a", "b", "d", "c"])),
+        (json!(["d", "c"]), json!(["d", "a", "b", "c"])),
+    ] {
+        let patch = json!({"metadata": {"finalizers": patch}});
+        let merged = strategic_merge_patch(&object, &patch).unwrap();
+        assert_eq!(merged["metadata"]["finalizers"], expected);
+    }
 }
 
 #[test]
