@@ -13,7 +13,7 @@ use std::time::Duration;
 use kube::Api;
 use kube::api::PostParams;
 use provost::api::GitSource;
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use rustls::pki_types::PrivateKeyDer;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
@@ -389,6 +389,10 @@ async fn the_program_finds_a_git_server_by_name_and_trusts_the_listed_authoritie
 fn git_server(name: &str) -> (TlsAcceptor, String) {
     let authority_key = KeyPair::generate().unwrap();
     let mut params = CertificateParams::default();
+    // Unlike that of the server, or OpenSSL takes the server's certificate for one that vouches for itself.
+    params
+        .distinguished_name
+        .push(DnType::CommonName, "Fleet Authority");
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let authority = params.self_signed(&authority_key).unwrap().pem();
     let issuer = Issuer::new(params, authority_key);
