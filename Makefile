@@ -34,8 +34,20 @@ fmt: ## Format the code.
 	$(CARGO) fmt --all
 
 .PHONY: crds
-crds: build-packages ## Write the custom resource definitions in crds/ again.
+crds: chart-crds ## Write the custom resource definitions in crds/ and in the chart again.
 	$(CARGO) run --quiet --locked -- crd --out crds
+
+.PHONY: chart-crds
+chart-crds: build-packages ## Write the custom resource definitions in charts/provost/files/crds again.
+	$(CARGO) run --quiet --locked -- crd --out charts/provost/files/crds
+
+.PHONY: chart-docs
+chart-docs: test-packages ## Write the table of values in charts/provost/README.md again.
+	PROVOST_TEST_WRITE=1 $(CARGO) test --quiet --locked --test it chart::readme
+
+.PHONY: chart
+chart: ## Package the Helm chart in target/.
+	@helm=$$(hack/control-plane/build.sh helm); mkdir -p target; "$$helm" package charts/provost --destination target
 
 .PHONY: cli-reference
 cli-reference: build-packages ## Write the documentation of the command line in docs/cli.md again.

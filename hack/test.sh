@@ -62,6 +62,8 @@ if [ -s "$left_out" ]; then
     fi
 fi
 sort -u "$summary"
+stories() { grep -c "^test .*::$1 \.\.\. ok" "$output" || true; }
+echo "Stories told on both APIs: $(stories embedded) on the embedded one, $(stories cluster) on a real API server"
 [ "$status" -eq 0 ] || echo "The tests FAILED."
 echo "Tests: $passed passed, $failed failed"
 exit "$status"

@@ -30,14 +30,28 @@ impl Subject {
         }
     }
 
+    /// How a sentence about it starts; one about nothing in particular starts in the middle.
+    fn is(&self) -> String {
+        match (self.kind.is_empty(), self.name.is_empty()) {
+            (true, _) => String::new(),
+            (false, true) => format!("{} is ", self.qualified()),
+            (false, false) => format!("{} {:?} is ", self.qualified(), self.name),
+        }
+    }
+
     fn details(&self) -> Value {
-        let mut details = json!({ "name": self.name, "kind": self.kind });
-        if !self.group.is_empty() {
-            object::put(&mut details, "group", json!(self.group));
+        let mut details = json!({});
+        for (field, text) in [("name", &self.name), ("group", &self.group), ("kind", &self.kind)] {
+            if !text.is_empty() {
+                object::put(&mut details, field, json!(text));
+            }
         }
         details
     }
 }
+
+/// How long caches may keep an answer: not at all without asking.
+pub(super) const UNCACHED: &str = "no-cache, private";
 
 /// A refused or failed request.
 #[derive(Debug, thiserror::Error)]
@@ -45,6 +59,9 @@ pub enum ApiError {
     /// 409: the object exists.
     #[error("{} {:?} already exists", .0.qualified(), .0.name)]
     AlreadyExists(Subject),
+    /// 409: the object exists, and is being deleted.
+    #[error("object is being deleted: {} {:?} already exists", .0.qualified(), .0.name)]
+    BeingDeleted(Subject),
     /// 409: server-side apply would take fields from other managers.
     #[error("{message}")]
     ApplyConflict {
@@ -68,7 +85,7 @@ pub enum ApiError {
     #[error("{0}")]
     Expired(String),
     /// 403: never allowed in this state.
-    #[error("{} {:?} is forbidden: {why}", subject.qualified(), subject.name)]
+    #[error("{}forbidden: {why}", subject.is())]
     Forbidden {
         /// What was asked for.
         subject: Subject,
@@ -89,17 +106,40 @@ pub enum ApiError {
     /// 405: the resource does not know the verb.
     #[error("the server does not allow this method on the requested resource")]
     MethodNotAllowed,
+    /// 406: not even the media type can be served, whatever its parameters.
+    #[error("406: Not Acceptable\n\nAvailable representations: {0}")]
+    NoRepresentation(&'static str),
     /// 404: no such object.
     #[error("{} {:?} not found", .0.qualified(), .0.name)]
     NotFound(Subject),
+    /// 406: a list where one object was asked for, or the other way round.
+    #[error("{0}")]
+    OtherShape(String),
     /// 406: no acceptable representation.
     #[error("only the following media types are accepted: {0}")]
     NotAcceptable(&'static str),
-    /// 404: nothing is served under this path.
+    /// 403: the namespace goes away.
+    #[error(
+        "{} {:?} is forbidden: unable to create new content in namespace {namespace} because it is being terminated",
+        subject.qualified(), subject.name
+    )]
+    NamespaceTerminating {
+        /// What was to be made.
+        subject: Subject,
+        /// Where.
+        namespace: String,
+    },
+    /// 404: nothing is served under this path of a group that is.
     #[error("the server could not find the requested resource")]
     NoSuchResource,
+    /// 404: nobody answers for this path; the one error that is no Status.
+    #[error("404 page not found")]
+    NoSuchPage,
+    /// 500: a revision that is no number, where one object is read or a watch started.
+    #[error("{0}")]
+    NoRevision(String),
     /// 504: the client has seen a revision that this server has not.
-    #[error("Too large resource version: {asked}, current: {head}")]
+    #[error("Timeout: Too large resource version: {asked}, current: {head}")]
     TooLargeRevision {
         /// What the client asked for.
         asked: i64,
@@ -115,6 +155,17 @@ pub enum ApiError {
     /// 422: a patch that cannot be applied.
     #[error("{0}")]
     Unprocessable(String),
+    /// 500 without a reason, as the API server answers some mistakes of the client.
+    #[error("{0}")]
+    Unexplained(String),
+    /// 405: the resource does not know the verb, here.
+    #[error("{verb} is not supported on resources of kind {:?}", subject.qualified())]
+    UnsupportedVerb {
+        /// The verb, in Kubernetes' words; empty for a method that has none.
+        verb: &'static str,
+        /// The resource.
+        subject: Subject,
+    },
     /// 415: a body in a format that is not understood.
     #[error("the body of the request was in an unknown format - accepted media types include: {0}")]
     UnsupportedMediaType(&'static str),
@@ -135,16 +186,26 @@ impl ApiError {
     #[must_use]
     pub fn code(&self) -> (StatusCode, &'static str) {
         match self {
-            Self::AlreadyExists(_) => (StatusCode::CONFLICT, "AlreadyExists"),
+            Self::AlreadyExists(_) | Self::BeingDeleted(_) => (StatusCode::CONFLICT, "AlreadyExists"),
             Self::ApplyConflict { .. } | Self::Conflict { .. } => (StatusCode::CONFLICT, "Conflict"),
             Self::BadRequest(_) => (StatusCode::BAD_REQUEST, "BadRequest"),
             Self::Expired(_) => (StatusCode::GONE, "Expired"),
-            Self::Forbidden { .. } => (StatusCode::FORBIDDEN, "Forbidden"),
+            Self::Forbidden { .. } | Self::NamespaceTerminating { .. } => {
+                (StatusCode::FORBIDDEN, "Forbidden")
+            }
+            Self::Unexplained(_) => (StatusCode::INTERNAL_SERVER_ERROR, ""),
             Self::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "InternalError"),
             Self::Invalid { .. } | Self::Unprocessable(_) => (StatusCode::UNPROCESSABLE_ENTITY, "Invalid"),
-            Self::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed"),
-            Self::NotFound(_) | Self::NoSuchResource => (StatusCode::NOT_FOUND, "NotFound"),
-            Self::NotAcceptable(_) => (StatusCode::NOT_ACCEPTABLE, "NotAcceptable"),
+            Self::MethodNotAllowed | Self::UnsupportedVerb { .. } => {
+                (StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed")
+            }
+            Self::NotFound(_) | Self::NoSuchResource | Self::NoSuchPage => {
+                (StatusCode::NOT_FOUND, "NotFound")
+            }
+            Self::NoRevision(_) => (StatusCode::INTERNAL_SERVER_ERROR, ""),
+            Self::NotAcceptable(_) | Self::NoRepresentation(_) | Self::OtherShape(_) => {
+                (StatusCode::NOT_ACCEPTABLE, "NotAcceptable")
+            }
             Self::TooLargeRevision { .. } => (StatusCode::GATEWAY_TIMEOUT, "Timeout"),
             Self::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "RequestEntityTooLarge"),
             Self::Unauthorized => (StatusCode::UNAUTHORIZED, "Unauthorized"),
@@ -158,8 +219,11 @@ impl ApiError {
         let (code, reason) = self.code();
         let mut status = json!({
             "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
-            "message": self.to_string(), "reason": reason, "code": code.as_u16(),
+            "message": self.to_string(), "code": code.as_u16(),
         });
+        if !reason.is_empty() {
+            object::put(&mut status, "reason", json!(reason));
+        }
         if let Some(details) = self.details() {
             object::put(&mut status, "details", details);
         }
@@ -169,6 +233,7 @@ impl ApiError {
     fn details(&self) -> Option<Value> {
         match self {
             Self::AlreadyExists(subject)
+            | Self::BeingDeleted(subject)
             | Self::NotFound(subject)
             | Self::Conflict { subject, .. }
             | Self::Forbidden { subject, .. } => Some(subject.details()),
@@ -192,7 +257,17 @@ impl ApiError {
                 object::put(&mut details, "causes", Value::Array(causes));
                 Some(details)
             }
-            Self::NoSuchResource => Some(json!({})),
+            Self::NoSuchResource | Self::NoRepresentation(_) | Self::MethodNotAllowed => Some(json!({})),
+            Self::UnsupportedVerb { subject, .. } => Some(subject.details()),
+            Self::NamespaceTerminating { subject, namespace } => {
+                let mut details = subject.details();
+                let cause = json!({
+                    "reason": "NamespaceTerminating", "field": "metadata.namespace",
+                    "message": format!("namespace {namespace} is being terminated"),
+                });
+                object::put(&mut details, "causes", json!([cause]));
+                Some(details)
+            }
             Self::TooLargeRevision { .. } => Some(json!({
                 "causes": [{ "reason": "ResourceVersionTooLarge", "message": "Too large resource version" }],
                 "retryAfterSeconds": 1,
@@ -212,10 +287,17 @@ impl From<StorageError> for ApiError {
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let (code, _) = self.code();
+        if matches!(self, Self::NoSuchPage) {
+            let headers = [
+                (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+                (header::CACHE_CONTROL, UNCACHED),
+            ];
+            return (code, headers, format!("{self}\n")).into_response();
+        }
         let mut response = (code, self.status().to_string()).into_response();
-        response
-            .headers_mut()
-            .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(UNCACHED));
         if matches!(self, Self::TooLargeRevision { .. }) {
             response
                 .headers_mut()

@@ -1,6 +1,6 @@
 //! Events are stored once, in the words of the core group, and served in both groups.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// Core name, `events.k8s.io` name. `type`, `reason`, `action`, `related`, `series`, `eventTime` and
 /// `reportingInstance` are the same in both.
@@ -16,7 +16,30 @@ const NAMES: &[(&str, &str)] = &[
 
 /// From `v1` to `events.k8s.io/v1`.
 pub(super) fn to_v1(event: &mut Value) {
+    complete(event);
     rename(event, NAMES.iter().copied());
+    if let Some(fields) = event.as_object_mut() {
+        // Of the texts, the newer words leave out the empty ones.
+        for field in ["reportingController", "reportingInstance"] {
+            if fields.get(field).is_some_and(|text| text == "") {
+                fields.remove(field);
+            }
+        }
+    }
+}
+
+/// Adds the fields that Kubernetes writes when they are empty, too.
+pub(super) fn complete(event: &mut Value) {
+    let Some(fields) = event.as_object_mut() else {
+        return;
+    };
+    for time in ["eventTime", "firstTimestamp", "lastTimestamp"] {
+        fields.entry(time).or_insert(Value::Null);
+    }
+    for text in ["reportingComponent", "reportingInstance"] {
+        fields.entry(text).or_insert_with(|| json!(""));
+    }
+    fields.entry("source").or_insert_with(|| json!({}));
 }
 
 /// From `events.k8s.io/v1` to `v1`.
@@ -52,6 +75,9 @@ mod tests {
         assert_eq!(event["reportingController"], "c");
         assert!(event.get("message").is_none());
         to_core(&mut event);
+        complete(&mut event);
+        let mut core = core;
+        complete(&mut core);
         assert_eq!(event, core);
     }
 }

@@ -48,6 +48,8 @@ pub(crate) enum BuiltIn {
     ServiceAccount,
     /// `authorization.k8s.io/v1 SubjectAccessReview`
     SubjectAccessReview,
+    /// `authentication.k8s.io/v1 TokenReview`
+    TokenReview,
 }
 
 impl BuiltIn {
@@ -61,7 +63,14 @@ impl BuiltIn {
                 | Self::SelfSubjectReview
                 | Self::SelfSubjectRulesReview
                 | Self::SubjectAccessReview
+                | Self::TokenReview
         )
+    }
+
+    /// Whether a group is one of those served without definitions.
+    #[must_use]
+    pub(crate) fn has_group(group: &str) -> bool {
+        ROWS.iter().any(|row| row.0 == group)
     }
 
     /// Whether a replace must name the `resourceVersion` it replaces.
@@ -96,8 +105,15 @@ impl BuiltIn {
             | Self::SelfSubjectAccessReview
             | Self::SelfSubjectReview
             | Self::SelfSubjectRulesReview
-            | Self::SubjectAccessReview => Ok(None),
+            | Self::SubjectAccessReview
+            | Self::TokenReview => Ok(None),
         }
+    }
+
+    /// Whether it can be selected by more fields than its name and namespace.
+    #[must_use]
+    pub(crate) fn selects_by_fields(self) -> bool {
+        !self.selectable().is_empty()
     }
 
     fn selectable(self) -> &'static [&'static str] {
@@ -169,6 +185,14 @@ const ROWS: &[Row] = &[
         &[],
         false,
         BuiltIn::SelfSubjectReview,
+    ),
+    (
+        AUTHENTICATION,
+        "TokenReview",
+        "tokenreviews",
+        &[],
+        false,
+        BuiltIn::TokenReview,
     ),
     (
         AUTHORIZATION,

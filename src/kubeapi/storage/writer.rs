@@ -159,7 +159,12 @@ impl Writer {
         let transaction = self
             .connection
             .transaction_with_behavior(TransactionBehavior::Immediate)?;
-        transaction.execute("DELETE FROM changes WHERE revision <= ?1", [revision])?;
+        // What a later change replaced stays, for lists at a revision in between.
+        transaction.execute(
+            "DELETE FROM changes WHERE revision <= ?1 AND revision NOT IN
+             (SELECT replaces FROM changes WHERE revision > ?1 AND replaces IS NOT NULL)",
+            [revision],
+        )?;
         transaction.execute("UPDATE head SET compacted = max(compacted, ?1)", [revision])?;
         transaction.commit()?;
         self.compacted = self.compacted.max(revision);
@@ -220,6 +225,7 @@ fn apply(
                 &key,
                 *head,
                 kind,
+                current,
                 previous.as_deref(),
                 &facets_text,
                 sealed,
@@ -244,14 +250,13 @@ fn apply(
             *head += 1;
             let body = serialise(object, *head)?;
             let stored = at_rest(sealer, &key, *head, &body, sealed)?;
-            transaction
-                .prepare_cached("DELETE FROM objects WHERE id = ?1")?
-                .execute([row.id])?;
+            remove(transaction, &key, row.id)?;
             record(
                 transaction,
                 &key,
                 *head,
                 ChangeKind::Deleted,
+                Some(revision),
                 None,
                 &row.facets,
                 sealed,
@@ -305,6 +310,7 @@ fn put(
 ) -> Result<(), StorageError> {
     let held = facets.held || misses_an_owner(transaction, facets)?;
     let id = if let Some(id) = id {
+        keep_replaced(transaction, key, id)?;
         transaction
             .prepare_cached(
                 "UPDATE objects SET revision = ?2, expires = ?3, held = ?4, facets = ?5, sealed = ?6, body = ?7
@@ -351,6 +357,7 @@ fn record(
     key: &Key,
     revision: i64,
     kind: ChangeKind,
+    replaces: Option<i64>,
     previous: Option<&str>,
     facets: &str,
     sealed: bool,
@@ -363,8 +370,8 @@ fn record(
     };
     transaction
         .prepare_cached(
-            "INSERT INTO changes (revision, resource, namespace, name, kind, previous, facets, sealed, body)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+            "INSERT INTO changes (revision, resource, namespace, name, kind, previous, facets, sealed, body, replaces)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
         )?
         .execute(params![
             revision,
@@ -375,8 +382,28 @@ fn record(
             previous,
             facets,
             sealed,
-            stored
+            stored,
+            replaces
         ])?;
+    Ok(())
+}
+
+fn remove(transaction: &Transaction<'_>, key: &Key, id: i64) -> Result<(), StorageError> {
+    keep_replaced(transaction, key, id)?;
+    transaction
+        .prepare_cached("DELETE FROM objects WHERE id = ?1")?
+        .execute([id])?;
+    Ok(())
+}
+
+/// Puts the present state of an object back into the log, if it has been compacted away, before it is replaced.
+fn keep_replaced(transaction: &Transaction<'_>, key: &Key, id: i64) -> Result<(), StorageError> {
+    transaction
+        .prepare_cached(
+            "INSERT OR IGNORE INTO changes (revision, resource, namespace, name, kind, previous, facets, sealed, body)
+             SELECT revision, ?1, namespace, name, 1, NULL, facets, sealed, body FROM objects WHERE id = ?2",
+        )?
+        .execute(params![&*key.resource, id])?;
     Ok(())
 }
 

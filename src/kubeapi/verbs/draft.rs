@@ -6,6 +6,8 @@ use http::StatusCode;
 use serde_json::{Map, Value, json};
 
 use super::{Answer, Part, Target, Written, subject};
+use crate::api::schema::{FieldError, FieldErrorKind};
+use crate::kubeapi::access;
 use crate::kubeapi::api::Core;
 use crate::kubeapi::apply::{self, ResetFields, TrackRequest};
 use crate::kubeapi::error::{ApiError, Subject};
@@ -179,7 +181,7 @@ pub(super) fn refuse_unknown(
 pub(super) fn begin(core: &Core, target: &Target, object: &mut Value) -> Result<(), ApiError> {
     let resource = &target.resource;
     if !object::text(object, "resourceVersion").is_empty() {
-        return Err(ApiError::BadRequest(
+        return Err(ApiError::Unexplained(
             "resourceVersion should not be set on objects to be created".to_owned(),
         ));
     }
@@ -236,18 +238,18 @@ pub(super) fn carry_over(target: &Target, old: &Value, new: &mut Value) -> Resul
     object::set(new, "selfLink", None);
     if object::is_terminating(old) {
         let before = object::finalizers(old);
-        if let Some(added) = object::finalizers(new)
-            .iter()
-            .find(|finalizer| !before.contains(finalizer))
-        {
-            let why = format!(
-                "metadata.finalizers: no new finalizers can be added if the object is being deleted, found new \
-                 finalizers {added:?}"
+        let added: Vec<String> = object::finalizers(new)
+            .into_iter()
+            .filter(|finalizer| !before.contains(finalizer))
+            .collect();
+        if !added.is_empty() {
+            let added: Vec<String> = added.iter().map(|finalizer| format!("{finalizer:?}")).collect();
+            let detail = format!(
+                "no new finalizers can be added if the object is being deleted, found new finalizers []string{{{}}}",
+                added.join(", ")
             );
-            return Err(ApiError::Forbidden {
-                subject: target.subject(),
-                why,
-            });
+            let error = FieldError::without_value("metadata.finalizers", FieldErrorKind::Forbidden, &detail);
+            return Err(invalid(target, &target.name, vec![error]));
         }
     }
     if resource.has_generation() && spec_differs(resource, old, new) {
@@ -311,6 +313,7 @@ pub(super) fn derive(core: &Core, resource: &Resource, new: &mut Value, old: Opt
                 replace_field(new, "spec", old.get("spec").cloned());
             }
         }
+        Some(BuiltIn::ClusterRoleBinding | BuiltIn::RoleBinding) => access::fill_in(new),
         Some(BuiltIn::Secret) => {
             let Some(fields) = new.as_object_mut() else { return };
             fields.entry("type").or_insert_with(|| json!("Opaque"));
@@ -355,8 +358,8 @@ pub(super) fn track(
 pub(super) fn reset_fields(target: &Target) -> ResetFields {
     match target.part {
         Part::Status => ResetFields::AllButStatus,
-        Part::Main | Part::Scale if target.resource.status => ResetFields::Status,
-        Part::Main | Part::Scale => ResetFields::Nothing,
+        Part::Main | Part::Scale | Part::Token if target.resource.status => ResetFields::Status,
+        Part::Main | Part::Scale | Part::Token => ResetFields::Nothing,
     }
 }
 
@@ -373,12 +376,17 @@ pub(super) fn validate(target: &Target, new: &Value, old: Option<&Value>) -> Res
     if errors.is_empty() {
         return Ok(());
     }
+    Err(invalid(target, object::text(new, "name"), errors))
+}
+
+/// 422 for an object, by its kind.
+pub(super) fn invalid(target: &Target, name: &str, errors: Vec<FieldError>) -> ApiError {
     let subject = Subject {
-        group: resource.group.clone(),
-        kind: resource.kind.clone(),
-        name: object::text(new, "name").to_owned(),
+        group: target.resource.group.clone(),
+        kind: target.resource.kind.clone(),
+        name: name.to_owned(),
     };
-    Err(ApiError::Invalid { subject, errors })
+    ApiError::Invalid { subject, errors }
 }
 
 /// Whether a write would change nothing but the times of field managers.
@@ -473,7 +481,7 @@ pub(super) async fn remove(
 }
 
 fn answer(resource: &Resource, change: &Change) -> Result<Answer, ApiError> {
-    if resource.serves_as_stored() {
+    if resource.serves_verbatim() {
         return Ok(Answer::Bytes(change.body.clone()));
     }
     let mut object: Value =

@@ -6,6 +6,7 @@
 mod create;
 mod delete;
 mod draft;
+mod listing;
 mod patch;
 mod read;
 mod scale;
@@ -14,8 +15,9 @@ mod watch;
 
 pub(super) use create::{create, create_built_in};
 pub(super) use delete::{DeleteOptions, Deleted, delete, delete_collection, finish_namespace};
+pub(super) use listing::Listing;
 pub(super) use patch::patch;
-pub(super) use read::{Listing, get, list};
+pub(super) use read::{get, list};
 pub(super) use scale::{patch_scale, replace_scale, scale};
 pub(super) use update::{replace, rewrite};
 pub(super) use watch::watch;
@@ -51,6 +53,8 @@ pub(super) enum Part {
     Status,
     /// `/scale`.
     Scale,
+    /// `/token` of a service account, which is no part that is kept.
+    Token,
 }
 
 impl Part {
@@ -61,6 +65,7 @@ impl Part {
             Self::Main => "",
             Self::Status => "status",
             Self::Scale => "scale",
+            Self::Token => "token",
         }
     }
 }
@@ -104,6 +109,17 @@ pub(super) enum Answer {
 }
 
 impl Answer {
+    /// The name of the object.
+    pub(super) fn name(&self) -> Option<String> {
+        match self {
+            Self::Bytes(bytes) => {
+                let object: Value = serde_json::from_slice(bytes).ok()?;
+                Some(super::object::text(&object, "name").to_owned())
+            }
+            Self::Value(object) => Some(super::object::text(object, "name").to_owned()),
+        }
+    }
+
     /// The object as a value.
     ///
     /// # Errors

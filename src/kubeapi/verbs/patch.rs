@@ -8,6 +8,7 @@ use super::create::{Tracking, create_locked, lock_definitions};
 use super::draft;
 use super::update::{ATTEMPTS, attempt, update};
 use super::{Part, Target, Written};
+use crate::kubeapi::access;
 use crate::kubeapi::api::Core;
 use crate::kubeapi::apply::{self, ApplyError, ApplyRequest};
 use crate::kubeapi::error::ApiError;
@@ -57,9 +58,9 @@ fn refused(error: PatchError) -> ApiError {
     match error {
         PatchError::Malformed(message) => ApiError::BadRequest(message),
         PatchError::TooLarge(_) => ApiError::TooLarge(crate::kubeapi::request::MAX_BODY),
-        other => ApiError::Unprocessable(format!(
-            "the server rejected our request due to an error in our request: {other}"
-        )),
+        PatchError::NotApplicable(_) => ApiError::Unprocessable(
+            "the server rejected our request due to an error in our request".to_owned(),
+        ),
     }
 }
 
@@ -70,21 +71,21 @@ async fn server_side_apply(
     options: &WriteOptions,
 ) -> Result<Written, ApiError> {
     let resource = &target.resource;
-    let mut warnings = Vec::new();
-    for field in ["apiVersion", "kind"] {
-        if applied
-            .get(field)
-            .and_then(Value::as_str)
-            .is_none_or(str::is_empty)
-        {
-            return Err(ApiError::BadRequest(format!(
-                "error decoding applied configuration: {field} is required"
-            )));
-        }
+    let text = |field: &str| applied.get(field).and_then(Value::as_str).unwrap_or("");
+    let (version, kind) = (text("apiVersion"), text("kind"));
+    if version.is_empty() || kind != resource.kind {
+        let version = if version.is_empty() { "/" } else { version };
+        return Err(ApiError::BadRequest(format!(
+            "invalid object type: {version}, Kind={kind}"
+        )));
     }
     draft::identify(target, &mut applied)?;
     let unknown = draft::prune(resource, &mut applied)?;
-    draft::refuse_unknown(resource, unknown, options.field_validation, &mut warnings)?;
+    if let Some(field) = unknown.first() {
+        // Whatever field validation says: what is not in the schema has no owner.
+        let why = format!(".{field}: field not declared in schema");
+        return Err(not_applied(target, ApplyError::Malformed(why)));
+    }
     let api_version = resource.api_version();
     for _ in 0..ATTEMPTS {
         let found = core.load(resource, &target.namespace, &target.name).await?;
@@ -99,7 +100,7 @@ async fn server_side_apply(
             force: options.force,
             now: core.now(),
         });
-        let merged = merged.map_err(not_applied)?;
+        let merged = merged.map_err(|error| not_applied(target, error))?;
         let written = match found {
             None if target.part != Part::Main => return Err(ApiError::NotFound(target.subject())),
             None if !object::text(&applied, "uid").is_empty() => {
@@ -112,25 +113,27 @@ async fn server_side_apply(
                     why,
                 });
             }
-            None => match create_locked(core, target, merged, options, Tracking::Applied).await {
-                Ok(written) => Some(written),
-                // Somebody else was faster: apply to what they made.
-                Err(ApiError::AlreadyExists(_)) => None,
-                Err(error) => return Err(error),
-            },
+            None => {
+                access::may_create(core, target, options.author.as_deref()).await?;
+                match create_locked(core, target, merged, options, Tracking::Applied).await {
+                    Ok(written) => Some(written),
+                    // Somebody else was faster: apply to what they made.
+                    Err(ApiError::AlreadyExists(_)) => None,
+                    Err(error) => return Err(error),
+                }
+            }
             Some((old, revision)) => {
                 update(core, target, options, Tracking::Applied, &old, revision, merged).await?
             }
         };
-        if let Some(mut written) = written {
-            written.warnings.splice(0..0, warnings);
+        if let Some(written) = written {
             return Ok(written);
         }
     }
     Err(draft::overtaken(target, &target.name))
 }
 
-fn not_applied(error: ApplyError) -> ApiError {
+fn not_applied(target: &Target, error: ApplyError) -> ApiError {
     let message = error.to_string();
     match error {
         ApplyError::Conflict(conflicts) => {
@@ -141,6 +144,13 @@ fn not_applied(error: ApplyError) -> ApiError {
             ApiError::ApplyConflict { message, causes }
         }
         ApplyError::BadRequest(_) => ApiError::BadRequest(message),
-        _ => ApiError::Internal(message),
+        ApplyError::Malformed(why) => {
+            let (name, resource) = (&target.name, &target.resource);
+            let version = format!("{}/{}", resource.group, resource.version);
+            ApiError::Unexplained(format!(
+                "failed to create typed patch object (/{name}; {version}, Kind={}): {why}",
+                resource.kind
+            ))
+        }
     }
 }

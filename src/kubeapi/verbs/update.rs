@@ -9,8 +9,9 @@ use super::create::{Tracking, lock_definitions};
 use super::draft::{self, Commit};
 use super::{Answer, Part, Target, Written};
 use crate::api::schema::FieldError;
+use crate::kubeapi::access;
 use crate::kubeapi::api::Core;
-use crate::kubeapi::error::{ApiError, Subject};
+use crate::kubeapi::error::ApiError;
 use crate::kubeapi::object;
 use crate::kubeapi::registry::BuiltIn;
 use crate::kubeapi::request::WriteOptions;
@@ -29,20 +30,28 @@ pub(crate) async fn replace(
     mut object: Value,
     options: &WriteOptions,
 ) -> Result<Written, ApiError> {
+    if object::text(&object, "name").is_empty() {
+        return Err(ApiError::BadRequest(format!(
+            "the name of the object ({} based on URL) was undeterminable: name must be provided",
+            target.name
+        )));
+    }
     draft::identify(target, &mut object)?;
     let resource = &target.resource;
     if object::text(&object, "resourceVersion").is_empty()
         && resource.built_in.is_none_or(BuiltIn::needs_revision)
     {
-        let subject = Subject {
-            group: resource.group.clone(),
-            kind: resource.kind.clone(),
-            name: target.name.clone(),
-        };
+        if core
+            .load(resource, &target.namespace, &target.name)
+            .await?
+            .is_none()
+        {
+            return Err(ApiError::NotFound(target.subject()));
+        }
         let detail = "must be specified for an update";
         let error = FieldError::invalid("metadata.resourceVersion", &json!(0), detail);
         return Err(ApiError::Invalid {
-            subject,
+            subject: target.subject(),
             errors: vec![error],
         });
     }
@@ -120,6 +129,7 @@ pub(super) async fn update(
         options.field_validation,
         &mut warnings,
     )?;
+    access::may_grant(core, target, options.author.as_deref(), &new, Some(old)).await?;
     draft::carry_over(target, old, &mut new)?;
     if target.part == Part::Main {
         draft::derive(core, &target.resource, &mut new, Some(old));
@@ -170,7 +180,22 @@ fn is_finalized(resource: &crate::kubeapi::registry::Resource, object: &Value) -
 fn check_preconditions(target: &Target, old: &Value, new: &Value) -> Result<(), ApiError> {
     let (asked, found) = (object::text(new, "uid"), object::text(old, "uid"));
     if !asked.is_empty() && asked != found {
-        let why = format!("Precondition failed: UID in precondition: {asked}, UID in object meta: {found}");
+        let Target {
+            resource,
+            namespace,
+            name,
+            ..
+        } = target;
+        let group = if resource.built_in.is_some() {
+            String::new()
+        } else {
+            format!("{}/", resource.group)
+        };
+        let why = format!(
+            "StorageError: invalid object, Code: 4, Key: /registry/{group}{}/{namespace}/{name}, ResourceVersion: 0, \
+             AdditionalErrorMsg: Precondition failed: UID in precondition: {asked}, UID in object meta: {found}",
+            resource.plural
+        );
         return Err(ApiError::Conflict {
             subject: target.subject(),
             why,
