@@ -175,7 +175,7 @@ async fn the_image_is_one_program_and_what_it_needs() {
     let Some(mut image) = Image::open("the content of the container image") else {
         return;
     };
-    let mut listed = String::new();
+    let mut listed = Vec::new();
     let mut diff_ids = Vec::new();
     for layer in image.layers() {
         image.blob(&layer);
@@ -189,10 +189,10 @@ async fn the_image_is_one_program_and_what_it_needs() {
             let mut word = || words.next().unwrap();
             let (mode, owner, _size, _date, _time) = (word(), word(), word(), word(), word());
             let path: Vec<&str> = words.collect();
-            listed += &format!("{mode} {owner} {}\n", path.join(" "));
+            listed.push(format!("{mode} {owner} {}", path.join(" ")));
         }
     }
-    assert_eq!(listed, CONTENT);
+    assert_eq!(listed, CONTENT.lines().collect::<Vec<_>>());
     assert_eq!(image.config["rootfs"]["diff_ids"], Value::from(diff_ids));
 
     let blobs = fs::read_dir(image.layout.join("blobs/sha256")).unwrap();
