@@ -38,7 +38,7 @@ pub enum PatchError {
 pub fn json_patch(object: &Value, patch: &Value) -> Result<Value, PatchError> {
     let operations = patch
         .as_array()
-        .ok_or_else(|| PatchError::Malformed("a JSON patch is a list of operations".to_owned()))?;
+        .ok_or_else(|| not_a("[]handlers.jsonPatchOp", patch))?;
     if operations.len() > MAX_OPERATIONS {
         let (limit, found) = (MAX_OPERATIONS, operations.len());
         return Err(PatchError::TooLarge(format!(
@@ -158,6 +158,21 @@ fn source<'a>(object: &'a Value, operation: &str, from: &Pointer) -> Result<&'a 
     })
 }
 
+/// A patch of another type than a patch has.
+fn not_a(wanted: &str, found: &Value) -> PatchError {
+    let found = match found {
+        Value::Null => "null",
+        Value::Bool(_) => "bool",
+        Value::Number(_) => "number",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
+    };
+    PatchError::Malformed(format!(
+        "error decoding patch: json: cannot unmarshal {found} into Go value of type {wanted}"
+    ))
+}
+
 fn refused(text: String) -> PatchError {
     PatchError::NotApplicable(text)
 }
@@ -180,7 +195,7 @@ fn depth(value: &Value) -> usize {
 /// [`PatchError::Malformed`] when the patch is no object.
 pub fn merge_patch(object: &Value, patch: &Value) -> Result<Value, PatchError> {
     if !patch.is_object() {
-        return Err(PatchError::Malformed("Invalid JSON Patch".to_owned()));
+        return Err(not_a("map[string]interface {}", patch));
     }
     let mut patched = object.clone();
     json_patch::merge(&mut patched, patch);

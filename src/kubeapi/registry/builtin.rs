@@ -120,6 +120,7 @@ impl BuiltIn {
             Self::Event => Some(json!({ "involvedObject": {}, "source": {} })),
             Self::EventV1 => Some(json!({ "regarding": {}, "deprecatedSource": {} })),
             Self::Lease => Some(json!({ "spec": {} })),
+            Self::Role | Self::ClusterRole => Some(json!({ "rules": null })),
             Self::Namespace => {
                 Some(json!({ "spec": { "finalizers": ["kubernetes"] }, "status": { "phase": "Active" } }))
             }

@@ -12,7 +12,7 @@ use super::read::pages;
 use super::update::ATTEMPTS;
 use super::{Answer, Part, Target, Written};
 use crate::api::schema::FieldError;
-use crate::kubeapi::api::{Core, PERMANENT_NAMESPACES};
+use crate::kubeapi::api::{Core, PERMANENT_NAMESPACES, parse};
 use crate::kubeapi::error::ApiError;
 use crate::kubeapi::object;
 use crate::kubeapi::registry::BuiltIn;
@@ -293,7 +293,16 @@ pub(crate) async fn delete_collection(
                 ..target.clone()
             };
             match delete(core, &target, options).await {
-                Ok(Deleted::Gone(object) | Deleted::Waiting(object)) => items.push(object.into_value()?),
+                Ok(Deleted::Gone(_) | Deleted::Waiting(_)) => {
+                    // As it was found; in a list of built-ins the list alone says what they are.
+                    let mut object = parse(row)?;
+                    target.resource.to_served(&mut object);
+                    if let (Some(_), Some(fields)) = (target.resource.built_in, object.as_object_mut()) {
+                        fields.remove("kind");
+                        fields.remove("apiVersion");
+                    }
+                    items.push(object);
+                }
                 // Somebody else was faster, or it may not go.
                 Err(ApiError::NotFound(_) | ApiError::Forbidden { .. }) => {}
                 Err(error) => return Err(error),
@@ -304,10 +313,15 @@ pub(crate) async fn delete_collection(
             break;
         }
     }
-    let list = json!({
+    let mut list = json!({
         "apiVersion": target.resource.api_version(), "kind": target.resource.list_kind,
         "metadata": { "resourceVersion": core.storage.head().to_string() }, "items": items,
     });
+    if target.resource.built_in.is_none()
+        && let Some(metadata) = object::metadata_mut(&mut list)
+    {
+        metadata.insert("continue".to_owned(), json!(""));
+    }
     Ok(Written {
         code: StatusCode::OK,
         object: Answer::Value(list),

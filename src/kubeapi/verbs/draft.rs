@@ -220,10 +220,24 @@ fn drop_unknown(found: &mut Value, known: &Value, path: &mut String, unknown: &m
     path.truncate(length);
 }
 
+/// What is not base64, in the words of the API server.
+fn in_go_words(why: &str) -> String {
+    match why.split_once(", offset ") {
+        Some((start, offset)) if start.starts_with("Invalid symbol") => {
+            format!(
+                "illegal base64 data at input byte {}",
+                offset.trim_end_matches('.')
+            )
+        }
+        _ => why.to_owned(),
+    }
+}
+
 fn cannot_handle(resource: &Resource, why: &dyn std::fmt::Display) -> ApiError {
     let (kind, version) = (&resource.kind, &resource.version);
     ApiError::BadRequest(format!(
-        "{kind} in version {version:?} cannot be handled as a {kind}: {why}"
+        "{kind} in version {version:?} cannot be handled as a {kind}: {}",
+        in_go_words(&why.to_string())
     ))
 }
 
@@ -324,7 +338,7 @@ pub(super) fn carry_over(target: &Target, old: &Value, new: &mut Value) -> Resul
                 added.join(", ")
             );
             let error = FieldError::without_value("metadata.finalizers", FieldErrorKind::Forbidden, &detail);
-            return Err(invalid(target, &target.name, vec![error]));
+            return Err(invalid(target, &target.name, twice(&target.resource, error)));
         }
     }
     if resource.has_generation() && spec_differs(resource, old, new) {
@@ -389,6 +403,11 @@ pub(super) fn derive(core: &Core, resource: &Resource, new: &mut Value, old: Opt
             }
         }
         Some(BuiltIn::ClusterRoleBinding | BuiltIn::RoleBinding) => access::fill_in(new),
+        Some(BuiltIn::Role | BuiltIn::ClusterRole) => {
+            if let Some(fields) = new.as_object_mut() {
+                fields.entry("rules").or_insert(Value::Null);
+            }
+        }
         Some(BuiltIn::Secret) => {
             let Some(fields) = new.as_object_mut() else { return };
             fields.entry("type").or_insert_with(|| json!("Opaque"));
@@ -420,7 +439,8 @@ pub(super) fn track(
     // What a type always writes belongs to nobody: it was there before it was set.
     let always = resource.built_in.and_then(BuiltIn::always_there);
     *new = apply::track(&TrackRequest {
-        before: old.or(always.as_ref()),
+        before: old,
+        always: always.as_ref(),
         after: new,
         types: resource.types(),
         manager: &options.manager,
@@ -454,6 +474,15 @@ pub(super) fn validate(target: &Target, new: &Value, old: Option<&Value>) -> Res
         return Ok(());
     }
     Err(invalid(target, object::text(new, "name"), errors))
+}
+
+/// The update of a custom resource has its metadata checked in two places: an error there is a cause twice.
+pub(super) fn twice(resource: &Resource, error: FieldError) -> Vec<FieldError> {
+    if resource.built_in.is_some() {
+        vec![error]
+    } else {
+        vec![error.clone(), error]
+    }
 }
 
 /// 422 for an object, by its kind.

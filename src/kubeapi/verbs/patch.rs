@@ -42,7 +42,11 @@ pub(crate) async fn patch(
                 let uid = object::text(&patched, "uid");
                 if !uid.is_empty() && uid != object::text(old, "uid") {
                     let error = FieldError::invalid("metadata.uid", &uid.into(), "field is immutable");
-                    return Err(draft::invalid(target, &target.name, vec![error]));
+                    return Err(draft::invalid(
+                        target,
+                        &target.name,
+                        draft::twice(&target.resource, error),
+                    ));
                 }
                 Ok(patched)
             })
