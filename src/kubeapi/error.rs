@@ -152,7 +152,7 @@ pub enum ApiError {
     /// 422: a patch that cannot be applied.
     #[error("{0}")]
     Unprocessable(String),
-    /// 500 without a reason, as the API server answers some mistakes of the client.
+    /// 500 without a reason, as the API server answers some mistakes of the client: a revision that is no number, say.
     #[error("{0}")]
     Unexplained(String),
     /// 405: the resource does not know the verb, here.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::fmt::Write as _;
 use std::path::Path;
 use std::time::Duration;
 
@@ -187,11 +188,10 @@ impl Server {
         }
         let mut sent = format!("{method} {path}");
         for (name, value) in &request.headers {
-            let value = fill(value, captured);
-            sent.extend(["\n", name.as_str(), ": ", value.as_str()]);
+            let _ = write!(sent, "\n{name}: {}", fill(value, captured));
         }
         let shown: String = body.chars().take(2000).collect();
-        sent.extend(["\n", shown.as_str()]);
+        let _ = write!(sent, "\n{shown}");
         let client = match request.user {
             User::Admin => &self.admin,
             User::Anonymous => &self.anonymous,
