@@ -1,0 +1,95 @@
+//! What two runs of one kubectl command cannot have in common: the written list.
+
+use std::sync::LazyLock;
+
+use regex::Regex;
+
+/// What is blanked out, by what, and why.
+const DIFFERENCES: &[(&str, &str, &str)] = &[
+    (
+        r"https?://127\.0\.0\.1:\d+",
+        "SERVER",
+        "each API listens on a port of its own",
+    ),
+    (
+        r"127\.0\.0\.1:\d+",
+        "SERVER",
+        "each API listens on a port of its own",
+    ),
+    (
+        r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b",
+        "UID",
+        "uids are random",
+    ),
+    (
+        r"\b\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?(Z| ?[+-]\d{4}( \w+)?)?",
+        "TIME",
+        "the two run at different moments",
+    ),
+    (
+        r"\b(Mon|Tue|Wed|Thu|Fri|Sat|Sun), \d\d \w{3} \d{4} \d\d:\d\d:\d\d [+-]\d{4}",
+        "TIME",
+        "the two run at different moments",
+    ),
+    (
+        r#"(resourceVersion"?: ?)"\d+""#,
+        r#"$1"REVISION""#,
+        "etcd and SQLite count writes differently",
+    ),
+    (
+        r"\(REVISION \d+\)|(Resource Version:\s+)\d+",
+        "${1}REVISION",
+        "etcd and SQLite count writes differently",
+    ),
+    (
+        r"(^|[\s(])(<invalid>|(\d+[ydhms]){1,2})([\s)]|$)",
+        "${1}AGE$4",
+        "the two run at different moments",
+    ),
+    (
+        r"AGE +",
+        "AGE   ",
+        "the width of a column follows the longest age",
+    ),
+    (
+        r"/tmp/[\w./-]+",
+        "PATH",
+        "files of kubectl's own have random names",
+    ),
+    (
+        r"(?m)^[IWE]\d{4} [^\n]*\n",
+        "",
+        "lines of kubectl's own log, which name a process and a moment",
+    ),
+];
+
+/// A text with those blanked out. `folder` is where the scenario runs.
+pub(super) fn normal(text: &str, folder: &str) -> String {
+    static COMPILED: LazyLock<Vec<(Regex, &str)>> = LazyLock::new(|| {
+        let compile = |&(pattern, by, _): &(&str, &'static str, &str)| {
+            (Regex::new(&format!("(?m){pattern}")).unwrap(), by)
+        };
+        DIFFERENCES.iter().map(compile).collect()
+    });
+    let mut text = text.replace(folder, "FOLDER");
+    for (pattern, by) in COMPILED.iter() {
+        text = pattern.replace_all(&text, *by).into_owned();
+    }
+    text
+}
+
+#[test]
+fn what_differs_is_blanked_out_and_nothing_else() {
+    let (one, other) = (
+        "NAME   MEMBERS   AGE   LABELS\na      3         5s    x=y\n",
+        "NAME   MEMBERS   AGE    LABELS\na      3         2m5s   x=y\n",
+    );
+    assert_eq!(normal(one, "-"), normal(other, "-"));
+    assert_ne!(normal(one, "-"), normal(&one.replace('3', "4"), "-"));
+    let manifest =
+        "  resourceVersion: \"17\"\n  uid: 9b0b3c1e-6a39-4c64-9f3b-0b34cbbd7d60\n  generation: 17\n";
+    assert_eq!(
+        normal(manifest, "-"),
+        "  resourceVersion: \"REVISION\"\n  uid: UID\n  generation: 17\n"
+    );
+}
