@@ -4,13 +4,13 @@
 //! owner can enter; that is the proof of who calls.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
-use axum::extract::{DefaultBodyLimit, State};
+use axum::extract::{DefaultBodyLimit, Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -19,41 +19,85 @@ use futures::{StreamExt as _, TryStreamExt as _, stream};
 use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 use tokio::net::UnixListener;
+use tokio::sync::watch;
 
 use crate::clock::{Clock, Entropy};
 use crate::enrollment::{Invite, InviteRequest, invitation, invite};
 use crate::ids::{EnrollmentId, Namespace, SerialNumber};
 use crate::store::Store;
 use crate::telemetry::Metrics;
+use crate::telemetry::cluster::ClusterMetrics;
 
-/// Whether the program is ready to serve.
-#[derive(Debug, Clone, Default)]
-pub struct Readiness(Arc<AtomicBool>);
+/// Whether the program is ready to serve. Cloning shares it.
+#[derive(Debug, Clone)]
+pub struct Readiness(Arc<watch::Sender<bool>>);
+
+impl Default for Readiness {
+    fn default() -> Self {
+        Self(Arc::new(watch::Sender::new(false)))
+    }
+}
 
 impl Readiness {
-    /// Everything is up.
+    /// Devices are served and, once, everything else was found as it should be.
     pub fn set(&self, ready: bool) {
-        self.0.store(ready, Ordering::Release);
+        self.0.send_replace(ready);
+    }
+
+    /// Waits until the program is ready.
+    pub async fn wait(&self) {
+        // The sender lives as long as this does.
+        let _ = self.0.subscribe().wait_for(|ready| *ready).await;
     }
 
     fn ready(&self) -> bool {
-        self.0.load(Ordering::Acquire)
+        *self.0.borrow()
     }
 }
 
-/// `/healthz`, `/readyz` and `/metrics`.
-pub fn health_router(readiness: Readiness, metrics: Metrics) -> Router {
+/// What the probes look at.
+#[derive(Clone)]
+struct Health {
+    readiness: Readiness,
+    cluster: Option<ClusterMetrics>,
+}
+
+/// `/healthz`, `/readyz` and `/metrics`. `cluster` is there where the Kubernetes API is that of a cluster.
+pub fn health_router(readiness: Readiness, cluster: Option<ClusterMetrics>, metrics: Metrics) -> Router {
+    let health = Health { readiness, cluster };
     Router::new()
         .route("/healthz", get(|| async { "ok\n" }))
-        .route("/readyz", get(readyz).with_state(readiness))
+        .route("/readyz", get(readyz).with_state(health))
         .route("/metrics", get(page).with_state(metrics))
 }
 
-async fn readyz(State(readiness): State<Readiness>) -> Response {
-    if readiness.ready() {
-        "ok\n".into_response()
+/// How `/readyz` is asked.
+#[derive(Debug, Deserialize)]
+struct Verbosity {
+    verbose: Option<String>,
+}
+
+/// Ready is who serves devices. That another replica leads, or that the API does not answer for a while, makes nobody unready: devices would
+/// lose their server for it. `?verbose` tells of both.
+async fn readyz(State(health): State<Health>, Query(verbosity): Query<Verbosity>) -> Response {
+    let ready = health.readiness.ready();
+    let mut text = String::new();
+    if verbosity.verbose.is_some() {
+        let mut line = |well: bool, words: &str| {
+            let _ = writeln!(text, "[{}]{words}", if well { '+' } else { '-' });
+        };
+        line(ready, "ready");
+        if let Some(cluster) = &health.cluster {
+            line(cluster.reachable.get() == 1, "kubernetes api reachable");
+            line(cluster.leader.get() == 1, "leader");
+        }
+    }
+    if ready {
+        text.push_str("ok\n");
+        text.into_response()
     } else {
-        (StatusCode::SERVICE_UNAVAILABLE, "starting or stopping\n").into_response()
+        text.push_str("starting or stopping\n");
+        (StatusCode::SERVICE_UNAVAILABLE, text).into_response()
     }
 }
 

@@ -49,18 +49,21 @@ impl Tasks {
     pub(super) fn run(&self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
         let task = async {
             task.await;
-            Ok(())
+            io::Result::Ok(())
         };
         self.serving(name, tokio::spawn(task));
     }
 
     /// Watches over a task that runs already.
-    pub(super) fn serving(&self, name: &'static str, task: JoinHandle<io::Result<()>>) {
+    pub(super) fn serving<E>(&self, name: &'static str, task: JoinHandle<Result<(), E>>)
+    where
+        E: Into<anyhow::Error> + Send + 'static,
+    {
         let (shutdown, failed) = (self.shutdown.clone(), self.failed.clone());
         self.tracker.spawn(async move {
             let error = match task.await {
                 Ok(Ok(())) if shutdown.is_cancelled() => return,
-                Ok(Ok(())) => anyhow::anyhow!("it ended"),
+                Ok(Ok(())) => anyhow::anyhow!("it ended by itself"),
                 Ok(Err(error)) => error.into(),
                 Err(error) => error.into(),
             };

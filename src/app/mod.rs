@@ -1,12 +1,16 @@
 //! The composition root: settings → components → tasks → shutdown.
 
 pub mod admin_http;
+mod cluster;
+mod control;
 pub mod data_dir;
+mod embedded;
 mod install;
 mod listen;
 mod push;
 mod settings;
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,15 +19,15 @@ use anyhow::Context as _;
 use kube::Client;
 use tokio_util::sync::CancellationToken;
 
-pub use settings::{PushCredentials, PushSettings, Settings};
+pub use settings::{ClusterSettings, Kubernetes, PushCredentials, PushSettings, Settings};
 
 use crate::api::crds;
 use crate::clock::{Clock, Entropy};
-use crate::controllers::{self, fleet, git_source};
+use crate::controllers::{self, fleet};
 use crate::enrollment::{IdentityIssuer, Invite, Limiter, MdmAddress, Rate};
 use crate::gitops::validate::SchemaSet;
 use crate::ids::PushTopic;
-use crate::kubeapi::{self, KubeApi, kubeconfig};
+use crate::kubeapi::KubeApi;
 use crate::mdm::gateway::Gateway;
 use crate::mdm::metrics::GatewayMetrics;
 use crate::mdm::seen::SeenBatch;
@@ -33,7 +37,10 @@ use crate::pki::{KeyFile, Sealer};
 use crate::store::Store;
 use crate::store::sqlite::SqliteStore;
 use crate::telemetry::Metrics;
+use crate::telemetry::cluster::ClusterMetrics;
 use admin_http::{InviteOrder, Orders, Readiness};
+use cluster::Cluster;
+use control::Controllers;
 use data_dir::{DataDir, admin_socket};
 use listen::Tasks;
 
@@ -42,7 +49,7 @@ const SEEN_INTERVAL: Duration = Duration::from_secs(5);
 /// How often the stores are tidied.
 const TIDY_INTERVAL: Duration = Duration::from_hours(1);
 
-/// A running server: the embedded Kubernetes API, the controllers and the device endpoint.
+/// A running server: the device endpoint and the controllers, with a Kubernetes API in the same process or that of a cluster.
 pub struct Server {
     data_dir: DataDir,
     mdm_url: String,
@@ -52,15 +59,18 @@ pub struct Server {
     orders: Orders,
     metrics: Metrics,
     readiness: Readiness,
-    api: KubeApi,
+    /// In this process.
+    api: Option<KubeApi>,
     tasks: Tasks,
 }
 
 impl Server {
-    /// Opens the data directory and starts everything. Returns when devices and kubectl are served.
+    /// Opens the data directory and starts everything. Returns when devices are served and, with the embedded API, kubectl is; see
+    /// [`Server::ready`].
     ///
     /// # Errors
-    /// When the data directory is in use or of a newer version, an address is taken, or a certificate cannot be used.
+    /// When the data directory is in use or of a newer version, an address is taken, a certificate cannot be used, or nothing tells where the cluster
+    /// is.
     pub async fn start(
         settings: Settings,
         clock: Arc<dyn Clock>,
@@ -70,11 +80,15 @@ impl Server {
         let metrics = Metrics::new();
         let readiness = Readiness::default();
         let tasks = Tasks::default();
+        let plane = match &settings.kubernetes {
+            Kubernetes::Embedded { listen } => Plane::Embedded(*listen),
+            Kubernetes::Cluster(cluster) => {
+                Plane::Cluster(Cluster::find(cluster, entropy.as_ref(), &metrics).await?)
+            }
+        };
+        let health = admin_http::health_router(readiness.clone(), plane.metrics(), metrics.clone());
         let admin = tasks
-            .http(
-                settings.admin_listen,
-                admin_http::health_router(readiness.clone(), metrics.clone()),
-            )
+            .http(settings.admin_listen, health)
             .await
             .context("--admin-listen")?;
 
@@ -83,27 +97,17 @@ impl Server {
             SharedEntropy(entropy.clone()),
         )?);
         let store = Arc::new(SqliteStore::open(&data_dir.store(), sealer.clone())?);
-        let api = KubeApi::open(kubeapi::Options {
-            path: data_dir.kubernetes(),
-            sealer,
-            clock: clock.clone(),
-            entropy: entropy.clone(),
-            limits: kubeapi::storage::Limits::default(),
-        })
-        .await?;
-        let client = api.client("default");
-        install::definitions(&client).await?;
-
-        let served = kubeapi::serve::serve(
-            &api,
-            settings.api_listen,
-            &data_dir.keys().join("kubernetes"),
-            tasks.shutdown(),
-        )
-        .await
-        .context("--api-listen")?;
-        kubeconfig::write(&data_dir.kubeconfig(), &served.access)?;
-        tasks.serving("the Kubernetes API", served.server);
+        let (client, api_url, plane) = match plane {
+            Plane::Embedded(listen) => {
+                let served = embedded::serve(&data_dir, listen, sealer, &clock, &entropy, &tasks).await?;
+                (served.client, served.url, Started::Embedded(served.api))
+            }
+            Plane::Cluster(cluster) => (
+                cluster.client.clone(),
+                cluster.url.clone(),
+                Started::Cluster(cluster),
+            ),
+        };
 
         let devices = Devices {
             settings: &settings,
@@ -126,31 +130,36 @@ impl Server {
             admin_http::orders_router(orders.clone()),
         )?;
 
-        let context = controllers::Context::new(
-            client.clone(),
-            store.clone(),
-            clock.clone(),
-            entropy,
-            metrics.clone(),
-        );
-        let planner = fleet::Settings {
-            public_url: public_url.clone(),
-            evidence_interval: settings.evidence_interval,
+        let controllers = Controllers {
+            store: store.clone(),
+            clock: clock.clone(),
+            entropy: entropy.clone(),
+            metrics: metrics.clone(),
+            planner: fleet::Settings {
+                public_url: public_url.clone(),
+                evidence_interval: settings.evidence_interval,
+            },
+            schemas: Arc::new(SchemaSet::new(&crds::all())?),
+            clones: data_dir.git(),
         };
-        tasks.run(
-            "the planner",
-            fleet::run(context.clone(), planner, tasks.shutdown()),
-        );
-        let schemas = SchemaSet::new(&crds::all())?;
-        tasks.run(
-            "the GitSource controller",
-            git_source::run(context, schemas, data_dir.git(), tasks.shutdown()),
-        );
-        tasks.run("tidying", tidy(store, clock, tasks.shutdown()));
-        readiness.set(true);
+        tasks.run("tidying", tidy(store, clock.clone(), tasks.shutdown()));
+        let api = match plane {
+            Started::Embedded(api) => {
+                for (name, controller) in controllers.each(&client, &tasks.shutdown()) {
+                    tasks.run(name, controller);
+                }
+                readiness.set(true);
+                Some(api)
+            }
+            Started::Cluster(cluster) => {
+                let control = cluster.run(controllers, readiness.clone(), clock, entropy, tasks.shutdown());
+                tasks.serving("the control plane", tokio::spawn(control));
+                None
+            }
+        };
         Ok(Self {
             mdm_url: public_url,
-            api_url: served.access.server,
+            api_url,
             admin_url: format!("http://{admin}"),
             data_dir,
             client,
@@ -162,15 +171,23 @@ impl Server {
         })
     }
 
-    /// The one line that `provost up` prints when it is ready.
+    /// Waits until the server is ready: at once with the embedded API; on a cluster when the API has been reached and has the definitions.
+    pub async fn ready(&self) {
+        self.readiness.wait().await;
+    }
+
+    /// The one line that a server prints when it is ready.
     #[must_use]
     pub fn ready_line(&self) -> String {
+        let kubeconfig = self
+            .kubeconfig()
+            .map(|path| format!("kubeconfig={} ", path.display()))
+            .unwrap_or_default();
         format!(
-            "ready mdm={} api={} admin={} kubeconfig={} ca={}",
+            "ready mdm={} api={} admin={} {kubeconfig}ca={}",
             self.mdm_url,
             self.api_url,
             self.admin_url,
-            self.kubeconfig().display(),
             self.data_dir.ca().display()
         )
     }
@@ -187,10 +204,10 @@ impl Server {
         &self.metrics
     }
 
-    /// The kubeconfig of the administrator.
+    /// The kubeconfig of the embedded API's administrator. None: the API is that of a cluster.
     #[must_use]
-    pub fn kubeconfig(&self) -> PathBuf {
-        self.data_dir.kubeconfig()
+    pub fn kubeconfig(&self) -> Option<PathBuf> {
+        self.api.as_ref().map(|_| self.data_dir.kubeconfig())
     }
 
     /// The data directory.
@@ -218,8 +235,31 @@ impl Server {
     pub async fn stop(self) {
         self.readiness.set(false);
         self.tasks.stop().await;
-        self.api.stop();
+        if let Some(api) = self.api {
+            api.stop();
+        }
     }
+}
+
+/// Where the Kubernetes API is.
+enum Plane {
+    Embedded(SocketAddr),
+    Cluster(Cluster),
+}
+
+impl Plane {
+    fn metrics(&self) -> Option<ClusterMetrics> {
+        match self {
+            Self::Embedded(_) => None,
+            Self::Cluster(cluster) => Some(cluster.metrics.clone()),
+        }
+    }
+}
+
+/// The Kubernetes API, once there is a client.
+enum Started {
+    Embedded(KubeApi),
+    Cluster(Cluster),
 }
 
 /// What serves devices is made of.

@@ -4,6 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::controllers::leader::Timing;
 use crate::secret::Secret;
 
 /// Settings of a server.
@@ -13,8 +14,8 @@ pub struct Settings {
     pub data_dir: PathBuf,
     /// Where devices come.
     pub mdm_listen: SocketAddr,
-    /// Where kubectl comes.
-    pub api_listen: SocketAddr,
+    /// The Kubernetes API to work with.
+    pub kubernetes: Kubernetes,
     /// Where probes and Prometheus come.
     pub admin_listen: SocketAddr,
     /// How devices reach `mdm_listen`, such as `https://mdm.example.com`. None: `https://localhost` and the port.
@@ -23,6 +24,33 @@ pub struct Settings {
     pub push: PushSettings,
     /// How often each device is asked for evidence.
     pub evidence_interval: Duration,
+}
+
+/// The Kubernetes API to work with.
+#[derive(Debug, Clone)]
+pub enum Kubernetes {
+    /// One in this process, with its database in the data directory.
+    Embedded {
+        /// Where kubectl comes.
+        listen: SocketAddr,
+    },
+    /// That of a cluster.
+    Cluster(ClusterSettings),
+}
+
+/// How to find a cluster, and one's place in it.
+#[derive(Debug, Clone, Default)]
+pub struct ClusterSettings {
+    /// The kubeconfig to use. None: `KUBECONFIG`, then the service account of a pod, then `~/.kube/config`.
+    pub kubeconfig: Option<PathBuf>,
+    /// The context of the kubeconfig. None: its current one.
+    pub context: Option<String>,
+    /// The namespace of the lease. None: that of the pod, or of the context.
+    pub namespace: Option<String>,
+    /// The name of the pod, for the lease. None: that of the computer.
+    pub pod_name: Option<String>,
+    /// How long things take in the election of a leader.
+    pub lease: Timing,
 }
 
 /// How devices are woken.
@@ -63,7 +91,7 @@ impl Settings {
         Self {
             data_dir,
             mdm_listen: loopback,
-            api_listen: loopback,
+            kubernetes: Kubernetes::Embedded { listen: loopback },
             admin_listen: loopback,
             public_url: None,
             push: PushSettings::None,

@@ -5,6 +5,8 @@ mod crd;
 mod demo;
 mod enroll;
 mod reference;
+mod serve;
+mod server;
 mod simulate;
 mod up;
 
@@ -56,6 +58,8 @@ pub struct LogArgs {
 enum Command {
     /// Run everything in one process: Kubernetes API, controllers and device endpoint.
     Up(up::UpArgs),
+    /// Run on a cluster: the device endpoint, and the controllers while this replica holds the lease.
+    Serve(serve::ServeArgs),
     /// Watch a commit in git make a fleet of simulated devices compliant.
     Demo(demo::DemoArgs),
     /// Invite devices.
@@ -99,6 +103,7 @@ pub fn main() -> ExitCode {
 fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Up(args) => runtime()?.block_on(up::run(args)),
+        Command::Serve(args) => runtime()?.block_on(serve::run(args)),
         Command::Demo(args) => runtime()?.block_on(demo::run(args)),
         Command::Enroll(args) => runtime()?.block_on(enroll::run(args)),
         Command::Simulate(args) => runtime()?.block_on(simulate::run(args)),

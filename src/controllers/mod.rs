@@ -10,6 +10,7 @@ pub mod fleet;
 pub mod git_source;
 #[cfg(test)]
 mod ground;
+pub mod leader;
 pub mod status;
 pub mod watch;
 

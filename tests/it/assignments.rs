@@ -5,14 +5,22 @@ use std::collections::BTreeMap;
 use provost::api::Device;
 use provost::api::common::{Platform, Verdict};
 
+use crate::both;
 use crate::world::standing::{self, describe, history_of, status, sums};
-use crate::world::{Setting, World, condition, eventually, is_true, policy};
+use crate::world::{Api, World, condition, eventually, is_true, policy};
+
+both!(
+    an_audit_puts_nothing_on_devices_and_says_who_would_fail,
+    parameters_and_exclusions_of_an_assignment_decide_what_devices_hold,
+    two_assignments_that_want_different_values_conflict_until_one_takes_precedence,
+    an_assignment_waits_for_what_it_names,
+);
 
 const DEVICES: usize = 6;
 
 /// A world of some devices under a policy of these files.
-async fn with(files: &[(&str, String)]) -> (World, String) {
-    let mut world = World::start(Setting::default()).await;
+async fn with(api: Api, files: &[(&str, String)]) -> (World, String) {
+    let mut world = World::on(api).await;
     for (file, content) in files {
         world.write(file, content);
     }
@@ -39,12 +47,14 @@ async fn synced(world: &World, revision: &str) -> BTreeMap<String, Device> {
     .await
 }
 
-#[tokio::test]
-async fn an_audit_puts_nothing_on_devices_and_says_who_would_fail() {
-    let (mut world, _) = with(&[
-        ("fleet/groups.yaml", policy::EVERYONE.to_owned()),
-        ("fleet/essentials.yaml", policy::ESSENTIALS.to_owned()),
-    ])
+async fn an_audit_puts_nothing_on_devices_and_says_who_would_fail(api: Api) {
+    let (mut world, _) = with(
+        api,
+        &[
+            ("fleet/groups.yaml", policy::EVERYONE.to_owned()),
+            ("fleet/essentials.yaml", policy::ESSENTIALS.to_owned()),
+        ],
+    )
     .await;
     world.look().await;
     let unmanaged = eventually("all devices hold that they should hold nothing", async || {
@@ -137,16 +147,18 @@ async fn an_audit_puts_nothing_on_devices_and_says_who_would_fail() {
     }
 }
 
-#[tokio::test]
-async fn parameters_and_exclusions_of_an_assignment_decide_what_devices_hold() {
-    let (mut world, long) = with(&[
-        ("fleet/groups.yaml", policy::EVERYONE.to_owned()),
-        ("fleet/essentials.yaml", policy::ESSENTIALS.to_owned()),
-        (
-            "fleet/assignments.yaml",
-            policy::essentials_for_everyone("Enforce", 12),
-        ),
-    ])
+async fn parameters_and_exclusions_of_an_assignment_decide_what_devices_hold(api: Api) {
+    let (mut world, long) = with(
+        api,
+        &[
+            ("fleet/groups.yaml", policy::EVERYONE.to_owned()),
+            ("fleet/essentials.yaml", policy::ESSENTIALS.to_owned()),
+            (
+                "fleet/assignments.yaml",
+                policy::essentials_for_everyone("Enforce", 12),
+            ),
+        ],
+    )
     .await;
     let long = world.compliant(DEVICES, &long).await;
 
@@ -239,28 +251,30 @@ async fn parameters_and_exclusions_of_an_assignment_decide_what_devices_hold() {
     }
 }
 
-#[tokio::test]
-async fn two_assignments_that_want_different_values_conflict_until_one_takes_precedence() {
+async fn two_assignments_that_want_different_values_conflict_until_one_takes_precedence(api: Api) {
     let payload = "com.apple.applicationaccess";
-    let (mut world, _) = with(&[
-        ("fleet/groups.yaml", policy::EVERYONE.to_owned()),
-        (
-            "fleet/open.yaml",
-            policy::one_rule("open", "cloud_allowed", payload, "allowCloudBackup", "true"),
-        ),
-        (
-            "fleet/closed.yaml",
-            policy::one_rule("closed", "cloud_forbidden", payload, "allowCloudBackup", "false"),
-        ),
-        (
-            "fleet/a-open.yaml",
-            policy::assignment("open", "everyone", "open", 0),
-        ),
-        (
-            "fleet/a-closed.yaml",
-            policy::assignment("closed", "everyone", "closed", 0),
-        ),
-    ])
+    let (mut world, _) = with(
+        api,
+        &[
+            ("fleet/groups.yaml", policy::EVERYONE.to_owned()),
+            (
+                "fleet/open.yaml",
+                policy::one_rule("open", "cloud_allowed", payload, "allowCloudBackup", "true"),
+            ),
+            (
+                "fleet/closed.yaml",
+                policy::one_rule("closed", "cloud_forbidden", payload, "allowCloudBackup", "false"),
+            ),
+            (
+                "fleet/a-open.yaml",
+                policy::assignment("open", "everyone", "open", 0),
+            ),
+            (
+                "fleet/a-closed.yaml",
+                policy::assignment("closed", "everyone", "closed", 0),
+            ),
+        ],
+    )
     .await;
     let conflicted = eventually("the conflict shows", async || {
         let found = world.assignments().await?;
@@ -318,9 +332,8 @@ async fn two_assignments_that_want_different_values_conflict_until_one_takes_pre
     }
 }
 
-#[tokio::test]
-async fn an_assignment_waits_for_what_it_names() {
-    let mut world = World::start(Setting::default()).await;
+async fn an_assignment_waits_for_what_it_names(api: Api) {
+    let mut world = World::on(api).await;
     world.write(
         "fleet/assignments.yaml",
         &policy::essentials_for_everyone("Enforce", 8),

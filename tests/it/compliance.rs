@@ -12,16 +12,22 @@ use provost::api::device::TransitionRecord;
 use provost::api::git_source::RevisionResult;
 use provost::api::{Assignment, Baseline, DeviceGroup, GitSource, names};
 
+use crate::both;
 use crate::world::standing::{history_of, status, sums};
 use crate::world::{
-    AUTHOR, NAMESPACE, SOURCE, Setting, World, condition, eventually, is_true, policy, still,
+    AUTHOR, Api, NAMESPACE, SOURCE, Setting, World, condition, eventually, is_true, policy, still,
 };
+
+both!(
+    a_commit_makes_a_fleet_compliant_and_then_nothing_is_written,
+    a_tightening_commit_moves_only_whom_it_concerns_at_the_cost_of_classes,
+);
 
 const DEVICES: usize = 8;
 
 /// A world under the policy that ships: baselines and examples.
-async fn under_shipped_policy() -> (World, String) {
-    let mut world = World::start(Setting::default()).await;
+async fn under_shipped_policy(api: Api) -> (World, String) {
+    let mut world = World::on(api).await;
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     for (from, to) in [
         ("examples/quickstart/fleet/groups.yaml", "fleet/groups.yaml"),
@@ -52,9 +58,8 @@ async fn under_shipped_policy() -> (World, String) {
     (world, revision)
 }
 
-#[tokio::test]
-async fn a_commit_makes_a_fleet_compliant_and_then_nothing_is_written() {
-    let (mut world, revision) = under_shipped_policy().await;
+async fn a_commit_makes_a_fleet_compliant_and_then_nothing_is_written(api: Api) {
+    let (mut world, revision) = under_shipped_policy(api).await;
     let devices = world.compliant(DEVICES, &revision).await;
 
     // The fleet is a mixed one: Macs and others, with and without declarations.
@@ -253,8 +258,9 @@ async fn expect_source(world: &World, revision: &str) {
 }
 
 /// Thirty devices of sales under the essentials, ten of the lab under another policy. Gives the revision and the assignment of sales.
-async fn sales_and_lab() -> (World, String, String) {
+async fn sales_and_lab(api: Api) -> (World, String, String) {
     let mut world = World::start(Setting {
+        api,
         classic_percent: 25,
         ..Setting::default()
     })
@@ -284,9 +290,8 @@ async fn sales_and_lab() -> (World, String, String) {
     (world, loose, sales)
 }
 
-#[tokio::test]
-async fn a_tightening_commit_moves_only_whom_it_concerns_at_the_cost_of_classes() {
-    let (mut world, loose, sales) = sales_and_lab().await;
+async fn a_tightening_commit_moves_only_whom_it_concerns_at_the_cost_of_classes(api: Api) {
+    let (mut world, loose, sales) = sales_and_lab(api).await;
     let before = world.devices().await.unwrap();
     let count = async |world: &World| {
         let of = |name: &'static str| world.server.metric(name);

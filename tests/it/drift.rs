@@ -7,8 +7,11 @@ use provost::api::Device;
 use provost::api::common::Verdict;
 use serde_json::json;
 
+use crate::both;
 use crate::world::standing::{describe, expect_unbroken_history, history_of, settled, status};
-use crate::world::{Setting, World, eventually, policy};
+use crate::world::{Api, Setting, World, eventually, policy};
+
+both!(devices_that_leave_their_desired_state_are_seen_and_corrected);
 
 const DEVICES: usize = 6;
 const RULES: [&str; 2] = ["essentials/passcode_length", "essentials/firewall_on"];
@@ -21,9 +24,9 @@ fn came_back(device: &Device) -> Option<&'static str> {
     })
 }
 
-#[tokio::test]
-async fn devices_that_leave_their_desired_state_are_seen_and_corrected() {
+async fn devices_that_leave_their_desired_state_are_seen_and_corrected(api: Api) {
     let mut world = World::start(Setting {
+        api,
         evidence_interval: "2s",
         ..Setting::default()
     })

@@ -1,16 +1,24 @@
 //! The right to enrol: who may come, once, and what an invitation brings along.
 
+use kube::ResourceExt as _;
 use kube::api::ListParams;
-use kube::{Api, ResourceExt as _};
 use provost::api::{Device, names};
 use provost::clock::{Clock as _, SystemClock};
 use serde_json::json;
 
-use crate::world::{NAMESPACE, Setting, World, eventually, provost, text};
+use crate::both;
+use crate::world::{Api, NAMESPACE, World, eventually, provost, text};
 
-#[tokio::test]
-async fn a_device_appears_in_the_fleet_and_with_the_labels_of_its_invitation() {
-    let mut world = World::start(Setting::default()).await;
+both!(
+    a_device_appears_in_the_fleet_and_with_the_labels_of_its_invitation,
+    an_invitation_is_good_once,
+    an_invitation_for_one_device_is_good_for_no_other,
+    an_invitation_expires,
+    an_invitation_that_cannot_be_made_says_why,
+);
+
+async fn a_device_appears_in_the_fleet_and_with_the_labels_of_its_invitation(api: Api) {
+    let mut world = World::on(api).await;
     world.namespace("studio").await;
     let mut invitations = world
         .invite(1, "studio", "team=design,example.com/site=north")
@@ -27,7 +35,7 @@ async fn a_device_appears_in_the_fleet_and_with_the_labels_of_its_invitation() {
         );
     }
     world.hand_out(&invitations).await;
-    let studio: Api<Device> = Api::namespaced(world.client.clone(), "studio");
+    let studio: kube::Api<Device> = kube::Api::namespaced(world.client.clone(), "studio");
     let device = eventually("the device appears", async || {
         let found = studio.list(&ListParams::default()).await.map_err(text)?;
         found
@@ -60,9 +68,8 @@ async fn a_device_appears_in_the_fleet_and_with_the_labels_of_its_invitation() {
     assert_eq!(studio.list(&ListParams::default()).await.unwrap().items.len(), 1);
 }
 
-#[tokio::test]
-async fn an_invitation_is_good_once() {
-    let mut world = World::start(Setting::default()).await;
+async fn an_invitation_is_good_once(api: Api) {
+    let mut world = World::on(api).await;
     let invitation = world.invite(1, NAMESPACE, "").await;
     world.hand_out(&invitation).await;
     world.simulator.reaches("enrolled", 1).await;
@@ -75,9 +82,8 @@ async fn an_invitation_is_good_once() {
     assert_eq!(world.simulator.number("enrolled"), 1);
 }
 
-#[tokio::test]
-async fn an_invitation_for_one_device_is_good_for_no_other() {
-    let mut world = World::start(Setting::default()).await;
+async fn an_invitation_for_one_device_is_good_for_no_other(api: Api) {
+    let mut world = World::on(api).await;
     let udid = "0A1B2C3D-0000-4000-8000-00000000ABCD";
 
     // For another UDID: no certificate.
@@ -133,9 +139,8 @@ async fn an_invitation_for_one_device_is_good_for_no_other() {
     .await;
 }
 
-#[tokio::test]
-async fn an_invitation_expires() {
-    let mut world = World::start(Setting::default()).await;
+async fn an_invitation_expires(api: Api) {
+    let mut world = World::on(api).await;
     let invitation = world
         .invite_with(&["--namespace", NAMESPACE, "--expires-in", "1s"])
         .await;
@@ -157,9 +162,8 @@ async fn an_invitation_expires() {
     );
 }
 
-#[tokio::test]
-async fn an_invitation_that_cannot_be_made_says_why() {
-    let world = World::start(Setting::default()).await;
+async fn an_invitation_that_cannot_be_made_says_why(api: Api) {
+    let world = World::on(api).await;
     let data_dir = world.server.data_dir().to_str().unwrap();
     let nowhere = world.path("nowhere");
     for (args, says) in [

@@ -5,11 +5,18 @@ use kube::api::{DeleteParams, Patch, PatchParams};
 use provost::api::Device;
 use serde_json::json;
 
-use crate::world::{Setting, World, condition, eventually, is_true, policy, text};
+use crate::both;
+use crate::world::{Api, Setting, World, condition, eventually, is_true, policy, text};
+
+both!(
+    a_deleted_device_is_unenrolled_at_its_next_contact_and_then_gone,
+    an_orphaned_device_is_forgotten_at_once_and_refused_until_it_is_invited_again,
+);
 
 /// A world of one device that knows declarations and complies.
-async fn with_one_device() -> (World, Device) {
+async fn with_one_device(api: Api) -> (World, Device) {
     let mut world = World::start(Setting {
+        api,
         classic_percent: 0,
         ..Setting::default()
     })
@@ -37,9 +44,8 @@ async fn gone(world: &World, name: &str) {
     .await;
 }
 
-#[tokio::test]
-async fn a_deleted_device_is_unenrolled_at_its_next_contact_and_then_gone() {
-    let (mut world, device) = with_one_device().await;
+async fn a_deleted_device_is_unenrolled_at_its_next_contact_and_then_gone(api: Api) {
+    let (mut world, device) = with_one_device(api).await;
     let name = device.name_any();
     world
         .simulator
@@ -71,9 +77,8 @@ async fn a_deleted_device_is_unenrolled_at_its_next_contact_and_then_gone() {
     gone(&world, &name).await;
 }
 
-#[tokio::test]
-async fn an_orphaned_device_is_forgotten_at_once_and_refused_until_it_is_invited_again() {
-    let (mut world, device) = with_one_device().await;
+async fn an_orphaned_device_is_forgotten_at_once_and_refused_until_it_is_invited_again(api: Api) {
+    let (mut world, device) = with_one_device(api).await;
     let name = device.name_any();
     let orphan = Patch::Merge(json!({ "spec": { "deletionPolicy": "Orphan" } }));
     world

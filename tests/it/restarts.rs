@@ -5,8 +5,15 @@ use std::collections::BTreeMap;
 use provost::api::Device;
 use serde_json::json;
 
+use crate::both;
 use crate::world::standing::{describe, ends, expect_unbroken_history, settled, sums};
-use crate::world::{Setting, World, eventually, policy};
+use crate::world::{Api, Setting, World, eventually, policy};
+
+both!(
+    killed_while_devices_enrol,
+    killed_while_devices_move_to_a_new_commit,
+    killed_while_devices_drift,
+);
 
 const DEVICES: usize = 8;
 const DRIFTED: usize = 4;
@@ -27,8 +34,9 @@ enum Kill {
 }
 
 /// A fleet enrols, complies, moves to a stricter commit, drifts and comes back; the server is killed on the way.
-async fn tell(mdm_port: u16, kills: &[Kill]) -> (World, BTreeMap<String, Device>) {
+async fn tell(api: Api, mdm_port: u16, kills: &[Kill]) -> (World, BTreeMap<String, Device>) {
     let setting = Setting {
+        api,
         mdm_port,
         evidence_interval: "2s",
         ..Setting::default()
@@ -104,14 +112,14 @@ async fn tell(mdm_port: u16, kills: &[Kill]) -> (World, BTreeMap<String, Device>
 }
 
 /// Tells the story undisturbed, then with kills at the same address, and expects the same end.
-async fn ends_the_same_with(kills: &[Kill]) {
-    let (mut undisturbed, expected) = tell(0, &[]).await;
+async fn ends_the_same_with(api: Api, kills: &[Kill]) {
+    let (mut undisturbed, expected) = tell(api, 0, &[]).await;
     let port = undisturbed.server.mdm_port();
     let expected_sums = sums(&undisturbed.assignments().await.unwrap()["essentials"]);
     undisturbed.server.terminate().await;
     drop(undisturbed);
 
-    let (world, devices) = tell(port, kills).await;
+    let (world, devices) = tell(api, port, kills).await;
     assert_eq!(ends(&devices), ends(&expected));
     let sums = sums(&world.assignments().await.unwrap()["essentials"]);
     assert_eq!(sums.devices, expected_sums.devices);
@@ -127,17 +135,14 @@ async fn ends_the_same_with(kills: &[Kill]) {
     }
 }
 
-#[tokio::test]
-async fn killed_while_devices_enrol() {
-    ends_the_same_with(&[Kill::Enrolling(1), Kill::Enrolling(4)]).await;
+async fn killed_while_devices_enrol(api: Api) {
+    ends_the_same_with(api, &[Kill::Enrolling(1), Kill::Enrolling(4)]).await;
 }
 
-#[tokio::test]
-async fn killed_while_devices_move_to_a_new_commit() {
-    ends_the_same_with(&[Kill::Committed, Kill::Moving]).await;
+async fn killed_while_devices_move_to_a_new_commit(api: Api) {
+    ends_the_same_with(api, &[Kill::Committed, Kill::Moving]).await;
 }
 
-#[tokio::test]
-async fn killed_while_devices_drift() {
-    ends_the_same_with(&[Kill::Drifted, Kill::Corrected]).await;
+async fn killed_while_devices_drift(api: Api) {
+    ends_the_same_with(api, &[Kill::Drifted, Kill::Corrected]).await;
 }

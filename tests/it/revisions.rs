@@ -5,13 +5,22 @@ use kube::api::{DeleteParams, ListParams, PatchParams, PostParams};
 use provost::api::git_source::{GitSourceStatus, RevisionResult};
 use provost::api::{Baseline, DeviceGroup, GitSource, names};
 
-use crate::world::{SOURCE, Setting, World, annotate, condition, eventually, is_true, policy, text};
+use crate::both;
+use crate::world::{Api, SOURCE, World, annotate, condition, eventually, is_true, policy, text};
+
+both!(
+    a_bad_file_leaves_the_last_good_revision_in_force_until_it_is_mended,
+    documents_of_others_and_files_elsewhere_are_passed_over,
+    a_revision_that_removes_much_or_holds_nothing_waits_for_leave,
+    deleting_a_source_removes_what_it_brought_and_nothing_else,
+    what_was_changed_by_hand_is_put_right_at_the_next_look,
+);
 
 const FILE: &str = "fleet/essentials.yaml";
 
 /// A world without devices that follows one good revision.
-async fn with_policy() -> (World, String) {
-    let mut world = World::start(Setting::default()).await;
+async fn with_policy(api: Api) -> (World, String) {
+    let mut world = World::on(api).await;
     world.write("fleet/groups.yaml", policy::EVERYONE);
     world.write(FILE, policy::ESSENTIALS);
     world.write(
@@ -83,9 +92,8 @@ fn mistakes() -> Vec<(&'static str, String, &'static [&'static str])> {
     ]
 }
 
-#[tokio::test]
-async fn a_bad_file_leaves_the_last_good_revision_in_force_until_it_is_mended() {
-    let (mut world, good) = with_policy().await;
+async fn a_bad_file_leaves_the_last_good_revision_in_force_until_it_is_mended(api: Api) {
+    let (mut world, good) = with_policy(api).await;
     let in_force = world.api::<Baseline>().get("essentials").await.unwrap();
     let group = "kind: DeviceGroup\napiVersion: provost.dev/v1alpha1\nmetadata: { name: more }\nspec: { selector: {} }\n";
     for (what, bad, says) in mistakes() {
@@ -167,9 +175,8 @@ async fn a_bad_file_leaves_the_last_good_revision_in_force_until_it_is_mended() 
     );
 }
 
-#[tokio::test]
-async fn documents_of_others_and_files_elsewhere_are_passed_over() {
-    let (mut world, _) = with_policy().await;
+async fn documents_of_others_and_files_elsewhere_are_passed_over(api: Api) {
+    let (mut world, _) = with_policy(api).await;
     world.write(
         "fleet/other.yaml",
         "apiVersion: apps/v1\nkind: Deployment\nmetadata: { name: x }\nspec: {}\n",
@@ -191,9 +198,8 @@ async fn documents_of_others_and_files_elsewhere_are_passed_over() {
     assert_eq!((artifact.objects, artifact.other_documents), (3, 1));
 }
 
-#[tokio::test]
-async fn a_revision_that_removes_much_or_holds_nothing_waits_for_leave() {
-    let (mut world, first) = with_policy().await;
+async fn a_revision_that_removes_much_or_holds_nothing_waits_for_leave(api: Api) {
+    let (mut world, first) = with_policy(api).await;
     let groups = async |world: &World| {
         let groups = world
             .api::<DeviceGroup>()
@@ -294,9 +300,8 @@ async fn a_revision_that_removes_much_or_holds_nothing_waits_for_leave() {
     assert!(groups(&world).await.is_empty());
 }
 
-#[tokio::test]
-async fn deleting_a_source_removes_what_it_brought_and_nothing_else() {
-    let (world, _) = with_policy().await;
+async fn deleting_a_source_removes_what_it_brought_and_nothing_else(api: Api) {
+    let (world, _) = with_policy(api).await;
     let mine: DeviceGroup = serde_yaml::from_str(&policy::group("mine", "team", "lab")).unwrap();
     world
         .api::<DeviceGroup>()
@@ -338,9 +343,8 @@ async fn deleting_a_source_removes_what_it_brought_and_nothing_else() {
     );
 }
 
-#[tokio::test]
-async fn what_was_changed_by_hand_is_put_right_at_the_next_look() {
-    let (mut world, _) = with_policy().await;
+async fn what_was_changed_by_hand_is_put_right_at_the_next_look(api: Api) {
+    let (mut world, _) = with_policy(api).await;
     let baselines = world.api::<Baseline>();
     let patch = serde_json::json!({ "spec": { "title": "Optional" } });
     baselines

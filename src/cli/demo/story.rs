@@ -332,9 +332,10 @@ async fn ask_for(client: &Client) -> anyhow::Result<()> {
 
 /// Stays up for kubectl.
 async fn stay(server: &Server) -> anyhow::Result<()> {
-    let kubeconfig = server.kubeconfig().display().to_string();
     eprintln!("\nThe fleet stays up until Ctrl-C. Look at it from another terminal:\n");
-    eprintln!("  export KUBECONFIG={kubeconfig}");
+    if let Some(kubeconfig) = server.kubeconfig() {
+        eprintln!("  export KUBECONFIG={}", kubeconfig.display());
+    }
     eprintln!("  kubectl get gitsources,baselines,assignments,devicegroups");
     eprintln!("  kubectl get devices -o wide");
     eprintln!("  kubectl describe gitsource {SOURCE}\n");

@@ -64,7 +64,7 @@ pub enum Error {
 struct Sources {
     context: Context,
     fetcher: Arc<Fetcher>,
-    schemas: SchemaSet,
+    schemas: Arc<SchemaSet>,
     cache: PathBuf,
     /// When each source is due, and what was asked of it at the last look; by uid.
     looks: Mutex<HashMap<String, Look>>,
@@ -81,7 +81,7 @@ struct Look {
 }
 
 /// Keeps sources in force until `shutdown`. Clones of repositories live under `cache`.
-pub async fn run(context: Context, schemas: SchemaSet, cache: PathBuf, shutdown: CancellationToken) {
+pub async fn run(context: Context, schemas: Arc<SchemaSet>, cache: PathBuf, shutdown: CancellationToken) {
     let api: Api<DeserializeGuard<GitSource>> = Api::all(context.client.clone());
     let sources = Arc::new(Sources {
         context,

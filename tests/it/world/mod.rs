@@ -1,4 +1,7 @@
-//! The world of a story: a git repository, `provost up` and `provost simulate` as processes of their own, and a Kubernetes client.
+//! The world of a story: a git repository, a server and `provost simulate` as processes of their own, and a Kubernetes client.
+//!
+//! The server is `provost up` with its embedded API, or `provost serve` with a real Kubernetes API server that belongs to the world. Stories
+//! are written once for both, and listed with [`both!`](crate::both).
 //!
 //! Everything goes through the doors that people and devices use: commits, the Kubernetes API, the command line, TLS. Nothing here
 //! looks into a database. Processes end when their world does.
@@ -19,13 +22,15 @@ use std::path::PathBuf;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::api::{ListParams, ObjectMeta, Patch, PatchParams, PostParams};
 use kube::core::NamespaceResourceScope;
-use kube::{Api, Client, Resource, ResourceExt as _};
+use kube::{Client, Resource, ResourceExt as _};
 use provost::api::git_source::GitSourceStatus;
 use provost::api::{Assignment, Device, GitSource, GitSourceSpec, names};
 use provost::gitops::author::Author;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tempfile::TempDir;
+
+use crate::control_plane::{ControlPlane, assets, install_crds};
 
 pub(crate) use caller::Caller;
 pub(crate) use eventually::{eventually, still};
@@ -41,9 +46,51 @@ pub(crate) const SOURCE: &str = "policy";
 /// Who commits.
 pub(crate) const AUTHOR: &str = "Policy Team <policy@example.com>";
 
+/// The Kubernetes API of a world.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Api {
+    /// In `provost up`.
+    Embedded,
+    /// A real API server, with `provost serve`.
+    Cluster,
+}
+
+impl Api {
+    /// Whether stories can be told on it here; where they cannot, that is noted.
+    pub(crate) fn is_here(self) -> bool {
+        self == Self::Embedded || assets("stories on a real API server").is_some()
+    }
+}
+
+/// Tells a story, an `async fn(Api)`, on both APIs: `NAME::embedded` and `NAME::cluster`.
+#[macro_export]
+macro_rules! both {
+    ($($story:ident),+ $(,)?) => {
+        $(
+            mod $story {
+                use $crate::world::Api;
+
+                #[tokio::test]
+                async fn embedded() {
+                    super::$story(Api::Embedded).await;
+                }
+
+                #[tokio::test]
+                async fn cluster() {
+                    if Api::Cluster.is_here() {
+                        super::$story(Api::Cluster).await;
+                    }
+                }
+            }
+        )+
+    };
+}
+
 /// What can be chosen about a world.
 #[derive(Debug, Clone)]
 pub(crate) struct Setting {
+    /// Which Kubernetes API it has.
+    pub(crate) api: Api,
     /// Which devices are drawn.
     pub(crate) seed: u64,
     /// How many of a hundred know no declarations.
@@ -57,6 +104,7 @@ pub(crate) struct Setting {
 impl Default for Setting {
     fn default() -> Self {
         Self {
+            api: Api::Embedded,
             seed: 1,
             classic_percent: 40,
             evidence_interval: "1h",
@@ -73,6 +121,8 @@ pub(crate) struct World {
     git: Author,
     asked: u32,
     batches: u32,
+    /// The cluster, where there is one; after the server.
+    pub(crate) plane: Option<ControlPlane>,
     /// Goes last: the processes work in it.
     dir: TempDir,
 }
@@ -95,9 +145,17 @@ impl World {
             "--evidence-interval",
             setting.evidence_interval,
         ];
-        let server = Server::start(&data_dir, setting.mdm_port, &more).await;
+        let plane = match setting.api {
+            Api::Embedded => None,
+            Api::Cluster => Some(cluster().await),
+        };
+        let server = match &plane {
+            None => Server::start(&data_dir, setting.mdm_port, &more).await,
+            Some(plane) => Server::serve(&data_dir, &plane.kubeconfig(), setting.mdm_port, &more).await,
+        };
         let client = server.client().await;
         Self {
+            plane,
             server,
             simulator,
             client,
@@ -108,17 +166,26 @@ impl World {
         }
     }
 
+    /// A world with this API, else as usual.
+    pub(crate) async fn on(api: Api) -> Self {
+        Self::start(Setting {
+            api,
+            ..Setting::default()
+        })
+        .await
+    }
+
     /// A file for a story's own use.
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
 
     /// The objects of a kind in the usual fleet.
-    pub(crate) fn api<K>(&self) -> Api<K>
+    pub(crate) fn api<K>(&self) -> kube::Api<K>
     where
         K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
     {
-        Api::namespaced(self.client.clone(), NAMESPACE)
+        kube::Api::namespaced(self.client.clone(), NAMESPACE)
     }
 
     /// Makes a namespace.
@@ -130,11 +197,28 @@ impl World {
             },
             ..Namespace::default()
         };
-        Api::all(self.client.clone())
+        kube::Api::all(self.client.clone())
             .create(&PostParams::default(), &namespace)
             .await
             .unwrap();
     }
+}
+
+/// An API server with Provost's definitions and the namespace of most stories.
+async fn cluster() -> ControlPlane {
+    let plane = ControlPlane::start("stories on a real API server").await;
+    let plane = plane.expect("asked before");
+    let client = plane.client().await;
+    install_crds(&client).await;
+    // The API server makes it a moment after it is ready.
+    eventually("the namespace is there", async || {
+        kube::Api::<Namespace>::all(client.clone())
+            .get(NAMESPACE)
+            .await
+            .map_err(text)
+    })
+    .await;
+    plane
 }
 
 /// Git.
@@ -295,7 +379,7 @@ impl World {
 }
 
 /// Sets an annotation.
-pub(crate) async fn annotate<K>(api: &Api<K>, name: &str, key: &str, value: &str)
+pub(crate) async fn annotate<K>(api: &kube::Api<K>, name: &str, key: &str, value: &str)
 where
     K: Clone + Debug + DeserializeOwned,
 {

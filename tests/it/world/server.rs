@@ -1,4 +1,4 @@
-//! `provost up` and the other commands, as processes.
+//! `provost up`, `provost serve` and the other commands, as processes.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -57,7 +57,8 @@ pub(crate) struct Ready {
 }
 
 impl Ready {
-    fn read(line: &str) -> Self {
+    /// Reads the line. `kubeconfig` is the cluster's, if there is one.
+    fn read(line: &str, kubeconfig: Option<&Path>) -> Self {
         let fields = line
             .strip_prefix("ready ")
             .unwrap_or_else(|| panic!("not the ready line: {line}"));
@@ -76,35 +77,57 @@ impl Ready {
             mdm: field("mdm"),
             api: field("api"),
             admin: field("admin"),
-            kubeconfig: field("kubeconfig").into(),
+            kubeconfig: kubeconfig.map_or_else(|| field("kubeconfig").into(), Path::to_owned),
             ca: field("ca").into(),
         }
     }
 }
 
-/// A running `provost up`.
+/// A lease that stories need not wait for long, and that a busy machine keeps.
+const LEASE: [&str; 6] = [
+    "--lease-duration",
+    "5s",
+    "--lease-renew-deadline",
+    "4s",
+    "--lease-retry-period",
+    "400ms",
+];
+
+/// A running `provost up` or `provost serve`.
 pub(crate) struct Server {
     child: Child,
     stdout: BufReader<ChildStdout>,
     data_dir: PathBuf,
+    /// The cluster's, of `provost serve`.
+    kubeconfig: Option<PathBuf>,
     more: Vec<String>,
     pub(crate) ready: Ready,
 }
 
 impl Server {
-    /// Starts it on free ports (but for `mdm_port`, unless 0) and waits until it is ready.
+    /// Starts `provost up` on free ports (but for `mdm_port`, unless 0) and waits until it is ready.
     pub(crate) async fn start(data_dir: &Path, mdm_port: u16, more: &[&str]) -> Self {
+        Self::begin(data_dir, None, mdm_port, more).await
+    }
+
+    /// Starts `provost serve` for the cluster of a kubeconfig, likewise.
+    pub(crate) async fn serve(data_dir: &Path, kubeconfig: &Path, mdm_port: u16, more: &[&str]) -> Self {
+        let more = [LEASE.as_slice(), more].concat();
+        Self::begin(data_dir, Some(kubeconfig), mdm_port, &more).await
+    }
+
+    async fn begin(data_dir: &Path, kubeconfig: Option<&Path>, mdm_port: u16, more: &[&str]) -> Self {
         let more: Vec<String> = more.iter().map(|&arg| arg.to_owned()).collect();
-        let listen = [
-            ("--mdm-listen", mdm_port),
-            ("--api-listen", 0),
-            ("--admin-listen", 0),
-        ];
-        let (child, stdout, ready) = up(data_dir, &listen, &more).await;
+        let ports = Ports {
+            mdm: mdm_port,
+            ..Ports::default()
+        };
+        let (child, stdout, ready) = run(data_dir, kubeconfig, &ports, &more).await;
         Self {
             child,
             stdout,
             data_dir: data_dir.to_owned(),
+            kubeconfig: kubeconfig.map(Path::to_owned),
             more,
             ready,
         }
@@ -122,14 +145,20 @@ impl Server {
 
     /// Kills it as a power cut would, and starts it again on the same data and ports.
     pub(crate) async fn kill_and_restart(&mut self) {
-        self.child.kill().await.unwrap();
+        self.kill().await;
         let ready = &self.ready;
-        let listen = [
-            ("--mdm-listen", port(&ready.mdm)),
-            ("--api-listen", port(&ready.api)),
-            ("--admin-listen", port(&ready.admin)),
-        ];
-        (self.child, self.stdout, self.ready) = up(&self.data_dir, &listen, &self.more).await;
+        let ports = Ports {
+            mdm: port(&ready.mdm),
+            api: port(&ready.api),
+            admin: port(&ready.admin),
+        };
+        let kubeconfig = self.kubeconfig.as_deref();
+        (self.child, self.stdout, self.ready) = run(&self.data_dir, kubeconfig, &ports, &self.more).await;
+    }
+
+    /// Kills it as a power cut would.
+    pub(crate) async fn kill(&mut self) {
+        self.child.kill().await.unwrap();
     }
 
     /// The memory it holds now, in bytes.
@@ -207,9 +236,18 @@ impl Drop for Server {
     }
 }
 
-async fn up(
+/// Where a server listens, on loopback; 0 is any.
+#[derive(Default)]
+struct Ports {
+    mdm: u16,
+    api: u16,
+    admin: u16,
+}
+
+async fn run(
     data_dir: &Path,
-    listen: &[(&str, u16)],
+    kubeconfig: Option<&Path>,
+    ports: &Ports,
     more: &[String],
 ) -> (Child, BufReader<ChildStdout>, Ready) {
     let log = fs::File::options()
@@ -218,8 +256,16 @@ async fn up(
         .open(log(data_dir))
         .unwrap();
     let mut command = command();
-    command.arg("up").arg("--data-dir").arg(data_dir).args(more);
-    for (option, port) in listen {
+    match kubeconfig {
+        None => {
+            command.args(["up", "--api-listen", &format!("127.0.0.1:{}", ports.api)]);
+        }
+        Some(path) => {
+            command.args(["serve", "--kubeconfig"]).arg(path);
+        }
+    }
+    command.arg("--data-dir").arg(data_dir).args(more);
+    for (option, port) in [("--mdm-listen", ports.mdm), ("--admin-listen", ports.admin)] {
         command.arg(option).arg(format!("127.0.0.1:{port}"));
     }
     let mut child = command
@@ -233,9 +279,9 @@ async fn up(
     stdout.read_line(&mut line).await.unwrap();
     if line.is_empty() {
         let said = fs::read_to_string(self::log(data_dir)).unwrap_or_default();
-        panic!("provost up ended before it was ready:\n{said}");
+        panic!("the server ended before it was ready:\n{said}");
     }
-    (child, stdout, Ready::read(line.trim_end()))
+    (child, stdout, Ready::read(line.trim_end(), kubeconfig))
 }
 
 /// Where its standard error goes: beside the data directory.

@@ -1,0 +1,185 @@
+//! What `provost up` and `provost serve` have in common: their options, and running until they are told to stop.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::app::{Kubernetes, PushCredentials, PushSettings, Server, Settings};
+use crate::clock::{SystemClock, SystemEntropy};
+use crate::controllers::duration;
+use crate::secret::Secret;
+
+/// Options of every server.
+#[derive(Debug, clap::Args)]
+pub(super) struct ServerArgs {
+    /// Where everything is kept: databases, keys, clones of git repositories. One server at a time works in it.
+    #[arg(
+        long,
+        value_name = "DIR",
+        env = "PROVOST_DATA_DIR",
+        hide_env_values = true,
+        default_value = "provost-data"
+    )]
+    data_dir: PathBuf,
+    /// Where devices come (TLS). Port 0 takes a free one.
+    #[arg(
+        long,
+        value_name = "ADDR",
+        env = "PROVOST_MDM_LISTEN",
+        hide_env_values = true,
+        default_value = "127.0.0.1:8443"
+    )]
+    mdm_listen: SocketAddr,
+    /// Where probes and Prometheus come (plain HTTP, nothing secret).
+    #[arg(
+        long,
+        value_name = "ADDR",
+        env = "PROVOST_ADMIN_LISTEN",
+        hide_env_values = true,
+        default_value = "127.0.0.1:9443"
+    )]
+    admin_listen: SocketAddr,
+    /// How devices reach --mdm-listen, such as `https://mdm.example.com`. It is part of every enrolment: choose it once.
+    /// Without it, devices on this computer only.
+    #[arg(long, value_name = "URL", env = "PROVOST_PUBLIC_URL", hide_env_values = true)]
+    public_url: Option<String>,
+    /// The MDM push certificate from Apple, PEM. Without it devices are not woken: they come by themselves.
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "PROVOST_APNS_CERT",
+        hide_env_values = true,
+        requires = "apns_key"
+    )]
+    apns_cert: Option<PathBuf>,
+    /// The key of the push certificate, PKCS#8 PEM.
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "PROVOST_APNS_KEY",
+        hide_env_values = true,
+        requires = "apns_cert"
+    )]
+    apns_key: Option<PathBuf>,
+    /// Another address of the push service than Apple's, such as an egress proxy: https://host:port.
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "PROVOST_APNS_URL",
+        hide_env_values = true,
+        requires = "apns_ca"
+    )]
+    apns_url: Option<String>,
+    /// The certificates that may vouch for --apns-url, PEM.
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "PROVOST_APNS_CA",
+        hide_env_values = true,
+        requires = "apns_url"
+    )]
+    apns_ca: Option<PathBuf>,
+    /// How often each device is asked for evidence, such as 15m or 1h.
+    #[arg(
+        long,
+        value_name = "DURATION",
+        env = "PROVOST_EVIDENCE_INTERVAL",
+        hide_env_values = true,
+        default_value = "1h"
+    )]
+    evidence_interval: String,
+}
+
+impl ServerArgs {
+    /// The settings of a server with these options.
+    pub(super) fn settings(self, kubernetes: Kubernetes) -> anyhow::Result<Settings> {
+        let certificate = match (&self.apns_cert, &self.apns_key) {
+            (Some(certificate), Some(key)) => Some(PushCredentials {
+                certificate_pem: read(certificate)?,
+                key_pem: Secret::new(read(key)?),
+            }),
+            _ => None,
+        };
+        let push = match (self.apns_url, self.apns_ca, certificate) {
+            (Some(url), Some(ca), certificate) => PushSettings::Custom {
+                url,
+                ca_pem: read(&ca)?,
+                certificate,
+            },
+            (_, _, Some(certificate)) => PushSettings::Apple { certificate },
+            _ => PushSettings::None,
+        };
+        Ok(Settings {
+            data_dir: self.data_dir,
+            mdm_listen: self.mdm_listen,
+            kubernetes,
+            admin_listen: self.admin_listen,
+            public_url: self.public_url,
+            push,
+            evidence_interval: length("--evidence-interval", &self.evidence_interval)?,
+        })
+    }
+}
+
+/// Reads a duration that is longer than nothing.
+pub(super) fn length(option: &str, text: &str) -> anyhow::Result<std::time::Duration> {
+    duration::parse(text)
+        .filter(|length| !length.is_zero())
+        .with_context(|| format!("{option} {text}: write a duration such as 15m or 1h"))
+}
+
+/// Runs a server until it is told to stop, or a part of it ends. Prints one line when it is ready, and then what `advise` says.
+pub(super) async fn run(settings: Settings, advise: fn(&Server)) -> anyhow::Result<ExitCode> {
+    // Before anything is started, so that no signal is missed.
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let without_push = matches!(settings.push, PushSettings::None);
+    let server = Server::start(settings, Arc::new(SystemClock), Arc::new(SystemEntropy)).await?;
+    let mut told = false;
+    loop {
+        tokio::select! {
+            () = server.ready(), if !told => {
+                told = true;
+                println!("{}", server.ready_line());
+                advise(&server);
+                if without_push {
+                    advise_push();
+                }
+            }
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
+            ended = server.ended() => {
+                server.stop().await;
+                return Err(ended);
+            }
+        }
+    }
+    tracing::info!("stopping");
+    server.stop().await;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn advise_push() {
+    eprintln!(
+        "push:      no push certificate. Devices enrol, poll and report, but are not woken: a change reaches them when they next come by themselves."
+    );
+    eprintln!(
+        "           To wake them, get an MDM push certificate from Apple (identity.apple.com/pushcert) and restart with --apns-cert FILE --apns-key FILE."
+    );
+}
+
+/// Says how devices are invited.
+pub(super) fn advise_invitation(server: &Server) {
+    eprintln!(
+        "invite:    provost enroll invite --data-dir {} --namespace default",
+        server.data_dir().display()
+    );
+}
+
+fn read(path: &Path) -> anyhow::Result<String> {
+    std::fs::read_to_string(path).with_context(|| format!("{} cannot be read", path.display()))
+}
