@@ -5,24 +5,23 @@
 
 use std::sync::Arc;
 
-use axum::response::Response;
-use http::HeaderMap;
-use http::header::ACCEPT;
+use axum::body::Body;
+use axum::response::{IntoResponse as _, Response};
+use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH, VARY};
+use http::{HeaderMap, HeaderValue, StatusCode};
 use serde_json::Value;
+use sha2::{Digest as _, Sha512};
 
 use super::api::Core;
-use super::error::ApiError;
-use super::http::json_response;
+use super::error::{ApiError, UNCACHED};
 use super::openapi::{ResourceSchema, ServedResource, v2, v3_group, v3_index};
 use super::registry::{Resource, Served};
 
-/// Media types of version 2 beside JSON would be Protobuf's.
-const ACCEPTED: &str = "application/json";
-
-/// Answers a path below `/openapi`; `None` for any other.
+/// Answers a path below `/openapi`; `None` for any other. There are no Status documents here: what is not served or not
+/// acceptable has an empty body.
 ///
 /// # Errors
-/// 404 for a group version that is not served, 406 when only Protobuf is accepted.
+/// 404 for a path that only looks like one of these.
 pub(super) async fn answer(
     core: &Arc<Core>,
     path: &str,
@@ -31,17 +30,48 @@ pub(super) async fn answer(
     let Some(path) = path.strip_prefix("/openapi/") else {
         return Ok(None);
     };
-    let path = path.trim_end_matches('/').to_owned();
-    if path == "v2" && !accepts_json(headers) {
-        return Err(ApiError::NotAcceptable(ACCEPTED));
+    if path != "v2" && path != "v3" && !path.starts_with("v3/") {
+        return Err(ApiError::NoSuchPage);
+    }
+    let path = path.to_owned();
+    let is_index = path == "v3";
+    if !is_index && !accepts_json(headers) {
+        return Ok(Some(StatusCode::NOT_ACCEPTABLE.into_response()));
     }
     let served = core.registry.served();
-    let made = tokio::task::spawn_blocking(move || document(&served, &path)).await;
-    let made = made.map_err(|error| ApiError::Internal(error.to_string()))?;
-    Ok(Some(json_response(
-        &made.ok_or(ApiError::NoSuchResource)?,
-        ACCEPTED,
-    )))
+    let made = tokio::task::spawn_blocking(move || {
+        let text = document(&served, &path)?.to_string();
+        let hash = hex::encode_upper(Sha512::digest(&text));
+        Some((text, hash))
+    });
+    let made = made
+        .await
+        .map_err(|error| ApiError::Internal(error.to_string()))?;
+    let Some((text, hash)) = made else {
+        return Ok(Some(StatusCode::NOT_FOUND.into_response()));
+    };
+    let mut response = Response::new(Body::from(text));
+    let media_type = if is_index {
+        "text/plain; charset=utf-8"
+    } else {
+        "application/json"
+    };
+    let fixed = response.headers_mut();
+    fixed.insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
+    fixed.insert(CACHE_CONTROL, HeaderValue::from_static(UNCACHED));
+    if is_index {
+        return Ok(Some(response));
+    }
+    let tag = HeaderValue::try_from(format!("\"{hash}\""));
+    let tag = tag.map_err(|error| ApiError::Internal(error.to_string()))?;
+    fixed.insert(VARY, HeaderValue::from_static("Accept"));
+    fixed.insert(ETAG, tag.clone());
+    if headers.get_all(IF_NONE_MATCH).iter().any(|known| *known == tag) {
+        *response.status_mut() = StatusCode::NOT_MODIFIED;
+        *response.body_mut() = Body::empty();
+        response.headers_mut().remove(CONTENT_TYPE);
+    }
+    Ok(Some(response))
 }
 
 fn accepts_json(headers: &HeaderMap) -> bool {
@@ -51,7 +81,7 @@ fn accepts_json(headers: &HeaderMap) -> bool {
     accept.split(',').any(|entry| {
         matches!(
             entry.split(';').next().map(str::trim),
-            Some("application/json" | "*/*")
+            Some("application/json" | "application/*" | "*/*")
         )
     })
 }

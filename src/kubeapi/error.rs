@@ -31,13 +31,19 @@ impl Subject {
     }
 
     fn details(&self) -> Value {
-        let mut details = json!({ "name": self.name, "kind": self.kind });
+        let mut details = json!({ "kind": self.kind });
+        if !self.name.is_empty() {
+            object::put(&mut details, "name", json!(self.name));
+        }
         if !self.group.is_empty() {
             object::put(&mut details, "group", json!(self.group));
         }
         details
     }
 }
+
+/// How long caches may keep an answer: not at all without asking.
+pub(super) const UNCACHED: &str = "no-cache, private";
 
 /// A refused or failed request.
 #[derive(Debug, thiserror::Error)]
@@ -89,17 +95,29 @@ pub enum ApiError {
     /// 405: the resource does not know the verb.
     #[error("the server does not allow this method on the requested resource")]
     MethodNotAllowed,
+    /// 406: not even the media type can be served, whatever its parameters.
+    #[error("406: Not Acceptable\n\nAvailable representations: {0}")]
+    NoRepresentation(&'static str),
     /// 404: no such object.
     #[error("{} {:?} not found", .0.qualified(), .0.name)]
     NotFound(Subject),
+    /// 406: a list where one object was asked for, or the other way round.
+    #[error("{0}")]
+    OtherShape(String),
     /// 406: no acceptable representation.
     #[error("only the following media types are accepted: {0}")]
     NotAcceptable(&'static str),
-    /// 404: nothing is served under this path.
+    /// 404: nothing is served under this path of a group that is.
     #[error("the server could not find the requested resource")]
     NoSuchResource,
+    /// 404: nobody answers for this path; the one error that is no Status.
+    #[error("404 page not found")]
+    NoSuchPage,
+    /// 500: a revision that is no number, where one object is read or a watch started.
+    #[error("{0}")]
+    NoRevision(String),
     /// 504: the client has seen a revision that this server has not.
-    #[error("Too large resource version: {asked}, current: {head}")]
+    #[error("Timeout: Too large resource version: {asked}, current: {head}")]
     TooLargeRevision {
         /// What the client asked for.
         asked: i64,
@@ -109,6 +127,9 @@ pub enum ApiError {
     /// 413: the body is above the limit.
     #[error("Request entity too large: limit is {0}")]
     TooLarge(usize),
+    /// 405: custom resources do not know the verb, which has no name here.
+    #[error(" is not supported on resources of kind {:?}", .0.qualified())]
+    VerbNotSupported(Subject),
     /// 401: nobody in particular.
     #[error("Unauthorized")]
     Unauthorized,
@@ -142,9 +163,16 @@ impl ApiError {
             Self::Forbidden { .. } => (StatusCode::FORBIDDEN, "Forbidden"),
             Self::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "InternalError"),
             Self::Invalid { .. } | Self::Unprocessable(_) => (StatusCode::UNPROCESSABLE_ENTITY, "Invalid"),
-            Self::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed"),
-            Self::NotFound(_) | Self::NoSuchResource => (StatusCode::NOT_FOUND, "NotFound"),
-            Self::NotAcceptable(_) => (StatusCode::NOT_ACCEPTABLE, "NotAcceptable"),
+            Self::MethodNotAllowed | Self::VerbNotSupported(_) => {
+                (StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed")
+            }
+            Self::NotFound(_) | Self::NoSuchResource | Self::NoSuchPage => {
+                (StatusCode::NOT_FOUND, "NotFound")
+            }
+            Self::NoRevision(_) => (StatusCode::INTERNAL_SERVER_ERROR, ""),
+            Self::NotAcceptable(_) | Self::NoRepresentation(_) | Self::OtherShape(_) => {
+                (StatusCode::NOT_ACCEPTABLE, "NotAcceptable")
+            }
             Self::TooLargeRevision { .. } => (StatusCode::GATEWAY_TIMEOUT, "Timeout"),
             Self::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "RequestEntityTooLarge"),
             Self::Unauthorized => (StatusCode::UNAUTHORIZED, "Unauthorized"),
@@ -158,8 +186,11 @@ impl ApiError {
         let (code, reason) = self.code();
         let mut status = json!({
             "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
-            "message": self.to_string(), "reason": reason, "code": code.as_u16(),
+            "message": self.to_string(), "code": code.as_u16(),
         });
+        if !reason.is_empty() {
+            object::put(&mut status, "reason", json!(reason));
+        }
         if let Some(details) = self.details() {
             object::put(&mut status, "details", details);
         }
@@ -170,6 +201,7 @@ impl ApiError {
         match self {
             Self::AlreadyExists(subject)
             | Self::NotFound(subject)
+            | Self::VerbNotSupported(subject)
             | Self::Conflict { subject, .. }
             | Self::Forbidden { subject, .. } => Some(subject.details()),
             Self::ApplyConflict { causes, .. } => {
@@ -192,7 +224,7 @@ impl ApiError {
                 object::put(&mut details, "causes", Value::Array(causes));
                 Some(details)
             }
-            Self::NoSuchResource => Some(json!({})),
+            Self::NoSuchResource | Self::NoRepresentation(_) | Self::MethodNotAllowed => Some(json!({})),
             Self::TooLargeRevision { .. } => Some(json!({
                 "causes": [{ "reason": "ResourceVersionTooLarge", "message": "Too large resource version" }],
                 "retryAfterSeconds": 1,
@@ -212,10 +244,17 @@ impl From<StorageError> for ApiError {
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let (code, _) = self.code();
+        if matches!(self, Self::NoSuchPage) {
+            let headers = [
+                (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+                (header::CACHE_CONTROL, UNCACHED),
+            ];
+            return (code, headers, format!("{self}\n")).into_response();
+        }
         let mut response = (code, self.status().to_string()).into_response();
-        response
-            .headers_mut()
-            .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(UNCACHED));
         if matches!(self, Self::TooLargeRevision { .. }) {
             response
                 .headers_mut()

@@ -4,22 +4,26 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::{Body, Bytes};
+use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse as _, Response};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use serde_json::{Value, json};
 use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::compression::CompressionLayer;
+use tower_http::compression::predicate::Predicate;
 use tracing::Instrument as _;
 
 use super::api::Core;
-use super::error::{ApiError, Subject};
+use super::error::{ApiError, Subject, UNCACHED};
+use super::negotiate::{Encoding, Form, Streamed};
 use super::object;
 use super::present::Shape;
 use super::registry::{BuiltIn, Resource};
-use super::request::{Form, MAX_BODY, PatchFormat, Path, Query, WriteOptions, read_body};
+use super::request::{MAX_BODY, PatchFormat, Path, Query, WriteOptions, read_body};
 use super::verbs::{self, Answer, DeleteOptions, Deleted, Listing, Part, Target, Written};
-use super::{access, discovery, documents};
+use super::{access, discovery, documents, health};
+use crate::api::schema::go_quote;
 use crate::body;
 
 /// How long a body may take to come.
@@ -34,7 +38,25 @@ pub(super) fn router(core: Arc<Core>) -> Router {
     Router::new()
         .fallback(handle)
         .with_state(core)
+        .layer(CompressionLayer::new().gzip(true).compress_when(Long))
         .layer(CatchPanicLayer::custom(panicked))
+}
+
+/// Bodies from here on are compressed for who accepts it.
+const COMPRESSED_FROM: u64 = 128 * 1024;
+
+/// Chooses the long answers; of a stream, such as a watch, nobody knows the length.
+#[derive(Debug, Clone, Copy)]
+struct Long;
+
+impl Predicate for Long {
+    fn should_compress<B: HttpBody>(&self, response: &http::Response<B>) -> bool {
+        response
+            .body()
+            .size_hint()
+            .exact()
+            .is_some_and(|length| length > COMPRESSED_FROM)
+    }
 }
 
 async fn handle(State(core): State<Arc<Core>>, request: Request) -> Response {
@@ -42,13 +64,15 @@ async fn handle(State(core): State<Arc<Core>>, request: Request) -> Response {
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let span =
         tracing::debug_span!("kubeapi.request", request.id = id, http.method = %method, http.path = path);
+    let encoding =
+        Query::parse(request.uri()).map_or(Encoding::Json, |query| Encoding::of(request.headers(), &query));
     let answer = async {
         let response = answer(&core, request).await.unwrap_or_else(|error| {
             tracing::debug!(error = %error, "refused");
             error.into_response()
         });
         tracing::debug!(http.status = response.status().as_u16(), "answered");
-        response
+        encoding.write(response).await
     };
     let mut response = answer.instrument(span).await;
     if let Ok(id) = HeaderValue::try_from(id) {
@@ -71,23 +95,37 @@ async fn answer(core: &Arc<Core>, request: Request) -> Result<Response, ApiError
         return Err(ApiError::Forbidden { subject, why });
     }
     let query = Query::parse(&parts.uri)?;
-    let reads = matches!(parts.method, Method::GET | Method::HEAD);
-    if reads && let Some(response) = discovery::answer(core, parts.uri.path(), &parts.headers)? {
+    if let Some(response) = health::answer(core, parts.uri.path(), &query).await? {
         return Ok(response);
     }
-    if reads && let Some(response) = documents::answer(core, parts.uri.path(), &parts.headers).await? {
+    if let Some(response) = discovery::answer(core, &parts.method, parts.uri.path(), &parts.headers)? {
         return Ok(response);
     }
-    let path = Path::parse(parts.uri.path()).ok_or(ApiError::NoSuchResource)?;
-    let resource = core
-        .registry
-        .served()
-        .find(&path.group, &path.version, &path.plural)
-        .cloned();
-    let resource = resource.ok_or(ApiError::NoSuchResource)?;
-    let target = target(resource, path)?;
+    if let Some(response) = documents::answer(core, parts.uri.path(), &parts.headers).await? {
+        return Ok(response);
+    }
+    let path = Path::parse(parts.uri.path()).ok_or(ApiError::NoSuchPage)?;
+    let watched = path.watch;
+    let served = core.registry.served();
+    let nothing = nothing_in(&path.group);
+    let resource = served.find(&path.group, &path.version, &path.plural).cloned();
+    let target = resource
+        .and_then(|resource| target(resource, path))
+        .ok_or(nothing)?;
+    let target = target?;
+    let reads = match parts.method {
+        Method::GET => true,
+        Method::HEAD if target.resource.built_in.is_some() => return Err(ApiError::MethodNotAllowed),
+        ref method => *method == Method::HEAD,
+    };
+    if watched && parts.method != Method::GET {
+        return Err(ApiError::MethodNotAllowed);
+    }
+    // A path of one object is read, whatever its query says, unless it is the old path of a watch.
+    let watch = watched || (target.name.is_empty() && query.flag("watch"));
     let input = Input {
         core,
+        watch,
         target,
         query,
         headers: parts.headers,
@@ -106,31 +144,62 @@ async fn answer(core: &Arc<Core>, request: Request) -> Result<Response, ApiError
     input.write(&parts.method, body.bytes.clone()).await
 }
 
-fn target(resource: Arc<Resource>, path: Path) -> Result<Target, ApiError> {
-    if path.namespace.is_some() != resource.namespaced && (path.namespace.is_some() || path.name.is_some()) {
-        return Err(ApiError::NoSuchResource);
+/// What is said of a path with nothing behind it: the groups of Kubernetes answer for all of their paths, other groups for
+/// what they serve.
+pub(super) fn nothing_in(group: &str) -> ApiError {
+    if BuiltIn::has_group(group) {
+        ApiError::NoSuchResource
+    } else {
+        ApiError::NoSuchPage
     }
+}
+
+/// What a path is about, `None` where the resource has no such path.
+fn target(resource: Arc<Resource>, path: Path) -> Option<Result<Target, ApiError>> {
+    if path.namespace.is_some() != resource.namespaced && (path.namespace.is_some() || path.name.is_some()) {
+        return None;
+    }
+    let (namespace, name) = (path.namespace.unwrap_or_default(), path.name.unwrap_or_default());
     let part = match path.subresource.as_deref() {
         None => Part::Main,
         Some("status") if resource.status => Part::Status,
         Some("scale") if resource.scale.is_some() => Part::Scale,
         // The namespace controller's own endpoint; here namespaces are emptied by the server.
         Some("finalize") if resource.built_in == Some(BuiltIn::Namespace) => Part::Main,
-        Some(_) => return Err(ApiError::NoSuchResource),
+        Some(_) if resource.built_in.is_some() => return None,
+        Some(_) => return Some(Err(ApiError::NotFound(verbs::subject(&resource, &name)))),
     };
-    let (namespace, name) = (path.namespace.unwrap_or_default(), path.name.unwrap_or_default());
-    Ok(Target {
+    if let Some(problem) = segment_problem(&name) {
+        let quoted = go_quote(&name);
+        return Some(Err(ApiError::BadRequest(format!(
+            "Name parameter invalid: {quoted}: {problem}"
+        ))));
+    }
+    Some(Ok(Target {
         resource,
         namespace,
         name,
         part,
-    })
+    }))
+}
+
+/// Why a name can never be that of an object.
+fn segment_problem(name: &str) -> Option<&'static str> {
+    match name {
+        "." => Some("may not be '.'"),
+        ".." => Some("may not be '..'"),
+        _ if name.contains('/') => Some("may not contain '/'"),
+        _ if name.contains('%') => Some("may not contain '%'"),
+        _ => None,
+    }
 }
 
 /// A request that has been read up to its body.
 struct Input<'a> {
     core: &'a Arc<Core>,
     target: Target,
+    /// It asks for events.
+    watch: bool,
     query: Query,
     headers: HeaderMap,
 }
@@ -141,7 +210,11 @@ impl Input<'_> {
         if !target.resource.is_stored() {
             return Err(ApiError::MethodNotAllowed);
         }
-        let form = Form::negotiate(&self.headers)?;
+        let form = if self.watch {
+            Form::negotiate_watch(&self.headers, &target.resource)?
+        } else {
+            Form::negotiate(&self.headers, &target.resource)?
+        };
         if target.part == Part::Scale {
             let found = core
                 .load(&target.resource, &target.namespace, &target.name)
@@ -152,18 +225,18 @@ impl Input<'_> {
                 verbs::scale(&target.resource, &object)?.to_string().into(),
             ));
         }
-        if !target.name.is_empty() && !query.flag("watch") {
+        if !target.name.is_empty() && !self.watch {
             return Ok(respond(
                 StatusCode::OK,
                 verbs::get(core, target, form, query).await?.into(),
             ));
         }
-        let listing = Listing::parse(query, &target.resource)?;
-        if query.flag("watch") {
-            return Ok(respond(
-                StatusCode::OK,
-                verbs::watch(core, target, listing, form, query).await?,
-            ));
+        let listing = Listing::parse(query, &target.resource, self.watch)?;
+        if self.watch {
+            let events = verbs::watch(core, target, listing, form, query).await?;
+            let mut response = respond(StatusCode::OK, events);
+            response.extensions_mut().insert(Streamed);
+            return Ok(response);
         }
         Ok(respond(
             StatusCode::OK,
@@ -206,7 +279,11 @@ impl Input<'_> {
             Method::DELETE if target.resource.is_stored() && target.part == Part::Main => {
                 return self.delete(body).await;
             }
-            _ => return Err(ApiError::MethodNotAllowed),
+            Method::POST | Method::PUT | Method::PATCH | Method::DELETE => {
+                return Err(ApiError::MethodNotAllowed);
+            }
+            _ if target.resource.built_in.is_some() => return Err(ApiError::MethodNotAllowed),
+            _ => return Err(ApiError::VerbNotSupported(verbs::subject(&target.resource, ""))),
         };
         self.written(written)
     }
@@ -220,10 +297,11 @@ impl Input<'_> {
         };
         let options = DeleteOptions::parse(&self.query, &body)?;
         if target.name.is_empty() {
-            if target.resource.namespaced && target.namespace.is_empty() {
+            let everywhere = target.resource.namespaced && target.namespace.is_empty();
+            if everywhere || !target.resource.verbs().contains(&"deletecollection") {
                 return Err(ApiError::MethodNotAllowed);
             }
-            let listing = Listing::parse(&self.query, &target.resource)?;
+            let listing = Listing::parse(&self.query, &target.resource, false)?;
             return self.written(verbs::delete_collection(core, target, &listing, &options).await?);
         }
         match verbs::delete(core, target, &options).await? {
@@ -250,7 +328,7 @@ impl Input<'_> {
 
     /// The answer to a write, in the shape asked for, with its warnings.
     fn written(&self, written: Written) -> Result<Response, ApiError> {
-        let form = Form::negotiate(&self.headers)?;
+        let form = Form::negotiate(&self.headers, &self.target.resource)?;
         let body: Body = match (form, written.object) {
             (Form::Object, Answer::Bytes(bytes)) => bytes.into(),
             (Form::Object, Answer::Value(value)) => value.to_string().into(),
@@ -275,10 +353,7 @@ fn respond(code: StatusCode, body: Body) -> Response {
     *response.status_mut() = code;
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    headers.insert(
-        header::CACHE_CONTROL,
-        HeaderValue::from_static("no-cache, private"),
-    );
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(UNCACHED));
     response
 }
 

@@ -5,9 +5,10 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::error::ApiError;
+use super::negotiate::{Form, MetaVersion};
 use super::object;
 use super::registry::Resource;
-use super::request::{Form, Query};
+use super::request::Query;
 use super::table::{IncludeObject, ListPosition, TableOptions, table};
 
 /// Whether a table names its columns: in a watch only the first does.
@@ -38,8 +39,11 @@ impl<'a> Shape<'a> {
         query: &Query,
         now: Timestamp,
     ) -> Result<Self, ApiError> {
-        let include =
-            IncludeObject::parse(query.text("includeObject").unwrap_or("")).map_err(ApiError::BadRequest)?;
+        let include = match form {
+            Form::Table(_) => IncludeObject::parse(query.text("includeObject").unwrap_or(""))
+                .map_err(ApiError::BadRequest)?,
+            Form::Object | Form::Partial(_) | Form::PartialList(_) => IncludeObject::default(),
+        };
         Ok(Self {
             resource,
             form,
@@ -52,14 +56,14 @@ impl<'a> Shape<'a> {
     pub(super) fn single(&self, object: Value) -> Bytes {
         let shaped = match self.form {
             Form::Object => object,
-            Form::Partial => partial(&object),
-            Form::Table => {
+            Form::Partial(version) | Form::PartialList(version) => partial(&object, version),
+            Form::Table(version) => {
                 let revision = object::text(&object, "resourceVersion").to_owned();
                 let position = ListPosition {
                     resource_version: &revision,
                     ..ListPosition::default()
                 };
-                self.table(&[object], position, TableHeader::First)
+                self.table(&[object], position, version, TableHeader::First)
             }
         };
         serialise(&shaped)
@@ -69,17 +73,17 @@ impl<'a> Shape<'a> {
     pub(super) fn list(&self, objects: &[Value], metadata: &Value) -> Bytes {
         let text = |field: &str| metadata.get(field).and_then(Value::as_str).unwrap_or("");
         let list = match self.form {
-            Form::Table => {
+            Form::Table(version) => {
                 let position = ListPosition {
                     resource_version: text("resourceVersion"),
                     continue_token: text("continue"),
                     remaining: metadata.get("remainingItemCount").and_then(Value::as_u64),
                 };
-                self.table(objects, position, TableHeader::First)
+                self.table(objects, position, version, TableHeader::First)
             }
-            Form::Partial => json!({
-                "kind": "PartialObjectMetadataList", "apiVersion": "meta.k8s.io/v1", "metadata": metadata,
-                "items": objects.iter().map(partial).collect::<Vec<_>>(),
+            Form::Partial(version) | Form::PartialList(version) => json!({
+                "kind": "PartialObjectMetadataList", "apiVersion": meta(version), "metadata": metadata,
+                "items": objects.iter().map(|object| partial(object, version)).collect::<Vec<_>>(),
             }),
             Form::Object => json!({
                 "kind": self.resource.list_kind, "apiVersion": self.resource.api_version(), "metadata": metadata,
@@ -91,40 +95,46 @@ impl<'a> Shape<'a> {
 
     /// The object of a watch event.
     pub(super) fn event(&self, object: Value, header: &mut TableHeader) -> Bytes {
-        if self.form != Form::Table {
+        let Form::Table(version) = self.form else {
             return self.single(object);
-        }
+        };
         let revision = object::text(&object, "resourceVersion").to_owned();
         let position = ListPosition {
             resource_version: &revision,
             ..ListPosition::default()
         };
-        serialise(&self.table(&[object], position, std::mem::replace(header, TableHeader::Sent)))
+        let header = std::mem::replace(header, TableHeader::Sent);
+        serialise(&self.table(&[object], position, version, header))
     }
 
     /// The object of a bookmark.
     pub(super) fn bookmark(&self, object: Value, header: &mut TableHeader) -> Bytes {
-        if self.form != Form::Table {
+        let Form::Table(version) = self.form else {
             return self.single(object);
-        }
+        };
         let revision = object::text(&object, "resourceVersion").to_owned();
         let position = ListPosition {
             resource_version: &revision,
             ..ListPosition::default()
         };
-        let mut empty = self.table(&[], position, std::mem::replace(header, TableHeader::Sent));
-        // Clients find the revision and its annotations in the row's object.
-        object::put(
-            &mut empty,
-            "rows",
-            json!([{ "cells": [], "object": partial(&object) }]),
-        );
-        serialise(&empty)
+        // Clients find the revision and its annotations in the row's object, whatever they want to see of others.
+        let shape = Shape {
+            include: IncludeObject::Metadata,
+            ..*self
+        };
+        let header = std::mem::replace(header, TableHeader::Sent);
+        serialise(&shape.table(&[object], position, version, header))
     }
 
-    fn table(&self, objects: &[Value], position: ListPosition<'_>, header: TableHeader) -> Value {
+    fn table(
+        &self,
+        objects: &[Value],
+        position: ListPosition<'_>,
+        version: MetaVersion,
+        header: TableHeader,
+    ) -> Value {
         let options = TableOptions {
-            version: "v1",
+            version: version.text(),
             include: self.include,
             no_headers: header == TableHeader::Sent,
             now: self.now,
@@ -133,9 +143,13 @@ impl<'a> Shape<'a> {
     }
 }
 
-fn partial(object: &Value) -> Value {
+fn meta(version: MetaVersion) -> String {
+    format!("meta.k8s.io/{}", version.text())
+}
+
+fn partial(object: &Value, version: MetaVersion) -> Value {
     let metadata = object.get("metadata").cloned().unwrap_or_default();
-    json!({ "kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": metadata })
+    json!({ "kind": "PartialObjectMetadata", "apiVersion": meta(version), "metadata": metadata })
 }
 
 fn serialise(object: &Value) -> Bytes {

@@ -1,13 +1,15 @@
-//! Reading a request: what it is about (path), how it is meant (query), what comes back (Accept), what it carries (body).
+//! Reading a request: what it is about (path), how it is meant (query), what it carries (body).
 
 use std::collections::HashMap;
+use std::num::{IntErrorKind, ParseIntError};
 
-use http::header::{ACCEPT, CONTENT_TYPE, USER_AGENT};
+use http::header::{CONTENT_TYPE, USER_AGENT};
 use http::{HeaderMap, Uri};
 use serde_json::Value;
 
 use super::decode::{BodyError, MEDIA_TYPES, decode};
 use super::error::ApiError;
+use crate::api::schema::go_quote;
 
 /// The largest request body, as the Kubernetes API server's.
 pub(super) const MAX_BODY: usize = 3 * 1024 * 1024;
@@ -25,24 +27,26 @@ pub(super) struct Path {
     pub plural: String,
     /// Object name.
     pub name: Option<String>,
-    /// Subresource.
+    /// Whatever follows the name: a subresource, or what would be one.
     pub subresource: Option<String>,
+    /// The deprecated way to ask for a watch: `/api/v1/watch/…`.
+    pub watch: bool,
 }
 
 impl Path {
     /// Takes apart the path of a resource; `None` for anything else.
     #[must_use]
     pub(super) fn parse(path: &str) -> Option<Self> {
-        let segments: Vec<String> = path
-            .trim_matches('/')
-            .split('/')
-            .map(percent_decode)
-            .collect::<Option<_>>()?;
-        let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
+        let path = percent_decode(path)?;
+        let segments: Vec<&str> = path.trim_matches('/').split('/').collect();
         let (group, version, rest) = match segments.as_slice() {
             ["api", version, rest @ ..] => ("", version, rest),
             ["apis", group, version, rest @ ..] => (*group, version, rest),
             _ => return None,
+        };
+        let (watch, rest) = match rest {
+            ["watch", rest @ ..] => (true, rest),
+            _ => (false, rest),
         };
         let (namespace, rest) = match rest {
             ["namespaces", _] | ["namespaces", _, "status" | "finalize"] => (None, rest),
@@ -52,8 +56,8 @@ impl Path {
         let (plural, name, subresource) = match rest {
             [plural] => (plural, None, None),
             [plural, name] => (plural, Some(name), None),
-            [plural, name, subresource] => (plural, Some(name), Some(subresource)),
-            _ => return None,
+            [plural, name, rest @ ..] => (plural, Some(name), Some(rest.join("/"))),
+            [] => return None,
         };
         if plural.is_empty() || name.is_some_and(|name| name.is_empty()) {
             return None;
@@ -64,17 +68,18 @@ impl Path {
             namespace,
             plural: (*plural).to_owned(),
             name: name.map(|&name| name.to_owned()),
-            subresource: subresource.map(|&subresource| subresource.to_owned()),
+            subresource,
+            watch,
         })
     }
 }
 
-fn percent_decode(segment: &str) -> Option<String> {
-    if !segment.contains('%') {
-        return Some(segment.to_owned());
+fn percent_decode(path: &str) -> Option<String> {
+    if !path.contains('%') {
+        return Some(path.to_owned());
     }
-    let mut decoded = Vec::with_capacity(segment.len());
-    let mut bytes = segment.bytes();
+    let mut decoded = Vec::with_capacity(path.len());
+    let mut bytes = path.bytes();
     while let Some(byte) = bytes.next() {
         if byte == b'%' {
             let digits = [bytes.next()?, bytes.next()?];
@@ -88,34 +93,47 @@ fn percent_decode(segment: &str) -> Option<String> {
 
 /// The query parameters.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Query(HashMap<String, String>);
+pub(super) struct Query(HashMap<String, Vec<String>>);
 
 impl Query {
-    /// Reads the query of `uri`; of a repeated parameter the last counts.
+    /// Reads the query of `uri`; of a repeated parameter the first counts.
     ///
     /// # Errors
     /// When it is not form encoded.
     pub(super) fn parse(uri: &Uri) -> Result<Self, ApiError> {
         let pairs = axum::extract::Query::<Vec<(String, String)>>::try_from_uri(uri)
             .map_err(|error| ApiError::BadRequest(error.to_string()))?;
-        Ok(Self(pairs.0.into_iter().collect()))
+        let mut parameters: HashMap<String, Vec<String>> = HashMap::new();
+        for (name, value) in pairs.0 {
+            parameters.entry(name).or_default().push(value);
+        }
+        Ok(Self(parameters))
+    }
+
+    /// Every value of a parameter.
+    #[must_use]
+    pub(super) fn all(&self, name: &str) -> &[String] {
+        self.0.get(name).map(Vec::as_slice).unwrap_or_default()
+    }
+
+    /// Whether a parameter is there, be it empty.
+    #[must_use]
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.0.contains_key(name)
     }
 
     /// A parameter; empty reads as absent.
     #[must_use]
     pub(super) fn text(&self, name: &str) -> Option<&str> {
-        self.0
-            .get(name)
-            .map(String::as_str)
-            .filter(|value| !value.is_empty())
+        let first = self.all(name).first();
+        first.map(String::as_str).filter(|value| !value.is_empty())
     }
 
-    /// A boolean parameter; a bare name is true.
+    /// A boolean parameter; a bare name is true, as is anything but `false` and `0`.
     #[must_use]
     pub(super) fn flag(&self, name: &str) -> bool {
-        self.0
-            .get(name)
-            .is_some_and(|value| !matches!(value.as_str(), "false" | "0" | "False" | "f"))
+        let first = self.all(name).first();
+        first.is_some_and(|value| !value.eq_ignore_ascii_case("false") && value != "0")
     }
 
     /// A number.
@@ -124,11 +142,23 @@ impl Query {
     /// When it is none.
     pub(super) fn number(&self, name: &str) -> Result<Option<i64>, ApiError> {
         let parse = |value: &str| {
-            value
-                .parse()
-                .map_err(|_| ApiError::BadRequest(format!("invalid value for {name}: {value:?}")))
+            value.parse().map_err(|error: ParseIntError| {
+                ApiError::BadRequest(format!(
+                    "strconv.ParseInt: parsing {}: {}",
+                    go_quote(value),
+                    number_problem(&error)
+                ))
+            })
         };
         self.text(name).map(parse).transpose()
+    }
+}
+
+/// What is wrong with the text of a number, in the words of Go's library.
+pub(super) fn number_problem(error: &ParseIntError) -> &'static str {
+    match error.kind() {
+        IntErrorKind::PosOverflow | IntErrorKind::NegOverflow => "value out of range",
+        _ => "invalid syntax",
     }
 }
 
@@ -201,59 +231,6 @@ impl WriteOptions {
             field_validation,
             force: query.flag("force"),
         })
-    }
-}
-
-/// The shape of the answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Form {
-    /// The objects themselves.
-    Object,
-    /// `PartialObjectMetadata(List)`: metadata only.
-    Partial,
-    /// `Table`: rows and columns.
-    Table,
-}
-
-/// Media types that answers can have.
-const ACCEPTED: &str = "application/json";
-
-impl Form {
-    /// Chooses by the Accept header: the first entry that can be served.
-    ///
-    /// # Errors
-    /// When none can.
-    pub(super) fn negotiate(headers: &HeaderMap) -> Result<Self, ApiError> {
-        let Some(accept) = headers
-            .get(ACCEPT)
-            .and_then(|value| value.to_str().ok())
-            .filter(|text| !text.is_empty())
-        else {
-            return Ok(Self::Object);
-        };
-        accept
-            .split(',')
-            .find_map(Self::of_entry)
-            .ok_or(ApiError::NotAcceptable(ACCEPTED))
-    }
-
-    fn of_entry(entry: &str) -> Option<Self> {
-        let mut parts = entry.split(';').map(str::trim);
-        if !matches!(parts.next()?, "application/json" | "application/*" | "*/*") {
-            return None;
-        }
-        let parameters: HashMap<&str, &str> = parts.filter_map(|part| part.split_once('=')).collect();
-        let Some(shape) = parameters.get("as") else {
-            return Some(Self::Object);
-        };
-        if parameters.get("g") != Some(&"meta.k8s.io") || parameters.get("v") != Some(&"v1") {
-            return None;
-        }
-        match *shape {
-            "PartialObjectMetadata" | "PartialObjectMetadataList" => Some(Self::Partial),
-            "Table" => Some(Self::Table),
-            _ => None,
-        }
     }
 }
 
@@ -335,40 +312,11 @@ mod tests {
             (inside.plural.as_str(), inside.namespace.as_deref()),
             ("secrets", Some("fleet"))
         );
-        for other in [
-            "/",
-            "/api",
-            "/api/v1",
-            "/version",
-            "/api/v1/pods/a/b/c",
-            "/api/v1/%zz",
-        ] {
+        let watched = Path::parse("/api/v1/watch/namespaces/fleet/secrets").unwrap();
+        assert_eq!((watched.plural.as_str(), watched.watch), ("secrets", true));
+        for other in ["/", "/api", "/api/v1", "/version", "/api/v1/%zz"] {
             assert_eq!(Path::parse(other), None, "{other}");
         }
-    }
-
-    #[test]
-    fn the_first_representation_that_can_be_served_is_chosen() {
-        let form = |accept: &'static str| {
-            Form::negotiate(&HeaderMap::from_iter([(
-                ACCEPT,
-                HeaderValue::from_static(accept),
-            )]))
-            .ok()
-        };
-        assert_eq!(
-            form("application/json;as=Table;v=v1;g=meta.k8s.io,application/json"),
-            Some(Form::Table)
-        );
-        assert_eq!(
-            form("application/vnd.kubernetes.protobuf, */*"),
-            Some(Form::Object)
-        );
-        assert_eq!(
-            form("application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"),
-            Some(Form::Partial)
-        );
-        assert_eq!(form("application/vnd.kubernetes.protobuf"), None);
     }
 
     #[test]

@@ -6,6 +6,8 @@ mod assignments;
 #[cfg(test)]
 mod compliance;
 #[cfg(test)]
+mod conformance;
+#[cfg(test)]
 mod control_plane;
 #[cfg(test)]
 mod corpus;

@@ -64,6 +64,12 @@ impl BuiltIn {
         )
     }
 
+    /// Whether a group is one of those served without definitions.
+    #[must_use]
+    pub(crate) fn has_group(group: &str) -> bool {
+        ROWS.iter().any(|row| row.0 == group)
+    }
+
     /// Whether a replace must name the `resourceVersion` it replaces.
     #[must_use]
     pub(crate) fn needs_revision(self) -> bool {
@@ -98,6 +104,12 @@ impl BuiltIn {
             | Self::SelfSubjectRulesReview
             | Self::SubjectAccessReview => Ok(None),
         }
+    }
+
+    /// Whether it can be selected by more fields than its name and namespace.
+    #[must_use]
+    pub(crate) fn selects_by_fields(self) -> bool {
+        !self.selectable().is_empty()
     }
 
     fn selectable(self) -> &'static [&'static str] {

@@ -11,8 +11,10 @@ use serde_json::Value;
 
 use super::builtin::BuiltIn;
 use super::definition;
-use crate::api::schema::CompiledSchema;
+use crate::api::schema::{CompiledSchema, go_quote};
+use crate::api::selector::FieldSelector;
 use crate::kubeapi::apply::TypeInfo;
+use crate::kubeapi::error::ApiError;
 use crate::kubeapi::storage::{Facets, Key};
 use crate::kubeapi::table::Columns;
 use crate::kubeapi::{events, object};
@@ -65,14 +67,27 @@ pub(crate) const FOREGROUND: &str = "foregroundDeletion";
 /// Holds an owner until its dependents have forgotten it.
 pub(crate) const ORPHAN: &str = "orphan";
 
-/// Verbs of ordinary resources, for discovery.
-pub(crate) const VERBS: &[&str] = &[
+/// Verbs of built-in resources, for discovery.
+const VERBS: &[&str] = &[
     "create",
     "delete",
     "deletecollection",
     "get",
     "list",
     "patch",
+    "update",
+    "watch",
+];
+/// Namespaces go one at a time.
+const NAMESPACE_VERBS: &[&str] = &["create", "delete", "get", "list", "patch", "update", "watch"];
+/// Verbs of custom resources, in the order that Kubernetes names them.
+const CUSTOM_VERBS: &[&str] = &[
+    "delete",
+    "deletecollection",
+    "get",
+    "list",
+    "patch",
+    "create",
     "update",
     "watch",
 ];
@@ -102,7 +117,12 @@ impl Resource {
     /// Verbs for discovery.
     #[must_use]
     pub(crate) fn verbs(&self) -> &'static [&'static str] {
-        if self.is_stored() { VERBS } else { &["create"] }
+        match self.built_in {
+            None => CUSTOM_VERBS,
+            Some(BuiltIn::Namespace) => NAMESPACE_VERBS,
+            Some(built_in) if built_in.is_review() => &["create"],
+            Some(_) => VERBS,
+        }
     }
 
     /// The storage key of an object.
@@ -190,21 +210,48 @@ impl Resource {
                     .any(|finalizer| STEPS.contains(&finalizer.as_str())))
     }
 
+    /// Refuses a field selector with a label that this version does not know.
+    ///
+    /// # Errors
+    /// 400, in the words that kube-apiserver has for the kind.
+    pub(crate) fn check_fields(&self, fields: &FieldSelector) -> Result<(), ApiError> {
+        let labels = self.field_labels();
+        let labels: Vec<&str> = labels.iter().map(String::as_str).collect();
+        let Err(unknown) = fields.check_supported(&labels) else {
+            return Ok(());
+        };
+        let plain = self
+            .built_in
+            .is_some_and(|built_in| !built_in.selects_by_fields());
+        let text = match unknown.to_string().strip_prefix("field label not supported: ") {
+            Some(label) if plain => format!(
+                "{} is not a known field selector: only \"metadata.name\", \"metadata.namespace\"",
+                go_quote(label)
+            ),
+            _ => unknown.to_string(),
+        };
+        Err(ApiError::BadRequest(text))
+    }
+
     /// The labels that field selectors of this version may use.
-    #[must_use]
-    pub(crate) fn field_labels(&self) -> Vec<String> {
-        let own = self.selectable.iter().flat_map(|label| {
-            let newer = match self.built_in {
-                Some(BuiltIn::EventV1) => V1_EVENT_LABELS
-                    .iter()
-                    .find_map(|(v1, core)| label.strip_prefix(core).map(|rest| format!("{v1}{rest}"))),
-                Some(BuiltIn::Event) if label == "source.component" => Some("source".to_owned()),
-                _ => None,
-            };
-            std::iter::once(label.clone()).chain(newer)
+    fn field_labels(&self) -> Vec<String> {
+        let own = self.selectable.iter().map(|label| match self.built_in {
+            Some(BuiltIn::Event) if label == "source.component" => "source".to_owned(),
+            Some(BuiltIn::EventV1) => V1_EVENT_LABELS
+                .iter()
+                .find_map(|(v1, core)| label.strip_prefix(core).map(|rest| format!("{v1}{rest}")))
+                .unwrap_or_else(|| label.clone()),
+            _ => label.clone(),
         });
-        let everywhere = ["metadata.name", "metadata.namespace"].map(ToOwned::to_owned);
-        own.chain(everywhere).collect()
+        let own = own.filter(|label| self.built_in != Some(BuiltIn::EventV1) || label != "source.component");
+        // The kinds that know only these two know both, whatever their scope.
+        let plain = self
+            .built_in
+            .is_some_and(|built_in| !built_in.selects_by_fields());
+        let namespace = (self.namespaced || plain).then(|| "metadata.namespace".to_owned());
+        own.chain(std::iter::once("metadata.name".to_owned()))
+            .chain(namespace)
+            .collect()
     }
 
     /// The label under which [`Facets::fields`] keeps the value of a field selector's label.

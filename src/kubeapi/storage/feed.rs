@@ -9,7 +9,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use bytes::Bytes;
 use tokio::sync::watch;
 
-use super::Facets;
+use super::{Facets, Key};
 
 /// What happened to an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,6 +41,18 @@ pub struct Change {
     pub facets: Facets,
     /// The object, serialised.
     pub body: Bytes,
+}
+
+impl Change {
+    /// Where the object lives.
+    #[must_use]
+    pub fn key(&self) -> Key {
+        Key {
+            resource: Arc::clone(&self.resource),
+            namespace: self.namespace.clone(),
+            name: self.name.clone(),
+        }
+    }
 }
 
 /// Changes handed out at a time.

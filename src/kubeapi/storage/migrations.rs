@@ -53,6 +53,12 @@ const STEPS: &[&str] = &["
         compacted INTEGER NOT NULL
     ) STRICT;
     INSERT INTO head VALUES (1, 1, 0);
+", "
+    -- The revision of the state that a change replaced, so that lists can be read as they were. Of older changes it is not
+    -- known: watches from before start again.
+    ALTER TABLE changes ADD COLUMN replaces INTEGER;
+    DELETE FROM changes;
+    UPDATE head SET compacted = revision;
 "];
 
 /// Settings every connection needs.

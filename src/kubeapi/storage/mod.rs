@@ -296,6 +296,15 @@ impl Storage {
         self.read(move |readers| readers.page(&request)).await
     }
 
+    /// The same page as it was at `revision`; `None` when the log does not reach back so far.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn page_at(&self, request: PageRequest, revision: i64) -> Result<Option<Page>, StorageError> {
+        self.read(move |readers| readers.page_at(&request, revision))
+            .await
+    }
+
     /// The changes of `resource` after `revision`, a bounded number at a time.
     ///
     /// # Errors
@@ -306,6 +315,16 @@ impl Storage {
         }
         self.read(move |readers| readers.changes(&resource, revision))
             .await
+    }
+
+    /// The state that a change replaced, under the revision of the change; `None` when there was none, or it is forgotten.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn replaced(&self, change: &Change) -> Result<Option<Bytes>, StorageError> {
+        let (revision, key) = (change.revision, change.key());
+        let found = self.read(move |readers| readers.replaced(revision, &key)).await?;
+        found.map(|body| under_revision(&body, revision)).transpose()
     }
 
     /// The oldest revision a watch can start from.
@@ -378,6 +397,15 @@ impl Storage {
             .await
             .map_err(|_| StorageError::Closed)?
     }
+}
+
+fn under_revision(body: &[u8], revision: i64) -> Result<Bytes, StorageError> {
+    let damaged = |error: serde_json::Error| StorageError::Database(error.to_string().into());
+    let mut object: Value = serde_json::from_slice(body).map_err(damaged)?;
+    if let Some(Value::Object(metadata)) = object.get_mut("metadata") {
+        metadata.insert("resourceVersion".to_owned(), Value::String(revision.to_string()));
+    }
+    serde_json::to_vec(&object).map(Into::into).map_err(damaged)
 }
 
 #[cfg(test)]

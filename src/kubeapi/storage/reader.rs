@@ -23,6 +23,33 @@ const PAGE_BYTES: usize = 8 << 20;
 /// Keys handed out by one sweep of the collector.
 const SWEEP: i64 = 500;
 
+/// The objects of a resource as they are, after a namespace and name.
+const PRESENT: &str = "SELECT namespace, name, revision, facets, sealed, body FROM objects
+     WHERE resource = ?1 AND (namespace, name) > (?2, ?3) AND (?4 IS NULL OR namespace = ?4) AND revision <= ?5
+     ORDER BY namespace, name";
+const PRESENT_COUNT: &str = "SELECT count(*) FROM objects WHERE resource = ?1
+     AND (namespace, name) > (?2, ?3) AND (?4 IS NULL OR namespace = ?4) AND revision <= ?5";
+/// The same at revision ?5: what has not been written since, and of the rest what its first change since then replaced.
+const PAST: &str = "SELECT namespace, name, revision, facets, sealed, body FROM objects
+     WHERE resource = ?1 AND (namespace, name) > (?2, ?3) AND (?4 IS NULL OR namespace = ?4) AND revision <= ?5
+     UNION ALL SELECT namespace, name, revision, facets, sealed, body FROM changes WHERE revision IN (
+         SELECT replaces FROM (
+             SELECT min(revision), replaces FROM changes
+             WHERE resource = ?1 AND revision > ?5 AND (namespace, name) > (?2, ?3)
+                 AND (?4 IS NULL OR namespace = ?4)
+             GROUP BY namespace, name
+         ) WHERE replaces <= ?5
+     )
+     ORDER BY namespace, name";
+const PAST_COUNT: &str = "SELECT (SELECT count(*) FROM objects WHERE resource = ?1
+         AND (namespace, name) > (?2, ?3) AND (?4 IS NULL OR namespace = ?4) AND revision <= ?5)
+     + (SELECT count(*) FROM (
+         SELECT min(revision), replaces FROM changes
+         WHERE resource = ?1 AND revision > ?5 AND (namespace, name) > (?2, ?3)
+             AND (?4 IS NULL OR namespace = ?4)
+         GROUP BY namespace, name
+     ) WHERE replaces <= ?5)";
+
 /// What to list.
 #[derive(Clone)]
 pub struct PageRequest {
@@ -41,7 +68,7 @@ pub struct PageRequest {
 /// A part of a list.
 #[derive(Debug)]
 pub struct Page {
-    /// The revision of the snapshot the page was read from.
+    /// The revision the page was read at.
     pub revision: i64,
     /// In order of namespace and name.
     pub rows: Vec<Stored>,
@@ -130,26 +157,51 @@ impl Readers {
     pub(super) fn page(&self, request: &PageRequest) -> Result<Page, StorageError> {
         self.with(|connection| {
             let snapshot = connection.transaction()?;
-            let page = self.page_in(&snapshot, request)?;
+            let (head, _) = bounds(&snapshot)?;
+            let page = self.page_in(&snapshot, request, (PRESENT, PRESENT_COUNT), head)?;
             snapshot.finish()?;
             Ok(page)
         })
     }
 
-    fn page_in(&self, connection: &Connection, request: &PageRequest) -> Result<Page, StorageError> {
-        let revision = migrations::head(connection)?;
+    pub(super) fn page_at(&self, request: &PageRequest, revision: i64) -> Result<Option<Page>, StorageError> {
+        self.with(|connection| {
+            let snapshot = connection.transaction()?;
+            let (head, compacted) = bounds(&snapshot)?;
+            if revision < compacted {
+                return Ok(None);
+            }
+            let page = if revision < head {
+                self.page_in(&snapshot, request, (PAST, PAST_COUNT), revision)?
+            } else {
+                self.page_in(&snapshot, request, (PRESENT, PRESENT_COUNT), head)?
+            };
+            snapshot.finish()?;
+            Ok(Some(page))
+        })
+    }
+
+    fn page_in(
+        &self,
+        connection: &Connection,
+        request: &PageRequest,
+        (select, count): (&str, &str),
+        revision: i64,
+    ) -> Result<Page, StorageError> {
         let (namespace, name) = request.after.clone().unwrap_or_default();
-        let mut statement = connection.prepare_cached(
-            "SELECT namespace, name, revision, facets, sealed, body FROM objects
-             WHERE resource = ?1 AND (namespace, name) > (?2, ?3) AND (?4 IS NULL OR namespace = ?4)
-             ORDER BY namespace, name",
-        )?;
+        let mut statement = connection.prepare_cached(select)?;
         // Start inside the namespace, or the scan would first walk over all that sort before it.
         let start = match &request.namespace {
             Some(only) if *only > namespace => (only.clone(), String::new()),
             _ => (namespace, name),
         };
-        let mut found = statement.query(params![&*request.resource, start.0, start.1, request.namespace])?;
+        let mut found = statement.query(params![
+            &*request.resource,
+            start.0,
+            start.1,
+            request.namespace,
+            revision
+        ])?;
         let (mut rows, mut bytes, mut next) = (Vec::new(), 0, None);
         while let Some(row) = found.next()? {
             let (namespace, name): (String, String) = (row.get(0)?, row.get(1)?);
@@ -168,28 +220,21 @@ impl Readers {
                     .map(|last: &Stored| (last.namespace.clone(), last.name.clone()));
                 break;
             }
-            let revision = row.get(2)?;
-            let body = self.body(&request.resource, &namespace, &name, revision, row, 4)?;
+            let written = row.get(2)?;
+            let body = self.body(&request.resource, &namespace, &name, written, row, 4)?;
             bytes += body.len();
             rows.push(Stored {
                 namespace,
                 name,
-                revision,
+                revision: written,
                 body,
             });
         }
         let remaining = match (&next, &request.filter) {
-            (Some((namespace, name)), None) => Some(
-                connection
-                    .prepare_cached(
-                        "SELECT count(*) FROM objects WHERE resource = ?1
-                         AND (namespace, name) > (?2, ?3) AND (?4 IS NULL OR namespace = ?4)",
-                    )?
-                    .query_row(
-                        params![&*request.resource, namespace, name, request.namespace],
-                        |row| row.get(0),
-                    )?,
-            ),
+            (Some((namespace, name)), None) => Some(connection.prepare_cached(count)?.query_row(
+                params![&*request.resource, namespace, name, request.namespace, revision],
+                |row| row.get(0),
+            )?),
             _ => None,
         };
         Ok(Page {
@@ -203,10 +248,7 @@ impl Readers {
     pub(super) fn changes(&self, resource: &Arc<str>, revision: i64) -> Result<Replay, StorageError> {
         self.with(|connection| {
             let snapshot = connection.transaction()?;
-            let (head, compacted): (i64, i64) =
-                snapshot.query_row("SELECT revision, compacted FROM head", [], |row| {
-                    Ok((row.get(0)?, row.get(1)?))
-                })?;
+            let (head, compacted) = bounds(&snapshot)?;
             if revision < compacted {
                 return Ok(Replay::Compacted);
             }
@@ -244,6 +286,20 @@ impl Readers {
             body: self.body(resource, &namespace, &name, revision, row, 6)?,
             namespace,
             name,
+        })
+    }
+
+    /// The body that the change with this revision, of the object under `key`, replaced.
+    pub(super) fn replaced(&self, revision: i64, key: &Key) -> Result<Option<Bytes>, StorageError> {
+        self.with(|connection| {
+            let mut statement = connection.prepare_cached(
+                "SELECT revision, sealed, body FROM changes
+                 WHERE revision = (SELECT replaces FROM changes WHERE revision = ?1)",
+            )?;
+            let mut rows = statement.query([revision])?;
+            let Some(row) = rows.next()? else { return Ok(None) };
+            self.body(&key.resource, &key.namespace, &key.name, row.get(0)?, row, 1)
+                .map(Some)
         })
     }
 
@@ -297,6 +353,13 @@ impl Readers {
             Ok(keys.collect::<Result<_, _>>()?)
         })
     }
+}
+
+/// The last revision, and the last one that the log no longer holds.
+fn bounds(connection: &Connection) -> rusqlite::Result<(i64, i64)> {
+    connection.query_row("SELECT revision, compacted FROM head", [], |row| {
+        Ok((row.get(0)?, row.get(1)?))
+    })
 }
 
 fn key(row: &Row<'_>) -> rusqlite::Result<Key> {

@@ -159,7 +159,12 @@ impl Writer {
         let transaction = self
             .connection
             .transaction_with_behavior(TransactionBehavior::Immediate)?;
-        transaction.execute("DELETE FROM changes WHERE revision <= ?1", [revision])?;
+        // What a later change replaced stays, for lists at a revision in between.
+        transaction.execute(
+            "DELETE FROM changes WHERE revision <= ?1 AND revision NOT IN
+             (SELECT replaces FROM changes WHERE revision > ?1 AND replaces IS NOT NULL)",
+            [revision],
+        )?;
         transaction.execute("UPDATE head SET compacted = max(compacted, ?1)", [revision])?;
         transaction.commit()?;
         self.compacted = self.compacted.max(revision);
@@ -196,6 +201,9 @@ fn apply(
             let body = serialise(object, *head)?;
             let facets_text = text(&facets)?;
             let stored = at_rest(sealer, &key, *head, &body, sealed)?;
+            if let Some(row) = &found {
+                keep_replaced(transaction, &key, row.id)?;
+            }
             put(
                 transaction,
                 &key,
@@ -220,6 +228,7 @@ fn apply(
                 &key,
                 *head,
                 kind,
+                current,
                 previous.as_deref(),
                 &facets_text,
                 sealed,
@@ -244,6 +253,7 @@ fn apply(
             *head += 1;
             let body = serialise(object, *head)?;
             let stored = at_rest(sealer, &key, *head, &body, sealed)?;
+            keep_replaced(transaction, &key, row.id)?;
             transaction
                 .prepare_cached("DELETE FROM objects WHERE id = ?1")?
                 .execute([row.id])?;
@@ -252,6 +262,7 @@ fn apply(
                 &key,
                 *head,
                 ChangeKind::Deleted,
+                Some(revision),
                 None,
                 &row.facets,
                 sealed,
@@ -351,6 +362,7 @@ fn record(
     key: &Key,
     revision: i64,
     kind: ChangeKind,
+    replaces: Option<i64>,
     previous: Option<&str>,
     facets: &str,
     sealed: bool,
@@ -363,8 +375,8 @@ fn record(
     };
     transaction
         .prepare_cached(
-            "INSERT INTO changes (revision, resource, namespace, name, kind, previous, facets, sealed, body)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+            "INSERT INTO changes (revision, resource, namespace, name, kind, previous, facets, sealed, body, replaces)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
         )?
         .execute(params![
             revision,
@@ -375,8 +387,20 @@ fn record(
             previous,
             facets,
             sealed,
-            stored
+            stored,
+            replaces
         ])?;
+    Ok(())
+}
+
+/// Puts the present state of an object back into the log, if it has been compacted away, before it is replaced.
+fn keep_replaced(transaction: &Transaction<'_>, key: &Key, id: i64) -> Result<(), StorageError> {
+    transaction
+        .prepare_cached(
+            "INSERT OR IGNORE INTO changes (revision, resource, namespace, name, kind, previous, facets, sealed, body)
+             SELECT revision, ?1, namespace, name, 1, NULL, facets, sealed, body FROM objects WHERE id = ?2",
+        )?
+        .execute(params![&*key.resource, id])?;
     Ok(())
 }
 

@@ -153,7 +153,8 @@ fn a_row_holds_as_much_of_the_object_as_was_asked() {
     assert_eq!(IncludeObject::parse(""), Ok(IncludeObject::Metadata));
     assert_eq!(
         IncludeObject::parse("All").unwrap_err(),
-        "unrecognized includeObject value: \"All\""
+        "Unable to convert to Table as requested: includeObject: Invalid value: \"All\": must be 'Metadata', \
+         'Object', 'None', or empty"
     );
     let later = TableOptions {
         no_headers: true,

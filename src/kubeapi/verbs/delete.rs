@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 
 use super::create::lock_definitions;
 use super::draft::{self, Commit};
-use super::read::{Listing, pages};
+use super::listing::Listing;
+use super::read::pages;
 use super::update::ATTEMPTS;
 use super::{Answer, Part, Target, Written};
 use crate::kubeapi::api::{Core, PERMANENT_NAMESPACES};

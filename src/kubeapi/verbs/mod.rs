@@ -6,6 +6,7 @@
 mod create;
 mod delete;
 mod draft;
+mod listing;
 mod patch;
 mod read;
 mod scale;
@@ -14,8 +15,9 @@ mod watch;
 
 pub(super) use create::{create, create_built_in};
 pub(super) use delete::{DeleteOptions, Deleted, delete, delete_collection, finish_namespace};
+pub(super) use listing::Listing;
 pub(super) use patch::patch;
-pub(super) use read::{Listing, get, list};
+pub(super) use read::{get, list};
 pub(super) use scale::{patch_scale, replace_scale, scale};
 pub(super) use update::{replace, rewrite};
 pub(super) use watch::watch;

@@ -1,138 +1,44 @@
 //! `GET` of an object or a collection.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
 use axum::body::Body;
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
-use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::Target;
-use crate::api::selector::{FieldSelector, LabelSelector};
+use super::listing::{Cursor, Listing, list_metadata, revision};
 use crate::kubeapi::api::{Core, parse};
 use crate::kubeapi::error::ApiError;
+use crate::kubeapi::negotiate::Form;
 use crate::kubeapi::object;
 use crate::kubeapi::present::Shape;
 use crate::kubeapi::registry::Resource;
-use crate::kubeapi::request::{Form, Query};
+use crate::kubeapi::request::Query;
 use crate::kubeapi::storage::{Facets, Filter, Page, PageRequest, Stored};
 
 /// Objects read from the database at a time for a list without a limit.
 const CHUNK: usize = 500;
 
-/// Which objects of a collection, and in which pieces.
-#[derive(Clone, Default)]
-pub(crate) struct Listing {
-    /// By labels.
-    pub labels: LabelSelector,
-    /// By fields.
-    pub fields: FieldSelector,
-    /// At most so many; 0 is no limit.
-    pub limit: usize,
-    /// Where an earlier page ended.
-    pub cursor: Option<Cursor>,
-    /// The revision asked for.
-    pub revision: Option<i64>,
-    /// The revision must be exactly that one.
-    pub exact: bool,
-}
-
-/// A `continue` token: where the next page starts, and the revision of the first page. Pages are read from the present,
-/// and name the first page's revision: a watch from there replays whatever changed between the pages.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct Cursor {
-    rv: i64,
-    ns: String,
-    name: String,
-}
-
-impl Listing {
-    /// Reads the options of a list.
-    ///
-    /// # Errors
-    /// A selector or token that cannot be read, or a field that cannot be selected by.
-    pub(crate) fn parse(query: &Query, resource: &Resource) -> Result<Self, ApiError> {
-        let bad = |error: &dyn std::fmt::Display| ApiError::BadRequest(error.to_string());
-        let labels =
-            LabelSelector::parse(query.text("labelSelector").unwrap_or("")).map_err(|error| bad(&error))?;
-        let fields =
-            FieldSelector::parse(query.text("fieldSelector").unwrap_or("")).map_err(|error| bad(&error))?;
-        let selectable = resource.field_labels();
-        let selectable: Vec<&str> = selectable.iter().map(String::as_str).collect();
-        fields.check_supported(&selectable).map_err(|error| bad(&error))?;
-        let limit = query.number("limit")?.unwrap_or(0);
-        let cursor = query.text("continue").map(Cursor::parse).transpose()?;
-        let revision = query.number("resourceVersion").map_err(|_| {
-            let value = query.text("resourceVersion").unwrap_or("");
-            ApiError::BadRequest(format!(
-                "Invalid resource version {value:?}: strconv.ParseUint: invalid syntax"
-            ))
-        })?;
-        let exact = match query.text("resourceVersionMatch") {
-            None | Some("NotOlderThan") => false,
-            Some("Exact") => true,
-            Some(other) => {
-                return Err(ApiError::BadRequest(format!(
-                    "invalid resourceVersionMatch {other:?}"
-                )));
-            }
-        };
-        Ok(Self {
-            labels,
-            fields,
-            limit: usize::try_from(limit).unwrap_or(0),
-            cursor,
-            revision,
-            exact,
-        })
-    }
-
-    /// Whether everything is chosen.
-    #[must_use]
-    pub(crate) fn is_everything(&self) -> bool {
-        self.labels.is_everything() && self.fields.is_everything()
-    }
-
-    /// Whether an object is chosen.
-    #[must_use]
-    pub(crate) fn matches(&self, resource: &Resource, namespace: &str, name: &str, facets: &Facets) -> bool {
-        self.labels.matches(&facets.labels)
-            && self.fields.matches(|label| match label {
-                "metadata.name" => Some(Cow::Borrowed(name)),
-                "metadata.namespace" => Some(Cow::Borrowed(namespace)),
-                label => facets
-                    .fields
-                    .get(resource.stored_label(label).as_ref())
-                    .map(Into::into),
-            })
-    }
-}
-
-impl Cursor {
-    fn parse(token: &str) -> Result<Self, ApiError> {
-        let bytes = URL_SAFE_NO_PAD.decode(token).ok();
-        let cursor = bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok());
-        cursor.ok_or_else(|| ApiError::BadRequest("continue key is not valid".to_owned()))
-    }
-
-    fn token(&self) -> String {
-        URL_SAFE_NO_PAD.encode(json!(self).to_string())
-    }
-}
-
 /// Reads one object.
 ///
 /// # Errors
-/// 404 when it is not there.
+/// 404 when it is not there, 406 when a list was asked for, 504 when the revision asked for lies in the future.
 pub(crate) async fn get(
     core: &Arc<Core>,
     target: &Target,
     form: Form,
     query: &Query,
 ) -> Result<Bytes, ApiError> {
+    if let Form::PartialList(_) = form {
+        let kind = go_type(&target.resource, "");
+        return Err(ApiError::OtherShape(format!(
+            "you requested PartialObjectMetadataList, but the requested object is not a list ({kind})"
+        )));
+    }
+    if let Some(asked) = query.text("resourceVersion") {
+        reached(core, revision(asked).map_err(ApiError::NoRevision)?)?;
+    }
     let key = target.resource.key(&target.namespace, &target.name);
     let stored = core
         .storage
@@ -145,6 +51,27 @@ pub(crate) async fn get(
     let mut object = parse(&stored)?;
     target.resource.to_served(&mut object);
     Ok(Shape::new(&target.resource, form, query, core.now())?.single(object))
+}
+
+/// A kind as kube-apiserver names its type when a shape does not fit: `*core.ConfigMap`, `*unstructured.Unstructured`.
+fn go_type(resource: &Resource, list: &str) -> String {
+    if resource.built_in.is_none() {
+        return format!("*unstructured.Unstructured{list}");
+    }
+    let package = match resource.group.split('.').next() {
+        None | Some("" | "events") => "core",
+        Some(package) => package,
+    };
+    format!("*{package}.{}{list}", resource.kind)
+}
+
+/// Refuses a revision that was never handed out.
+fn reached(core: &Core, asked: i64) -> Result<(), ApiError> {
+    let head = core.storage.head();
+    if asked > head {
+        return Err(ApiError::TooLargeRevision { asked, head });
+    }
+    Ok(())
 }
 
 fn served(resource: &Resource, rows: &[Stored]) -> Result<Vec<Value>, ApiError> {
@@ -178,13 +105,25 @@ pub(super) async fn pages(
         limit: if listing.limit == 0 { CHUNK } else { listing.limit },
         filter,
     };
-    Ok(core.storage.page(request).await?)
+    let at = match &listing.cursor {
+        Some(cursor) => Some(cursor.revision()),
+        None => listing.revision.filter(|_| listing.exact),
+    };
+    match at {
+        Some(at) => core
+            .storage
+            .page_at(request, at)
+            .await?
+            .ok_or_else(|| expired(listing)),
+        None => Ok(core.storage.page(request).await?),
+    }
 }
 
 /// Lists a collection.
 ///
 /// # Errors
-/// 410 when the `continue` token is older than the change log, 504 when the revision asked for lies in the future.
+/// 410 when the revision asked for, be it by a `continue` token, is older than the change log, 504 when it lies in the
+/// future, 406 when one object was asked for.
 pub(crate) async fn list(
     core: &Arc<Core>,
     target: &Target,
@@ -192,24 +131,25 @@ pub(crate) async fn list(
     form: Form,
     query: &Query,
 ) -> Result<Body, ApiError> {
-    let head = core.storage.head();
-    if let Some(asked) = listing.revision.filter(|asked| *asked > head) {
-        return Err(ApiError::TooLargeRevision { asked, head });
+    if let Form::Partial(_) = form {
+        let kind = go_type(&target.resource, "List");
+        return Err(ApiError::OtherShape(format!(
+            "you requested PartialObjectMetadata, but the requested object is a list ({kind})"
+        )));
     }
-    if listing.exact && listing.revision != Some(head) {
-        return Err(expired());
-    }
-    if let Some(cursor) = &listing.cursor
-        && cursor.rv < core.storage.compacted().await?
-    {
-        return Err(expired());
-    }
+    reached(core, listing.revision.unwrap_or(0))?;
     let after = listing
         .cursor
         .as_ref()
-        .map(|cursor| (cursor.ns.clone(), cursor.name.clone()));
+        .map(|cursor| cursor.position(&target.namespace, target.resource.namespaced));
     let first = pages(core, target, &listing, after).await?;
-    let revision = listing.cursor.as_ref().map_or(first.revision, |cursor| cursor.rv);
+    let revision = first.revision;
+    // Whatever follows is read as it was when the first page was.
+    let listing = Listing {
+        revision: Some(revision),
+        exact: true,
+        ..listing
+    };
     if form == Form::Object && listing.limit == 0 && first.next.is_some() {
         return Ok(stream(core, target, listing, first, revision));
     }
@@ -222,20 +162,10 @@ pub(crate) async fn list(
         rows.extend(page.rows);
         next = page.next;
     }
-    let mut metadata = json!({ "resourceVersion": revision.to_string() });
-    if let Some((ns, name)) = next {
-        object::put(
-            &mut metadata,
-            "continue",
-            json!(
-                Cursor {
-                    rv: revision,
-                    ns,
-                    name
-                }
-                .token()
-            ),
-        );
+    let mut metadata = list_metadata(&target.resource, revision);
+    if let Some(last) = next {
+        let cursor = Cursor::after(revision, &last, target.namespace.is_empty());
+        object::put(&mut metadata, "continue", json!(cursor.token()));
         if let Some(remaining) = first.remaining {
             object::put(&mut metadata, "remainingItemCount", json!(remaining));
         }
@@ -251,12 +181,15 @@ pub(crate) async fn list(
     Ok(shape.list(&objects, &metadata).into())
 }
 
-fn expired() -> ApiError {
-    ApiError::Expired(
-        "The provided continue parameter is too old to display a consistent list result. You can start a new list \
-         without the continue parameter."
-            .to_owned(),
-    )
+fn expired(listing: &Listing) -> ApiError {
+    let why = match listing.cursor {
+        Some(_) => {
+            "The provided continue parameter is too old to display a consistent list result. You can start a new list \
+             without the continue parameter."
+        }
+        None => "The resourceVersion for the provided list is too old.",
+    };
+    ApiError::Expired(why.to_owned())
 }
 
 fn opening(resource: &Resource, metadata: &Value) -> Vec<u8> {
@@ -272,11 +205,16 @@ fn append(resource: &Resource, rows: &[Stored], first: bool, body: &mut Vec<u8>)
             body.push(b',');
         }
         separate = true;
-        if resource.serves_as_stored() {
+        if resource.serves_as_stored() && resource.built_in.is_none() {
             body.extend_from_slice(&row.body);
         } else {
             let mut object = parse(row)?;
             resource.to_served(&mut object);
+            // Items of the built-in kinds are what the list says they are.
+            if let (Some(_), Some(fields)) = (resource.built_in, object.as_object_mut()) {
+                fields.remove("kind");
+                fields.remove("apiVersion");
+            }
             body.extend_from_slice(object.to_string().as_bytes());
         }
     }
@@ -290,7 +228,7 @@ fn stream(core: &Arc<Core>, target: &Target, listing: Listing, first: Page, revi
         Load((String, String)),
         Done,
     }
-    let metadata = json!({ "resourceVersion": revision.to_string() });
+    let metadata = list_metadata(&target.resource, revision);
     let start = opening(&target.resource, &metadata);
     let state = (
         Arc::clone(core),

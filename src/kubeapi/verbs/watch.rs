@@ -15,12 +15,14 @@ use tokio::sync::watch::Receiver;
 use tokio::time::Instant;
 
 use super::Target;
-use super::read::{Listing, pages};
+use super::listing::Listing;
+use super::read::pages;
 use crate::kubeapi::api::Core;
 use crate::kubeapi::error::ApiError;
+use crate::kubeapi::negotiate::Form;
 use crate::kubeapi::object;
 use crate::kubeapi::present::{Shape, TableHeader};
-use crate::kubeapi::request::{Form, Query};
+use crate::kubeapi::request::Query;
 use crate::kubeapi::storage::{Change, ChangeKind, Replay};
 
 /// Time after which a watch without `timeoutSeconds` ends.
@@ -63,7 +65,7 @@ struct Watch {
 /// Starts a watch.
 ///
 /// # Errors
-/// Options that do not fit each other.
+/// A number that cannot be read, or a table that nobody knows.
 pub(crate) async fn watch(
     core: &Arc<Core>,
     target: &Target,
@@ -71,23 +73,14 @@ pub(crate) async fn watch(
     form: Form,
     query: &Query,
 ) -> Result<Body, ApiError> {
-    let streaming = query.text("sendInitialEvents");
-    let announce = streaming == Some("true");
-    if announce && query.text("resourceVersionMatch") != Some("NotOlderThan") {
-        return Err(ApiError::BadRequest(
-            "resourceVersionMatch: Forbidden: sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"
-                .to_owned(),
-        ));
-    }
-    if announce && !query.flag("allowWatchBookmarks") {
-        return Err(ApiError::BadRequest(
-            "allowWatchBookmarks: Forbidden: sendInitialEvents requires allowWatchBookmarks".to_owned(),
-        ));
-    }
+    // Before the answer begins.
+    Shape::new(&target.resource, form, query, core.now())?;
+    let streaming = query.has("sendInitialEvents");
+    let announce = query.flag("sendInitialEvents");
     let head = core.storage.follow();
     let asked = listing.revision.unwrap_or(0);
     let current = core.storage.head();
-    let initial = announce || (asked == 0 && streaming.is_none());
+    let initial = announce || (asked == 0 && !streaming);
     let timeout = query.number("timeoutSeconds")?.filter(|seconds| *seconds > 0);
     let timeout = timeout.and_then(|seconds| u64::try_from(seconds.min(MAX_TIMEOUT)).ok());
     let now = Instant::now();
@@ -108,7 +101,7 @@ pub(crate) async fn watch(
         deadline: now + timeout.map_or(DEFAULT_TIMEOUT, Duration::from_secs),
         bookmarks: query.flag("allowWatchBookmarks"),
         next_bookmark: now + BOOKMARK_INTERVAL,
-        announce,
+        announce: announce && query.flag("allowWatchBookmarks"),
         header: TableHeader::First,
         listing: Listing {
             limit: 0,
@@ -116,11 +109,10 @@ pub(crate) async fn watch(
             ..listing
         },
     };
-    if asked > current {
-        // A revision that was never handed out: the database was replaced by an older one.
-        watch.too_old();
-    } else if !initial && asked != 0 && asked < core.storage.compacted().await? {
-        watch.too_old();
+    let compacted = core.storage.compacted().await?;
+    // A revision that was never handed out means that the database was replaced by an older one.
+    if asked > current || (!initial && asked != 0 && asked < compacted) {
+        watch.too_old(asked, compacted);
     }
     let lines = futures::stream::unfold(watch, async move |mut watch| {
         let line = watch.next().await?;
@@ -178,10 +170,13 @@ impl Watch {
             .changes(Arc::clone(&self.target.resource.storage), self.revision)
             .await?
         {
-            Replay::Compacted => self.too_old(),
+            Replay::Compacted => {
+                let compacted = self.core.storage.compacted().await?;
+                self.too_old(self.revision, compacted);
+            }
             Replay::Changes { changes, upto } => {
                 for change in changes {
-                    self.consider(&change)?;
+                    self.consider(&change).await?;
                 }
                 self.revision = upto;
                 if self.queue.is_empty() && upto >= *self.head.borrow() {
@@ -223,7 +218,7 @@ impl Watch {
     }
 
     /// Sends a change if it concerns what is watched.
-    fn consider(&mut self, change: &Change) -> Result<(), ApiError> {
+    async fn consider(&mut self, change: &Change) -> Result<(), ApiError> {
         if !self.target.namespace.is_empty() && change.namespace != self.target.namespace {
             return Ok(());
         }
@@ -247,8 +242,11 @@ impl Watch {
             ChangeKind::Modified => change.previous.as_ref().map_or(now, matches),
         };
         match (change.kind, before, now) {
-            (ChangeKind::Deleted, _, true) | (ChangeKind::Modified, true, false) => {
-                self.send("DELETED", &change.body)
+            (ChangeKind::Deleted, _, true) => self.send("DELETED", &change.body),
+            (ChangeKind::Modified, true, false) => {
+                // Who watches a selection never sees the state that is no part of it.
+                let last = self.core.storage.replaced(change).await?;
+                self.send("DELETED", last.as_ref().unwrap_or(&change.body))
             }
             (ChangeKind::Added, _, true) | (ChangeKind::Modified, false, true) => {
                 self.send("ADDED", &change.body)
@@ -275,7 +273,7 @@ impl Watch {
 
     fn bookmark(&mut self, annotations: &Value) -> Result<(), ApiError> {
         self.next_bookmark = Instant::now() + BOOKMARK_INTERVAL;
-        let mut metadata = json!({ "resourceVersion": self.revision.to_string(), "creationTimestamp": null });
+        let mut metadata = json!({ "resourceVersion": self.revision.to_string() });
         if annotations
             .as_object()
             .is_some_and(|annotations| !annotations.is_empty())
@@ -291,8 +289,8 @@ impl Watch {
         Ok(())
     }
 
-    fn too_old(&mut self) {
-        let error = ApiError::Expired(format!("too old resource version: {}", self.revision));
+    fn too_old(&mut self, asked: i64, oldest: i64) {
+        let error = ApiError::Expired(format!("too old resource version: {asked} ({oldest})"));
         self.end_with(&error);
     }
 

@@ -1,0 +1,201 @@
+//! The allowed differences: what is made equal before answers are compared.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use jiff::Timestamp;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::exchange::Answer;
+
+/// The list, as `allowed.yaml` has it.
+pub(super) struct Allowed(Vec<Entry>);
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Entry {
+    /// A JSON pointer; `*` is any one part, `**` any number of parts.
+    at: String,
+    compare: Compare,
+    /// For readers.
+    #[serde(rename = "why")]
+    _why: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Compare {
+    /// By the order of first appearance in the scenario.
+    Order,
+    /// As a time in whole seconds, or with microseconds: that it is one.
+    Time,
+    /// Only that it is there.
+    Presence,
+    /// Of an object by the order of first appearance in the scenario, of anything else that it is there.
+    Revision,
+    /// Not at all.
+    Nothing,
+}
+
+/// Values that have appeared in a scenario.
+#[derive(Debug, Default)]
+pub(super) struct Names {
+    revisions: Vec<String>,
+    others: HashMap<String, Vec<String>>,
+    /// Long values, which may stand inside messages, too.
+    everywhere: Vec<(String, String)>,
+}
+
+fn place(list: &mut Vec<String>, value: &str) -> (usize, bool) {
+    if let Some(index) = list.iter().position(|known| known == value) {
+        return (index + 1, false);
+    }
+    list.push(value.to_owned());
+    (list.len(), true)
+}
+
+/// Captured values from this length on are replaced inside other strings.
+const LONG: usize = 8;
+
+impl Allowed {
+    pub(super) fn read(path: &Path) -> Self {
+        let text = std::fs::read_to_string(path).unwrap();
+        Self(serde_yaml::from_str(&text).unwrap())
+    }
+
+    /// An answer as it is compared.
+    pub(super) fn apply(&self, names: &mut Names, answer: &Answer, unordered: &[String]) -> Value {
+        let mut plain = json!({ "code": answer.code, "headers": answer.headers, "body": answer.body });
+        if let Some(body) = plain.get_mut("body") {
+            self.walk(names, body, &mut Vec::new());
+        }
+        for (name, value) in &answer.captured {
+            if value.len() >= LONG && !names.everywhere.iter().any(|(known, _)| known == value) {
+                names.everywhere.push((value.clone(), format!("${{{name}}}")));
+            }
+        }
+        replace(&mut plain, &names.everywhere);
+        for pointer in unordered {
+            if let Some(Value::Array(items)) = plain.pointer_mut(&format!("/body{pointer}")) {
+                items.sort_by_key(ToString::to_string);
+            }
+        }
+        plain
+    }
+
+    fn walk(&self, names: &mut Names, value: &mut Value, at: &mut Vec<String>) {
+        let is_object = value.pointer("/metadata/uid").is_some();
+        match value {
+            Value::Object(fields) => {
+                let keys: Vec<String> = fields.keys().cloned().collect();
+                for key in keys {
+                    at.push(key.clone());
+                    let rule = self.0.iter().find(|entry| matches(&entry.at, at));
+                    match rule {
+                        Some(Entry {
+                            compare: Compare::Nothing,
+                            ..
+                        }) => {
+                            fields.remove(&key);
+                        }
+                        Some(entry) => {
+                            let has_uid = fields.contains_key("uid");
+                            let field = fields.get_mut(&key).unwrap();
+                            treat(names, entry, field, has_uid || is_object);
+                        }
+                        None => self.walk(names, fields.get_mut(&key).unwrap(), at),
+                    }
+                    at.pop();
+                }
+            }
+            Value::Array(items) => {
+                for (index, item) in items.iter_mut().enumerate() {
+                    at.push(index.to_string());
+                    self.walk(names, item, at);
+                    at.pop();
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+fn treat(names: &mut Names, entry: &Entry, value: &mut Value, of_object: bool) {
+    let Value::String(text) = value else { return };
+    let replaced = match entry.compare {
+        Compare::Order => {
+            let kind = entry.at.rsplit('/').next().unwrap_or_default().to_owned();
+            let (index, new) = place(names.others.entry(kind.clone()).or_default(), text);
+            let name = format!("<{kind} {index}>");
+            if new && text.len() >= LONG {
+                names.everywhere.push((text.clone(), name.clone()));
+            }
+            name
+        }
+        Compare::Revision if of_object => format!("<revision {}>", place(&mut names.revisions, text).0),
+        Compare::Revision | Compare::Presence => {
+            let there = if text.is_empty() { "empty" } else { "there" };
+            format!("<{there}>")
+        }
+        Compare::Time => match text.parse::<Timestamp>() {
+            Ok(_) if text.ends_with('Z') => format!("<time of {} characters>", text.len()),
+            _ => return,
+        },
+        Compare::Nothing => return,
+    };
+    *text = replaced;
+}
+
+fn replace(value: &mut Value, everywhere: &[(String, String)]) {
+    match value {
+        Value::String(text) => {
+            for (from, to) in everywhere {
+                if text.contains(from.as_str()) {
+                    *text = text.replace(from.as_str(), to);
+                }
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(|item| replace(item, everywhere)),
+        Value::Object(fields) => fields.values_mut().for_each(|field| replace(field, everywhere)),
+        _ => {}
+    }
+}
+
+/// Whether a pattern means the place.
+fn matches(pattern: &str, at: &[String]) -> bool {
+    fn parts_match(pattern: &[&str], at: &[String]) -> bool {
+        match (pattern, at) {
+            ([], []) => true,
+            (["**", rest @ ..], _) => (0..=at.len()).any(|skipped| parts_match(rest, &at[skipped..])),
+            ([first, rest @ ..], [part, others @ ..]) => {
+                (*first == "*" || first == part) && parts_match(rest, others)
+            }
+            _ => false,
+        }
+    }
+    let pattern: Vec<&str> = pattern.trim_start_matches('/').split('/').collect();
+    parts_match(&pattern, at)
+}
+
+#[test]
+fn revisions_compare_by_their_order_and_uids_inside_messages() {
+    let allowed = Allowed::read(&super::folder().join("allowed.yaml"));
+    let answer = |revision: &str, uid: &str| Answer {
+        sent: String::new(),
+        code: 200,
+        headers: std::collections::BTreeMap::new(),
+        body: json!({
+            "metadata": { "uid": uid, "resourceVersion": revision, "creationTimestamp": "2026-01-01T00:00:00Z" },
+            "message": format!("there is {uid}"),
+        }),
+        captured: std::collections::BTreeMap::new(),
+    };
+    let (mut ours, mut theirs) = (Names::default(), Names::default());
+    let (one, other) = ("0a5d2c1e-0001", "0a5d2c1e-0002");
+    for (our, their, same) in [("5", "812", true), ("5", "812", true), ("6", "812", false)] {
+        let our = allowed.apply(&mut ours, &answer(our, one), &[]);
+        let their = allowed.apply(&mut theirs, &answer(their, other), &[]);
+        assert_eq!(our == their, same, "{our} {their}");
+    }
+}
