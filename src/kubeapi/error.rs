@@ -133,6 +133,9 @@ pub enum ApiError {
     /// 401: nobody in particular.
     #[error("Unauthorized")]
     Unauthorized,
+    /// 500, without a reason: a configuration with fields that its kind does not have.
+    #[error("{0}")]
+    Untyped(String),
     /// 422: a patch that cannot be applied.
     #[error("{0}")]
     Unprocessable(String),
@@ -175,6 +178,7 @@ impl ApiError {
             }
             Self::TooLargeRevision { .. } => (StatusCode::GATEWAY_TIMEOUT, "Timeout"),
             Self::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "RequestEntityTooLarge"),
+            Self::Untyped(_) => (StatusCode::INTERNAL_SERVER_ERROR, ""),
             Self::Unauthorized => (StatusCode::UNAUTHORIZED, "Unauthorized"),
             Self::UnsupportedMediaType(_) => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "UnsupportedMediaType"),
         }

@@ -24,6 +24,35 @@ pub(super) fn to_core(event: &mut Value) {
     rename(event, NAMES.iter().map(|&(core, v1)| (v1, core)));
 }
 
+/// Fills in what Kubernetes writes into every event, whether it was said or not.
+pub(super) fn fill_in(event: &mut Value) {
+    let Some(fields) = event.as_object_mut() else {
+        return;
+    };
+    for field in ["eventTime", "firstTimestamp", "lastTimestamp"] {
+        fields.entry(field).or_insert(Value::Null);
+    }
+    for field in ["reportingComponent", "reportingInstance"] {
+        fields.entry(field).or_insert_with(|| "".into());
+    }
+    fields
+        .entry("source")
+        .or_insert_with(|| Value::Object(serde_json::Map::new()));
+}
+
+/// The same in the words of `events.k8s.io/v1`.
+pub(super) fn fill_in_v1(event: &mut Value) {
+    let Some(fields) = event.as_object_mut() else {
+        return;
+    };
+    for field in ["deprecatedFirstTimestamp", "deprecatedLastTimestamp", "eventTime"] {
+        fields.entry(field).or_insert(Value::Null);
+    }
+    fields
+        .entry("deprecatedSource")
+        .or_insert_with(|| Value::Object(serde_json::Map::new()));
+}
+
 fn rename<'a>(event: &mut Value, names: impl Iterator<Item = (&'a str, &'a str)>) {
     let Some(fields) = event.as_object_mut() else {
         return;

@@ -38,7 +38,7 @@ pub enum PatchError {
 pub fn json_patch(object: &Value, patch: &Value) -> Result<Value, PatchError> {
     let operations = patch
         .as_array()
-        .ok_or_else(|| PatchError::Malformed("a JSON patch is a list of operations".to_owned()))?;
+        .ok_or_else(|| PatchError::Malformed(cannot_decode(patch, "[]handlers.jsonPatchOp")))?;
     if operations.len() > MAX_OPERATIONS {
         let (limit, found) = (MAX_OPERATIONS, operations.len());
         return Err(PatchError::TooLarge(format!(
@@ -174,7 +174,10 @@ fn depth(value: &Value) -> usize {
 /// [`PatchError::Malformed`] when the patch is no object.
 pub fn merge_patch(object: &Value, patch: &Value) -> Result<Value, PatchError> {
     if !patch.is_object() {
-        return Err(PatchError::Malformed("Invalid JSON Patch".to_owned()));
+        return Err(PatchError::Malformed(cannot_decode(
+            patch,
+            "map[string]interface {}",
+        )));
     }
     let mut patched = object.clone();
     json_patch::merge(&mut patched, patch);
@@ -322,6 +325,7 @@ fn merge_list<'a>(
                     merged.push(item.clone());
                 }
             }
+            let merged = interleave(merged, change, original, |one, other| one == other);
             Ok(Value::Array(merged))
         }
         ListMerge::ByKey(key) => merge_list_by_key(original, change, key, path).map(Value::Array),
@@ -371,7 +375,9 @@ fn merge_list_by_key<'a>(
             None => merged.push(Value::Object(merge_fields(&Map::new(), fields, path)?)),
         }
     }
-    Ok(merged)
+    Ok(interleave(merged, change, original, |one, other| {
+        one.get(key) == other.get(key)
+    }))
 }
 
 /// Moves the items that `order` names into that order; the others keep their place behind them.
@@ -384,6 +390,43 @@ fn put_in_order(items: &mut [Value], order: &[Value], merge: &ListMerge) {
         place.unwrap_or(usize::MAX)
     };
     items.sort_by_key(rank);
+}
+
+/// Puts what a patch names into the patch's order, and what only the object has before the first of them that it preceded.
+fn interleave(
+    merged: Vec<Value>,
+    change: &[Value],
+    original: &[Value],
+    same: impl Fn(&Value, &Value) -> bool,
+) -> Vec<Value> {
+    let place = |list: &[Value], item: &Value| list.iter().position(|other| same(other, item));
+    let (mut named, unnamed): (Vec<Value>, Vec<Value>) =
+        merged.into_iter().partition(|item| place(change, item).is_some());
+    named.sort_by_key(|item| place(change, item));
+    let mut ordered = Vec::with_capacity(named.len() + unnamed.len());
+    let mut unnamed = unnamed.into_iter().peekable();
+    for item in named {
+        let before = place(original, &item);
+        while let Some(other) = unnamed.next_if(|other| before.is_some() && place(original, other) < before) {
+            ordered.push(other);
+        }
+        ordered.push(item);
+    }
+    ordered.extend(unnamed);
+    ordered
+}
+
+/// What Go's library says of JSON of another type than is asked for.
+fn cannot_decode(patch: &Value, wanted: &str) -> String {
+    let found = match patch {
+        Value::Null => "null",
+        Value::Bool(_) => "bool",
+        Value::Number(_) => "number",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
+    };
+    format!("error decoding patch: json: cannot unmarshal {found} into Go value of type {wanted}")
 }
 
 fn without_directives(patch: &Map<String, Value>) -> Map<String, Value> {

@@ -181,6 +181,8 @@ pub(super) struct WriteOptions {
     pub dry_run: bool,
     /// Who owns the fields that are set.
     pub manager: String,
+    /// Whether the request itself says so.
+    pub has_own_manager: bool,
     /// What happens to unknown fields.
     pub field_validation: FieldValidation,
     /// Take fields from other managers (apply).
@@ -228,6 +230,7 @@ impl WriteOptions {
         Ok(Self {
             dry_run,
             manager: manager.to_owned(),
+            has_own_manager: query.text("fieldManager").is_some(),
             field_validation,
             force: query.flag("force"),
         })

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::object;
 use super::registry::{BuiltIn, Resource, definition};
-use crate::api::schema::{FieldError, FieldErrorKind};
+use crate::api::schema::{FieldError, FieldErrorKind, go_quote};
 
 /// All annotations of one object, keys and values, in bytes.
 const MAX_ANNOTATIONS: usize = 262_144;
@@ -17,8 +17,13 @@ const MAX_DATA: usize = 1 << 20;
 #[must_use]
 pub(super) fn check(resource: &Resource, new: &Value, old: Option<&Value>) -> Vec<FieldError> {
     let mut errors = check_metadata(resource, new);
+    errors.extend(old.and_then(|old| added_finalizers(new, old)));
+    if old.is_some_and(|old| object::text(new, "uid") != object::text(old, "uid")) {
+        let uid = object::text(new, "uid").into();
+        errors.push(FieldError::invalid("metadata.uid", &uid, "field is immutable"));
+    }
     if let Some(schema) = &resource.schema {
-        errors.extend(schema.validate(new, old));
+        errors = schema.validate_after(errors, new, old);
     }
     match resource.built_in {
         Some(BuiltIn::Definition) => {
@@ -48,6 +53,26 @@ pub(super) fn check(resource: &Resource, new: &Value, old: Option<&Value>) -> Ve
         _ => {}
     }
     errors
+}
+
+/// An object that is being deleted gets no new finalizers.
+fn added_finalizers(new: &Value, old: &Value) -> Option<FieldError> {
+    if !object::is_terminating(old) {
+        return None;
+    }
+    let before = object::finalizers(old);
+    let added: Vec<String> = object::finalizers(new)
+        .iter()
+        .filter(|finalizer| !before.contains(finalizer))
+        .map(|finalizer| go_quote(finalizer))
+        .collect();
+    (!added.is_empty()).then(|| {
+        let detail = format!(
+            "no new finalizers can be added if the object is being deleted, found new finalizers []string{{{}}}",
+            added.join(", ")
+        );
+        FieldError::without_value("metadata.finalizers", FieldErrorKind::Forbidden, &detail)
+    })
 }
 
 fn immutable(field: &str, new: &Value, old: &Value) -> Option<FieldError> {
@@ -94,7 +119,10 @@ fn check_data(new: &Value, old: Option<&Value>) -> Vec<FieldError> {
 fn check_metadata(resource: &Resource, new: &Value) -> Vec<FieldError> {
     let mut errors = Vec::new();
     let name = object::text(new, "name");
-    if let Some(detail) = name_problem(resource, name) {
+    if name.is_empty() {
+        let detail = "name or generateName is required";
+        errors.push(FieldError::required("metadata.name", detail));
+    } else if let Some(detail) = name_problem(resource, name) {
         errors.push(FieldError::invalid("metadata.name", &name.into(), detail));
     }
     let Some(metadata) = object::metadata(new) else {
@@ -142,10 +170,10 @@ fn check_metadata(resource: &Resource, new: &Value) -> Vec<FieldError> {
             &detail,
         ));
     }
-    for (index, finalizer) in object::finalizers(new).iter().enumerate() {
-        if !is_qualified_name(finalizer) {
-            let field = format!("metadata.finalizers[{index}]");
-            errors.push(FieldError::invalid(field, &finalizer.as_str().into(), QUALIFIED));
+    for finalizer in object::finalizers(new) {
+        if !is_qualified_name(&finalizer) {
+            let value = finalizer.as_str().into();
+            errors.push(FieldError::invalid("metadata.finalizers", &value, QUALIFIED));
         }
     }
     errors.extend(check_owners(metadata.get("ownerReferences")));
@@ -185,14 +213,18 @@ fn check_owners(references: Option<&Value>) -> Vec<FieldError> {
 }
 
 const SUBDOMAIN: &str = "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', \
-                         and must start and end with an alphanumeric character, at most 253 characters";
+                         and must start and end with an alphanumeric character (e.g. 'example.com', regex used for \
+                         validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')";
 const LABEL: &str = "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must \
-                     start and end with an alphanumeric character, at most 63 characters";
+                     start and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for \
+                     validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?')";
 const SEGMENT: &str = "may not be \".\" or \"..\", may not contain '/' or '%'";
 const QUALIFIED: &str = "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with \
-                         an alphanumeric character, with an optional DNS subdomain prefix and '/'";
+                         an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for \
+                         validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')";
 const LABEL_VALUE: &str = "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', \
-                           and must start and end with an alphanumeric character, at most 63 characters";
+                           and must start and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or \
+                           '12345', regex used for validation is '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')";
 
 fn name_problem(resource: &Resource, name: &str) -> Option<&'static str> {
     match resource.built_in {

@@ -136,7 +136,7 @@ fn validate_versions(versions: &[CustomResourceDefinitionVersion]) -> Vec<FieldE
             .and_then(|schema| schema.open_api_v3_schema.as_ref());
         let path = format!("{path}.schema.openAPIV3Schema");
         match schema {
-            None => errors.push(FieldError::required(path, "schemas are required")),
+            None => errors.push(FieldError::required(path, "")),
             Some(schema) => match CompiledSchema::compile_at(&path, schema) {
                 Ok(_) => {}
                 Err(SchemaError::Invalid(found)) => errors.extend(found),

@@ -205,7 +205,7 @@ pub(super) fn begin(core: &Core, target: &Target, object: &mut Value) -> Result<
 }
 
 /// Gives a changed object what belongs to the server, and the part that this request does not write, from `old`.
-pub(super) fn carry_over(target: &Target, old: &Value, new: &mut Value) -> Result<(), ApiError> {
+pub(super) fn carry_over(target: &Target, old: &Value, new: &mut Value) {
     let resource = &target.resource;
     let managed = object::metadata(new).and_then(|metadata| metadata.get("managedFields").cloned());
     if target.part == Part::Status {
@@ -213,7 +213,7 @@ pub(super) fn carry_over(target: &Target, old: &Value, new: &mut Value) -> Resul
         new.clone_from(old);
         replace_field(new, "status", status);
         object::set(new, "managedFields", managed);
-        return Ok(());
+        return;
     }
     if resource.status {
         replace_field(new, "status", old.get("status").cloned());
@@ -234,26 +234,9 @@ pub(super) fn carry_over(target: &Target, old: &Value, new: &mut Value) -> Resul
         );
     }
     object::set(new, "selfLink", None);
-    if object::is_terminating(old) {
-        let before = object::finalizers(old);
-        if let Some(added) = object::finalizers(new)
-            .iter()
-            .find(|finalizer| !before.contains(finalizer))
-        {
-            let why = format!(
-                "metadata.finalizers: no new finalizers can be added if the object is being deleted, found new \
-                 finalizers {added:?}"
-            );
-            return Err(ApiError::Forbidden {
-                subject: target.subject(),
-                why,
-            });
-        }
-    }
     if resource.has_generation() && spec_differs(resource, old, new) {
         object::set(new, "generation", Some(json!(object::generation(old) + 1)));
     }
-    Ok(())
 }
 
 fn replace_field(object: &mut Value, field: &str, value: Option<Value>) {
@@ -283,14 +266,7 @@ pub(super) fn derive(core: &Core, resource: &Resource, new: &mut Value, old: Opt
     match resource.built_in {
         Some(BuiltIn::Definition) => {
             crate::kubeapi::registry::definition::default(new);
-            let terminating = object::is_terminating(new);
-            if old.is_none() {
-                let mut finalizers = object::finalizers(new);
-                finalizers.push(crate::kubeapi::registry::definition::CLEANUP_FINALIZER.to_owned());
-                finalizers.dedup();
-                object::set_finalizers(new, finalizers);
-            }
-            if !terminating {
+            if !object::is_terminating(new) {
                 let clash = core.clash(new);
                 crate::kubeapi::registry::definition::set_status(new, clash.as_ref(), &core.time());
             }
@@ -311,6 +287,8 @@ pub(super) fn derive(core: &Core, resource: &Resource, new: &mut Value, old: Opt
                 replace_field(new, "spec", old.get("spec").cloned());
             }
         }
+        Some(BuiltIn::Event) => crate::kubeapi::events::fill_in(new),
+        Some(BuiltIn::EventV1) => crate::kubeapi::events::fill_in_v1(new),
         Some(BuiltIn::Secret) => {
             let Some(fields) = new.as_object_mut() else { return };
             fields.entry("type").or_insert_with(|| json!("Opaque"));
@@ -369,7 +347,19 @@ pub(super) fn validate(target: &Target, new: &Value, old: Option<&Value>) -> Res
             object::MAX_DEPTH
         )));
     }
-    let errors = validation::check(resource, new, old);
+    let mut errors = validation::check(resource, new, old);
+    if target.part == Part::Status {
+        // Kubernetes checks the status by itself, and its texts name what is in it from there.
+        for error in &mut errors {
+            error.message = error.message.replace(
+                &format!("{} in body", error.field),
+                &format!(
+                    "{} in body",
+                    error.field.strip_prefix("status.").unwrap_or(&error.field)
+                ),
+            );
+        }
+    }
     if errors.is_empty() {
         return Ok(());
     }

@@ -8,9 +8,10 @@ use super::create::{Tracking, create_locked, lock_definitions};
 use super::draft;
 use super::update::{ATTEMPTS, attempt, update};
 use super::{Part, Target, Written};
+use crate::api::schema::FieldError;
 use crate::kubeapi::api::Core;
 use crate::kubeapi::apply::{self, ApplyError, ApplyRequest};
-use crate::kubeapi::error::ApiError;
+use crate::kubeapi::error::{ApiError, Subject};
 use crate::kubeapi::object;
 use crate::kubeapi::patch::{PatchError, json_patch, merge_patch, strategic_merge_patch};
 use crate::kubeapi::request::{PatchFormat, WriteOptions};
@@ -57,9 +58,10 @@ fn refused(error: PatchError) -> ApiError {
     match error {
         PatchError::Malformed(message) => ApiError::BadRequest(message),
         PatchError::TooLarge(_) => ApiError::TooLarge(crate::kubeapi::request::MAX_BODY),
-        other => ApiError::Unprocessable(format!(
-            "the server rejected our request due to an error in our request: {other}"
-        )),
+        // As Kubernetes, which keeps what exactly does not fit to itself.
+        PatchError::NotApplicable(_) => ApiError::Unprocessable(
+            "the server rejected our request due to an error in our request".to_owned(),
+        ),
     }
 }
 
@@ -70,7 +72,6 @@ async fn server_side_apply(
     options: &WriteOptions,
 ) -> Result<Written, ApiError> {
     let resource = &target.resource;
-    let mut warnings = Vec::new();
     for field in ["apiVersion", "kind"] {
         if applied
             .get(field)
@@ -83,8 +84,22 @@ async fn server_side_apply(
         }
     }
     draft::identify(target, &mut applied)?;
+    if !options.has_own_manager {
+        return Err(ApiError::Invalid {
+            subject: Subject {
+                kind: "PatchOptions".to_owned(),
+                ..Subject::default()
+            },
+            errors: vec![FieldError::required(
+                "fieldManager",
+                "is required for apply patch",
+            )],
+        });
+    }
     let unknown = draft::prune(resource, &mut applied)?;
-    draft::refuse_unknown(resource, unknown, options.field_validation, &mut warnings)?;
+    if !unknown.is_empty() {
+        return Err(ApiError::Untyped(not_declared(target, &unknown)));
+    }
     let api_version = resource.api_version();
     for _ in 0..ATTEMPTS {
         let found = core.load(resource, &target.namespace, &target.name).await?;
@@ -122,12 +137,34 @@ async fn server_side_apply(
                 update(core, target, options, Tracking::Applied, &old, revision, merged).await?
             }
         };
-        if let Some(mut written) = written {
-            written.warnings.splice(0..0, warnings);
+        if let Some(written) = written {
             return Ok(written);
         }
     }
     Err(draft::overtaken(target, &target.name))
+}
+
+/// What Kubernetes says of fields that a configuration has and its kind does not, however unknown fields are to be treated.
+fn not_declared(target: &Target, unknown: &[String]) -> String {
+    let (resource, name) = (&target.resource, &target.name);
+    let id = if target.namespace.is_empty() {
+        format!("/{name}")
+    } else {
+        format!("{}/{name}", target.namespace)
+    };
+    let errors: Vec<String> = unknown
+        .iter()
+        .map(|field| format!(".{field}: field not declared in schema"))
+        .collect();
+    let errors = match errors.as_slice() {
+        [one] => one.clone(),
+        many => format!("errors:\n  {}", many.join("\n  ")),
+    };
+    format!(
+        "failed to create typed patch object ({id}; {}, Kind={}): {errors}",
+        resource.api_version(),
+        resource.kind
+    )
 }
 
 fn not_applied(error: ApplyError) -> ApiError {

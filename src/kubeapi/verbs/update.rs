@@ -30,8 +30,22 @@ pub(crate) async fn replace(
     options: &WriteOptions,
 ) -> Result<Written, ApiError> {
     draft::identify(target, &mut object)?;
+    let mut definitions = lock_definitions(core, target).await;
+    let written = attempt(core, target, options, Tracking::Update, |old| {
+        check_preconditions(target, old, &object)?;
+        Ok(object.clone())
+    })
+    .await?;
+    if let Some(cache) = &mut definitions {
+        core.refresh_locked(cache).await?;
+    }
+    Ok(written)
+}
+
+/// What a replacement says of the object it replaces: its revision, where the kind insists on it, and its uid, where it is given.
+fn check_preconditions(target: &Target, old: &Value, new: &Value) -> Result<(), ApiError> {
     let resource = &target.resource;
-    if object::text(&object, "resourceVersion").is_empty()
+    if object::text(new, "resourceVersion").is_empty()
         && resource.built_in.is_none_or(BuiltIn::needs_revision)
     {
         let subject = Subject {
@@ -46,12 +60,29 @@ pub(crate) async fn replace(
             errors: vec![error],
         });
     }
-    let mut definitions = lock_definitions(core, target).await;
-    let written = attempt(core, target, options, Tracking::Update, |_| Ok(object.clone())).await?;
-    if let Some(cache) = &mut definitions {
-        core.refresh_locked(cache).await?;
+    let (asked, found) = (object::text(new, "uid"), object::text(old, "uid"));
+    if !asked.is_empty() && asked != found {
+        let group = match resource.built_in {
+            Some(_) => String::new(),
+            None => format!("{}/", resource.group),
+        };
+        // In the words of Kubernetes' storage, which is where it looks.
+        let why = format!(
+            "StorageError: invalid object, Code: 4, Key: /registry/{group}{}/{}, ResourceVersion: 0, \
+             AdditionalErrorMsg: Precondition failed: UID in precondition: {asked}, UID in object meta: {found}",
+            resource.plural,
+            [target.namespace.as_str(), target.name.as_str()]
+                .into_iter()
+                .filter(|part| !part.is_empty())
+                .collect::<Vec<_>>()
+                .join("/"),
+        );
+        return Err(ApiError::Conflict {
+            subject: target.subject(),
+            why,
+        });
     }
-    Ok(written)
+    Ok(())
 }
 
 /// Changes an object on the server's own behalf (garbage collection).
@@ -113,14 +144,14 @@ pub(super) async fn update(
 ) -> Result<Option<Written>, ApiError> {
     let mut warnings = Vec::new();
     draft::identify(target, &mut new)?;
-    check_preconditions(target, old, &new)?;
+    check_revision(target, old, &new)?;
     draft::conform(
         &target.resource,
         &mut new,
         options.field_validation,
         &mut warnings,
     )?;
-    draft::carry_over(target, old, &mut new)?;
+    draft::carry_over(target, old, &mut new);
     if target.part == Part::Main {
         draft::derive(core, &target.resource, &mut new, Some(old));
     }
@@ -167,15 +198,7 @@ fn is_finalized(resource: &crate::kubeapi::registry::Resource, object: &Value) -
         || object::strings(object::at(object, "spec.finalizers")).is_empty()
 }
 
-fn check_preconditions(target: &Target, old: &Value, new: &Value) -> Result<(), ApiError> {
-    let (asked, found) = (object::text(new, "uid"), object::text(old, "uid"));
-    if !asked.is_empty() && asked != found {
-        let why = format!("Precondition failed: UID in precondition: {asked}, UID in object meta: {found}");
-        return Err(ApiError::Conflict {
-            subject: target.subject(),
-            why,
-        });
-    }
+fn check_revision(target: &Target, old: &Value, new: &Value) -> Result<(), ApiError> {
     let asked = object::text(new, "resourceVersion");
     if !asked.is_empty() && asked != object::text(old, "resourceVersion") {
         return Err(draft::overtaken(target, &target.name));
