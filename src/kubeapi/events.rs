@@ -17,6 +17,14 @@ const NAMES: &[(&str, &str)] = &[
 /// From `v1` to `events.k8s.io/v1`.
 pub(super) fn to_v1(event: &mut Value) {
     rename(event, NAMES.iter().copied());
+    if let Some(fields) = event.as_object_mut() {
+        // The core group writes them even where they are empty.
+        for field in ["reportingController", "reportingInstance"] {
+            if fields.get(field).is_some_and(|text| text == "") {
+                fields.remove(field);
+            }
+        }
+    }
 }
 
 /// From `events.k8s.io/v1` to `v1`.

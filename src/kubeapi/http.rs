@@ -246,6 +246,9 @@ impl Input<'_> {
 
     async fn write(&self, method: &Method, body: Bytes) -> Result<Response, ApiError> {
         let (core, target) = (self.core, &self.target);
+        if target.resource.built_in.is_some_and(BuiltIn::is_always_empty) {
+            return Err(ApiError::MethodNotAllowed);
+        }
         let options = WriteOptions::parse(&self.query, &self.headers)?;
         let written = match *method {
             Method::POST if target.name.is_empty() => {

@@ -88,7 +88,7 @@ pub(super) fn prune(resource: &Resource, object: &mut Value) -> Result<Vec<Strin
         Some(built_in) => built_in.round_trip(object),
         None => metadata_round_trip(object).map(Some),
     };
-    let known = known.map_err(|error| cannot_handle(resource, &error))?;
+    let known = known.map_err(|error| cannot_handle(resource, &in_go(resource, object, &error)))?;
     if let Some(known) = known {
         match resource.built_in {
             Some(_) => drop_unknown(object, &known, &mut String::new(), &mut unknown),
@@ -141,6 +141,41 @@ fn drop_unknown(found: &mut Value, known: &Value, path: &mut String, unknown: &m
         _ => {}
     }
     path.truncate(length);
+}
+
+/// A type error as Go's libraries word it, where people meet one: data that is no text, and text that is no base64.
+fn in_go(resource: &Resource, object: &Value, error: &serde_json::Error) -> String {
+    for field in ["data", "stringData", "binaryData"] {
+        let values = object.get(field).and_then(Value::as_object);
+        for value in values.into_iter().flat_map(|fields| fields.values()) {
+            let found = match value {
+                Value::Bool(_) => "bool",
+                Value::Number(_) => "number",
+                Value::Array(_) => "array",
+                Value::Object(_) => "object",
+                Value::Null | Value::String(_) => continue,
+            };
+            let wanted = match (resource.built_in, field) {
+                (Some(BuiltIn::Secret), "data") | (_, "binaryData") => "[]uint8",
+                _ => "string",
+            };
+            let kind = &resource.kind;
+            return format!(
+                "json: cannot unmarshal {found} into Go struct field {kind}.{field} of type {wanted}"
+            );
+        }
+    }
+    let text = error.to_string();
+    let offset = text
+        .strip_prefix("Invalid symbol ")
+        .and_then(|rest| rest.split_once("offset "));
+    match offset {
+        Some((_, offset)) => format!(
+            "illegal base64 data at input byte {}",
+            offset.trim_end_matches('.')
+        ),
+        None => text,
+    }
 }
 
 fn cannot_handle(resource: &Resource, why: &dyn std::fmt::Display) -> ApiError {
@@ -220,7 +255,6 @@ pub(super) fn carry_over(target: &Target, old: &Value, new: &mut Value) {
     }
     let old_metadata = object::metadata(old);
     for field in [
-        "uid",
         "creationTimestamp",
         "deletionTimestamp",
         "deletionGracePeriodSeconds",
@@ -232,6 +266,11 @@ pub(super) fn carry_over(target: &Target, old: &Value, new: &mut Value) {
             field,
             old_metadata.and_then(|metadata| metadata.get(field).cloned()),
         );
+    }
+    if object::text(new, "uid").is_empty() {
+        // Another one is refused, as any change to what cannot change.
+        let uid = old_metadata.and_then(|metadata| metadata.get("uid").cloned());
+        object::set(new, "uid", uid);
     }
     object::set(new, "selfLink", None);
     if resource.has_generation() && spec_differs(resource, old, new) {

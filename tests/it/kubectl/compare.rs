@@ -109,19 +109,23 @@ impl Side<'_> {
     }
 
     /// Begins a line and waits until its watch has begun.
-    async fn begin(&self, line: &str) -> Begun {
+    async fn begin(&self, line: &str, number: usize) -> Begun {
+        let stdout = self.folder.join(format!("stdout.{number}"));
+        let stderr = self.folder.join(format!("stderr.{number}"));
         let begun = Begun {
             // `exec`, so that what is stopped is kubectl and not the shell before it; `-v=6` says when the watch begins.
             child: self
                 .command(&format!("exec {line} -v=6"))
-                .stdout(fs::File::create(self.folder.join("stdout")).unwrap())
-                .stderr(fs::File::create(self.folder.join("stderr")).unwrap())
+                .stdout(fs::File::create(&stdout).unwrap())
+                .stderr(fs::File::create(&stderr).unwrap())
                 .spawn()
                 .unwrap(),
             line: line.to_owned(),
+            stdout,
+            stderr,
         };
         eventually(&format!("{line} watches"), async || {
-            let log = fs::read_to_string(self.folder.join("stderr")).unwrap();
+            let log = fs::read_to_string(&begun.stderr).unwrap();
             if log.contains("watch=true") {
                 Ok(())
             } else {
@@ -134,16 +138,16 @@ impl Side<'_> {
 
     /// Waits until a begun line has written `lines` lines, and stops it.
     async fn stop(&self, mut begun: Begun, lines: usize) -> Outcome {
-        let read = |name: &str| fs::read(self.folder.join(name)).unwrap();
+        let read = |path: &Path| fs::read(path).unwrap();
         let written = |bytes: &[u8]| bytes.iter().filter(|&&byte| byte == b'\n').count();
         let _ = tokio::time::timeout(PATIENCE / 4, async {
-            while written(&read("stdout")) < lines && begun.child.try_wait().unwrap().is_none() {
+            while written(&read(&begun.stdout)) < lines && begun.child.try_wait().unwrap().is_none() {
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
         })
         .await;
         begun.child.kill().await.unwrap();
-        self.outcome(None, &read("stdout"), &read("stderr"))
+        self.outcome(None, &read(&begun.stdout), &read(&begun.stderr))
     }
 }
 
@@ -151,18 +155,24 @@ impl Side<'_> {
 struct Begun {
     child: Child,
     line: String,
+    stdout: PathBuf,
+    stderr: PathBuf,
 }
 
 /// What a scenario gave: of each line what came of it, and whether its words may differ.
 async fn play(side: &Side<'_>, scenario: &Scenario) -> Vec<(String, Outcome, bool)> {
     let side = side.enter(scenario).await;
     let (mut outcomes, mut begun) = (Vec::new(), VecDeque::new());
+    let mut begin = 0;
     for step in &scenario.steps {
         match step {
             Step::Run { line, may_differ } => {
                 outcomes.push((line.clone(), side.run(line).await, may_differ.is_some()));
             }
-            Step::Begin(line) => begun.push_back(side.begin(line).await),
+            Step::Begin(line) => {
+                begun.push_back(side.begin(line, begin).await);
+                begin += 1;
+            }
             Step::Stop(lines) => {
                 let one: Begun = begun.pop_front().expect("something was begun");
                 let line = one.line.clone();
@@ -173,17 +183,41 @@ async fn play(side: &Side<'_>, scenario: &Scenario) -> Vec<(String, Outcome, boo
     outcomes
 }
 
-/// Two texts beside each other, marked where they differ.
+/// Two texts beside each other: the lines that only one has, and one line of what both have around them.
 fn side_by_side(real: &str, embedded: &str) -> String {
     let (real, embedded): (Vec<&str>, Vec<&str>) = (real.lines().collect(), embedded.lines().collect());
-    let mut text = String::new();
-    for index in 0..real.len().max(embedded.len()) {
-        let line = |lines: &[&str]| lines.get(index).copied().unwrap_or("(nothing)").to_owned();
-        let (left, right) = (line(&real), line(&embedded));
-        if left == right {
-            let _ = writeln!(text, "    {left}");
+    // How many lines the rests have in common, from each pair of lines on.
+    let mut common = vec![vec![0_usize; embedded.len() + 1]; real.len() + 1];
+    for left in (0..real.len()).rev() {
+        for right in (0..embedded.len()).rev() {
+            common[left][right] = if real[left] == embedded[right] {
+                common[left + 1][right + 1] + 1
+            } else {
+                common[left + 1][right].max(common[left][right + 1])
+            };
+        }
+    }
+    let (mut left, mut right, mut lines) = (0, 0, Vec::new());
+    while left < real.len() || right < embedded.len() {
+        let here = real.get(left).zip(embedded.get(right));
+        if let Some((line, _)) = here.filter(|(one, other)| one == other) {
+            lines.push((' ', *line));
+            (left, right) = (left + 1, right + 1);
+        } else if right == embedded.len()
+            || (left < real.len() && common[left + 1][right] >= common[left][right + 1])
+        {
+            lines.push(('R', real[left]));
+            left += 1;
         } else {
-            let _ = writeln!(text, "  R {left}\n  E {right}");
+            lines.push(('E', embedded[right]));
+            right += 1;
+        }
+    }
+    let mut text = String::new();
+    for (index, (mark, line)) in lines.iter().enumerate() {
+        let around = &lines[index.saturating_sub(1)..(index + 2).min(lines.len())];
+        if around.iter().any(|(mark, _)| *mark != ' ') {
+            let _ = writeln!(text, "  {mark} {line}");
         }
     }
     text
