@@ -35,7 +35,7 @@ pub(super) async fn answer(
     }
     let path = path.to_owned();
     let is_index = path == "v3";
-    let in_protobuf = path == "v2" && accepts(headers, &[protobuf::MEDIA_TYPE]);
+    let in_protobuf = path == "v2" && accepts(headers, &[protobuf::MEDIA_TYPE, protobuf::ASKED_FOR]);
     if !is_index && !in_protobuf && !accepts_json(headers) {
         return Ok(Some(StatusCode::NOT_ACCEPTABLE.into_response()));
     }

@@ -1,6 +1,6 @@
 //! Rules for the parts that every object has, and for the built-in kinds.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::object;
 use super::registry::{BuiltIn, Resource, definition};
@@ -41,7 +41,7 @@ pub(super) fn check(resource: &Resource, new: &Value, old: Option<&Value>) -> Ve
             }
         }
         Some(BuiltIn::ClusterRoleBinding | BuiltIn::RoleBinding) => {
-            errors.extend(old.and_then(|old| immutable("roleRef", new, old)));
+            errors.extend(old.and_then(|old| immutable_role(new, old)));
         }
         Some(BuiltIn::Lease) => {
             let duration = object::at(new, "spec.leaseDurationSeconds");
@@ -78,6 +78,16 @@ fn added_finalizers(new: &Value, old: &Value) -> Option<FieldError> {
 fn immutable(field: &str, new: &Value, old: &Value) -> Option<FieldError> {
     let (new, old) = (object::at(new, field), object::at(old, field));
     (new != old).then(|| FieldError::invalid(field, new.unwrap_or(&Value::Null), "field is immutable"))
+}
+
+/// The role of a binding, which Kubernetes shows with the names that its fields have in Go.
+fn immutable_role(new: &Value, old: &Value) -> Option<FieldError> {
+    immutable("roleRef", new, old)?;
+    let field = |name: &str| object::at(new, name).cloned().unwrap_or_default();
+    let value = json!({
+        "APIGroup": field("roleRef.apiGroup"), "Kind": field("roleRef.kind"), "Name": field("roleRef.name"),
+    });
+    Some(FieldError::invalid("roleRef", &value, "field is immutable"))
 }
 
 fn check_data(new: &Value, old: Option<&Value>) -> Vec<FieldError> {

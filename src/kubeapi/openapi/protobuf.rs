@@ -7,7 +7,9 @@
 use serde_json::{Map, Value};
 
 /// The media type of the document.
-pub const MEDIA_TYPE: &str = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
+pub const MEDIA_TYPE: &str = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
+/// The same as kubectl asks for it, which is no valid media type: answers never say it.
+pub const ASKED_FOR: &str = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
 
 /// How deep definitions are walked; they are made of schemas that are less deep.
 const MAX_DEPTH: usize = 200;
