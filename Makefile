@@ -34,8 +34,20 @@ fmt: ## Format the code.
 	$(CARGO) fmt --all
 
 .PHONY: crds
-crds: build-packages ## Write the custom resource definitions in crds/ again.
+crds: chart-crds ## Write the custom resource definitions in crds/ and in the chart again.
 	$(CARGO) run --quiet --locked -- crd --out crds
+
+.PHONY: chart-crds
+chart-crds: build-packages ## Write the custom resource definitions in charts/provost/files/crds again.
+	$(CARGO) run --quiet --locked -- crd --out charts/provost/files/crds
+
+.PHONY: chart-docs
+chart-docs: test-packages ## Write the table of values in charts/provost/README.md again.
+	PROVOST_TEST_WRITE=1 $(CARGO) test --quiet --locked --test it chart::readme
+
+.PHONY: chart
+chart: ## Package the Helm chart in target/.
+	@helm=$$(hack/control-plane/build.sh helm); mkdir -p target; "$$helm" package charts/provost --destination target
 
 .PHONY: cli-reference
 cli-reference: build-packages ## Write the documentation of the command line in docs/cli.md again.
@@ -58,8 +70,14 @@ fuzz-smoke: build-packages ## Run every fuzz target for a short while (SECONDS_E
 kubectl: ## Build the kubectl that the tests use and print where it is.
 	@hack/control-plane/build.sh kubectl
 
-.PHONY: build-packages test-packages
+.PHONY: image
+image: image-packages ## Build the container image in target/image, without a container daemon.
+	@hack/image/build.sh
+
+.PHONY: build-packages test-packages image-packages
 build-packages:
 	@hack/system-packages.sh build
 test-packages:
-	@hack/system-packages.sh build test
+	@hack/system-packages.sh build test image
+image-packages:
+	@hack/system-packages.sh build image

@@ -27,6 +27,11 @@ check "format" cargo fmt --all --check
 check "spelling" tool typos
 check "unused dependencies" tool cargo-machete
 check "dependencies: bans, licences, sources" tool cargo-deny --locked check bans licenses sources
+if helm=$(hack/control-plane/build.sh helm); then
+    check "chart" "$helm" lint --strict --quiet charts/provost
+else
+    echo "== chart: left out; Helm could not be built, Go is missing or too old (see above)"
+fi
 check "clippy" cargo clippy --locked --all-targets -- -D warnings
 check "documentation" documentation
 

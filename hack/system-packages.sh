@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Installs the system packages that building (`build`) or testing (`test`) needs and that are missing: through apt when
-# run as root, otherwise it says what to install. What only some tests need is never a reason to stop.
+# Installs the system packages that building (`build`), testing (`test`) or making the container image (`image`) needs and
+# that are missing: through apt when run as root, otherwise it says what to install. What only some tests need is never a reason to stop.
 set -euo pipefail
 
 missing=()
@@ -29,8 +29,16 @@ for purpose in "$@"; do
             # Installing a server package starts its service where systemd runs; no test is worth an open port.
             [ -d /run/systemd/system ] || unless test -x /usr/sbin/sshd -- openssh-server
             ;;
+        image)
+            # OpenSSL, which goes into the static binary, is configured by Perl programs beyond the minimal Perl.
+            unless perl -MIPC::Cmd -MFindBin -e 1 -- perl
+            unless command -v jq -- jq
+            unless command -v strip -- binutils
+            unless command -v git -- git
+            unless test -s /etc/ssl/certs/ca-certificates.crt -- ca-certificates
+            ;;
         *)
-            echo "usage: $0 [build] [test]" >&2
+            echo "usage: $0 [build] [test] [image]" >&2
             exit 2
             ;;
     esac

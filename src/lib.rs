@@ -28,7 +28,8 @@
 //! - [`policy`], [`compliance`], the types of [`mdm`]: pure.
 //! - [`store`], [`push`], [`gitops`], [`pki`], [`enrollment`]: ports and their adapters.
 //! - [`controllers`], [`kubeapi`], the servers of [`mdm`]: what runs.
-//! - [`app`] puts it together, [`cli`] is how people start it; [`simulator`] plays the devices and shares nothing with the server.
+//! - [`app`] puts it together, with the embedded API (`provost up`) or that of a cluster (`provost serve`); [`cli`] is how
+//!   people start it; [`simulator`] plays the devices and shares nothing with the server.
 
 pub mod api;
 pub mod app;

@@ -19,6 +19,7 @@ pub mod device_group;
 pub mod git_source;
 pub mod names;
 pub mod profile;
+pub mod roles;
 pub mod schema;
 mod schemas;
 pub mod selector;

@@ -55,8 +55,8 @@ impl Controllers {
     }
 
     /// All controllers over `client` in one future, which ends when they have, or when one of them ends by itself. Dropped, it breaks them off.
-    pub(super) fn run(&self, client: Client, shutdown: CancellationToken) -> BoxFuture<'static, ()> {
-        let controllers = self.each(&client, &shutdown);
+    pub(super) fn run(&self, client: &Client, shutdown: CancellationToken) -> BoxFuture<'static, ()> {
+        let controllers = self.each(client, &shutdown);
         async move {
             let mut running = JoinSet::new();
             for (name, controller) in controllers {

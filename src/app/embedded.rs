@@ -42,6 +42,7 @@ pub(super) async fn serve(
     .await?;
     let client = api.client("default");
     install::definitions(&client).await?;
+    install::cluster_roles(&client).await?;
     let keys = data_dir.keys().join("kubernetes");
     let served = kubeapi::serve::serve(&api, listen, &keys, tasks.shutdown())
         .await

@@ -7,10 +7,10 @@ pub mod data_dir;
 mod embedded;
 mod install;
 mod listen;
+mod plane;
 mod push;
 mod settings;
 
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -39,10 +39,10 @@ use crate::store::sqlite::SqliteStore;
 use crate::telemetry::Metrics;
 use crate::telemetry::cluster::ClusterMetrics;
 use admin_http::{InviteOrder, Orders, Readiness};
-use cluster::Cluster;
 use control::Controllers;
 use data_dir::{DataDir, admin_socket};
 use listen::Tasks;
+use plane::{Ground, Plane};
 
 /// How often times of contact are written.
 const SEEN_INTERVAL: Duration = Duration::from_secs(5);
@@ -80,13 +80,11 @@ impl Server {
         let metrics = Metrics::new();
         let readiness = Readiness::default();
         let tasks = Tasks::default();
-        let plane = match &settings.kubernetes {
-            Kubernetes::Embedded { listen } => Plane::Embedded(*listen),
-            Kubernetes::Cluster(cluster) => {
-                Plane::Cluster(Cluster::find(cluster, entropy.as_ref(), &metrics).await?)
-            }
+        let gauges = match &settings.kubernetes {
+            Kubernetes::Embedded { .. } => None,
+            Kubernetes::Cluster(_) => Some(ClusterMetrics::registered(&metrics)),
         };
-        let health = admin_http::health_router(readiness.clone(), plane.metrics(), metrics.clone());
+        let health = admin_http::health_router(readiness.clone(), gauges.clone(), metrics.clone());
         let admin = tasks
             .http(settings.admin_listen, health)
             .await
@@ -97,17 +95,16 @@ impl Server {
             SharedEntropy(entropy.clone()),
         )?);
         let store = Arc::new(SqliteStore::open(&data_dir.store(), sealer.clone())?);
-        let (client, api_url, plane) = match plane {
-            Plane::Embedded(listen) => {
-                let served = embedded::serve(&data_dir, listen, sealer, &clock, &entropy, &tasks).await?;
-                (served.client, served.url, Started::Embedded(served.api))
-            }
-            Plane::Cluster(cluster) => (
-                cluster.client.clone(),
-                cluster.url.clone(),
-                Started::Cluster(cluster),
-            ),
+        let ground = Ground {
+            data_dir: &data_dir,
+            sealer,
+            clock: &clock,
+            entropy: &entropy,
+            gauges,
+            tasks: &tasks,
         };
+        let plane = Plane::open(&settings.kubernetes, ground).await?;
+        let (client, api_url) = (plane.client(), plane.url());
 
         let devices = Devices {
             settings: &settings,
@@ -133,7 +130,7 @@ impl Server {
         let controllers = Controllers {
             store: store.clone(),
             clock: clock.clone(),
-            entropy: entropy.clone(),
+            entropy,
             metrics: metrics.clone(),
             planner: fleet::Settings {
                 public_url: public_url.clone(),
@@ -142,21 +139,8 @@ impl Server {
             schemas: Arc::new(SchemaSet::new(&crds::all())?),
             clones: data_dir.git(),
         };
-        tasks.run("tidying", tidy(store, clock.clone(), tasks.shutdown()));
-        let api = match plane {
-            Started::Embedded(api) => {
-                for (name, controller) in controllers.each(&client, &tasks.shutdown()) {
-                    tasks.run(name, controller);
-                }
-                readiness.set(true);
-                Some(api)
-            }
-            Started::Cluster(cluster) => {
-                let control = cluster.run(controllers, readiness.clone(), clock, entropy, tasks.shutdown());
-                tasks.serving("the control plane", tokio::spawn(control));
-                None
-            }
-        };
+        tasks.run("tidying", tidy(store, clock, tasks.shutdown()));
+        let api = plane.govern(controllers, &readiness, &tasks);
         Ok(Self {
             mdm_url: public_url,
             api_url,
@@ -239,27 +223,6 @@ impl Server {
             api.stop();
         }
     }
-}
-
-/// Where the Kubernetes API is.
-enum Plane {
-    Embedded(SocketAddr),
-    Cluster(Cluster),
-}
-
-impl Plane {
-    fn metrics(&self) -> Option<ClusterMetrics> {
-        match self {
-            Self::Embedded(_) => None,
-            Self::Cluster(cluster) => Some(cluster.metrics.clone()),
-        }
-    }
-}
-
-/// The Kubernetes API, once there is a client.
-enum Started {
-    Embedded(KubeApi),
-    Cluster(Cluster),
 }
 
 /// What serves devices is made of.

@@ -12,7 +12,7 @@ use super::server::{self, ServerArgs};
 pub(super) struct UpArgs {
     #[command(flatten)]
     server: ServerArgs,
-    /// Where kubectl comes (TLS, client certificate).
+    /// Where kubectl comes (TLS; a client certificate or a token of a service account).
     #[arg(
         long,
         value_name = "ADDR",

@@ -1,8 +1,9 @@
 //! The API as a value: what the composition root opens, hands to controllers and serves.
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
+use axum::Extension;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
@@ -11,7 +12,7 @@ use super::error::ApiError;
 use super::object;
 use super::registry::{BuiltIn, Registry, Resource, definition};
 use super::storage::{Expected, Limits, OpenError, Outcome, PageRequest, Storage, Stored, Write};
-use super::{collect, http};
+use super::{access, collect, http};
 use crate::body::Room;
 use crate::clock::{Clock, Entropy};
 use crate::pki::Sealer;
@@ -53,6 +54,10 @@ pub(super) struct Core {
     pub(super) entropy: Arc<dyn Entropy>,
     /// Where bodies are read.
     pub(super) bodies: Room,
+    /// The roles in force.
+    pub(super) policy: access::Policy,
+    /// Signs tokens of service accounts, once the API is served.
+    pub(super) signer: OnceLock<access::Signer>,
     /// Ends watches and background work.
     pub(super) stop: CancellationToken,
 }
@@ -76,6 +81,8 @@ impl KubeApi {
             clock: options.clock,
             entropy: options.entropy,
             bodies: Room::new(ROOM),
+            policy: access::Policy::default(),
+            signer: OnceLock::new(),
             stop: CancellationToken::new(),
         });
         core.prepare().await.map_err(StartError::Prepare)?;
@@ -89,7 +96,18 @@ impl KubeApi {
 
     /// The API as a tower service for callers in this process, who may do everything.
     pub fn router(&self) -> axum::Router {
+        http::router(Arc::clone(&self.0)).layer(Extension(access::Caller::InProcess))
+    }
+
+    /// The API for requests that say themselves who calls, by an [`access::Caller`].
+    pub(super) fn open_router(&self) -> axum::Router {
         http::router(Arc::clone(&self.0))
+    }
+
+    /// Has tokens of service accounts signed from now on; the first key that is given counts.
+    pub(super) fn sign_with(&self, signer: access::Signer) {
+        // Served on a second address, the same key signs.
+        let _ = self.0.signer.set(signer);
     }
 
     /// A client in this process, without sockets.
@@ -133,7 +151,7 @@ impl Core {
                 Err(error) => return Err(error),
             }
         }
-        Ok(())
+        access::prepare(self).await
     }
 
     /// Serves what the stored definitions say.

@@ -14,7 +14,7 @@ use sha2::{Digest as _, Sha256};
 use super::api::Core;
 use super::error::ApiError;
 use super::http::{json_response, nothing_in};
-use super::negotiate::Discovery;
+use super::negotiate::{ACCEPTED, Discovery};
 use super::object;
 use super::registry::{BuiltIn, Resource, Served};
 
@@ -36,8 +36,8 @@ pub(super) fn answer(
     let path = path.strip_prefix('/').unwrap_or(path);
     let segments: Vec<&str> = path.strip_suffix('/').unwrap_or(path).split('/').collect();
     let get_only = match segments.as_slice() {
-        [""] | ["apis"] => false,
-        ["api"] | ["api", _] | ["version"] => true,
+        ["" | "apis"] => false,
+        ["api" | "version"] | ["api", _] => true,
         ["apis", group] | ["apis", group, _] => BuiltIn::has_group(group),
         _ => return Ok(None),
     };
@@ -46,7 +46,12 @@ pub(super) fn answer(
     }
     let served = core.registry.served();
     let has_aggregated = matches!(segments.as_slice(), ["api" | "apis"]);
-    let asked = Discovery::negotiate(headers, has_aggregated)?;
+    let asked = match segments.as_slice() {
+        ["version"] => Discovery::negotiate_json(headers)?,
+        // The list of groups has no representations to name.
+        ["apis"] => Discovery::negotiate(headers, true).map_err(|_| ApiError::NotAcceptable(ACCEPTED))?,
+        _ => Discovery::negotiate(headers, has_aggregated)?,
+    };
     if asked == Discovery::Aggregated {
         let legacy = segments.as_slice() == ["api"];
         return aggregated_response(&served, headers, |group| group.is_empty() == legacy).map(Some);
@@ -171,9 +176,12 @@ fn resource_list(served: &Served, group: &str, version: &str) -> Result<Value, A
         }
     }
     let version = super::registry::resource::api_version(group, version);
-    Ok(json!({
-        "kind": "APIResourceList", "apiVersion": "v1", "groupVersion": version, "resources": resources,
-    }))
+    let mut list = json!({ "kind": "APIResourceList", "groupVersion": version, "resources": resources });
+    if !group.is_empty() {
+        // The core group is older than the field.
+        object::put(&mut list, "apiVersion", json!("v1"));
+    }
+    Ok(list)
 }
 
 /// A short name for the version that objects are stored in. Custom resources and the built-in kinds give their own, but for
@@ -215,7 +223,18 @@ fn subresources(resource: &Resource) -> Vec<Subresource<'_>> {
         Some(("autoscaling", "v1")),
         SUBRESOURCE_VERBS,
     ));
-    finalize.into_iter().chain(status).chain(scale).collect()
+    let token = (resource.built_in == Some(BuiltIn::ServiceAccount)).then_some((
+        "token",
+        "TokenRequest",
+        Some(("authentication.k8s.io", "v1")),
+        ["create"].as_slice(),
+    ));
+    finalize
+        .into_iter()
+        .chain(status)
+        .chain(scale)
+        .chain(token)
+        .collect()
 }
 
 /// The aggregated document under its hash, which clients send back to be told that nothing has changed.

@@ -30,13 +30,21 @@ impl Subject {
         }
     }
 
-    fn details(&self) -> Value {
-        let mut details = json!({ "kind": self.kind });
-        if !self.name.is_empty() {
-            object::put(&mut details, "name", json!(self.name));
+    /// How a sentence about it starts; one about nothing in particular starts in the middle.
+    fn is(&self) -> String {
+        match (self.kind.is_empty(), self.name.is_empty()) {
+            (true, _) => String::new(),
+            (false, true) => format!("{} is ", self.qualified()),
+            (false, false) => format!("{} {:?} is ", self.qualified(), self.name),
         }
-        if !self.group.is_empty() {
-            object::put(&mut details, "group", json!(self.group));
+    }
+
+    fn details(&self) -> Value {
+        let mut details = json!({});
+        for (field, text) in [("name", &self.name), ("group", &self.group), ("kind", &self.kind)] {
+            if !text.is_empty() {
+                object::put(&mut details, field, json!(text));
+            }
         }
         details
     }
@@ -51,6 +59,9 @@ pub enum ApiError {
     /// 409: the object exists.
     #[error("{} {:?} already exists", .0.qualified(), .0.name)]
     AlreadyExists(Subject),
+    /// 409: the object exists, and is being deleted.
+    #[error("object is being deleted: {} {:?} already exists", .0.qualified(), .0.name)]
+    BeingDeleted(Subject),
     /// 409: server-side apply would take fields from other managers.
     #[error("{message}")]
     ApplyConflict {
@@ -74,7 +85,7 @@ pub enum ApiError {
     #[error("{0}")]
     Expired(String),
     /// 403: never allowed in this state.
-    #[error("{} {:?} is forbidden: {why}", subject.qualified(), subject.name)]
+    #[error("{}forbidden: {why}", subject.is())]
     Forbidden {
         /// What was asked for.
         subject: Subject,
@@ -107,6 +118,17 @@ pub enum ApiError {
     /// 406: no acceptable representation.
     #[error("only the following media types are accepted: {0}")]
     NotAcceptable(&'static str),
+    /// 403: the namespace goes away.
+    #[error(
+        "{} {:?} is forbidden: unable to create new content in namespace {namespace} because it is being terminated",
+        subject.qualified(), subject.name
+    )]
+    NamespaceTerminating {
+        /// What was to be made.
+        subject: Subject,
+        /// Where.
+        namespace: String,
+    },
     /// 404: nothing is served under this path of a group that is.
     #[error("the server could not find the requested resource")]
     NoSuchResource,
@@ -127,18 +149,23 @@ pub enum ApiError {
     /// 413: the body is above the limit.
     #[error("Request entity too large: limit is {0}")]
     TooLarge(usize),
-    /// 405: custom resources do not know the verb, which has no name here.
-    #[error(" is not supported on resources of kind {:?}", .0.qualified())]
-    VerbNotSupported(Subject),
     /// 401: nobody in particular.
     #[error("Unauthorized")]
     Unauthorized,
-    /// 500, without a reason: a configuration with fields that its kind does not have.
-    #[error("{0}")]
-    Untyped(String),
     /// 422: a patch that cannot be applied.
     #[error("{0}")]
     Unprocessable(String),
+    /// 500 without a reason, as the API server answers some mistakes of the client.
+    #[error("{0}")]
+    Unexplained(String),
+    /// 405: the resource does not know the verb, here.
+    #[error("{verb} is not supported on resources of kind {:?}", subject.qualified())]
+    UnsupportedVerb {
+        /// The verb, in Kubernetes' words; empty for a method that has none.
+        verb: &'static str,
+        /// The resource.
+        subject: Subject,
+    },
     /// 415: a body in a format that is not understood.
     #[error("the body of the request was in an unknown format - accepted media types include: {0}")]
     UnsupportedMediaType(&'static str),
@@ -159,14 +186,17 @@ impl ApiError {
     #[must_use]
     pub fn code(&self) -> (StatusCode, &'static str) {
         match self {
-            Self::AlreadyExists(_) => (StatusCode::CONFLICT, "AlreadyExists"),
+            Self::AlreadyExists(_) | Self::BeingDeleted(_) => (StatusCode::CONFLICT, "AlreadyExists"),
             Self::ApplyConflict { .. } | Self::Conflict { .. } => (StatusCode::CONFLICT, "Conflict"),
             Self::BadRequest(_) => (StatusCode::BAD_REQUEST, "BadRequest"),
             Self::Expired(_) => (StatusCode::GONE, "Expired"),
-            Self::Forbidden { .. } => (StatusCode::FORBIDDEN, "Forbidden"),
+            Self::Forbidden { .. } | Self::NamespaceTerminating { .. } => {
+                (StatusCode::FORBIDDEN, "Forbidden")
+            }
+            Self::Unexplained(_) => (StatusCode::INTERNAL_SERVER_ERROR, ""),
             Self::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "InternalError"),
             Self::Invalid { .. } | Self::Unprocessable(_) => (StatusCode::UNPROCESSABLE_ENTITY, "Invalid"),
-            Self::MethodNotAllowed | Self::VerbNotSupported(_) => {
+            Self::MethodNotAllowed | Self::UnsupportedVerb { .. } => {
                 (StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed")
             }
             Self::NotFound(_) | Self::NoSuchResource | Self::NoSuchPage => {
@@ -178,7 +208,6 @@ impl ApiError {
             }
             Self::TooLargeRevision { .. } => (StatusCode::GATEWAY_TIMEOUT, "Timeout"),
             Self::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "RequestEntityTooLarge"),
-            Self::Untyped(_) => (StatusCode::INTERNAL_SERVER_ERROR, ""),
             Self::Unauthorized => (StatusCode::UNAUTHORIZED, "Unauthorized"),
             Self::UnsupportedMediaType(_) => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "UnsupportedMediaType"),
         }
@@ -204,8 +233,8 @@ impl ApiError {
     fn details(&self) -> Option<Value> {
         match self {
             Self::AlreadyExists(subject)
+            | Self::BeingDeleted(subject)
             | Self::NotFound(subject)
-            | Self::VerbNotSupported(subject)
             | Self::Conflict { subject, .. }
             | Self::Forbidden { subject, .. } => Some(subject.details()),
             Self::ApplyConflict { causes, .. } => {
@@ -229,6 +258,16 @@ impl ApiError {
                 Some(details)
             }
             Self::NoSuchResource | Self::NoRepresentation(_) | Self::MethodNotAllowed => Some(json!({})),
+            Self::UnsupportedVerb { subject, .. } => Some(subject.details()),
+            Self::NamespaceTerminating { subject, namespace } => {
+                let mut details = subject.details();
+                let cause = json!({
+                    "reason": "NamespaceTerminating", "field": "metadata.namespace",
+                    "message": format!("namespace {namespace} is being terminated"),
+                });
+                object::put(&mut details, "causes", json!([cause]));
+                Some(details)
+            }
             Self::TooLargeRevision { .. } => Some(json!({
                 "causes": [{ "reason": "ResourceVersionTooLarge", "message": "Too large resource version" }],
                 "retryAfterSeconds": 1,

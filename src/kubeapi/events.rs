@@ -1,6 +1,6 @@
 //! Events are stored once, in the words of the core group, and served in both groups.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// Core name, `events.k8s.io` name. `type`, `reason`, `action`, `related`, `series`, `eventTime` and
 /// `reportingInstance` are the same in both.
@@ -16,9 +16,10 @@ const NAMES: &[(&str, &str)] = &[
 
 /// From `v1` to `events.k8s.io/v1`.
 pub(super) fn to_v1(event: &mut Value) {
+    complete(event);
     rename(event, NAMES.iter().copied());
     if let Some(fields) = event.as_object_mut() {
-        // The core group writes them even where they are empty.
+        // Of the texts, the newer words leave out the empty ones.
         for field in ["reportingController", "reportingInstance"] {
             if fields.get(field).is_some_and(|text| text == "") {
                 fields.remove(field);
@@ -27,38 +28,23 @@ pub(super) fn to_v1(event: &mut Value) {
     }
 }
 
+/// Adds the fields that Kubernetes writes when they are empty, too.
+pub(super) fn complete(event: &mut Value) {
+    let Some(fields) = event.as_object_mut() else {
+        return;
+    };
+    for time in ["eventTime", "firstTimestamp", "lastTimestamp"] {
+        fields.entry(time).or_insert(Value::Null);
+    }
+    for text in ["reportingComponent", "reportingInstance"] {
+        fields.entry(text).or_insert_with(|| json!(""));
+    }
+    fields.entry("source").or_insert_with(|| json!({}));
+}
+
 /// From `events.k8s.io/v1` to `v1`.
 pub(super) fn to_core(event: &mut Value) {
     rename(event, NAMES.iter().map(|&(core, v1)| (v1, core)));
-}
-
-/// Fills in what Kubernetes writes into every event, whether it was said or not.
-pub(super) fn fill_in(event: &mut Value) {
-    let Some(fields) = event.as_object_mut() else {
-        return;
-    };
-    for field in ["eventTime", "firstTimestamp", "lastTimestamp"] {
-        fields.entry(field).or_insert(Value::Null);
-    }
-    for field in ["reportingComponent", "reportingInstance"] {
-        fields.entry(field).or_insert_with(|| "".into());
-    }
-    fields
-        .entry("source")
-        .or_insert_with(|| Value::Object(serde_json::Map::new()));
-}
-
-/// The same in the words of `events.k8s.io/v1`.
-pub(super) fn fill_in_v1(event: &mut Value) {
-    let Some(fields) = event.as_object_mut() else {
-        return;
-    };
-    for field in ["deprecatedFirstTimestamp", "deprecatedLastTimestamp", "eventTime"] {
-        fields.entry(field).or_insert(Value::Null);
-    }
-    fields
-        .entry("deprecatedSource")
-        .or_insert_with(|| Value::Object(serde_json::Map::new()));
 }
 
 fn rename<'a>(event: &mut Value, names: impl Iterator<Item = (&'a str, &'a str)>) {
@@ -89,6 +75,9 @@ mod tests {
         assert_eq!(event["reportingController"], "c");
         assert!(event.get("message").is_none());
         to_core(&mut event);
+        complete(&mut event);
+        let mut core = core;
+        complete(&mut core);
         assert_eq!(event, core);
     }
 }

@@ -15,7 +15,7 @@ use tower_http::compression::predicate::Predicate;
 use tracing::Instrument as _;
 
 use super::api::Core;
-use super::error::{ApiError, Subject, UNCACHED};
+use super::error::{ApiError, UNCACHED};
 use super::negotiate::{Encoding, Form, Streamed};
 use super::object;
 use super::present::Shape;
@@ -29,7 +29,7 @@ use crate::body;
 /// How long a body may take to come.
 const BODY_TIME: Duration = Duration::from_mins(1);
 
-/// The API for callers that have been authenticated, all of them administrators.
+/// The API. Who calls is said by a [`Caller`] in a request's extensions; without one it is refused.
 pub(super) fn router(core: Arc<Core>) -> Router {
     let panicked = |_: Box<dyn std::any::Any + Send>| {
         ApiError::Internal("the request could not be handled; this is a fault of the server".to_owned())
@@ -82,19 +82,10 @@ async fn handle(State(core): State<Arc<Core>>, request: Request) -> Response {
 }
 
 async fn answer(core: &Arc<Core>, request: Request) -> Result<Response, ApiError> {
-    let (parts, body) = request.into_parts();
-    if let Some(user) = parts.headers.get("impersonate-user") {
-        // To act as the administrator instead would be the opposite of what was asked for.
-        let name = String::from_utf8_lossy(user.as_bytes()).into_owned();
-        let subject = Subject {
-            group: String::new(),
-            kind: "users".to_owned(),
-            name,
-        };
-        let why = "the embedded API knows one user and serves no impersonation".to_owned();
-        return Err(ApiError::Forbidden { subject, why });
-    }
-    let query = Query::parse(&parts.uri)?;
+    let (mut parts, body) = request.into_parts();
+    let query = Query::parse(&parts.uri);
+    let user = access::admit(core, &mut parts, query.as_ref().ok()).await?;
+    let query = query?;
     if let Some(response) = health::answer(core, parts.uri.path(), &query).await? {
         return Ok(response);
     }
@@ -125,6 +116,7 @@ async fn answer(core: &Arc<Core>, request: Request) -> Result<Response, ApiError
     let watch = watched || (target.name.is_empty() && query.flag("watch"));
     let input = Input {
         core,
+        user,
         watch,
         target,
         query,
@@ -164,6 +156,7 @@ fn target(resource: Arc<Resource>, path: Path) -> Option<Result<Target, ApiError
         None => Part::Main,
         Some("status") if resource.status => Part::Status,
         Some("scale") if resource.scale.is_some() => Part::Scale,
+        Some("token") if resource.built_in == Some(BuiltIn::ServiceAccount) => Part::Token,
         // The namespace controller's own endpoint; here namespaces are emptied by the server.
         Some("finalize") if resource.built_in == Some(BuiltIn::Namespace) => Part::Main,
         Some(_) if resource.built_in.is_some() => return None,
@@ -197,6 +190,8 @@ fn segment_problem(name: &str) -> Option<&'static str> {
 /// A request that has been read up to its body.
 struct Input<'a> {
     core: &'a Arc<Core>,
+    /// On whose behalf.
+    user: Arc<access::User>,
     target: Target,
     /// It asks for events.
     watch: bool,
@@ -207,7 +202,7 @@ struct Input<'a> {
 impl Input<'_> {
     async fn read(&self) -> Result<Response, ApiError> {
         let (core, target, query) = (self.core, &self.target, &self.query);
-        if !target.resource.is_stored() {
+        if !target.resource.is_stored() || target.part == Part::Token {
             return Err(ApiError::MethodNotAllowed);
         }
         let form = if self.watch {
@@ -249,17 +244,28 @@ impl Input<'_> {
         if target.resource.built_in.is_some_and(BuiltIn::is_always_empty) {
             return Err(ApiError::MethodNotAllowed);
         }
-        let options = WriteOptions::parse(&self.query, &self.headers)?;
+        let options = WriteOptions {
+            author: Some(Arc::clone(&self.user)),
+            ..WriteOptions::parse(&self.query, &self.headers)?
+        };
         let written = match *method {
+            Method::POST if target.part == Part::Token => {
+                access::issue_token(core, target, read_body(&self.headers, &body)?).await?
+            }
+            _ if target.part == Part::Token => return Err(ApiError::MethodNotAllowed),
             Method::POST if target.name.is_empty() => {
                 if target.resource.namespaced && target.namespace.is_empty() {
-                    return Err(ApiError::MethodNotAllowed);
+                    return Err(if target.resource.built_in.is_some() {
+                        ApiError::MethodNotAllowed
+                    } else {
+                        ApiError::NoSuchPage
+                    });
                 }
                 let object = read_body(&self.headers, &body)?;
                 if target.resource.is_stored() {
                     verbs::create(core, target, object, &options).await?
                 } else {
-                    access::review(target, object)?
+                    access::review(core, target, &self.user, object).await?
                 }
             }
             Method::PUT if !target.name.is_empty() => {
@@ -280,15 +286,35 @@ impl Input<'_> {
                 }
             }
             Method::DELETE if target.resource.is_stored() && target.part == Part::Main => {
-                return self.delete(body).await;
+                let response = self.delete(body).await?;
+                access::follow_up(core, target, None).await;
+                return Ok(response);
             }
-            Method::POST | Method::PUT | Method::PATCH | Method::DELETE => {
-                return Err(ApiError::MethodNotAllowed);
-            }
-            _ if target.resource.built_in.is_some() => return Err(ApiError::MethodNotAllowed),
-            _ => return Err(ApiError::VerbNotSupported(verbs::subject(&target.resource, ""))),
+            _ => return Err(self.refused(method)),
         };
+        if !options.dry_run {
+            access::follow_up(core, target, Some(&written)).await;
+        }
         self.written(written)
+    }
+
+    /// Why a method is not for this path.
+    fn refused(&self, method: &Method) -> ApiError {
+        let target = &self.target;
+        if target.resource.built_in.is_some() {
+            return ApiError::MethodNotAllowed;
+        }
+        let verb = match *method {
+            Method::POST | Method::PUT | Method::PATCH | Method::DELETE if target.name.is_empty() => {
+                return ApiError::BadRequest("name must be provided".to_owned());
+            }
+            Method::POST => "create",
+            Method::DELETE => "delete",
+            Method::PUT | Method::PATCH => return ApiError::MethodNotAllowed,
+            _ => "",
+        };
+        let subject = verbs::subject(&target.resource, "");
+        ApiError::UnsupportedVerb { verb, subject }
     }
 
     async fn delete(&self, body: Bytes) -> Result<Response, ApiError> {

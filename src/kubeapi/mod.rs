@@ -12,8 +12,8 @@
 //!
 //! It serves Namespaces, Secrets, ConfigMaps, Leases, Events (both groups), service accounts, RBAC objects, access
 //! reviews, and whatever `CustomResourceDefinition`s are posted to it, with Kubernetes' semantics of revisions, watches,
-//! finalizers, subresources, server-side apply and garbage collection. It knows no kind of Provost's, evaluates no RBAC
-//! (whoever is authenticated is the administrator), runs no webhook and converts between no versions.
+//! finalizers, subresources, server-side apply, RBAC and garbage collection. It knows no kind of Provost's, runs no webhook
+//! and converts between no versions.
 //!
 //! It follows the Kubernetes API conventions and the behaviour of kube-apiserver 1.37.
 

@@ -211,6 +211,20 @@ impl Discovery {
     }
 }
 
+impl Discovery {
+    /// Chooses where there is JSON alone.
+    ///
+    /// # Errors
+    /// When it is not accepted.
+    pub(super) fn negotiate_json(headers: &HeaderMap) -> Result<Self, ApiError> {
+        let entries = entries(headers);
+        if entries.is_empty() || entries.iter().any(|entry| matches!(entry.media, JSON | "*/*")) {
+            return Ok(Self::Plain);
+        }
+        Err(ApiError::NoRepresentation(JSON))
+    }
+}
+
 /// How an answer is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Encoding {

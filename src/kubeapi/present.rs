@@ -82,7 +82,8 @@ impl<'a> Shape<'a> {
                 self.table(objects, position, version, TableHeader::First)
             }
             Form::Partial(version) | Form::PartialList(version) => json!({
-                "kind": "PartialObjectMetadataList", "apiVersion": meta(version), "metadata": metadata,
+                "kind": "PartialObjectMetadataList", "apiVersion": meta(version),
+                "metadata": without_empty_token(metadata),
                 "items": objects.iter().map(|object| partial(object, version)).collect::<Vec<_>>(),
             }),
             Form::Object => json!({
@@ -141,6 +142,17 @@ impl<'a> Shape<'a> {
         };
         table(&self.resource.columns, objects, position, options)
     }
+}
+
+/// The metadata of a list; only custom resources as they are write that nothing follows.
+fn without_empty_token(metadata: &Value) -> Value {
+    let mut metadata = metadata.clone();
+    if let Some(fields) = metadata.as_object_mut()
+        && fields.get("continue").is_some_and(|token| token == "")
+    {
+        fields.remove("continue");
+    }
+    metadata
 }
 
 fn meta(version: MetaVersion) -> String {

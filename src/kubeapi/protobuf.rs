@@ -211,6 +211,35 @@ const DELETE_OPTIONS: Message = &[
     (4, "propagationPolicy", Text),
     (5, "dryRun", Strings),
 ];
+const TOKEN_REQUEST: Message = &[
+    META,
+    (
+        2,
+        "spec",
+        Type::Message(&[
+            (1, "audiences", Strings),
+            (
+                3,
+                "boundObjectRef",
+                Type::Message(&[
+                    (1, "kind", Text),
+                    (2, "apiVersion", Text),
+                    (3, "name", Text),
+                    (4, "uid", Text),
+                ]),
+            ),
+            (4, "expirationSeconds", Integer),
+        ]),
+    ),
+];
+const TOKEN_REVIEW: Message = &[
+    META,
+    (
+        2,
+        "spec",
+        Type::Message(&[(1, "token", Text), (2, "audiences", Strings)]),
+    ),
+];
 const ENVELOPE: Message = &[(
     1,
     "typeMeta",
@@ -232,6 +261,8 @@ fn descriptor(kind: &str) -> Option<Message> {
         "SelfSubjectReview" => &[META],
         "SelfSubjectRulesReview" => RULES_REVIEW,
         "ServiceAccount" => SERVICE_ACCOUNT,
+        "TokenRequest" => TOKEN_REQUEST,
+        "TokenReview" => TOKEN_REVIEW,
         _ => return None,
     })
 }

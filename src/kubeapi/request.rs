@@ -2,11 +2,13 @@
 
 use std::collections::HashMap;
 use std::num::{IntErrorKind, ParseIntError};
+use std::sync::Arc;
 
 use http::header::{CONTENT_TYPE, USER_AGENT};
 use http::{HeaderMap, Uri};
 use serde_json::Value;
 
+use super::access::User;
 use super::decode::{BodyError, MEDIA_TYPES, decode};
 use super::error::ApiError;
 use crate::api::schema::go_quote;
@@ -37,8 +39,8 @@ impl Path {
     /// Takes apart the path of a resource; `None` for anything else.
     #[must_use]
     pub(super) fn parse(path: &str) -> Option<Self> {
-        let path = percent_decode(path)?;
-        let segments: Vec<&str> = path.trim_matches('/').split('/').collect();
+        let segments = segments(path)?;
+        let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
         let (group, version, rest) = match segments.as_slice() {
             ["api", version, rest @ ..] => ("", version, rest),
             ["apis", group, version, rest @ ..] => (*group, version, rest),
@@ -74,7 +76,15 @@ impl Path {
     }
 }
 
-fn percent_decode(path: &str) -> Option<String> {
+/// The segments of a path, which is decoded first, as Go does; `None` when it is no text.
+#[must_use]
+pub(super) fn segments(path: &str) -> Option<Vec<String>> {
+    let path = percent_decode(path)?;
+    Some(path.trim_matches('/').split('/').map(str::to_owned).collect())
+}
+
+/// A text with `%XX` decoded; `None` when it is malformed.
+pub(super) fn percent_decode(path: &str) -> Option<String> {
     if !path.contains('%') {
         return Some(path.to_owned());
     }
@@ -187,6 +197,8 @@ pub(super) struct WriteOptions {
     pub field_validation: FieldValidation,
     /// Take fields from other managers (apply).
     pub force: bool,
+    /// On whose behalf; `None` on the server's own.
+    pub author: Option<Arc<User>>,
 }
 
 /// Longest field manager, as Kubernetes'.
@@ -233,6 +245,7 @@ impl WriteOptions {
             has_own_manager: query.text("fieldManager").is_some(),
             field_validation,
             force: query.flag("force"),
+            author: None,
         })
     }
 }

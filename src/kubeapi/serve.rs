@@ -1,7 +1,7 @@
 //! The API on a socket, for kubectl: TLS with an authority of its own, and client certificates.
 //!
-//! Whoever presents a certificate of that authority is the administrator; everybody else is answered 401. Calls inside
-//! this process do not come this way.
+//! A certificate of that authority, or a token of a service account, says who calls; what they may do is decided by
+//! `access`. Calls inside this process do not come this way.
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use axum::extract::Request;
 use axum::middleware::{Next, from_fn};
-use axum::response::{IntoResponse as _, Response};
+use axum::response::Response;
 use axum_server::Handle;
 use axum_server::tls::TlsInfo;
 use axum_server::tls_rustls::{RustlsAcceptor, RustlsConfig};
@@ -24,8 +24,7 @@ use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig};
 use tokio_util::sync::CancellationToken;
 
-use super::access::{ADMINISTRATORS, USER};
-use super::error::ApiError;
+use super::access::{ADMINISTRATOR, Caller, MASTERS, Signer, SignerError};
 use super::{KubeApi, kubeconfig};
 use crate::files;
 use crate::secret::Secret;
@@ -62,6 +61,9 @@ pub enum ServeError {
         #[source]
         source: rcgen::Error,
     },
+    /// The key of tokens cannot be used.
+    #[error(transparent)]
+    Tokens(#[from] SignerError),
     /// TLS could not be set up.
     #[error("could not set up TLS for the API")]
     Tls(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -98,10 +100,12 @@ pub async fn serve(
 ) -> Result<Serving, ServeError> {
     let (folder, now) = (folder.to_owned(), api.now());
     // Files and key generation.
-    let certificates = tokio::task::spawn_blocking(move || Certificates::open(&folder, address.ip(), now));
-    let certificates = certificates
-        .await
-        .map_err(|error| ServeError::Tls(Box::new(error)))??;
+    let keys = tokio::task::spawn_blocking(move || {
+        let certificates = Certificates::open(&folder, address.ip(), now)?;
+        Ok::<_, ServeError>((certificates, Signer::open(&folder)?))
+    });
+    let (certificates, signer) = keys.await.map_err(|error| ServeError::Tls(Box::new(error)))??;
+    api.sign_with(signer);
     let config = certificates.server_config()?;
     let bind = |source| ServeError::Bind { address, source };
     let listener = std::net::TcpListener::bind(address).map_err(bind)?;
@@ -115,7 +119,7 @@ pub async fn serve(
         .acceptor(acceptor)
         .first_request_timeout(HANDSHAKE)
         .handle(handle.clone());
-    let router = api.router().layer(from_fn(require_certificate));
+    let router = api.open_router().layer(from_fn(say_who_calls));
     tokio::spawn(async move {
         shutdown.cancelled().await;
         handle.graceful_shutdown(Some(GRACE));
@@ -140,11 +144,12 @@ pub async fn serve(
 }
 
 /// The handshake has verified the certificate, if there is one.
-async fn require_certificate(request: Request, next: Next) -> Response {
+async fn say_who_calls(mut request: Request, next: Next) -> Response {
     let tls = request.extensions().get::<Arc<TlsInfo>>();
-    if tls.is_none_or(|tls| tls.peer_certificates.is_empty()) {
-        return ApiError::Unauthorized.into_response();
-    }
+    let certificate = tls.and_then(|tls| tls.peer_certificates.first().cloned());
+    request
+        .extensions_mut()
+        .insert(Caller::Connection { certificate });
     next.run(request).await
 }
 
@@ -180,10 +185,8 @@ impl Certificates {
         }
         let mut server = leaf("provost", ExtendedKeyUsagePurpose::ServerAuth, now);
         server.subject_alt_names = names;
-        let mut client = leaf(USER, ExtendedKeyUsagePurpose::ClientAuth, now);
-        client
-            .distinguished_name
-            .push(DnType::OrganizationName, ADMINISTRATORS);
+        let mut client = leaf(ADMINISTRATOR, ExtendedKeyUsagePurpose::ClientAuth, now);
+        client.distinguished_name.push(DnType::OrganizationName, MASTERS);
         let server_key = KeyPair::generate().map_err(certificate)?;
         let client_key = KeyPair::generate().map_err(certificate)?;
         let server = server.signed_by(&server_key, &issuer).map_err(certificate)?;
@@ -341,7 +344,7 @@ mod tests {
         let namespaces: Api<k8s_openapi::api::core::v1::Namespace> = Api::all(connect(&path).await);
         let refused = namespaces.list(&ListParams::default()).await.unwrap_err();
         assert!(
-            matches!(&refused, kube::Error::Api(status) if status.code == 401),
+            matches!(&refused, kube::Error::Api(status) if status.code == 403),
             "{refused}"
         );
         shutdown.cancel();

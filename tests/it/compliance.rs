@@ -15,7 +15,7 @@ use provost::api::{Assignment, Baseline, DeviceGroup, GitSource, names};
 use crate::both;
 use crate::world::standing::{history_of, status, sums};
 use crate::world::{
-    AUTHOR, Api, NAMESPACE, SOURCE, Setting, World, condition, eventually, is_true, policy, still,
+    AUTHOR, Api, NAMESPACE, SOURCE, Setting, World, condition, eventually, is_true, policy, still, text,
 };
 
 both!(
@@ -186,8 +186,17 @@ async fn expect_objects_from_git(world: &World, revision: &str) {
         "fleet/baselines/macos-essentials.yaml"
     );
     assert_eq!(baseline.labels()[names::SOURCE_LABEL], SOURCE);
-    let status = baseline.status.unwrap();
-    assert!(is_true(&status.conditions, "Ready"));
+    // Written for itself, and perhaps a moment later than what devices say.
+    let status = eventually("the baseline is judged", async || {
+        let baseline = world.api::<Baseline>().get("macos-essentials").await;
+        let status = baseline.map_err(text)?.status.unwrap_or_default();
+        if is_true(&status.conditions, "Ready") {
+            Ok(status)
+        } else {
+            Err(format!("{status:#?}"))
+        }
+    })
+    .await;
     assert_eq!(status.rules, i64::try_from(baseline.spec.rules.len()).unwrap());
     assert_eq!(status.revision.as_deref(), Some(revision));
     let group = world
@@ -311,8 +320,9 @@ async fn a_tightening_commit_moves_only_whom_it_concerns_at_the_cost_of_classes(
     );
     let tight = world.bring_into_force("Ask sales for ten characters").await;
     let after = eventually("sales have moved", async || {
-        let devices = world.devices().await?;
+        // The sums first: they are written after what they add up.
         let assignments = world.assignments().await?;
+        let devices = world.devices().await?;
         let there = sums(&assignments["essentials"]);
         let moved = there.revision.as_deref() == Some(&*tight)
             && there.devices.synced == 30

@@ -2,7 +2,13 @@
 
 // `cfg(test)` is always on here; saying it tells clippy that helpers, too, are test code.
 #[cfg(test)]
+mod access;
+#[cfg(test)]
 mod assignments;
+#[cfg(test)]
+mod chart;
+#[cfg(test)]
+mod cluster;
 #[cfg(test)]
 mod compliance;
 #[cfg(test)]
@@ -17,6 +23,8 @@ mod drift;
 mod enrolling;
 #[cfg(test)]
 mod hostile;
+#[cfg(test)]
+mod image;
 #[cfg(test)]
 mod informers;
 #[cfg(test)]
@@ -35,6 +43,8 @@ mod scale;
 mod secrets;
 #[cfg(test)]
 mod shipped;
+#[cfg(test)]
+mod steady;
 #[cfg(test)]
 mod structure;
 #[cfg(test)]

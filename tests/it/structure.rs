@@ -86,9 +86,14 @@ const ROOMS: &[(&str, &str)] = &[
     ("schemars", "api kubeapi::openapi"),
     ("json_patch", "kubeapi::patch"),
     // Certificates.
-    ("rcgen", "kubeapi::serve pki simulator"),
-    ("x509_parser", "gitops::fetch pki push::certificate"),
+    ("rcgen", "kubeapi::access kubeapi::serve pki simulator"),
+    (
+        "x509_parser",
+        "gitops::fetch kubeapi::access pki push::certificate",
+    ),
     ("aws_lc_rs", "gitops::fetch pki::seal"),
+    // Tokens of service accounts.
+    ("jsonwebtoken", "kubeapi::access::tokens"),
     (
         "rustls",
         "gitops::fetch kubeapi::serve main mdm::serve pki push simulator",

@@ -82,18 +82,7 @@ impl CompiledSchema {
     /// that did not change are tolerated, as the API server does on an update. Empty means valid.
     #[must_use]
     pub fn validate(&self, new: &Value, old: Option<&Value>) -> Vec<FieldError> {
-        self.validate_after(Vec::new(), new, old)
-    }
-
-    /// The same for an object in which `errors` were found already: they, too, decide whether rules are evaluated.
-    #[must_use]
-    pub fn validate_after(
-        &self,
-        mut errors: Vec<FieldError>,
-        new: &Value,
-        old: Option<&Value>,
-    ) -> Vec<FieldError> {
-        errors.extend(validate::check(new, old, &self.root));
+        let mut errors = validate::check(new, old, &self.root);
         errors.extend(embedded::check(new, &self.root));
         if old.is_none_or(|old| listtype::check(old, &self.root).is_empty()) {
             errors.extend(listtype::check(new, &self.root));

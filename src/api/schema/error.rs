@@ -98,6 +98,13 @@ impl FieldError {
         Self::with_value(field, FieldErrorKind::Invalid, value, detail)
     }
 
+    /// A malformed value that is shown as `shown`, where the API server prints more or other than the JSON.
+    #[must_use]
+    pub fn verbatim(field: String, shown: &str, detail: &str) -> Self {
+        let message = format!("{}: {shown}: {detail}", FieldErrorKind::Invalid.title());
+        Self::new(field, FieldErrorKind::Invalid, message)
+    }
+
     /// A value outside a list of allowed ones.
     pub fn not_supported(field: impl Into<String>, value: &Value, supported: &[Value]) -> Self {
         let names: Vec<String> = supported
@@ -126,7 +133,7 @@ impl FieldError {
     }
 
     /// Says that the rules were left out because simpler checks failed.
-    pub(super) fn rules_not_checked() -> Self {
+    pub(crate) fn rules_not_checked() -> Self {
         Self::with_value(
             NO_FIELD,
             FieldErrorKind::Invalid,
@@ -162,7 +169,7 @@ impl FieldError {
     }
 
     /// Whether Kubernetes skips the CEL rules once this error is found.
-    pub(super) fn blocks_rules(&self) -> bool {
+    pub(crate) fn blocks_rules(&self) -> bool {
         match self.kind {
             FieldErrorKind::NotSupported
             | FieldErrorKind::Required

@@ -20,7 +20,7 @@ const CONNECT_PATIENCE: Duration = Duration::from_secs(10);
 /// How long a call may take with its answer and every retry below it. A watch has this time to begin.
 const CALL_PATIENCE: Duration = Duration::from_secs(30);
 /// How long a connection may be silent: longer than a server lets a watch last (290 s are asked for).
-const SILENCE: Duration = Duration::from_secs(300);
+const SILENCE: Duration = Duration::from_mins(5);
 
 /// A client and what it was made from.
 pub(super) struct Found {
@@ -96,7 +96,7 @@ async fn call(
     let answer = async {
         let response = client.send(request).await?;
         match (watches, response.status()) {
-            (true, StatusCode::GONE) => Ok(as_event(whole(response).await?)),
+            (true, StatusCode::GONE) => Ok(as_event(&whole(response).await?)),
             (true, _) => Ok(response),
             (false, _) => Ok(whole(response).await?.map(|body| Body::from(body.to_vec()))),
         }
@@ -129,7 +129,7 @@ fn is_watch(query: Option<&str>) -> bool {
 
 /// A watch that cannot begin because its revision is gone, as one that begins and says so: only from an event does a watcher learn
 /// that it has to list again; a refused request it repeats for ever.
-fn as_event(refusal: Response<bytes::Bytes>) -> Response<Body> {
+fn as_event(refusal: &Response<bytes::Bytes>) -> Response<Body> {
     let status = serde_json::from_slice(refusal.body()).unwrap_or_else(|_| {
         json!({
             "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",

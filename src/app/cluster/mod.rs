@@ -14,11 +14,10 @@ use anyhow::bail;
 use kube::Client;
 use tokio_util::sync::CancellationToken;
 
-use crate::clock::{Clock, Entropy};
+use crate::clock::Entropy;
 use crate::controllers::error::backoff;
-use crate::controllers::leader::Candidate;
+use crate::controllers::leader::{Candidate, Term};
 use crate::controllers::watch::Chain;
-use crate::telemetry::Metrics;
 use crate::telemetry::cluster::ClusterMetrics;
 
 use super::admin_http::Readiness;
@@ -32,7 +31,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 pub(super) struct Cluster {
     pub(super) client: Client,
     pub(super) url: String,
-    pub(super) metrics: ClusterMetrics,
+    metrics: ClusterMetrics,
     namespace: String,
     identity: String,
     settings: ClusterSettings,
@@ -43,9 +42,8 @@ impl Cluster {
     pub(super) async fn find(
         settings: &ClusterSettings,
         entropy: &dyn Entropy,
-        metrics: &Metrics,
+        metrics: ClusterMetrics,
     ) -> anyhow::Result<Self> {
-        let metrics = ClusterMetrics::registered(metrics);
         let found = client::find(settings, &metrics).await?;
         let pod = settings.pod_name.clone().unwrap_or_else(host_name);
         Ok(Self {
@@ -66,8 +64,6 @@ impl Cluster {
         self,
         controllers: Controllers,
         readiness: Readiness,
-        clock: Arc<dyn Clock>,
-        entropy: Arc<dyn Entropy>,
         shutdown: CancellationToken,
     ) -> anyhow::Result<()> {
         tokio::select! {
@@ -80,14 +76,12 @@ impl Cluster {
             &self.namespace,
             self.identity,
             self.settings.lease,
-            clock,
-            entropy,
+            controllers.clock.clone(),
+            controllers.entropy.clone(),
             self.metrics,
         );
         let client = self.client;
-        let work = move |term: crate::controllers::leader::Term| {
-            controllers.run(term.fence(&client), term.stop().clone())
-        };
+        let work = move |term: Term| controllers.run(&term.fence(&client), term.stop().clone());
         candidate.run(Arc::new(work), shutdown).await;
         Ok(())
     }

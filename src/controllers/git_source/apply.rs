@@ -1,4 +1,5 @@
-//! Applying a revision, whole: guards first, then a dry run of everything, then the changes, then the removals.
+//! Applying a revision, whole: guards first, then a dry run of everything, then the changes, then the removals. What the dry run leaves as it is
+//! is not written.
 
 use std::collections::BTreeMap;
 
@@ -55,14 +56,17 @@ pub(super) async fn apply(
         Ok(objects) => objects,
         Err(findings) => return Ok(Ended::Refused { about, findings }),
     };
-    if let Some(message) = send_all(&objects, true).await? {
-        return Ok(Ended::ApplyFailed { about, message });
-    }
+    let changing = match rehearse(&objects).await? {
+        Ok(changing) => changing,
+        Err(message) => return Ok(Ended::ApplyFailed { about, message }),
+    };
     if plan.inventory_while_applying != inventory {
         note_inventory(context, source, &plan.inventory_while_applying).await?;
     }
-    if let Some(message) = send_all(&objects, false).await? {
-        return Ok(Ended::ApplyFailed { about, message });
+    for object in changing {
+        if let Err(message) = send(object, false).await? {
+            return Ok(Ended::ApplyFailed { about, message });
+        }
     }
     if let Some(message) = prune(context, source, &plan.prune).await? {
         return Ok(Ended::ApplyFailed { about, message });
@@ -82,6 +86,8 @@ struct Prepared {
     name: String,
     place: String,
     body: Value,
+    /// As it was when the revision was planned.
+    live: Option<DynamicObject>,
 }
 
 /// Puts labels and annotations on, and refuses what belongs to another source.
@@ -107,23 +113,27 @@ async fn prepare(
             findings.push(document.finding("metadata.name", message));
             continue;
         }
-        found.push((document, changed, api, live.as_ref().and_then(Origin::of)));
+        let origin = live.as_ref().and_then(Origin::of);
+        found.push((document, changed, api, live, origin));
     }
     if !findings.is_empty() {
         return Ok(Err(findings));
     }
-    let this = Origin::new(about, found.iter().filter_map(|(_, _, _, live)| live.as_ref()));
-    let prepared = found.into_iter().map(|(document, changed, api, live)| Prepared {
-        api,
-        name: document.name.clone(),
-        place: format!("{}:{}", document.file, document.start().line),
-        // An object carries the revision that last changed it, so that a commit elsewhere does not touch it.
-        body: body(
-            document,
-            &source.name_any(),
-            live.as_ref().filter(|_| !changed).unwrap_or(&this),
-        ),
-    });
+    let this = Origin::new(about, found.iter().filter_map(|(.., origin)| origin.as_ref()));
+    let prepared = found
+        .into_iter()
+        .map(|(document, changed, api, live, origin)| Prepared {
+            api,
+            name: document.name.clone(),
+            place: format!("{}:{}", document.file, document.start().line),
+            // An object carries the revision that last changed it, so that a commit elsewhere does not touch it.
+            body: body(
+                document,
+                &source.name_any(),
+                origin.as_ref().filter(|_| !changed).unwrap_or(&this),
+            ),
+            live,
+        });
     Ok(Ok(prepared.collect()))
 }
 
@@ -197,28 +207,39 @@ fn put(map: &mut Value, values: &[(&str, &str)]) {
     }
 }
 
-/// Sends every object. Some text: one was refused, and why.
-async fn send_all(objects: &[Prepared], dry_run: bool) -> Result<Option<String>, Error> {
+/// Rehearses every object, and gives those that would change. Or: one was refused, and why.
+async fn rehearse(objects: &[Prepared]) -> Result<Result<Vec<&Prepared>, String>, Error> {
+    let mut changing = Vec::new();
+    for object in objects {
+        match send(object, true).await? {
+            // The resource version is part of it: the object is still the one that was read.
+            Ok(rehearsed) if object.live.as_ref() == Some(&rehearsed) => {}
+            Ok(_) => changing.push(object),
+            Err(message) => return Ok(Err(message)),
+        }
+    }
+    Ok(Ok(changing))
+}
+
+/// Sends one object, and gives what became of it. Or: it was refused, and why.
+async fn send(object: &Prepared, dry_run: bool) -> Result<Result<DynamicObject, String>, Error> {
     let parameters = PatchParams {
         dry_run,
         force: true,
         field_manager: Some(names::GIT_FIELD_MANAGER.to_owned()),
         field_validation: Some(kube::api::ValidationDirective::Strict),
     };
-    for object in objects {
-        let sent = object
-            .api
-            .patch(&object.name, &parameters, &Patch::Apply(&object.body))
-            .await;
-        match sent {
-            Ok(_) => {}
-            Err(error) if classify(&error) == Class::WaitForChange || dry_run && is_not_found(&error) => {
-                return Ok(Some(format!("{}: {}", object.place, text(&error))));
-            }
-            Err(error) => return Err(error.into()),
+    let sent = object
+        .api
+        .patch(&object.name, &parameters, &Patch::Apply(&object.body))
+        .await;
+    match sent {
+        Ok(object) => Ok(Ok(object)),
+        Err(error) if classify(&error) == Class::WaitForChange || dry_run && is_not_found(&error) => {
+            Ok(Err(format!("{}: {}", object.place, text(&error))))
         }
+        Err(error) => Err(error.into()),
     }
-    Ok(None)
 }
 
 fn text(error: &kube::Error) -> String {

@@ -44,6 +44,8 @@ pub struct Candidate {
     start: Instant,
     /// The holder that was last spoken of.
     followed: Option<String>,
+    /// Whether the last attempt failed; only the first of a row is worth a warning.
+    troubled: bool,
 }
 
 impl Candidate {
@@ -69,6 +71,7 @@ impl Candidate {
             lease: None,
             start: Instant::now(),
             followed: None,
+            troubled: false,
         }
     }
 
@@ -183,17 +186,26 @@ impl Candidate {
     async fn attempt(&mut self) {
         // No longer than lets a second attempt follow within the term.
         let patience = self.timing.renew_deadline / 2;
-        match timeout(patience, self.try_attempt()).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => {
+        let trouble = match timeout(patience, self.try_attempt()).await {
+            Ok(Ok(())) => None,
+            // Another was quicker: that is how it works.
+            Ok(Err(kube::Error::Api(status))) if status.code == 409 => {
                 self.lease = None;
-                tracing::debug!(error = %Chain(&error), "the lease was not read or written");
+                return;
             }
-            Err(_) => {
-                self.lease = None;
-                tracing::debug!("the lease was not read or written in time");
+            Ok(Err(error)) => Some(Chain(&error).to_string()),
+            Err(_) => Some("the Kubernetes API did not answer in time".to_owned()),
+        };
+        if let Some(error) = &trouble {
+            self.lease = None;
+            if !self.troubled {
+                tracing::warn!(
+                    error,
+                    "the lease cannot be read or written; this is tried again and again"
+                );
             }
         }
+        self.troubled = trouble.is_some();
     }
 
     async fn try_attempt(&mut self) -> kube::Result<()> {
@@ -219,22 +231,18 @@ impl Candidate {
 
     /// Writes a record in place of the one that was last read; refused when it is not there any more.
     async fn write(&self, record: &Record) -> kube::Result<Lease> {
-        match self.lease.clone() {
-            Some(mut lease) => {
-                lease.spec = Some(spec(record));
-                self.api.replace(LEASE, &PostParams::default(), &lease).await
-            }
-            None => {
-                let lease = Lease {
-                    metadata: ObjectMeta {
-                        name: Some(LEASE.to_owned()),
-                        ..ObjectMeta::default()
-                    },
-                    spec: Some(spec(record)),
-                };
-                self.api.create(&PostParams::default(), &lease).await
-            }
+        if let Some(mut lease) = self.lease.clone() {
+            lease.spec = Some(spec(record));
+            return self.api.replace(LEASE, &PostParams::default(), &lease).await;
         }
+        let lease = Lease {
+            metadata: ObjectMeta {
+                name: Some(LEASE.to_owned()),
+                ..ObjectMeta::default()
+            },
+            spec: Some(spec(record)),
+        };
+        self.api.create(&PostParams::default(), &lease).await
     }
 
     /// Hands the lease back, so that the next need not wait for its end.
@@ -254,7 +262,7 @@ impl Candidate {
             Ok(Ok(())) => tracing::info!("the lease is handed back"),
             Ok(Err(error)) if is_not_found(&error) => {}
             Ok(Err(error)) => {
-                tracing::warn!(error = %Chain(&error), "the lease was not handed back and runs out")
+                tracing::warn!(error = %Chain(&error), "the lease was not handed back and runs out");
             }
             Err(_) => tracing::warn!("the lease was not handed back in time and runs out"),
         }

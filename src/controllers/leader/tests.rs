@@ -172,8 +172,16 @@ struct Claim {
     record: Record,
     sent: Duration,
     over: Option<u64>,
-    /// The revision that it made, once it has arrived and was accepted.
-    accepted: Option<Option<u64>>,
+    outcome: Outcome,
+}
+
+/// What became of a claim.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Outcome {
+    OnItsWay,
+    Refused,
+    /// It made this revision.
+    Accepted(u64),
 }
 
 /// One candidate with a clock that is wrong by an offset and by up to a tenth in speed.
@@ -229,37 +237,39 @@ proptest! {
                             record: replica.election.claim(Timestamp::UNIX_EPOCH + now),
                             sent: now,
                             over: replica.read,
-                            accepted: None,
+                            outcome: Outcome::OnItsWay,
                         });
                     }
                 }
                 Event::Arrive(n) => {
-                    let Some(claim) = replicas[n].claim.as_mut().filter(|claim| claim.accepted.is_none()) else {
+                    let Some(claim) = replicas[n].claim.as_mut().filter(|claim| claim.outcome == Outcome::OnItsWay) else {
                         continue;
                     };
                     let same = claim.over == stored.as_ref().map(|(revision, _)| *revision);
-                    claim.accepted = Some(same.then(|| {
+                    claim.outcome = if same {
                         revision += 1;
                         stored = Some((revision, claim.record.clone()));
-                        revision
-                    }));
+                        Outcome::Accepted(revision)
+                    } else {
+                        Outcome::Refused
+                    };
                 }
                 Event::Hear(n) => {
                     let now = replicas[n].clock(world);
                     let replica = &mut replicas[n];
-                    if let Some(Claim { record, sent, accepted: Some(answer), .. }) = replica.claim.clone() {
-                        replica.claim = None;
-                        if let Some(revision) = answer {
-                            replica.read = Some(revision);
-                            replica.election.claimed(record, sent, now);
-                        }
+                    let Some(claim) = replica.claim.take_if(|claim| claim.outcome != Outcome::OnItsWay) else {
+                        continue;
+                    };
+                    if let Outcome::Accepted(revision) = claim.outcome {
+                        replica.read = Some(revision);
+                        replica.election.claimed(claim.record, claim.sent, now);
                     }
                 }
                 Event::Lose(n) => late.extend(replicas[n].claim.take()),
                 Event::Late => {
                     let Some(claim) = late.pop() else { continue };
                     let same = claim.over == stored.as_ref().map(|(revision, _)| *revision);
-                    if claim.accepted.is_none() && same {
+                    if claim.outcome == Outcome::OnItsWay && same {
                         revision += 1;
                         stored = Some((revision, claim.record));
                     }
@@ -303,7 +313,7 @@ proptest! {
         };
         let mut a = candidate("a");
         a.observe(&record, at(0));
-        prop_assert_eq!(a.next(at(seconds) - Duration::from_nanos(1)), Step::Follow(at(seconds)));
+        prop_assert_eq!(a.next(at(seconds).saturating_sub(Duration::from_nanos(1))), Step::Follow(at(seconds)));
         prop_assert_eq!(a.next(at(seconds)), Step::Claim);
         prop_assert_eq!(claim(&mut a, seconds).transitions, transitions + 1);
         prop_assert!(a.leads(at(seconds)));

@@ -69,6 +69,8 @@ fn generate() -> Map<String, Value> {
         authentication::SelfSubjectReview,
         authentication::TokenRequest,
         authentication::TokenReview,
+        authentication::TokenRequest,
+        authentication::TokenReview,
         authorization::LocalSubjectAccessReview,
         authorization::SelfSubjectAccessReview,
         authorization::SelfSubjectRulesReview,

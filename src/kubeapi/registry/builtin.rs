@@ -54,6 +54,8 @@ pub(crate) enum BuiltIn {
     ServiceAccount,
     /// `authorization.k8s.io/v1 SubjectAccessReview`
     SubjectAccessReview,
+    /// `authentication.k8s.io/v1 TokenReview`
+    TokenReview,
 }
 
 impl BuiltIn {
@@ -67,6 +69,7 @@ impl BuiltIn {
                 | Self::SelfSubjectReview
                 | Self::SelfSubjectRulesReview
                 | Self::SubjectAccessReview
+                | Self::TokenReview
         )
     }
 
@@ -118,7 +121,8 @@ impl BuiltIn {
             | Self::SelfSubjectReview
             | Self::SelfSubjectRulesReview
             | Self::Service
-            | Self::SubjectAccessReview => Ok(None),
+            | Self::SubjectAccessReview
+            | Self::TokenReview => Ok(None),
         }
     }
 
@@ -214,6 +218,14 @@ const ROWS: &[Row] = &[
         &[],
         false,
         BuiltIn::SelfSubjectReview,
+    ),
+    (
+        AUTHENTICATION,
+        "TokenReview",
+        "tokenreviews",
+        &[],
+        false,
+        BuiltIn::TokenReview,
     ),
     (
         AUTHORIZATION,

@@ -154,13 +154,21 @@ impl Resource {
         self.api_version() == self.stored_as
     }
 
+    /// Whether stored bytes can be served as they are.
+    #[must_use]
+    pub(crate) fn serves_verbatim(&self) -> bool {
+        self.serves_as_stored() && self.built_in != Some(BuiltIn::Event)
+    }
+
     /// Turns a stored object into this version.
     pub(crate) fn to_served(&self, object: &mut Value) {
+        match self.built_in {
+            Some(BuiltIn::Event) => events::complete(object),
+            Some(BuiltIn::EventV1) => events::to_v1(object),
+            _ => {}
+        }
         if self.serves_as_stored() {
             return;
-        }
-        if self.built_in == Some(BuiltIn::EventV1) {
-            events::to_v1(object);
         }
         set_api_version(object, self.api_version());
     }

@@ -170,3 +170,62 @@ async fn a_sealed_row_is_bound_to_its_place() {
     assert!(storage.load(key("b")).await.unwrap().is_some());
     assert!(matches!(storage.load(key("a")).await, Err(StorageError::Seal(_))));
 }
+
+#[tokio::test]
+async fn a_page_is_read_as_it_was_even_if_what_it_held_was_written_before_the_log_begins() {
+    let folder = tempfile::tempdir().unwrap();
+    let storage = open(&folder.path().join("kubernetes.db")).unwrap();
+    let old = revision(&put(&storage, "old", Expected::Absent).await);
+    let gone = revision(&put(&storage, "gone", Expected::Absent).await);
+    storage.compact(gone).await.unwrap();
+    put(&storage, "old", Expected::Revision(old)).await;
+    let remove = Write::Remove {
+        key: key("gone"),
+        revision: gone,
+        object: json!({ "metadata": { "name": "gone" } }),
+        sealed: false,
+    };
+    revision(&storage.write(remove).await.unwrap());
+    put(&storage, "new", Expected::Absent).await;
+    let request = |limit, after| PageRequest {
+        resource: "kites".into(),
+        namespace: None,
+        after,
+        limit,
+        filter: None,
+    };
+    let names = |page: &Page| page.rows.iter().map(|row| row.name.clone()).collect::<Vec<_>>();
+    let then = storage.page_at(request(9, None), gone).await.unwrap().unwrap();
+    assert_eq!(
+        (names(&then), then.revision),
+        (vec!["gone".to_owned(), "old".to_owned()], gone)
+    );
+    assert_eq!(then.rows.last().map(|row| row.revision), Some(old));
+    let first = storage.page_at(request(1, None), gone).await.unwrap().unwrap();
+    assert_eq!(
+        (names(&first), first.remaining),
+        (vec!["gone".to_owned()], Some(1))
+    );
+    let rest = storage
+        .page_at(request(1, first.next), gone)
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(names(&rest), ["old"]);
+    assert_eq!(
+        names(&storage.page(request(9, None)).await.unwrap()),
+        ["new", "old"]
+    );
+    assert!(
+        storage.page_at(request(9, None), old).await.unwrap().is_none(),
+        "before the log begins"
+    );
+    // The log goes on over it, and what it replaced goes with the change that replaced it.
+    storage.compact(storage.head()).await.unwrap();
+    let page = storage
+        .page_at(request(9, None), storage.head())
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(names(&page), ["new", "old"]);
+}

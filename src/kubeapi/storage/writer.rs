@@ -201,9 +201,6 @@ fn apply(
             let body = serialise(object, *head)?;
             let facets_text = text(&facets)?;
             let stored = at_rest(sealer, &key, *head, &body, sealed)?;
-            if let Some(row) = &found {
-                keep_replaced(transaction, &key, row.id)?;
-            }
             put(
                 transaction,
                 &key,
@@ -253,10 +250,7 @@ fn apply(
             *head += 1;
             let body = serialise(object, *head)?;
             let stored = at_rest(sealer, &key, *head, &body, sealed)?;
-            keep_replaced(transaction, &key, row.id)?;
-            transaction
-                .prepare_cached("DELETE FROM objects WHERE id = ?1")?
-                .execute([row.id])?;
+            remove(transaction, &key, row.id)?;
             record(
                 transaction,
                 &key,
@@ -316,6 +310,7 @@ fn put(
 ) -> Result<(), StorageError> {
     let held = facets.held || misses_an_owner(transaction, facets)?;
     let id = if let Some(id) = id {
+        keep_replaced(transaction, key, id)?;
         transaction
             .prepare_cached(
                 "UPDATE objects SET revision = ?2, expires = ?3, held = ?4, facets = ?5, sealed = ?6, body = ?7
@@ -390,6 +385,14 @@ fn record(
             stored,
             replaces
         ])?;
+    Ok(())
+}
+
+fn remove(transaction: &Transaction<'_>, key: &Key, id: i64) -> Result<(), StorageError> {
+    keep_replaced(transaction, key, id)?;
+    transaction
+        .prepare_cached("DELETE FROM objects WHERE id = ?1")?
+        .execute([id])?;
     Ok(())
 }
 

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use super::columns::{Column, age, text};
+use crate::kubeapi::openapi::description;
 
 const EVENT: &str = "io.k8s.api.core.v1.Event";
 
@@ -178,12 +179,15 @@ fn binding(kind: &str) -> Vec<Column> {
     } else {
         "clusterRoleBinding"
     };
+    // The table's words are older than the field's, which say more.
+    let role = description(&definition, "roleRef");
+    let role = role.trim_end_matches(" This field is immutable.");
     let subjects = |name: &str, cell: fn(&Value, Timestamp) -> Value| {
         Column::described(name, "string", format!("{name} in the {of}"), cell).wide()
     };
     vec![
         Column::name(),
-        Column::of("Role", "string", &definition, "roleRef", |object, _| {
+        Column::described("Role", "string", role.to_owned(), |object, _| {
             let part = |name| object.pointer(name).and_then(Value::as_str).unwrap_or_default();
             json!(format!("{}/{}", part("/roleRef/kind"), part("/roleRef/name")))
         }),

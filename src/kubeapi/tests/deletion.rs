@@ -56,7 +56,7 @@ async fn a_finalizer_holds_an_object_until_it_is_taken_away() {
         .patch("a", &PatchParams::default(), &Patch::Merge(more))
         .await
         .unwrap_err();
-    assert!(matches!(refused, kube::Error::Api(status) if status.code == 403));
+    assert!(matches!(refused, kube::Error::Api(status) if status.code == 422));
     let none = Patch::Merge(json!({ "metadata": { "finalizers": null } }));
     kites.patch("a", &PatchParams::default(), &none).await.unwrap();
     assert!(kites.get_opt("a").await.unwrap().is_none());

@@ -1,5 +1,6 @@
 //! Stories told through a real `kube::Client` in this process.
 
+mod access;
 mod clients;
 mod deletion;
 mod objects;

@@ -6,8 +6,10 @@ use serde_json::{Value, json};
 
 use super::draft::{self, Commit};
 use super::{Part, Target, Written, subject};
+use crate::api::schema::FieldError;
+use crate::kubeapi::access;
 use crate::kubeapi::api::Core;
-use crate::kubeapi::error::ApiError;
+use crate::kubeapi::error::{ApiError, Subject};
 use crate::kubeapi::object;
 use crate::kubeapi::registry::BuiltIn;
 use crate::kubeapi::request::WriteOptions;
@@ -96,16 +98,31 @@ pub(super) async fn create_locked(
     }
     let mut warnings = Vec::new();
     draft::identify(target, &mut object)?;
-    require_namespace(core, target).await?;
+    let name = object::text(&object, "name").to_owned();
+    require_namespace(core, target, &name).await?;
     draft::conform(
         &target.resource,
         &mut object,
         options.field_validation,
         &mut warnings,
     )?;
+    access::may_grant(core, target, options.author.as_deref(), &object, None).await?;
     draft::begin(core, target, &mut object)?;
     let prefix = object::text(&object, "generateName").to_owned();
-    let generated = object::text(&object, "name").is_empty() && !prefix.is_empty();
+    let generated = object::text(&object, "name").is_empty();
+    if generated && prefix.is_empty() {
+        let resource = &target.resource;
+        let subject = Subject {
+            group: resource.group.clone(),
+            kind: resource.kind.clone(),
+            name: String::new(),
+        };
+        let error = FieldError::required("metadata.name", "name or generateName is required");
+        return Err(ApiError::Invalid {
+            subject,
+            errors: vec![error],
+        });
+    }
     for _ in 0..NAME_ATTEMPTS {
         let mut object = object.clone();
         if generated {
@@ -123,15 +140,25 @@ pub(super) async fn create_locked(
                 .await?
                 .is_some()
         {
-            return Err(ApiError::AlreadyExists(subject(&target.resource, &name)));
+            return Err(taken(core, target, &name).await?);
         }
         match draft::commit(core, target, options, Expected::Absent, object, warnings.clone()).await? {
             Commit::Done(written) => return Ok(written),
             Commit::Lost if generated => {}
-            Commit::Lost => return Err(ApiError::AlreadyExists(subject(&target.resource, &name))),
+            Commit::Lost => return Err(taken(core, target, &name).await?),
         }
     }
     Err(ApiError::AlreadyExists(subject(&target.resource, &prefix)))
+}
+
+/// 409 for a name that is taken.
+async fn taken(core: &Core, target: &Target, name: &str) -> Result<ApiError, ApiError> {
+    let found = core.load(&target.resource, &target.namespace, name).await?;
+    let subject = subject(&target.resource, name);
+    Ok(match found {
+        Some((object, _)) if object::is_terminating(&object) => ApiError::BeingDeleted(subject),
+        _ => ApiError::AlreadyExists(subject),
+    })
 }
 
 fn generate_name(core: &Core, prefix: &str) -> String {
@@ -146,7 +173,7 @@ fn generate_name(core: &Core, prefix: &str) -> String {
 }
 
 /// Refuses to create in a namespace that does not exist or is going away.
-async fn require_namespace(core: &Core, target: &Target) -> Result<(), ApiError> {
+async fn require_namespace(core: &Core, target: &Target, name: &str) -> Result<(), ApiError> {
     if !target.resource.namespaced {
         return Ok(());
     }
@@ -159,11 +186,9 @@ async fn require_namespace(core: &Core, target: &Target) -> Result<(), ApiError>
         return Err(ApiError::NotFound(subject(namespaces, &target.namespace)));
     };
     if object::is_terminating(&namespace) {
-        let name = &target.namespace;
-        let why = format!("unable to create new content in namespace {name} because it is being terminated");
-        return Err(ApiError::Forbidden {
-            subject: target.subject(),
-            why,
+        return Err(ApiError::NamespaceTerminating {
+            subject: subject(&target.resource, name),
+            namespace: target.namespace.clone(),
         });
     }
     Ok(())

@@ -175,22 +175,29 @@ async fn delete_locked(
 
 fn check(target: &Target, old: &Value, options: &DeleteOptions) -> Result<(), ApiError> {
     let conditions = [
-        ("UID", "uid", &options.uid),
-        ("ResourceVersion", "resourceVersion", &options.revision),
+        ("UID", "uid", &options.uid, "deleted and then recreated"),
+        (
+            "ResourceVersion",
+            "resourceVersion",
+            &options.revision,
+            "modified",
+        ),
     ];
-    for (words, field, asked) in conditions {
+    for (words, field, asked, happened) in conditions {
         let found = object::text(old, field);
         if let Some(asked) = asked
             .as_deref()
             .filter(|asked| !asked.is_empty() && *asked != found)
         {
             let why = format!(
-                "Precondition failed: {words} in precondition: {asked}, {words} in object meta: {found}"
+                "the {words} in the precondition ({asked}) does not match the {words} in record ({found}). The object \
+                 might have been {happened}"
             );
-            return Err(ApiError::Conflict {
-                subject: target.subject(),
-                why,
-            });
+            let mut subject = target.subject();
+            if target.resource.built_in.is_none() {
+                subject.kind.clone_from(&target.resource.kind);
+            }
+            return Err(ApiError::Conflict { subject, why });
         }
     }
     Ok(())

@@ -6,6 +6,8 @@ use http::StatusCode;
 use serde_json::{Map, Value, json};
 
 use super::{Answer, Part, Target, Written, subject};
+use crate::api::schema::{FieldError, FieldErrorKind};
+use crate::kubeapi::access;
 use crate::kubeapi::api::Core;
 use crate::kubeapi::apply::{self, ResetFields, TrackRequest};
 use crate::kubeapi::error::{ApiError, Subject};
@@ -214,7 +216,7 @@ pub(super) fn refuse_unknown(
 pub(super) fn begin(core: &Core, target: &Target, object: &mut Value) -> Result<(), ApiError> {
     let resource = &target.resource;
     if !object::text(object, "resourceVersion").is_empty() {
-        return Err(ApiError::BadRequest(
+        return Err(ApiError::Unexplained(
             "resourceVersion should not be set on objects to be created".to_owned(),
         ));
     }
@@ -240,7 +242,7 @@ pub(super) fn begin(core: &Core, target: &Target, object: &mut Value) -> Result<
 }
 
 /// Gives a changed object what belongs to the server, and the part that this request does not write, from `old`.
-pub(super) fn carry_over(target: &Target, old: &Value, new: &mut Value) {
+pub(super) fn carry_over(target: &Target, old: &Value, new: &mut Value) -> Result<(), ApiError> {
     let resource = &target.resource;
     let managed = object::metadata(new).and_then(|metadata| metadata.get("managedFields").cloned());
     if target.part == Part::Status {
@@ -248,13 +250,14 @@ pub(super) fn carry_over(target: &Target, old: &Value, new: &mut Value) {
         new.clone_from(old);
         replace_field(new, "status", status);
         object::set(new, "managedFields", managed);
-        return;
+        return Ok(());
     }
     if resource.status {
         replace_field(new, "status", old.get("status").cloned());
     }
     let old_metadata = object::metadata(old);
     for field in [
+        "uid",
         "creationTimestamp",
         "deletionTimestamp",
         "deletionGracePeriodSeconds",
@@ -267,15 +270,27 @@ pub(super) fn carry_over(target: &Target, old: &Value, new: &mut Value) {
             old_metadata.and_then(|metadata| metadata.get(field).cloned()),
         );
     }
-    if object::text(new, "uid").is_empty() {
-        // Another one is refused, as any change to what cannot change.
-        let uid = old_metadata.and_then(|metadata| metadata.get("uid").cloned());
-        object::set(new, "uid", uid);
-    }
     object::set(new, "selfLink", None);
+    if object::is_terminating(old) {
+        let before = object::finalizers(old);
+        let added: Vec<String> = object::finalizers(new)
+            .into_iter()
+            .filter(|finalizer| !before.contains(finalizer))
+            .collect();
+        if !added.is_empty() {
+            let added: Vec<String> = added.iter().map(|finalizer| format!("{finalizer:?}")).collect();
+            let detail = format!(
+                "no new finalizers can be added if the object is being deleted, found new finalizers []string{{{}}}",
+                added.join(", ")
+            );
+            let error = FieldError::without_value("metadata.finalizers", FieldErrorKind::Forbidden, &detail);
+            return Err(invalid(target, &target.name, vec![error]));
+        }
+    }
     if resource.has_generation() && spec_differs(resource, old, new) {
         object::set(new, "generation", Some(json!(object::generation(old) + 1)));
     }
+    Ok(())
 }
 
 fn replace_field(object: &mut Value, field: &str, value: Option<Value>) {
@@ -326,8 +341,7 @@ pub(super) fn derive(core: &Core, resource: &Resource, new: &mut Value, old: Opt
                 replace_field(new, "spec", old.get("spec").cloned());
             }
         }
-        Some(BuiltIn::Event) => crate::kubeapi::events::fill_in(new),
-        Some(BuiltIn::EventV1) => crate::kubeapi::events::fill_in_v1(new),
+        Some(BuiltIn::ClusterRoleBinding | BuiltIn::RoleBinding) => access::fill_in(new),
         Some(BuiltIn::Secret) => {
             let Some(fields) = new.as_object_mut() else { return };
             fields.entry("type").or_insert_with(|| json!("Opaque"));
@@ -372,8 +386,8 @@ pub(super) fn track(
 pub(super) fn reset_fields(target: &Target) -> ResetFields {
     match target.part {
         Part::Status => ResetFields::AllButStatus,
-        Part::Main | Part::Scale if target.resource.status => ResetFields::Status,
-        Part::Main | Part::Scale => ResetFields::Nothing,
+        Part::Main | Part::Scale | Part::Token if target.resource.status => ResetFields::Status,
+        Part::Main | Part::Scale | Part::Token => ResetFields::Nothing,
     }
 }
 
@@ -386,28 +400,21 @@ pub(super) fn validate(target: &Target, new: &Value, old: Option<&Value>) -> Res
             object::MAX_DEPTH
         )));
     }
-    let mut errors = validation::check(resource, new, old);
-    if target.part == Part::Status {
-        // Kubernetes checks the status by itself, and its texts name what is in it from there.
-        for error in &mut errors {
-            error.message = error.message.replace(
-                &format!("{} in body", error.field),
-                &format!(
-                    "{} in body",
-                    error.field.strip_prefix("status.").unwrap_or(&error.field)
-                ),
-            );
-        }
-    }
+    let errors = validation::check(resource, new, old);
     if errors.is_empty() {
         return Ok(());
     }
+    Err(invalid(target, object::text(new, "name"), errors))
+}
+
+/// 422 for an object, by its kind.
+pub(super) fn invalid(target: &Target, name: &str, errors: Vec<FieldError>) -> ApiError {
     let subject = Subject {
-        group: resource.group.clone(),
-        kind: resource.kind.clone(),
-        name: object::text(new, "name").to_owned(),
+        group: target.resource.group.clone(),
+        kind: target.resource.kind.clone(),
+        name: name.to_owned(),
     };
-    Err(ApiError::Invalid { subject, errors })
+    ApiError::Invalid { subject, errors }
 }
 
 /// Whether a write would change nothing but the times of field managers.
@@ -502,7 +509,7 @@ pub(super) async fn remove(
 }
 
 fn answer(resource: &Resource, change: &Change) -> Result<Answer, ApiError> {
-    if resource.serves_as_stored() {
+    if resource.serves_verbatim() {
         return Ok(Answer::Bytes(change.body.clone()));
     }
     let mut object: Value =

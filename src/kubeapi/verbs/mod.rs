@@ -53,6 +53,8 @@ pub(super) enum Part {
     Status,
     /// `/scale`.
     Scale,
+    /// `/token` of a service account, which is no part that is kept.
+    Token,
 }
 
 impl Part {
@@ -63,6 +65,7 @@ impl Part {
             Self::Main => "",
             Self::Status => "status",
             Self::Scale => "scale",
+            Self::Token => "token",
         }
     }
 }
@@ -106,6 +109,17 @@ pub(super) enum Answer {
 }
 
 impl Answer {
+    /// The name of the object.
+    pub(super) fn name(&self) -> Option<String> {
+        match self {
+            Self::Bytes(bytes) => {
+                let object: Value = serde_json::from_slice(bytes).ok()?;
+                Some(super::object::text(&object, "name").to_owned())
+            }
+            Self::Value(object) => Some(super::object::text(object, "name").to_owned()),
+        }
+    }
+
     /// The object as a value.
     ///
     /// # Errors

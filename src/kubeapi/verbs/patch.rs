@@ -9,6 +9,7 @@ use super::draft;
 use super::update::{ATTEMPTS, attempt, update};
 use super::{Part, Target, Written};
 use crate::api::schema::FieldError;
+use crate::kubeapi::access;
 use crate::kubeapi::api::Core;
 use crate::kubeapi::apply::{self, ApplyError, ApplyRequest};
 use crate::kubeapi::error::{ApiError, Subject};
@@ -58,7 +59,6 @@ fn refused(error: PatchError) -> ApiError {
     match error {
         PatchError::Malformed(message) => ApiError::BadRequest(message),
         PatchError::TooLarge(_) => ApiError::TooLarge(crate::kubeapi::request::MAX_BODY),
-        // As Kubernetes, which keeps what exactly does not fit to itself.
         PatchError::NotApplicable(_) => ApiError::Unprocessable(
             "the server rejected our request due to an error in our request".to_owned(),
         ),
@@ -72,16 +72,13 @@ async fn server_side_apply(
     options: &WriteOptions,
 ) -> Result<Written, ApiError> {
     let resource = &target.resource;
-    for field in ["apiVersion", "kind"] {
-        if applied
-            .get(field)
-            .and_then(Value::as_str)
-            .is_none_or(str::is_empty)
-        {
-            return Err(ApiError::BadRequest(format!(
-                "error decoding applied configuration: {field} is required"
-            )));
-        }
+    let text = |field: &str| applied.get(field).and_then(Value::as_str).unwrap_or("");
+    let (version, kind) = (text("apiVersion"), text("kind"));
+    if version.is_empty() || kind != resource.kind {
+        let version = if version.is_empty() { "/" } else { version };
+        return Err(ApiError::BadRequest(format!(
+            "invalid object type: {version}, Kind={kind}"
+        )));
     }
     draft::identify(target, &mut applied)?;
     if !options.has_own_manager {
@@ -97,8 +94,10 @@ async fn server_side_apply(
         });
     }
     let unknown = draft::prune(resource, &mut applied)?;
-    if !unknown.is_empty() {
-        return Err(ApiError::Untyped(not_declared(target, &unknown)));
+    if let Some(field) = unknown.first() {
+        // Whatever field validation says: what is not in the schema has no owner.
+        let why = format!(".{field}: field not declared in schema");
+        return Err(not_applied(target, ApplyError::Malformed(why)));
     }
     let api_version = resource.api_version();
     for _ in 0..ATTEMPTS {
@@ -114,7 +113,7 @@ async fn server_side_apply(
             force: options.force,
             now: core.now(),
         });
-        let merged = merged.map_err(not_applied)?;
+        let merged = merged.map_err(|error| not_applied(target, error))?;
         let written = match found {
             None if target.part != Part::Main => return Err(ApiError::NotFound(target.subject())),
             None if !object::text(&applied, "uid").is_empty() => {
@@ -127,12 +126,15 @@ async fn server_side_apply(
                     why,
                 });
             }
-            None => match create_locked(core, target, merged, options, Tracking::Applied).await {
-                Ok(written) => Some(written),
-                // Somebody else was faster: apply to what they made.
-                Err(ApiError::AlreadyExists(_)) => None,
-                Err(error) => return Err(error),
-            },
+            None => {
+                access::may_create(core, target, options.author.as_deref()).await?;
+                match create_locked(core, target, merged, options, Tracking::Applied).await {
+                    Ok(written) => Some(written),
+                    // Somebody else was faster: apply to what they made.
+                    Err(ApiError::AlreadyExists(_)) => None,
+                    Err(error) => return Err(error),
+                }
+            }
             Some((old, revision)) => {
                 update(core, target, options, Tracking::Applied, &old, revision, merged).await?
             }
@@ -144,30 +146,7 @@ async fn server_side_apply(
     Err(draft::overtaken(target, &target.name))
 }
 
-/// What Kubernetes says of fields that a configuration has and its kind does not, however unknown fields are to be treated.
-fn not_declared(target: &Target, unknown: &[String]) -> String {
-    let (resource, name) = (&target.resource, &target.name);
-    let id = if target.namespace.is_empty() {
-        format!("/{name}")
-    } else {
-        format!("{}/{name}", target.namespace)
-    };
-    let errors: Vec<String> = unknown
-        .iter()
-        .map(|field| format!(".{field}: field not declared in schema"))
-        .collect();
-    let errors = match errors.as_slice() {
-        [one] => one.clone(),
-        many => format!("errors:\n  {}", many.join("\n  ")),
-    };
-    format!(
-        "failed to create typed patch object ({id}; {}, Kind={}): {errors}",
-        resource.api_version(),
-        resource.kind
-    )
-}
-
-fn not_applied(error: ApplyError) -> ApiError {
+fn not_applied(target: &Target, error: ApplyError) -> ApiError {
     let message = error.to_string();
     match error {
         ApplyError::Conflict(conflicts) => {
@@ -178,6 +157,13 @@ fn not_applied(error: ApplyError) -> ApiError {
             ApiError::ApplyConflict { message, causes }
         }
         ApplyError::BadRequest(_) => ApiError::BadRequest(message),
-        _ => ApiError::Internal(message),
+        ApplyError::Malformed(why) => {
+            let (name, resource) = (&target.name, &target.resource);
+            let version = format!("{}/{}", resource.group, resource.version);
+            ApiError::Unexplained(format!(
+                "failed to create typed patch object (/{name}; {version}, Kind={}): {why}",
+                resource.kind
+            ))
+        }
     }
 }

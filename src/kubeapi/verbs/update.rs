@@ -9,8 +9,9 @@ use super::create::{Tracking, lock_definitions};
 use super::draft::{self, Commit};
 use super::{Answer, Part, Target, Written};
 use crate::api::schema::FieldError;
+use crate::kubeapi::access;
 use crate::kubeapi::api::Core;
-use crate::kubeapi::error::{ApiError, Subject};
+use crate::kubeapi::error::ApiError;
 use crate::kubeapi::object;
 use crate::kubeapi::registry::BuiltIn;
 use crate::kubeapi::request::WriteOptions;
@@ -29,60 +30,37 @@ pub(crate) async fn replace(
     mut object: Value,
     options: &WriteOptions,
 ) -> Result<Written, ApiError> {
+    if object::text(&object, "name").is_empty() {
+        return Err(ApiError::BadRequest(format!(
+            "the name of the object ({} based on URL) was undeterminable: name must be provided",
+            target.name
+        )));
+    }
     draft::identify(target, &mut object)?;
+    let resource = &target.resource;
+    if object::text(&object, "resourceVersion").is_empty()
+        && resource.built_in.is_none_or(BuiltIn::needs_revision)
+    {
+        if core
+            .load(resource, &target.namespace, &target.name)
+            .await?
+            .is_none()
+        {
+            return Err(ApiError::NotFound(target.subject()));
+        }
+        let detail = "must be specified for an update";
+        let error = FieldError::invalid("metadata.resourceVersion", &json!(0), detail);
+        return Err(ApiError::Invalid {
+            subject: target.subject(),
+            errors: vec![error],
+        });
+    }
     let mut definitions = lock_definitions(core, target).await;
-    let written = attempt(core, target, options, Tracking::Update, |old| {
-        check_preconditions(target, old, &object)?;
-        Ok(object.clone())
-    })
-    .await?;
+    let written = attempt(core, target, options, Tracking::Update, |_| Ok(object.clone())).await?;
     if let Some(cache) = &mut definitions {
         core.refresh_locked(cache).await?;
     }
     Ok(written)
-}
-
-/// What a replacement says of the object it replaces: its revision, where the kind insists on it, and its uid, where it is given.
-fn check_preconditions(target: &Target, old: &Value, new: &Value) -> Result<(), ApiError> {
-    let resource = &target.resource;
-    if object::text(new, "resourceVersion").is_empty()
-        && resource.built_in.is_none_or(BuiltIn::needs_revision)
-    {
-        let subject = Subject {
-            group: resource.group.clone(),
-            kind: resource.kind.clone(),
-            name: target.name.clone(),
-        };
-        let detail = "must be specified for an update";
-        let error = FieldError::invalid("metadata.resourceVersion", &json!(0), detail);
-        return Err(ApiError::Invalid {
-            subject,
-            errors: vec![error],
-        });
-    }
-    let (asked, found) = (object::text(new, "uid"), object::text(old, "uid"));
-    if !asked.is_empty() && asked != found {
-        let group = match resource.built_in {
-            Some(_) => String::new(),
-            None => format!("{}/", resource.group),
-        };
-        // In the words of Kubernetes' storage, which is where it looks.
-        let why = format!(
-            "StorageError: invalid object, Code: 4, Key: /registry/{group}{}/{}, ResourceVersion: 0, \
-             AdditionalErrorMsg: Precondition failed: UID in precondition: {asked}, UID in object meta: {found}",
-            resource.plural,
-            [target.namespace.as_str(), target.name.as_str()]
-                .into_iter()
-                .filter(|part| !part.is_empty())
-                .collect::<Vec<_>>()
-                .join("/"),
-        );
-        return Err(ApiError::Conflict {
-            subject: target.subject(),
-            why,
-        });
-    }
-    Ok(())
 }
 
 /// Changes an object on the server's own behalf (garbage collection).
@@ -144,14 +122,15 @@ pub(super) async fn update(
 ) -> Result<Option<Written>, ApiError> {
     let mut warnings = Vec::new();
     draft::identify(target, &mut new)?;
-    check_revision(target, old, &new)?;
+    check_preconditions(target, old, &new)?;
     draft::conform(
         &target.resource,
         &mut new,
         options.field_validation,
         &mut warnings,
     )?;
-    draft::carry_over(target, old, &mut new);
+    access::may_grant(core, target, options.author.as_deref(), &new, Some(old)).await?;
+    draft::carry_over(target, old, &mut new)?;
     if target.part == Part::Main {
         draft::derive(core, &target.resource, &mut new, Some(old));
     }
@@ -198,7 +177,30 @@ fn is_finalized(resource: &crate::kubeapi::registry::Resource, object: &Value) -
         || object::strings(object::at(object, "spec.finalizers")).is_empty()
 }
 
-fn check_revision(target: &Target, old: &Value, new: &Value) -> Result<(), ApiError> {
+fn check_preconditions(target: &Target, old: &Value, new: &Value) -> Result<(), ApiError> {
+    let (asked, found) = (object::text(new, "uid"), object::text(old, "uid"));
+    if !asked.is_empty() && asked != found {
+        let Target {
+            resource,
+            namespace,
+            name,
+            ..
+        } = target;
+        let group = if resource.built_in.is_some() {
+            String::new()
+        } else {
+            format!("{}/", resource.group)
+        };
+        let why = format!(
+            "StorageError: invalid object, Code: 4, Key: /registry/{group}{}/{namespace}/{name}, ResourceVersion: 0, \
+             AdditionalErrorMsg: Precondition failed: UID in precondition: {asked}, UID in object meta: {found}",
+            resource.plural
+        );
+        return Err(ApiError::Conflict {
+            subject: target.subject(),
+            why,
+        });
+    }
     let asked = object::text(new, "resourceVersion");
     if !asked.is_empty() && asked != object::text(old, "resourceVersion") {
         return Err(draft::overtaken(target, &target.name));

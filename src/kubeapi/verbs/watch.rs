@@ -258,7 +258,7 @@ impl Watch {
 
     fn send(&mut self, kind: &str, body: &Bytes) -> Result<(), ApiError> {
         let resource = &self.target.resource;
-        if self.form == Form::Object && resource.serves_as_stored() {
+        if self.form == Form::Object && resource.serves_verbatim() {
             self.queue.push_back(line(kind, body));
             return Ok(());
         }

@@ -18,6 +18,18 @@ struct Entry {
     /// A JSON pointer; `*` is any one part, `**` any number of parts.
     at: String,
     compare: Compare,
+    /// With `listed`: where the name of an item is, a JSON pointer, and the names that are compared.
+    #[serde(default)]
+    by: String,
+    #[serde(default)]
+    listed: Vec<String>,
+    /// With `text`: what is cut out, and after what digits do not count.
+    #[serde(default)]
+    without: Vec<String>,
+    #[serde(default)]
+    digits_after: Vec<String>,
+    /// Only in documents of this kind.
+    kind: Option<String>,
     /// For readers.
     #[serde(rename = "why")]
     _why: String,
@@ -34,13 +46,23 @@ enum Compare {
     Presence,
     /// Of an object by the order of first appearance in the scenario, of anything else that it is there.
     Revision,
+    /// Errors of one answer, in details and message, as a set.
+    Errors,
     /// Not at all.
     Nothing,
+    /// Of a list or map only the items with listed names, in order of name.
+    Listed,
+    /// As text, without some of its parts.
+    Text,
+    /// As an age such as `12s`, or a time: that it is one.
+    Age,
 }
 
 /// Values that have appeared in a scenario.
 #[derive(Debug, Default)]
 pub(super) struct Names {
+    /// The kind of the document at hand.
+    kind: Option<String>,
     revisions: Vec<String>,
     others: HashMap<String, Vec<String>>,
     /// Long values, which may stand inside messages, too.
@@ -67,6 +89,7 @@ impl Allowed {
     /// An answer as it is compared.
     pub(super) fn apply(&self, names: &mut Names, answer: &Answer, unordered: &[String]) -> Value {
         let mut plain = json!({ "code": answer.code, "headers": answer.headers, "body": answer.body });
+        names.kind = answer.body["kind"].as_str().map(ToOwned::to_owned);
         if let Some(body) = plain.get_mut("body") {
             self.walk(names, body, &mut Vec::new());
         }
@@ -76,12 +99,20 @@ impl Allowed {
             }
         }
         replace(&mut plain, &names.everywhere);
+        if self.0.iter().any(|entry| entry.compare == Compare::Errors) {
+            order_errors(&mut plain);
+        }
         for pointer in unordered {
             if let Some(Value::Array(items)) = plain.pointer_mut(&format!("/body{pointer}")) {
                 items.sort_by_key(ToString::to_string);
             }
         }
         plain
+    }
+
+    fn rule(&self, names: &Names, at: &[String]) -> Option<&Entry> {
+        let mut rules = self.0.iter();
+        rules.find(|rule| matches(&rule.at, at) && (rule.kind.is_none() || rule.kind == names.kind))
     }
 
     fn walk(&self, names: &mut Names, value: &mut Value, at: &mut Vec<String>) {
@@ -91,7 +122,7 @@ impl Allowed {
                 let keys: Vec<String> = fields.keys().cloned().collect();
                 for key in keys {
                     at.push(key.clone());
-                    let rule = self.0.iter().find(|entry| matches(&entry.at, at));
+                    let rule = self.rule(names, at);
                     match rule {
                         Some(Entry {
                             compare: Compare::Nothing,
@@ -99,12 +130,22 @@ impl Allowed {
                         }) => {
                             fields.remove(&key);
                         }
-                        Some(entry) => {
+                        Some(
+                            entry @ Entry {
+                                compare: Compare::Listed,
+                                ..
+                            },
+                        ) => {
+                            let field = fields.get_mut(&key).unwrap();
+                            keep_listed(entry, field);
+                            self.walk(names, field, at);
+                        }
+                        Some(entry) if !fields[&key].is_array() => {
                             let has_uid = fields.contains_key("uid");
                             let field = fields.get_mut(&key).unwrap();
                             treat(names, entry, field, has_uid || is_object);
                         }
-                        None => self.walk(names, fields.get_mut(&key).unwrap(), at),
+                        _ => self.walk(names, fields.get_mut(&key).unwrap(), at),
                     }
                     at.pop();
                 }
@@ -112,13 +153,55 @@ impl Allowed {
             Value::Array(items) => {
                 for (index, item) in items.iter_mut().enumerate() {
                     at.push(index.to_string());
-                    self.walk(names, item, at);
+                    match self.rule(names, at) {
+                        Some(entry) => treat(names, entry, item, false),
+                        None => self.walk(names, item, at),
+                    }
                     at.pop();
                 }
             }
             _ => {}
         }
     }
+}
+
+/// Keeps the items that both servers have.
+fn keep_listed(entry: &Entry, value: &mut Value) {
+    let listed = |name: Option<&str>| entry.listed.iter().any(|listed| Some(listed.as_str()) == name);
+    match value {
+        Value::Array(items) => {
+            let name = |item: &Value| {
+                item.pointer(&entry.by)
+                    .and_then(Value::as_str)
+                    .map(ToOwned::to_owned)
+            };
+            // The core group has no name.
+            items.retain(|item| name(item).is_none_or(|name| listed(Some(&name))));
+            items.sort_by_key(name);
+        }
+        Value::Object(fields) => fields.retain(|name, _| listed(Some(name))),
+        _ => {}
+    }
+}
+
+fn is_age(text: &str) -> bool {
+    text.starts_with(|c: char| c.is_ascii_digit())
+        && text.ends_with(['s', 'm'])
+        && text.chars().all(|c| c.is_ascii_digit() || matches!(c, 's' | 'm'))
+}
+
+fn cut(entry: &Entry, text: &str) -> String {
+    let mut text = text.to_owned();
+    for part in &entry.without {
+        text = text.replace(part, "");
+    }
+    for before in &entry.digits_after {
+        if let Some((start, rest)) = text.split_once(before.as_str()) {
+            let rest = rest.trim_start_matches(|c: char| c.is_ascii_digit());
+            text = format!("{start}{before}<number>{rest}");
+        }
+    }
+    text
 }
 
 fn treat(names: &mut Names, entry: &Entry, value: &mut Value, of_object: bool) {
@@ -142,9 +225,27 @@ fn treat(names: &mut Names, entry: &Entry, value: &mut Value, of_object: bool) {
             Ok(_) if text.ends_with('Z') => format!("<time of {} characters>", text.len()),
             _ => return,
         },
-        Compare::Nothing => return,
+        Compare::Text => cut(entry, text),
+        Compare::Age if is_age(text) || text.parse::<Timestamp>().is_ok() => "<age>".to_owned(),
+        Compare::Age | Compare::Errors | Compare::Listed | Compare::Nothing => return,
     };
     *text = replaced;
+}
+
+/// Sorts the causes of a Status, and has its message refer to them where it repeats all of them.
+fn order_errors(plain: &mut Value) {
+    let text = |value: &Value, field: &str| value[field].as_str().unwrap_or_default().to_owned();
+    let body = &mut plain["body"];
+    let Some(Value::Array(causes)) = body.pointer_mut("/details/causes") else {
+        return;
+    };
+    let told: Vec<_> = causes
+        .iter()
+        .map(|cause| format!("{}: {}", text(cause, "field"), text(cause, "message")))
+        .collect();
+    causes.sort_by_key(ToString::to_string);
+    let message = text(body, "message").replace(&format!("[{}]", told.join(", ")), "<all causes>");
+    body["message"] = Value::String(message);
 }
 
 fn replace(value: &mut Value, everywhere: &[(String, String)]) {

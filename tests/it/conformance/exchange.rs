@@ -15,6 +15,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::list::{Request, Scenario, User};
 use crate::control_plane;
+use crate::world::eventually::eventually;
 
 /// How long a request is asked again for what it waits for.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -58,21 +59,58 @@ impl fmt::Display for Answer {
     }
 }
 
+/// A client that passes on every answer, also those after which others would ask again.
+async fn client(kubeconfig: Kubeconfig) -> Client {
+    let mut config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
+        .await
+        .unwrap();
+    config.default_retry = false;
+    Client::try_from(config).unwrap()
+}
+
 impl Server {
     pub(super) async fn new(name: &'static str, kubeconfig: &Path) -> Self {
-        let admin = control_plane::client(kubeconfig).await;
-        let mut without = Kubeconfig::read_from(kubeconfig).unwrap();
+        control_plane::install_provider();
+        let with = Kubeconfig::read_from(kubeconfig).unwrap();
+        let mut without = with.clone();
         for user in &mut without.auth_infos {
             user.auth_info = Some(AuthInfo::default());
         }
-        let config = Config::from_custom_kubeconfig(without, &KubeConfigOptions::default())
-            .await
-            .unwrap();
+        let (admin, anonymous) = tokio::join!(client(with), client(without));
         Self {
             name,
             admin,
-            anonymous: Client::try_from(config).unwrap(),
+            anonymous,
         }
+    }
+
+    /// Makes a definition and waits until its kind is served.
+    pub(super) async fn install(&self, path: &Path) {
+        let text = std::fs::read_to_string(path).unwrap();
+        let definition: Value = serde_yaml::from_str(&text).unwrap();
+        let made = self.post(
+            "/apis/apiextensions.k8s.io/v1/customresourcedefinitions",
+            &definition,
+        );
+        assert_eq!(made.await, 201, "{}: {}", self.name, path.display());
+        let spec = &definition["spec"];
+        let part = |value: &Value| value.as_str().unwrap().to_owned();
+        let (group, version) = (part(&spec["group"]), part(&spec["versions"][0]["name"]));
+        let list = format!("/apis/{group}/{version}/{}", part(&spec["names"]["plural"]));
+        eventually("the kind is served", async || {
+            let request = http::Request::get(&list).body(Body::empty()).unwrap();
+            match self.admin.send(request).await.unwrap().status().as_u16() {
+                200 => Ok(()),
+                code => Err(code.to_string()),
+            }
+        })
+        .await;
+    }
+
+    async fn post(&self, path: &str, object: &Value) -> u16 {
+        let request = http::Request::post(path).header(CONTENT_TYPE, "application/json");
+        let request = request.body(Body::from(object.to_string().into_bytes())).unwrap();
+        self.admin.send(request).await.unwrap().status().as_u16()
     }
 
     /// Runs every scenario: the answers, in the order of the requests.
@@ -86,21 +124,9 @@ impl Server {
 
     async fn scenario(&self, scenario: &Scenario) -> Vec<Answer> {
         let namespace = format!("conformance-{}", scenario.name);
-        let body =
-            json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": namespace } }).to_string();
-        let request = http::Request::post("/api/v1/namespaces").header(CONTENT_TYPE, "application/json");
-        let made = self
-            .admin
-            .send(request.body(Body::from(body.into_bytes())).unwrap())
-            .await
-            .unwrap();
-        assert_eq!(
-            made.status(),
-            201,
-            "{}: the namespace of {}",
-            self.name,
-            scenario.name
-        );
+        let object = json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": namespace } });
+        let made = self.post("/api/v1/namespaces", &object).await;
+        assert_eq!(made, 201, "{}: the namespace of {}", self.name, scenario.name);
         let mut captured = BTreeMap::from([("ns".to_owned(), namespace)]);
         let mut answers = Vec::new();
         for request in &scenario.requests {
@@ -116,14 +142,13 @@ impl Server {
                 if arrived {
                     break answer;
                 }
-                assert!(
-                    started.elapsed() < PATIENCE,
-                    "{}: {} / {}: {:?} does not come\n{answer}",
-                    self.name,
-                    scenario.name,
-                    request.name,
-                    request.until,
-                );
+                if started.elapsed() > PATIENCE {
+                    // Shows as a difference.
+                    let note = vec![format!("{:?} does not come", request.until)];
+                    let mut answer = answer;
+                    answer.headers.insert("until".to_owned(), note);
+                    break answer;
+                }
                 sleep(Duration::from_millis(50)).await;
             };
             for (name, pointer) in &request.capture {
@@ -187,8 +212,7 @@ impl Server {
             Some(wanted) if parts.status.is_success() => events(body, wanted).await,
             _ => {
                 let bytes = body.collect().await.unwrap().to_bytes();
-                serde_json::from_slice(&bytes)
-                    .unwrap_or_else(|_| Value::String(String::from_utf8_lossy(&bytes).into_owned()))
+                read(&parts.headers, &bytes)
             }
         };
         Answer {
@@ -199,6 +223,19 @@ impl Server {
             captured: captured.clone(),
         }
     }
+}
+
+/// A body as it is compared: JSON, YAML where it says so, or a string.
+fn read(headers: &http::HeaderMap, bytes: &[u8]) -> Value {
+    let yaml = headers
+        .get(CONTENT_TYPE)
+        .is_some_and(|found| found == "application/yaml");
+    let value = if yaml {
+        serde_yaml::from_slice(bytes).ok()
+    } else {
+        serde_json::from_slice(bytes).ok()
+    };
+    value.unwrap_or_else(|| Value::String(String::from_utf8_lossy(bytes).into_owned()))
 }
 
 /// The first events of a watch.

@@ -25,6 +25,9 @@
 //!   unordered: [/items]            # lists at these pointers compare as sets
 //! ```
 //!
+//! Provost's kinds are served, and one made up for this suite, `gadgets.conformance.example.com` (`gadgets.yaml`), with every feature of a schema;
+//! `widgets.reads.example.com` (`widgets.yaml`) is for requests that read.
+//!
 //! `${x*4000}` is the letter x 4000 times. A resourceVersion in an answer compares by its order of first appearance in the scenario, so that
 //! "this write changed nothing" is compared too; a uid likewise. A captured value compares as its name.
 //!
@@ -71,6 +74,10 @@ async fn the_embedded_api_answers_as_kubernetes_does() {
     tokio::join!(async { install_crds(&embedded.client().await).await }, async {
         install_crds(&plane.client().await).await
     },);
+    for kind in ["gadgets.yaml", "widgets.yaml"] {
+        let kind = folder().join(kind);
+        tokio::join!(servers.0.install(&kind), servers.1.install(&kind));
+    }
     let (ours, theirs) = tokio::join!(servers.0.run(&scenarios), servers.1.run(&scenarios));
 
     let mut complaints = Vec::new();

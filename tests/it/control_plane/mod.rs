@@ -290,13 +290,18 @@ pub(crate) async fn install_crds(client: &Client) {
 }
 
 /// A client, as kubectl would make it from a kubeconfig.
-pub(crate) async fn client(kubeconfig: &Path) -> Client {
+/// Chooses the implementation of TLS's algorithms, once for this process.
+pub(crate) fn install_provider() {
     static PROVIDER: Once = Once::new();
     PROVIDER.call_once(|| {
         rustls::crypto::aws_lc_rs::default_provider()
             .install_default()
             .expect("the first to choose");
     });
+}
+
+pub(crate) async fn client(kubeconfig: &Path) -> Client {
+    install_provider();
     let kubeconfig = Kubeconfig::read_from(kubeconfig).unwrap();
     let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
         .await

@@ -2,6 +2,7 @@
 //! still speaks.
 
 use std::fs;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -48,6 +49,12 @@ pub(crate) struct Caller {
 }
 
 impl Caller {
+    /// A client of the device endpoint of a server that is not ready yet.
+    pub(crate) fn of_port(port: u16, ca: &Path) -> Self {
+        let url = format!("https://localhost:{port}");
+        Self::new(&url, &fs::read_to_string(ca).unwrap(), None)
+    }
+
     /// A client of the device endpoint, who may have a certificate (PEM) and its key.
     pub(crate) fn of_devices(server: &Server, identity: Option<(&str, &KeyPair)>) -> Self {
         let authority = fs::read_to_string(&server.ready.ca).unwrap();

@@ -35,7 +35,7 @@ use crate::control_plane::{ControlPlane, assets, install_crds};
 pub(crate) use caller::Caller;
 pub(crate) use eventually::{eventually, still};
 pub(crate) use mac::Mac;
-pub(crate) use server::{Server, provost};
+pub(crate) use server::{SHORT_LEASE, Server, provost};
 pub(crate) use simulator::Simulator;
 pub(crate) use standing::{condition, is_true};
 
@@ -130,6 +130,24 @@ pub(crate) struct World {
 impl World {
     /// Starts the processes, with an empty repository.
     pub(crate) async fn start(setting: Setting) -> Self {
+        let plane = match setting.api {
+            Api::Embedded => None,
+            Api::Cluster => Some(cluster().await),
+        };
+        let identity = plane.as_ref().map(ControlPlane::kubeconfig);
+        Self::begin(setting, plane, identity).await
+    }
+
+    /// A world on a cluster that is there, in which the server is who `identity`, a kubeconfig, says. The story itself is the administrator.
+    pub(crate) async fn on_cluster_as(plane: ControlPlane, identity: PathBuf) -> Self {
+        let setting = Setting {
+            api: Api::Cluster,
+            ..Setting::default()
+        };
+        Self::begin(setting, Some(plane), Some(identity)).await
+    }
+
+    async fn begin(setting: Setting, plane: Option<ControlPlane>, identity: Option<PathBuf>) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let git = Author::open(&dir.path().join("policy"), "Policy Team", "policy@example.com").unwrap();
         let data_dir = dir.path().join("data");
@@ -145,15 +163,17 @@ impl World {
             "--evidence-interval",
             setting.evidence_interval,
         ];
-        let plane = match setting.api {
-            Api::Embedded => None,
-            Api::Cluster => Some(cluster().await),
-        };
-        let server = match &plane {
+        let server = match &identity {
             None => Server::start(&data_dir, setting.mdm_port, &more).await,
-            Some(plane) => Server::serve(&data_dir, &plane.kubeconfig(), setting.mdm_port, &more).await,
+            Some(identity) => {
+                let more = [SHORT_LEASE.as_slice(), &more].concat();
+                Server::serve(&data_dir, identity, setting.mdm_port, &more).await
+            }
         };
-        let client = server.client().await;
+        let client = match &plane {
+            None => server.client().await,
+            Some(plane) => plane.client().await,
+        };
         Self {
             plane,
             server,
@@ -204,10 +224,10 @@ impl World {
     }
 }
 
-/// An API server with Provost's definitions and the namespace of most stories.
-async fn cluster() -> ControlPlane {
+/// An API server with Provost's definitions and the namespace of most stories. Whether there is one has been asked before.
+pub(crate) async fn cluster() -> ControlPlane {
     let plane = ControlPlane::start("stories on a real API server").await;
-    let plane = plane.expect("asked before");
+    let plane = plane.expect("an API server");
     let client = plane.client().await;
     install_crds(&client).await;
     // The API server makes it a moment after it is ready.

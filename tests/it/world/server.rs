@@ -84,7 +84,7 @@ impl Ready {
 }
 
 /// A lease that stories need not wait for long, and that a busy machine keeps.
-const LEASE: [&str; 6] = [
+pub(crate) const SHORT_LEASE: [&str; 6] = [
     "--lease-duration",
     "5s",
     "--lease-renew-deadline",
@@ -112,8 +112,7 @@ impl Server {
 
     /// Starts `provost serve` for the cluster of a kubeconfig, likewise.
     pub(crate) async fn serve(data_dir: &Path, kubeconfig: &Path, mdm_port: u16, more: &[&str]) -> Self {
-        let more = [LEASE.as_slice(), more].concat();
-        Self::begin(data_dir, Some(kubeconfig), mdm_port, &more).await
+        Self::begin(data_dir, Some(kubeconfig), mdm_port, more).await
     }
 
     async fn begin(data_dir: &Path, kubeconfig: Option<&Path>, mdm_port: u16, more: &[&str]) -> Self {
@@ -161,6 +160,16 @@ impl Server {
         self.child.kill().await.unwrap();
     }
 
+    /// Sends it a signal, such as `STOP`.
+    pub(crate) async fn signal(&self, name: &str) {
+        let kill = Command::new("sh")
+            .args(["-c", &format!("kill -{name} {}", self.pid())])
+            .status()
+            .await
+            .unwrap();
+        assert!(kill.success());
+    }
+
     /// The memory it holds now, in bytes.
     pub(crate) fn memory(&self) -> u64 {
         memory(self.pid(), "VmRSS:")
@@ -183,13 +192,7 @@ impl Server {
 
     /// Asks it to stop. Gives how it ended and what it printed on standard output after the ready line.
     pub(crate) async fn terminate(&mut self) -> (ExitStatus, String) {
-        let pid = self.child.id().expect("it runs");
-        let kill = Command::new("sh")
-            .args(["-c", &format!("kill -TERM {pid}")])
-            .status()
-            .await
-            .unwrap();
-        assert!(kill.success());
+        self.signal("TERM").await;
         let status = self.child.wait().await.unwrap();
         let mut rest = String::new();
         self.stdout.read_to_string(&mut rest).await.unwrap();

@@ -1,0 +1,113 @@
+//! Who makes a request: a client certificate, a bearer token, or nobody.
+//!
+//! A credential that does not hold is refused; none at all makes the user `system:anonymous`, as the Kubernetes API
+//! server does by default.
+
+use http::HeaderMap;
+use http::header::AUTHORIZATION;
+use sha2::{Digest as _, Sha256};
+use x509_parser::prelude::{FromDer as _, X509Certificate};
+
+use super::tokens;
+use super::user::User;
+use crate::kubeapi::api::Core;
+use crate::kubeapi::error::ApiError;
+
+/// The user of a request that came over TLS. `certificate` is the client's, DER, whose signature the handshake has
+/// verified. The credential is taken out of `headers`, so that nothing behind this point can write it anywhere.
+///
+/// # Errors
+/// 401 for a credential that does not hold.
+pub(super) async fn authenticate(
+    core: &Core,
+    certificate: Option<&[u8]>,
+    headers: &mut HeaderMap,
+) -> Result<User, ApiError> {
+    let authorization = headers.remove(AUTHORIZATION);
+    if let Some(der) = certificate {
+        return of_certificate(der, core.now()).ok_or(ApiError::Unauthorized);
+    }
+    let authorization = authorization.as_ref().map(http::HeaderValue::as_bytes);
+    let Some(token) = authorization.and_then(bearer) else {
+        return Ok(User::anonymous());
+    };
+    match tokens::verify(core, token, &[tokens::ISSUER.to_owned()]).await {
+        Ok((user, _)) => Ok(user),
+        Err(tokens::Rejection::Failed(error)) => Err(error),
+        Err(rejection) => {
+            tracing::debug!(reason = %rejection, "refused a bearer token");
+            Err(ApiError::Unauthorized)
+        }
+    }
+}
+
+/// The token of a header of the form `Bearer TOKEN`. Another scheme is no credential here.
+fn bearer(header: &[u8]) -> Option<&str> {
+    let mut words = std::str::from_utf8(header).ok()?.trim().split(' ');
+    let scheme = words.next()?;
+    let token = words.next().filter(|token| !token.is_empty())?;
+    scheme.eq_ignore_ascii_case("bearer").then_some(token)
+}
+
+/// Common name and organisations. The handshake saw the certificate when the connection began; that it holds is asked of
+/// every request.
+fn of_certificate(der: &[u8], now: jiff::Timestamp) -> Option<User> {
+    let (_, certificate) = X509Certificate::from_der(der).ok()?;
+    let validity = certificate.validity();
+    let now = now.as_second();
+    if now < validity.not_before.timestamp() || now > validity.not_after.timestamp() {
+        return None;
+    }
+    let subject = certificate.subject();
+    let name = subject.iter_common_name().next()?.as_str().ok()?.to_owned();
+    let groups = subject.iter_organization();
+    let groups = groups.filter_map(|group| group.as_str().ok().map(ToOwned::to_owned));
+    let credential = format!("X509SHA256={}", hex::encode(Sha256::digest(der)));
+    (!name.is_empty()).then(|| User::authenticated(name, groups.collect(), credential))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_bearer_token_is_a_token() {
+        for (header, token) in [
+            ("Bearer abc", Some("abc")),
+            ("bearer abc def", Some("abc")),
+            (" BEARER abc ", Some("abc")),
+            ("Bearer  abc", None),
+            ("Bearer", None),
+            ("Basic abc", None),
+            ("abc", None),
+            ("", None),
+        ] {
+            assert_eq!(bearer(header.as_bytes()), token, "{header:?}");
+        }
+        assert_eq!(bearer(b"Bearer \xff"), None);
+    }
+
+    #[test]
+    fn a_certificate_names_its_user_while_it_is_valid() {
+        let mut params = rcgen::CertificateParams::default();
+        params.distinguished_name = rcgen::DistinguishedName::new();
+        params.distinguished_name.push(rcgen::DnType::CommonName, "bob");
+        params
+            .distinguished_name
+            .push(rcgen::DnType::OrganizationName, "ops");
+        params.not_before = rcgen::date_time_ymd(2020, 1, 1);
+        params.not_after = rcgen::date_time_ymd(2021, 1, 1);
+        let key = rcgen::KeyPair::generate().unwrap();
+        let certificate = params.self_signed(&key).unwrap();
+        let at = |time: &str| of_certificate(certificate.der(), time.parse().unwrap());
+        let user = at("2020-06-01T00:00:00Z").unwrap();
+        assert_eq!(user.name, "bob");
+        assert_eq!(user.groups, ["ops", "system:authenticated"]);
+        assert_eq!(at("2019-06-01T00:00:00Z"), None);
+        assert_eq!(at("2021-06-01T00:00:00Z"), None);
+        assert_eq!(
+            of_certificate(b"no certificate", jiff::Timestamp::UNIX_EPOCH),
+            None
+        );
+    }
+}
