@@ -6,10 +6,9 @@ use serde_json::{Value, json};
 
 use super::draft::{self, Commit};
 use super::{Part, Target, Written, subject};
-use crate::api::schema::FieldError;
 use crate::kubeapi::access;
 use crate::kubeapi::api::Core;
-use crate::kubeapi::error::{ApiError, Subject};
+use crate::kubeapi::error::ApiError;
 use crate::kubeapi::object;
 use crate::kubeapi::registry::BuiltIn;
 use crate::kubeapi::request::WriteOptions;
@@ -109,20 +108,7 @@ pub(super) async fn create_locked(
     access::may_grant(core, target, options.author.as_deref(), &object, None).await?;
     draft::begin(core, target, &mut object)?;
     let prefix = object::text(&object, "generateName").to_owned();
-    let generated = object::text(&object, "name").is_empty();
-    if generated && prefix.is_empty() {
-        let resource = &target.resource;
-        let subject = Subject {
-            group: resource.group.clone(),
-            kind: resource.kind.clone(),
-            name: String::new(),
-        };
-        let error = FieldError::required("metadata.name", "name or generateName is required");
-        return Err(ApiError::Invalid {
-            subject,
-            errors: vec![error],
-        });
-    }
+    let generated = object::text(&object, "name").is_empty() && !prefix.is_empty();
     for _ in 0..NAME_ATTEMPTS {
         let mut object = object.clone();
         if generated {

@@ -400,7 +400,15 @@ pub(super) fn validate(target: &Target, new: &Value, old: Option<&Value>) -> Res
             object::MAX_DEPTH
         )));
     }
-    let errors = validation::check(resource, new, old);
+    let mut errors = validation::check(resource, new, old);
+    if target.part == Part::Status {
+        // Kubernetes checks a status by itself, and its texts name what is in it from there.
+        for error in &mut errors {
+            let inside = error.field.strip_prefix("status.").unwrap_or(&error.field);
+            let (whole, inside) = (format!("{} in body", error.field), format!("{inside} in body"));
+            error.message = error.message.replace(&whole, &inside);
+        }
+    }
     if errors.is_empty() {
         return Ok(());
     }

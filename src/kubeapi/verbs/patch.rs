@@ -44,7 +44,13 @@ pub(crate) async fn patch(
                     PatchFormat::Strategic => strategic_merge_patch(old, &patch),
                     PatchFormat::Apply | PatchFormat::Merge => merge_patch(old, &patch),
                 };
-                patched.map_err(refused)
+                let patched = patched.map_err(refused)?;
+                let uid = object::text(&patched, "uid");
+                if !uid.is_empty() && uid != object::text(old, "uid") {
+                    let error = FieldError::invalid("metadata.uid", &uid.into(), "field is immutable");
+                    return Err(draft::invalid(target, &target.name, vec![error]));
+                }
+                Ok(patched)
             })
             .await?
         }
@@ -80,6 +86,7 @@ async fn server_side_apply(
             "invalid object type: {version}, Kind={kind}"
         )));
     }
+    let namespace = object::text(&applied, "namespace").to_owned();
     draft::identify(target, &mut applied)?;
     if !options.has_own_manager {
         return Err(ApiError::Invalid {
@@ -97,7 +104,7 @@ async fn server_side_apply(
     if let Some(field) = unknown.first() {
         // Whatever field validation says: what is not in the schema has no owner.
         let why = format!(".{field}: field not declared in schema");
-        return Err(not_applied(target, ApplyError::Malformed(why)));
+        return Err(not_applied(target, &namespace, ApplyError::Malformed(why)));
     }
     let api_version = resource.api_version();
     for _ in 0..ATTEMPTS {
@@ -113,7 +120,7 @@ async fn server_side_apply(
             force: options.force,
             now: core.now(),
         });
-        let merged = merged.map_err(|error| not_applied(target, error))?;
+        let merged = merged.map_err(|error| not_applied(target, &namespace, error))?;
         let written = match found {
             None if target.part != Part::Main => return Err(ApiError::NotFound(target.subject())),
             None if !object::text(&applied, "uid").is_empty() => {
@@ -146,7 +153,8 @@ async fn server_side_apply(
     Err(draft::overtaken(target, &target.name))
 }
 
-fn not_applied(target: &Target, error: ApplyError) -> ApiError {
+/// `namespace` is the one that the configuration names itself.
+fn not_applied(target: &Target, namespace: &str, error: ApplyError) -> ApiError {
     let message = error.to_string();
     match error {
         ApplyError::Conflict(conflicts) => {
@@ -161,7 +169,7 @@ fn not_applied(target: &Target, error: ApplyError) -> ApiError {
             let (name, resource) = (&target.name, &target.resource);
             let version = format!("{}/{}", resource.group, resource.version);
             ApiError::Unexplained(format!(
-                "failed to create typed patch object (/{name}; {version}, Kind={}): {why}",
+                "failed to create typed patch object ({namespace}/{name}; {version}, Kind={}): {why}",
                 resource.kind
             ))
         }

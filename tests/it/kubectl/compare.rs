@@ -139,7 +139,7 @@ impl Side<'_> {
     /// Waits until a begun line has written `lines` lines, and stops it.
     async fn stop(&self, mut begun: Begun, lines: usize) -> Outcome {
         let read = |path: &Path| fs::read(path).unwrap();
-        let written = |bytes: &[u8]| bytes.iter().filter(|&&byte| byte == b'\n').count();
+        let written = |bytes: &[u8]| String::from_utf8_lossy(bytes).matches('\n').count();
         let _ = tokio::time::timeout(PATIENCE / 4, async {
             while written(&read(&begun.stdout)) < lines && begun.child.try_wait().unwrap().is_none() {
                 tokio::time::sleep(Duration::from_millis(50)).await;
@@ -163,15 +163,15 @@ struct Begun {
 async fn play(side: &Side<'_>, scenario: &Scenario) -> Vec<(String, Outcome, bool)> {
     let side = side.enter(scenario).await;
     let (mut outcomes, mut begun) = (Vec::new(), VecDeque::new());
-    let mut begin = 0;
+    let mut number = 0;
     for step in &scenario.steps {
         match step {
             Step::Run { line, may_differ } => {
                 outcomes.push((line.clone(), side.run(line).await, may_differ.is_some()));
             }
             Step::Begin(line) => {
-                begun.push_back(side.begin(line, begin).await);
-                begin += 1;
+                begun.push_back(side.begin(line, number).await);
+                number += 1;
             }
             Step::Stop(lines) => {
                 let one: Begun = begun.pop_front().expect("something was begun");
