@@ -172,12 +172,16 @@ pub enum ApiError {
 }
 
 fn list(errors: &[FieldError]) -> String {
-    match errors {
-        [one] => one.to_string(),
-        many => {
-            let texts: Vec<_> = many.iter().map(ToString::to_string).collect();
-            format!("[{}]", texts.join(", "))
+    let mut texts: Vec<String> = Vec::new();
+    for error in errors {
+        let text = error.to_string();
+        if !texts.contains(&text) {
+            texts.push(text);
         }
+    }
+    match texts.as_slice() {
+        [one] => one.clone(),
+        many => format!("[{}]", many.join(", ")),
     }
 }
 
@@ -257,7 +261,10 @@ impl ApiError {
                 object::put(&mut details, "causes", Value::Array(causes));
                 Some(details)
             }
-            Self::NoSuchResource | Self::NoRepresentation(_) | Self::MethodNotAllowed => Some(json!({})),
+            Self::NoSuchResource
+            | Self::NoRepresentation(_)
+            | Self::MethodNotAllowed
+            | Self::Unprocessable(_) => Some(json!({})),
             Self::UnsupportedVerb { subject, .. } => Some(subject.details()),
             Self::NamespaceTerminating { subject, namespace } => {
                 let mut details = subject.details();

@@ -20,7 +20,7 @@ use super::negotiate::{Encoding, Form, Streamed};
 use super::object;
 use super::present::Shape;
 use super::registry::{BuiltIn, Resource};
-use super::request::{MAX_BODY, PatchFormat, Path, Query, WriteOptions, read_body};
+use super::request::{MAX_BODY, PatchFormat, Path, Query, WriteOptions, read_body, read_object};
 use super::verbs::{self, Answer, DeleteOptions, Deleted, Listing, Part, Target, Written};
 use super::{access, discovery, documents, health};
 use crate::api::schema::go_quote;
@@ -244,9 +244,13 @@ impl Input<'_> {
         if target.resource.built_in.is_some_and(BuiltIn::is_always_empty) {
             return Err(ApiError::MethodNotAllowed);
         }
+        let format = match *method {
+            Method::PATCH => Some(PatchFormat::of(&self.headers, &target.resource)?),
+            _ => None,
+        };
         let options = WriteOptions {
             author: Some(Arc::clone(&self.user)),
-            ..WriteOptions::parse(&self.query, &self.headers)?
+            ..WriteOptions::parse(&self.query, &self.headers, method, format)?
         };
         let written = match *method {
             Method::POST if target.part == Part::Token => {
@@ -261,7 +265,7 @@ impl Input<'_> {
                         ApiError::NoSuchPage
                     });
                 }
-                let object = read_body(&self.headers, &body)?;
+                let object = read_object(&self.headers, &body, &target.resource)?;
                 if target.resource.is_stored() {
                     verbs::create(core, target, object, &options).await?
                 } else {
@@ -269,15 +273,15 @@ impl Input<'_> {
                 }
             }
             Method::PUT if !target.name.is_empty() => {
-                let object = read_body(&self.headers, &body)?;
+                let object = read_object(&self.headers, &body, &target.resource)?;
                 if target.part == Part::Scale {
                     verbs::replace_scale(core, target, &object, &options).await?
                 } else {
                     verbs::replace(core, target, object, &options).await?
                 }
             }
-            Method::PATCH if !target.name.is_empty() => {
-                let format = PatchFormat::of(&self.headers)?;
+            Method::PATCH if !target.name.is_empty() && format.is_some() => {
+                let format = format.unwrap_or(PatchFormat::Merge);
                 let patch = read_body(&self.headers, &body)?;
                 if target.part == Part::Scale {
                     verbs::patch_scale(core, target, format, &patch, &options).await?

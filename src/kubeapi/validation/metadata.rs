@@ -18,10 +18,6 @@ pub(super) fn check(resource: &Resource, new: &Value) -> Vec<FieldError> {
     for field in ["generateName", "name"] {
         let name = object::text(new, field);
         if name.is_empty() {
-            if field == "name" {
-                let detail = "name or generateName is required";
-                errors.push(FieldError::required("metadata.name", detail));
-            }
             continue;
         }
         let path = format!("metadata.{field}");

@@ -6,9 +6,10 @@ use serde_json::{Value, json};
 
 use super::draft::{self, Commit};
 use super::{Part, Target, Written, subject};
+use crate::api::schema::FieldError;
 use crate::kubeapi::access;
 use crate::kubeapi::api::Core;
-use crate::kubeapi::error::ApiError;
+use crate::kubeapi::error::{ApiError, Subject};
 use crate::kubeapi::object;
 use crate::kubeapi::registry::BuiltIn;
 use crate::kubeapi::request::WriteOptions;
@@ -108,7 +109,23 @@ pub(super) async fn create_locked(
     access::may_grant(core, target, options.author.as_deref(), &object, None).await?;
     draft::begin(core, target, &mut object)?;
     let prefix = object::text(&object, "generateName").to_owned();
-    let generated = object::text(&object, "name").is_empty() && !prefix.is_empty();
+    let generated = object::text(&object, "name").is_empty();
+    if generated && prefix.is_empty() {
+        let resource = &target.resource;
+        let subject = Subject {
+            group: resource.group.clone(),
+            kind: resource.kind.clone(),
+            name: String::new(),
+        };
+        let mut errors = vec![FieldError::required(
+            "metadata.name",
+            "name or generateName is required",
+        )];
+        if resource.schema.is_some() {
+            errors.push(FieldError::rules_not_checked());
+        }
+        return Err(ApiError::Invalid { subject, errors });
+    }
     for _ in 0..NAME_ATTEMPTS {
         let mut object = object.clone();
         if generated {
@@ -119,6 +136,8 @@ pub(super) async fn create_locked(
             draft::track(core, target, options, None, &mut object);
         }
         draft::validate(target, &object, None)?;
+        let mut warnings = warnings.clone();
+        draft::warn_of_finalizers(&target.resource, &object, None, &mut warnings);
         let name = object::text(&object, "name").to_owned();
         if options.dry_run
             && core
@@ -128,7 +147,7 @@ pub(super) async fn create_locked(
         {
             return Err(taken(core, target, &name).await?);
         }
-        match draft::commit(core, target, options, Expected::Absent, object, warnings.clone()).await? {
+        match draft::commit(core, target, options, Expected::Absent, object, warnings).await? {
             Commit::Done(written) => return Ok(written),
             Commit::Lost if generated => {}
             Commit::Lost => return Err(taken(core, target, &name).await?),

@@ -12,7 +12,7 @@ use crate::api::schema::FieldError;
 use crate::kubeapi::access;
 use crate::kubeapi::api::Core;
 use crate::kubeapi::apply::{self, ApplyError, ApplyRequest};
-use crate::kubeapi::error::{ApiError, Subject};
+use crate::kubeapi::error::ApiError;
 use crate::kubeapi::object;
 use crate::kubeapi::patch::{PatchError, json_patch, merge_patch, strategic_merge_patch};
 use crate::kubeapi::request::{PatchFormat, WriteOptions};
@@ -32,12 +32,6 @@ pub(crate) async fn patch(
     let written = match format {
         PatchFormat::Apply => server_side_apply(core, target, patch, options).await?,
         PatchFormat::Json | PatchFormat::Merge | PatchFormat::Strategic => {
-            if format == PatchFormat::Strategic && target.resource.built_in.is_none() {
-                // As Kubernetes: custom resources have no merge keys that a client could know.
-                return Err(ApiError::UnsupportedMediaType(
-                    "application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml",
-                ));
-            }
             attempt(core, target, options, Tracking::Update, |old| {
                 let patched = match format {
                     PatchFormat::Json => json_patch(old, &patch),
@@ -48,7 +42,11 @@ pub(crate) async fn patch(
                 let uid = object::text(&patched, "uid");
                 if !uid.is_empty() && uid != object::text(old, "uid") {
                     let error = FieldError::invalid("metadata.uid", &uid.into(), "field is immutable");
-                    return Err(draft::invalid(target, &target.name, vec![error]));
+                    return Err(draft::invalid(
+                        target,
+                        &target.name,
+                        draft::twice(&target.resource, error),
+                    ));
                 }
                 Ok(patched)
             })
@@ -88,18 +86,6 @@ async fn server_side_apply(
     }
     let namespace = object::text(&applied, "namespace").to_owned();
     draft::identify(target, &mut applied)?;
-    if !options.has_own_manager {
-        return Err(ApiError::Invalid {
-            subject: Subject {
-                kind: "PatchOptions".to_owned(),
-                ..Subject::default()
-            },
-            errors: vec![FieldError::required(
-                "fieldManager",
-                "is required for apply patch",
-            )],
-        });
-    }
     let unknown = draft::prune(resource, &mut applied)?;
     if let Some(field) = unknown.first() {
         // Whatever field validation says: what is not in the schema has no owner.
@@ -135,10 +121,10 @@ async fn server_side_apply(
             }
             None => {
                 access::may_create(core, target, options.author.as_deref()).await?;
-                match create_locked(core, target, merged, options, Tracking::Applied).await {
+                match create_locked(core, target, unread(merged), options, Tracking::Applied).await {
                     Ok(written) => Some(written),
                     // Somebody else was faster: apply to what they made.
-                    Err(ApiError::AlreadyExists(_)) => None,
+                    Err(ApiError::AlreadyExists(_) | ApiError::BeingDeleted(_)) => None,
                     Err(error) => return Err(error),
                 }
             }
@@ -151,6 +137,12 @@ async fn server_side_apply(
         }
     }
     Err(draft::overtaken(target, &target.name))
+}
+
+/// An applied object that is not there is made whatever revision the applier has seen.
+fn unread(mut object: Value) -> Value {
+    object::set(&mut object, "resourceVersion", None);
+    object
 }
 
 /// `namespace` is the one that the configuration names itself.

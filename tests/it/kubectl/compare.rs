@@ -16,7 +16,7 @@ use crate::control_plane::{ControlPlane, EmbeddedApi, assets, install_crds, summ
 use crate::world::eventually::eventually;
 
 /// How long a command may take. Those that wait have shorter limits of their own.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// One API, and where commands against it run.
 struct Side<'a> {
@@ -71,7 +71,8 @@ impl Side<'_> {
 
     fn command(&self, line: &str) -> Command {
         let tools = self.kubectl.parent().unwrap().display();
-        let path = std::env::var("PATH").unwrap_or_default();
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let path = path.to_string_lossy();
         let mut command = Command::new("sh");
         command
             .args(["-c", line])
