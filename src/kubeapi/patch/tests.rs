@@ -54,7 +54,7 @@ fn a_json_patch_that_does_not_fit_is_explained() {
     }
     assert!(matches!(
         json_patch(&object, &json!([{"op": "grow"}])),
-        Err(PatchError::Malformed(_))
+        Err(PatchError::NotApplicable(_))
     ));
     assert!(matches!(
         json_patch(&object, &json!({})),
