@@ -29,7 +29,7 @@ use crate::body;
 /// How long a body may take to come.
 const BODY_TIME: Duration = Duration::from_mins(1);
 
-/// The API. Who calls is said by a [`Caller`] in a request's extensions; without one it is refused.
+/// The API. Who calls is said by a [`access::Caller`] in a request's extensions; without one it is refused.
 pub(super) fn router(core: Arc<Core>) -> Router {
     let panicked = |_: Box<dyn std::any::Any + Send>| {
         ApiError::Internal("the request could not be handled; this is a fault of the server".to_owned())
