@@ -30,6 +30,10 @@ fn a_json_patch_that_does_not_fit_is_explained() {
             "error in remove for path: '/spec/b': Unable to remove nonexistent key: b: missing value",
         ),
         (
+            json!([{"op": "replace", "path": "/nothing/b", "value": 1}]),
+            "replace operation does not apply: doc is missing path: /nothing/b: missing value",
+        ),
+        (
             json!([{"op": "add", "path": "/x/y", "value": 1}]),
             "add operation does not apply: doc is missing path: \"/x/y\": missing value",
         ),
