@@ -32,6 +32,8 @@ mod kubectl;
 #[cfg(test)]
 mod leaving;
 #[cfg(test)]
+mod plugin;
+#[cfg(test)]
 mod restarts;
 #[cfg(test)]
 mod revisions;

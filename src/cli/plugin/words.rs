@@ -54,12 +54,6 @@ pub(super) fn commit(revision: &str) -> &str {
     revision.rsplit(':').next().unwrap_or(revision)
 }
 
-/// `1 rule`, `2 rules`.
-pub(super) fn counted(count: usize, thing: &str) -> String {
-    let plural = if count == 1 { "" } else { "s" };
-    format!("{count} {thing}{plural}")
-}
-
 /// Text from elsewhere on one line, without anything that would move the cursor of a terminal.
 pub(super) fn clean(text: &str) -> String {
     text.chars()
