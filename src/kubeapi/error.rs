@@ -135,9 +135,6 @@ pub enum ApiError {
     /// 404: nobody answers for this path; the one error that is no Status.
     #[error("404 page not found")]
     NoSuchPage,
-    /// 500: a revision that is no number, where one object is read or a watch started.
-    #[error("{0}")]
-    NoRevision(String),
     /// 504: the client has seen a revision that this server has not.
     #[error("Timeout: Too large resource version: {asked}, current: {head}")]
     TooLargeRevision {
@@ -155,7 +152,7 @@ pub enum ApiError {
     /// 422: a patch that cannot be applied.
     #[error("{0}")]
     Unprocessable(String),
-    /// 500 without a reason, as the API server answers some mistakes of the client.
+    /// 500 without a reason, as the API server answers some mistakes of the client: a revision that is no number, say.
     #[error("{0}")]
     Unexplained(String),
     /// 405: the resource does not know the verb, here.
@@ -172,12 +169,16 @@ pub enum ApiError {
 }
 
 fn list(errors: &[FieldError]) -> String {
-    match errors {
-        [one] => one.to_string(),
-        many => {
-            let texts: Vec<_> = many.iter().map(ToString::to_string).collect();
-            format!("[{}]", texts.join(", "))
+    let mut texts: Vec<String> = Vec::new();
+    for error in errors {
+        let text = error.to_string();
+        if !texts.contains(&text) {
+            texts.push(text);
         }
+    }
+    match texts.as_slice() {
+        [one] => one.clone(),
+        many => format!("[{}]", many.join(", ")),
     }
 }
 
@@ -202,7 +203,6 @@ impl ApiError {
             Self::NotFound(_) | Self::NoSuchResource | Self::NoSuchPage => {
                 (StatusCode::NOT_FOUND, "NotFound")
             }
-            Self::NoRevision(_) => (StatusCode::INTERNAL_SERVER_ERROR, ""),
             Self::NotAcceptable(_) | Self::NoRepresentation(_) | Self::OtherShape(_) => {
                 (StatusCode::NOT_ACCEPTABLE, "NotAcceptable")
             }
@@ -236,7 +236,8 @@ impl ApiError {
             | Self::BeingDeleted(subject)
             | Self::NotFound(subject)
             | Self::Conflict { subject, .. }
-            | Self::Forbidden { subject, .. } => Some(subject.details()),
+            | Self::Forbidden { subject, .. }
+            | Self::UnsupportedVerb { subject, .. } => Some(subject.details()),
             Self::ApplyConflict { causes, .. } => {
                 let causes: Vec<_> = causes
                     .iter()
@@ -257,8 +258,10 @@ impl ApiError {
                 object::put(&mut details, "causes", Value::Array(causes));
                 Some(details)
             }
-            Self::NoSuchResource | Self::NoRepresentation(_) | Self::MethodNotAllowed => Some(json!({})),
-            Self::UnsupportedVerb { subject, .. } => Some(subject.details()),
+            Self::NoSuchResource
+            | Self::NoRepresentation(_)
+            | Self::MethodNotAllowed
+            | Self::Unprocessable(_) => Some(json!({})),
             Self::NamespaceTerminating { subject, namespace } => {
                 let mut details = subject.details();
                 let cause = json!({

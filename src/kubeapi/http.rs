@@ -20,7 +20,7 @@ use super::negotiate::{Encoding, Form, Streamed};
 use super::object;
 use super::present::Shape;
 use super::registry::{BuiltIn, Resource};
-use super::request::{MAX_BODY, PatchFormat, Path, Query, WriteOptions, read_body};
+use super::request::{MAX_BODY, PatchFormat, Path, Query, WriteOptions, read_body, read_object};
 use super::verbs::{self, Answer, DeleteOptions, Deleted, Listing, Part, Target, Written};
 use super::{access, discovery, documents, health};
 use crate::api::schema::go_quote;
@@ -29,7 +29,7 @@ use crate::body;
 /// How long a body may take to come.
 const BODY_TIME: Duration = Duration::from_mins(1);
 
-/// The API. Who calls is said by a [`Caller`] in a request's extensions; without one it is refused.
+/// The API. Who calls is said by a [`access::Caller`] in a request's extensions; without one it is refused.
 pub(super) fn router(core: Arc<Core>) -> Router {
     let panicked = |_: Box<dyn std::any::Any + Send>| {
         ApiError::Internal("the request could not be handled; this is a fault of the server".to_owned())
@@ -241,9 +241,13 @@ impl Input<'_> {
 
     async fn write(&self, method: &Method, body: Bytes) -> Result<Response, ApiError> {
         let (core, target) = (self.core, &self.target);
+        let format = match *method {
+            Method::PATCH => Some(PatchFormat::of(&self.headers, &target.resource)?),
+            _ => None,
+        };
         let options = WriteOptions {
             author: Some(Arc::clone(&self.user)),
-            ..WriteOptions::parse(&self.query, &self.headers)?
+            ..WriteOptions::parse(&self.query, &self.headers, method, format)?
         };
         let written = match *method {
             Method::POST if target.part == Part::Token => {
@@ -258,7 +262,7 @@ impl Input<'_> {
                         ApiError::NoSuchPage
                     });
                 }
-                let object = read_body(&self.headers, &body)?;
+                let object = read_object(&self.headers, &body, &target.resource)?;
                 if target.resource.is_stored() {
                     verbs::create(core, target, object, &options).await?
                 } else {
@@ -266,15 +270,15 @@ impl Input<'_> {
                 }
             }
             Method::PUT if !target.name.is_empty() => {
-                let object = read_body(&self.headers, &body)?;
+                let object = read_object(&self.headers, &body, &target.resource)?;
                 if target.part == Part::Scale {
                     verbs::replace_scale(core, target, &object, &options).await?
                 } else {
                     verbs::replace(core, target, object, &options).await?
                 }
             }
-            Method::PATCH if !target.name.is_empty() => {
-                let format = PatchFormat::of(&self.headers)?;
+            Method::PATCH if !target.name.is_empty() && format.is_some() => {
+                let format = format.unwrap_or(PatchFormat::Merge);
                 let patch = read_body(&self.headers, &body)?;
                 if target.part == Part::Scale {
                     verbs::patch_scale(core, target, format, &patch, &options).await?

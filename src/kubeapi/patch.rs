@@ -38,7 +38,7 @@ pub enum PatchError {
 pub fn json_patch(object: &Value, patch: &Value) -> Result<Value, PatchError> {
     let operations = patch
         .as_array()
-        .ok_or_else(|| PatchError::Malformed("a JSON patch is a list of operations".to_owned()))?;
+        .ok_or_else(|| not_a("[]handlers.jsonPatchOp", patch))?;
     if operations.len() > MAX_OPERATIONS {
         let (limit, found) = (MAX_OPERATIONS, operations.len());
         return Err(PatchError::TooLarge(format!(
@@ -48,9 +48,8 @@ pub fn json_patch(object: &Value, patch: &Value) -> Result<Value, PatchError> {
     let mut patched = object.clone();
     let mut copied = 0;
     for (index, operation) in operations.iter().enumerate() {
-        let operation: PatchOperation = serde_json::from_value(operation.clone()).map_err(|error| {
-            PatchError::Malformed(format!("operation {index} of the JSON patch: {error}"))
-        })?;
+        let operation: PatchOperation = serde_json::from_value(operation.clone())
+            .map_err(|error| refused(format!("operation {index} of the JSON patch: {error}")))?;
         apply_operation(&mut patched, &operation, &mut copied)?;
     }
     Ok(patched)
@@ -87,6 +86,16 @@ fn apply_operation(
         }
     }
     explain(object, operation)?;
+    // The API server sets a field that is not there, too.
+    if let PatchOperation::Replace(replace) = operation
+        && path.resolve(object).is_err()
+    {
+        let added = PatchOperation::Add(json_patch::AddOperation {
+            path: replace.path.clone(),
+            value: replace.value.clone(),
+        });
+        return json_patch::patch_unsafe(object, &[added]).map_err(|error| refused(error.to_string()));
+    }
     json_patch::patch_unsafe(object, std::slice::from_ref(operation))
         .map_err(|error| refused(error.to_string()))
 }
@@ -116,9 +125,6 @@ fn explain(object: &Value, operation: &PatchOperation) -> Result<(), PatchError>
         }
         PatchOperation::Replace(_) if !parent_exists => Err(refused(format!(
             "replace operation does not apply: doc is missing path: {path}: missing value"
-        ))),
-        PatchOperation::Replace(_) if !exists => Err(refused(format!(
-            "replace operation does not apply: doc is missing key: {path}: missing value"
         ))),
         PatchOperation::Copy(_) if !parent_exists => Err(refused(format!(
             "copy operation does not apply: doc is missing destination path: {path}: missing value"
@@ -152,6 +158,21 @@ fn source<'a>(object: &'a Value, operation: &str, from: &Pointer) -> Result<&'a 
     })
 }
 
+/// A patch of another type than a patch has.
+fn not_a(wanted: &str, found: &Value) -> PatchError {
+    let found = match found {
+        Value::Null => "null",
+        Value::Bool(_) => "bool",
+        Value::Number(_) => "number",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
+    };
+    PatchError::Malformed(format!(
+        "error decoding patch: json: cannot unmarshal {found} into Go value of type {wanted}"
+    ))
+}
+
 fn refused(text: String) -> PatchError {
     PatchError::NotApplicable(text)
 }
@@ -174,7 +195,7 @@ fn depth(value: &Value) -> usize {
 /// [`PatchError::Malformed`] when the patch is no object.
 pub fn merge_patch(object: &Value, patch: &Value) -> Result<Value, PatchError> {
     if !patch.is_object() {
-        return Err(PatchError::Malformed("Invalid JSON Patch".to_owned()));
+        return Err(not_a("map[string]interface {}", patch));
     }
     let mut patched = object.clone();
     json_patch::merge(&mut patched, patch);
@@ -322,7 +343,9 @@ fn merge_list<'a>(
                     merged.push(item.clone());
                 }
             }
-            Ok(Value::Array(merged))
+            Ok(Value::Array(new_first(merged, original, |one, other| {
+                one == other
+            })))
         }
         ListMerge::ByKey(key) => merge_list_by_key(original, change, key, path).map(Value::Array),
     }
@@ -371,7 +394,18 @@ fn merge_list_by_key<'a>(
             None => merged.push(Value::Object(merge_fields(&Map::new(), fields, path)?)),
         }
     }
-    Ok(merged)
+    Ok(new_first(merged, original, |one, other| {
+        one.get(key) == other.get(key)
+    }))
+}
+
+/// What a patch adds comes before what was there.
+fn new_first(items: Vec<Value>, original: &[Value], same: impl Fn(&Value, &Value) -> bool) -> Vec<Value> {
+    let (mut items, old): (Vec<_>, Vec<_>) = items
+        .into_iter()
+        .partition(|item| !original.iter().any(|old| same(item, old)));
+    items.extend(old);
+    items
 }
 
 /// Moves the items that `order` names into that order; the others keep their place behind them.

@@ -5,13 +5,14 @@ use std::num::{IntErrorKind, ParseIntError};
 use std::sync::Arc;
 
 use http::header::{CONTENT_TYPE, USER_AGENT};
-use http::{HeaderMap, Uri};
+use http::{HeaderMap, Method, Uri};
 use serde_json::Value;
 
 use super::access::User;
 use super::decode::{BodyError, MEDIA_TYPES, decode};
-use super::error::ApiError;
-use crate::api::schema::go_quote;
+use super::error::{ApiError, Subject};
+use super::registry::Resource;
+use crate::api::schema::{FieldError, FieldErrorKind, go_quote};
 
 /// The largest request body, as the Kubernetes API server's.
 pub(super) const MAX_BODY: usize = 3 * 1024 * 1024;
@@ -203,48 +204,106 @@ pub(super) struct WriteOptions {
 const MAX_MANAGER: usize = 128;
 
 impl WriteOptions {
-    /// Reads the options.
+    /// Reads the options of a method; those of a patch with the patch's format.
     ///
     /// # Errors
     /// An option with a value that means nothing.
-    pub(super) fn parse(query: &Query, headers: &HeaderMap) -> Result<Self, ApiError> {
-        let dry_run = match query.text("dryRun") {
-            None => false,
-            Some("All") => true,
-            Some(other) => {
-                return Err(ApiError::BadRequest(format!(
-                    "invalid dryRun {other:?}: supported values: \"All\""
-                )));
+    pub(super) fn parse(
+        query: &Query,
+        headers: &HeaderMap,
+        method: &Method,
+        format: Option<PatchFormat>,
+    ) -> Result<Self, ApiError> {
+        let mut errors = Vec::new();
+        let force = query.flag("force");
+        if let Some(format) = format {
+            if format == PatchFormat::Apply && query.text("fieldManager").is_none() {
+                errors.push(FieldError::required(
+                    "fieldManager",
+                    "is required for apply patch",
+                ));
+            } else if format != PatchFormat::Apply && query.text("force").is_some() {
+                let detail = "may not be specified for non-apply patch";
+                errors.push(FieldError::without_value(
+                    "force",
+                    FieldErrorKind::Forbidden,
+                    detail,
+                ));
             }
-        };
+        }
+        let given = query.text("fieldManager").unwrap_or("");
+        if given.len() > MAX_MANAGER {
+            let detail = format!("may not be more than {MAX_MANAGER} bytes");
+            errors.push(FieldError::without_value(
+                "fieldManager",
+                FieldErrorKind::TooLong,
+                &detail,
+            ));
+        }
+        for (index, c) in given.chars().enumerate().filter(|(_, c)| c.is_control()) {
+            let detail = format!("invalid character U+{:04X} (at position {index})", u32::from(c));
+            errors.push(FieldError::invalid("fieldManager", &given.into(), &detail));
+        }
+        let dry_run = query.text("dryRun");
+        errors.extend(dry_run_problem(dry_run));
         let field_validation = match query.text("fieldValidation") {
             None | Some("Warn") => FieldValidation::Warn,
             Some("Ignore") => FieldValidation::Ignore,
             Some("Strict") => FieldValidation::Strict,
             Some(other) => {
-                return Err(ApiError::BadRequest(format!(
-                    "invalid fieldValidation {other:?}: supported values: \"Ignore\", \"Strict\", \"Warn\""
-                )));
+                let known = ["", "Ignore", "Strict", "Warn"].map(Value::from);
+                errors.push(FieldError::not_supported(
+                    "fieldValidation",
+                    &other.into(),
+                    &known,
+                ));
+                FieldValidation::Warn
             }
         };
+        if !errors.is_empty() {
+            let kind = match *method {
+                Method::POST => "CreateOptions",
+                Method::PUT => "UpdateOptions",
+                _ => "PatchOptions",
+            };
+            return Err(invalid_options(kind, errors));
+        }
         let agent = headers.get(USER_AGENT).and_then(|value| value.to_str().ok());
         let agent = agent
             .and_then(|agent| agent.split('/').next())
             .filter(|agent| !agent.is_empty());
         let manager = query.text("fieldManager").or(agent).unwrap_or("unknown");
-        if manager.len() > MAX_MANAGER || manager.chars().any(char::is_control) {
-            return Err(ApiError::BadRequest(
-                "invalid fieldManager: at most 128 printable characters".to_owned(),
-            ));
-        }
+        // One from the user agent was not chosen: it is cut to what it may be.
+        let manager = manager
+            .chars()
+            .filter(|c| !c.is_control())
+            .take(MAX_MANAGER)
+            .collect();
         Ok(Self {
-            dry_run,
-            manager: manager.to_owned(),
+            dry_run: dry_run.is_some(),
+            manager,
             field_validation,
-            force: query.flag("force"),
+            force,
             author: None,
         })
     }
+}
+
+/// What is wrong with the value of `dryRun`.
+pub(super) fn dry_run_problem(value: Option<&str>) -> Option<FieldError> {
+    let value = value.filter(|value| *value != "All")?;
+    let shown = Value::from(vec![value]);
+    Some(FieldError::not_supported("dryRun", &shown, &["All".into()]))
+}
+
+/// 422 for options that mean nothing.
+pub(super) fn invalid_options(kind: &str, errors: Vec<FieldError>) -> ApiError {
+    let subject = Subject {
+        group: "meta.k8s.io".to_owned(),
+        kind: kind.to_owned(),
+        name: String::new(),
+    };
+    ApiError::Invalid { subject, errors }
 }
 
 /// The formats of a patch.
@@ -260,20 +319,21 @@ pub(super) enum PatchFormat {
     Strategic,
 }
 
-const PATCH_TYPES: &str = "application/json-patch+json, application/merge-patch+json, \
-                           application/strategic-merge-patch+json, application/apply-patch+yaml";
+const PATCH_TYPES: &str =
+    "application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml";
 
 impl PatchFormat {
-    /// Reads the content type of a patch.
+    /// Reads the content type of a patch of `resource`.
     ///
     /// # Errors
     /// When it is none of a patch.
-    pub(super) fn of(headers: &HeaderMap) -> Result<Self, ApiError> {
+    pub(super) fn of(headers: &HeaderMap, resource: &Resource) -> Result<Self, ApiError> {
         match media_type(headers).as_str() {
             "application/apply-patch+yaml" | "application/apply-patch+json" => Ok(Self::Apply),
             "application/json-patch+json" => Ok(Self::Json),
             "application/merge-patch+json" => Ok(Self::Merge),
-            "application/strategic-merge-patch+json" => Ok(Self::Strategic),
+            // Custom resources have no merge keys that a client could know.
+            "application/strategic-merge-patch+json" if resource.built_in.is_some() => Ok(Self::Strategic),
             _ => Err(ApiError::UnsupportedMediaType(PATCH_TYPES)),
         }
     }
@@ -285,6 +345,59 @@ fn media_type(headers: &HeaderMap) -> String {
         .and_then(|value| value.to_str().ok())
         .unwrap_or("");
     value.split(';').next().unwrap_or("").trim().to_ascii_lowercase()
+}
+
+/// Reads the body of a write to `resource` by its content type.
+///
+/// # Errors
+/// As [`read_body`]; a JSON body that is no object is named with what it should be.
+pub(super) fn read_object(headers: &HeaderMap, body: &[u8], resource: &Resource) -> Result<Value, ApiError> {
+    let is_json = matches!(media_type(headers).as_str(), "" | "application/json");
+    let kind = &resource.kind;
+    let start = || {
+        let text = String::from_utf8_lossy(body);
+        match text.len() {
+            0 => "<empty>".to_owned(),
+            1..=30 => text.into_owned(),
+            _ => format!("{} ...", text.chars().take(30).collect::<String>()),
+        }
+    };
+    let unrecognized = |why: &str, shown: &str| {
+        ApiError::BadRequest(format!(
+            "the object provided is unrecognized (must be of type {kind}): {why} ({shown})"
+        ))
+    };
+    let object = match read_body(headers, body) {
+        Err(ApiError::BadRequest(_)) if is_json && is_cut_short(body) => {
+            let why = "couldn't get version/kind; json parse error: unexpected end of JSON input";
+            return Err(unrecognized(why, &start()));
+        }
+        other => other?,
+    };
+    let given = |field: &str| {
+        object
+            .get(field)
+            .and_then(Value::as_str)
+            .is_some_and(|text| !text.is_empty())
+    };
+    // The kinds of the server's own are known by the path; the others say what they are.
+    if is_json && resource.built_in.is_none() && object.is_object() {
+        for (field, name) in [("kind", "Kind"), ("apiVersion", "apiVersion")] {
+            if !given(field) {
+                let text = String::from_utf8_lossy(body);
+                return Err(unrecognized(
+                    &format!("Object '{name}' is missing in '{text}'"),
+                    &start(),
+                ));
+            }
+        }
+    }
+    Ok(object)
+}
+
+/// Whether a JSON body ends before its value does.
+fn is_cut_short(body: &[u8]) -> bool {
+    serde_json::from_slice::<serde::de::IgnoredAny>(body).is_err_and(|error| error.is_eof())
 }
 
 /// Reads a body by its content type.

@@ -41,8 +41,11 @@ async fn a_device_appears_in_the_fleet_and_with_the_labels_of_its_invitation(api
         found
             .items
             .into_iter()
-            .find(|device| device.status.is_some())
-            .ok_or_else(|| "no device".to_owned())
+            .find(|device| {
+                let status = device.status.as_ref();
+                status.is_some_and(|status| status.enrollment_id.is_some())
+            })
+            .ok_or_else(|| "no device that has been told how it stands".to_owned())
     })
     .await;
     let labels = device.labels();

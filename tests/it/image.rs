@@ -13,7 +13,7 @@ use std::time::Duration;
 use kube::Api;
 use kube::api::PostParams;
 use provost::api::GitSource;
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use rustls::pki_types::PrivateKeyDer;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
@@ -175,7 +175,7 @@ async fn the_image_is_one_program_and_what_it_needs() {
     let Some(mut image) = Image::open("the content of the container image") else {
         return;
     };
-    let mut listed = String::new();
+    let mut listed = Vec::new();
     let mut diff_ids = Vec::new();
     for layer in image.layers() {
         image.blob(&layer);
@@ -189,10 +189,10 @@ async fn the_image_is_one_program_and_what_it_needs() {
             let mut word = || words.next().unwrap();
             let (mode, owner, _size, _date, _time) = (word(), word(), word(), word(), word());
             let path: Vec<&str> = words.collect();
-            listed += &format!("{mode} {owner} {}\n", path.join(" "));
+            listed.push(format!("{mode} {owner} {}", path.join(" ")));
         }
     }
-    assert_eq!(listed, CONTENT);
+    assert_eq!(listed, CONTENT.lines().collect::<Vec<_>>());
     assert_eq!(image.config["rootfs"]["diff_ids"], Value::from(diff_ids));
 
     let blobs = fs::read_dir(image.layout.join("blobs/sha256")).unwrap();
@@ -389,6 +389,10 @@ async fn the_program_finds_a_git_server_by_name_and_trusts_the_listed_authoritie
 fn git_server(name: &str) -> (TlsAcceptor, String) {
     let authority_key = KeyPair::generate().unwrap();
     let mut params = CertificateParams::default();
+    // Unlike that of the server, or OpenSSL takes the server's certificate for one that vouches for itself.
+    params
+        .distinguished_name
+        .push(DnType::CommonName, "Fleet Authority");
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let authority = params.self_signed(&authority_key).unwrap().pem();
     let issuer = Issuer::new(params, authority_key);

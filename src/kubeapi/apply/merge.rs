@@ -118,8 +118,12 @@ impl<'a> Indexed<'a> {
         };
         for (position, item) in items.iter().enumerate() {
             let Some(step) = shape.step(item) else {
+                let keys = shape.keys();
+                let keys: Vec<String> = keys.iter().map(|key| format!("{key:?}")).collect();
                 return Err(ApplyError::Malformed(format!(
-                    "{at}: element {position}: the item has none of the fields that tell the items of this list apart"
+                    "{at}: element {position}: associative list with keys has an element that omits all key fields [{}] \
+                     (and doesn't have default values for any key fields)",
+                    keys.join(" ")
                 )));
             };
             if indexed.by_step.insert(step.clone(), Some(item)).is_some() {

@@ -85,6 +85,8 @@ pub struct ApplyRequest<'a> {
 pub struct TrackRequest<'a> {
     /// The object as it was stored; none when it is created.
     pub before: Option<&'a Value>,
+    /// What every object of the kind has, set or not: nobody comes to own it by creating one.
+    pub always: Option<&'a Value>,
     /// The object as it is to be stored: after defaults, pruning and the strategy of the endpoint.
     pub after: &'a Value,
     /// How objects of the kind are merged.
@@ -192,7 +194,7 @@ pub fn track(request: &TrackRequest<'_>) -> Value {
     // An object whose record was emptied stays without one until somebody applies it.
     if before.is_none() || !managers.entries.is_empty() {
         let id = ManagerId::new(Operation::Update, request.manager, api_version, subresource);
-        let before = without_record(before.unwrap_or(&empty));
+        let before = without_record(before.or(request.always).unwrap_or(&empty));
         let after = without_record(after);
         let shape = request.types.root();
         record(

@@ -92,6 +92,7 @@ impl Story {
             .unwrap_or_else(|| json!({"apiVersion": VERSION, "kind": "Baseline"}));
         change(&mut after);
         let tracked = track(&TrackRequest {
+            always: None,
             before: self.object.as_ref(),
             after: &after,
             types: TypeInfo::custom(&self.schema),

@@ -100,6 +100,14 @@ impl<'a> Shape<'a> {
         self.node.is_none_or(|node| node.list_type == ListType::Atomic)
     }
 
+    /// The fields that tell the items of a list apart.
+    pub(super) fn keys(self) -> &'a [String] {
+        match self.node.map(|node| &node.list_type) {
+            Some(ListType::Map(keys)) => keys,
+            _ => &[],
+        }
+    }
+
     /// The step that leads to an item of a list that is not atomic; nothing for an item that cannot be told apart.
     pub(super) fn step(self, item: &Value) -> Option<Step> {
         match &self.node?.list_type {

@@ -6,7 +6,7 @@ use k8s_openapi::api::{coordination, core, events, rbac};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::resource::{Resource, api_version, storage_key};
 use crate::kubeapi::table::Columns;
@@ -107,6 +107,24 @@ impl BuiltIn {
             | Self::SelfSubjectRulesReview
             | Self::SubjectAccessReview
             | Self::TokenReview => Ok(None),
+        }
+    }
+
+    /// The structures that the type of a kind always writes, set or not.
+    #[must_use]
+    pub(crate) fn always_there(self) -> Option<Value> {
+        match self {
+            Self::Definition => Some(json!({
+                "spec": { "names": {} }, "status": { "acceptedNames": {}, "conditions": null, "storedVersions": null },
+            })),
+            Self::Event => Some(json!({ "involvedObject": {}, "source": {} })),
+            Self::EventV1 => Some(json!({ "regarding": {}, "deprecatedSource": {} })),
+            Self::Lease => Some(json!({ "spec": {} })),
+            Self::Role | Self::ClusterRole => Some(json!({ "rules": null })),
+            Self::Namespace => {
+                Some(json!({ "spec": { "finalizers": ["kubernetes"] }, "status": { "phase": "Active" } }))
+            }
+            _ => None,
         }
     }
 

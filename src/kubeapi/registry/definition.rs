@@ -29,6 +29,9 @@ pub(crate) fn default(definition: &mut Value) {
         return;
     };
     let kind = names.get("kind").and_then(Value::as_str).unwrap_or("").to_owned();
+    if kind.is_empty() {
+        return;
+    }
     fill(names, "singular", kind.to_lowercase());
     fill(names, "listKind", format!("{kind}List"));
 }
@@ -54,20 +57,35 @@ pub(crate) fn validate(definition: &Value) -> Vec<FieldError> {
         let detail = "must be spec.names.plural+\".\"+spec.group";
         errors.push(FieldError::invalid("metadata.name", &json!(name), detail));
     }
-    for (field, value) in [
-        ("spec.group", &spec.group),
-        ("spec.names.plural", &names.plural),
-        ("spec.names.kind", &names.kind),
-    ] {
-        if value.is_empty() {
-            errors.push(FieldError::required(field, ""));
-        }
-    }
-    if spec.group.is_empty() || !spec.group.contains('.') || spec.group.ends_with(".k8s.io") {
-        let detail = "should be a domain with at least one dot, outside k8s.io";
+    if spec.group.is_empty() {
+        errors.push(FieldError::required("spec.group", ""));
+    } else if !spec.group.contains('.') {
+        let detail = "should be a domain with at least one dot";
         errors.push(FieldError::invalid("spec.group", &json!(spec.group), detail));
     }
-    if !matches!(spec.scope.as_str(), "Namespaced" | "Cluster") {
+    errors.extend(check_names(names));
+    let protected = ["k8s.io", "kubernetes.io"]
+        .iter()
+        .any(|domain| spec.group == *domain || spec.group.ends_with(&format!(".{domain}")));
+    let approval = "api-approved.kubernetes.io";
+    let annotations = object::metadata(definition).and_then(|metadata| metadata.get("annotations"));
+    if protected
+        && annotations
+            .and_then(|annotations| annotations.get(approval))
+            .is_none()
+    {
+        let detail = format!(
+            "protected groups must have approval annotation {approval:?}, see \
+             https://github.com/kubernetes/enhancements/pull/1111"
+        );
+        errors.push(FieldError::required(
+            format!("metadata.annotations[{approval}]"),
+            &detail,
+        ));
+    }
+    if spec.scope.is_empty() {
+        errors.push(FieldError::required("spec.scope", ""));
+    } else if !matches!(spec.scope.as_str(), "Namespaced" | "Cluster") {
         let supported = [json!("Cluster"), json!("Namespaced")];
         errors.push(FieldError::not_supported(
             "spec.scope",
@@ -99,6 +117,64 @@ pub(crate) fn validate(definition: &Value) -> Vec<FieldError> {
         ));
     }
     errors.extend(validate_versions(&spec.versions));
+    errors
+}
+
+const LABEL_1035: &str = "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic \
+                          character, and end with an alphanumeric character (e.g. 'my-name',  or 'abc-123', regex used for \
+                          validation is '[a-z]([-a-z0-9]*[a-z0-9])?')";
+
+fn check_names(names: &CustomResourceDefinitionNames) -> Vec<FieldError> {
+    let is_label = |text: &str| {
+        let bytes = text.as_bytes();
+        let good = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit();
+        bytes.first().is_some_and(u8::is_ascii_lowercase)
+            && bytes.last().copied().is_some_and(good)
+            && bytes.iter().all(|&c| good(c) || c == b'-')
+            && bytes.len() <= 63
+    };
+    let mut errors = Vec::new();
+    let mut check = |field: String, text: &str, mixed: bool| {
+        let plain = if mixed {
+            text.to_lowercase()
+        } else {
+            text.to_owned()
+        };
+        if text.is_empty() {
+            errors.push(FieldError::required(field, ""));
+        } else if !is_label(&plain) {
+            let start = if mixed {
+                "may have mixed case, but should otherwise match: "
+            } else {
+                ""
+            };
+            errors.push(FieldError::invalid(
+                field,
+                &json!(text),
+                &format!("{start}{LABEL_1035}"),
+            ));
+        }
+    };
+    check("spec.names.plural".to_owned(), &names.plural, false);
+    check(
+        "spec.names.singular".to_owned(),
+        names.singular.as_deref().unwrap_or(""),
+        false,
+    );
+    check("spec.names.kind".to_owned(), &names.kind, true);
+    check(
+        "spec.names.listKind".to_owned(),
+        names.list_kind.as_deref().unwrap_or(""),
+        true,
+    );
+    for (list, texts) in [
+        ("shortNames", &names.short_names),
+        ("categories", &names.categories),
+    ] {
+        for (index, text) in texts.iter().flatten().enumerate() {
+            check(format!("spec.names.{list}[{index}]"), text, false);
+        }
+    }
     errors
 }
 
@@ -134,9 +210,13 @@ fn validate_versions(versions: &[CustomResourceDefinitionVersion]) -> Vec<FieldE
             .schema
             .as_ref()
             .and_then(|schema| schema.open_api_v3_schema.as_ref());
-        let path = format!("{path}.schema.openAPIV3Schema");
+        let path = match versions {
+            // The API server keeps the schema of an only version at the top.
+            [_] if schema.is_some() => "spec.validation.openAPIV3Schema".to_owned(),
+            _ => format!("{path}.schema.openAPIV3Schema"),
+        };
         match schema {
-            None => errors.push(FieldError::required(path, "schemas are required")),
+            None => errors.push(FieldError::required(path, "")),
             Some(schema) => match CompiledSchema::compile_at(&path, schema) {
                 Ok(_) => {}
                 Err(SchemaError::Invalid(found)) => errors.extend(found),

@@ -20,7 +20,8 @@ pub(super) fn check(built_in: BuiltIn, new: &Value, old: Option<&Value>) -> Vec<
         BuiltIn::Role | BuiltIn::ClusterRole => check_rules(built_in, new),
         BuiltIn::RoleBinding | BuiltIn::ClusterRoleBinding => check_binding(built_in, new, old),
         BuiltIn::Lease => check_lease(new),
-        BuiltIn::Event => check_event(new),
+        BuiltIn::Event => check_event(new, "involvedObject"),
+        BuiltIn::EventV1 => check_new_event(new, old),
         _ => Vec::new(),
     }
 }
@@ -296,11 +297,44 @@ fn check_lease(new: &Value) -> Vec<FieldError> {
     errors
 }
 
-fn check_event(new: &Value) -> Vec<FieldError> {
-    let (about, own) = (
-        text(new, "involvedObject.namespace"),
-        object::text(new, "namespace"),
-    );
+/// What the newer group demands of its events beyond the core group.
+fn check_new_event(new: &Value, old: Option<&Value>) -> Vec<FieldError> {
+    let mut errors = check_event(new, "regarding");
+    if old.is_some() {
+        return errors;
+    }
+    if text(new, "eventTime").is_empty() {
+        errors.push(FieldError::required("eventTime", ""));
+    } else {
+        let controller = text(new, "reportingController");
+        if controller.is_empty() {
+            errors.push(FieldError::required("reportingController", ""));
+        } else {
+            for detail in names::qualified(controller) {
+                errors.push(FieldError::invalid(
+                    "reportingController",
+                    &controller.into(),
+                    &detail,
+                ));
+            }
+        }
+        for field in ["reportingInstance", "action", "reason"] {
+            if text(new, field).is_empty() {
+                errors.push(FieldError::required(field, ""));
+            }
+        }
+    }
+    let kind = text(new, "type");
+    if !matches!(kind, "Normal" | "Warning") {
+        let detail = format!("has invalid value: {kind}");
+        errors.push(FieldError::invalid("type", &"".into(), &detail));
+    }
+    errors
+}
+
+fn check_event(new: &Value, about: &str) -> Vec<FieldError> {
+    let about = object::at(new, about).map_or("", |about| text(about, "namespace"));
+    let own = object::text(new, "namespace");
     // What belongs to no namespace is told of in the default one.
     if about == own || (about.is_empty() && own == "default") {
         return Vec::new();

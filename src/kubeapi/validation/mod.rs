@@ -7,7 +7,7 @@ mod names;
 use serde_json::Value;
 
 use super::registry::{BuiltIn, Resource, definition};
-use crate::api::schema::FieldError;
+use crate::api::schema::{FieldError, go_float};
 
 /// What is wrong with `new`, of `resource`, that replaces `old`.
 #[must_use]
@@ -17,7 +17,15 @@ pub(super) fn check(resource: &Resource, new: &Value, old: Option<&Value>) -> Ve
         let blocked = errors.iter().any(FieldError::blocks_rules);
         errors.extend(schema.validate(new, old));
         let note = FieldError::rules_not_checked();
-        if blocked && !errors.contains(&note) {
+        let unchecked = errors.contains(&note);
+        errors.retain(|error| *error != note);
+        errors.extend(
+            resource
+                .scale
+                .as_ref()
+                .and_then(|scale| check_replicas(&scale.spec_replicas_path, new)),
+        );
+        if blocked || unchecked {
             errors.push(note);
         }
     }
@@ -34,4 +42,40 @@ pub(super) fn check(resource: &Resource, new: &Value, old: Option<&Value>) -> Ve
         None => {}
     }
     errors
+}
+
+/// The number that `/scale` serves must be one, whatever the schema says.
+fn check_replicas(path: &str, object: &Value) -> Option<FieldError> {
+    let accessor = |value: &Value, expected: &str| {
+        let (shown, found) = match value {
+            Value::String(text) => (text.clone(), "string"),
+            Value::Number(number) => (number.as_f64().map_or_else(String::new, go_float), "float64"),
+            Value::Bool(flag) => (flag.to_string(), "bool"),
+            Value::Array(_) => ("[]".to_owned(), "[]interface {}"),
+            Value::Object(_) => ("map[]".to_owned(), "map[string]interface {}"),
+            Value::Null => return None,
+        };
+        let detail = format!("{path} accessor error: {shown} is of the type {found}, expected {expected}");
+        Some(FieldError::invalid(path, &0.into(), &detail))
+    };
+    let mut place = object;
+    for part in path.split('.').filter(|part| !part.is_empty()) {
+        if !place.is_object() {
+            return accessor(place, "map[string]interface{}");
+        }
+        place = place.get(part)?;
+    }
+    match place.as_i64() {
+        None => accessor(place, "int64"),
+        Some(replicas) if replicas < 0 => Some(FieldError::invalid(
+            path,
+            place,
+            "should be a non-negative integer",
+        )),
+        Some(replicas) if replicas > i64::from(i32::MAX) => {
+            let detail = format!("should be less than or equal to {}", i32::MAX);
+            Some(FieldError::invalid(path, place, &detail))
+        }
+        Some(_) => None,
+    }
 }

@@ -117,11 +117,14 @@ pub(super) async fn create_locked(
             kind: resource.kind.clone(),
             name: String::new(),
         };
-        let error = FieldError::required("metadata.name", "name or generateName is required");
-        return Err(ApiError::Invalid {
-            subject,
-            errors: vec![error],
-        });
+        let mut errors = vec![FieldError::required(
+            "metadata.name",
+            "name or generateName is required",
+        )];
+        if resource.schema.is_some() {
+            errors.push(FieldError::rules_not_checked());
+        }
+        return Err(ApiError::Invalid { subject, errors });
     }
     for _ in 0..NAME_ATTEMPTS {
         let mut object = object.clone();
@@ -133,6 +136,8 @@ pub(super) async fn create_locked(
             draft::track(core, target, options, None, &mut object);
         }
         draft::validate(target, &object, None)?;
+        let mut warnings = warnings.clone();
+        draft::warn_of_finalizers(&target.resource, &object, None, &mut warnings);
         let name = object::text(&object, "name").to_owned();
         if options.dry_run
             && core
@@ -142,7 +147,7 @@ pub(super) async fn create_locked(
         {
             return Err(taken(core, target, &name).await?);
         }
-        match draft::commit(core, target, options, Expected::Absent, object, warnings.clone()).await? {
+        match draft::commit(core, target, options, Expected::Absent, object, warnings).await? {
             Commit::Done(written) => return Ok(written),
             Commit::Lost if generated => {}
             Commit::Lost => return Err(taken(core, target, &name).await?),

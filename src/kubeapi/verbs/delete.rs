@@ -11,12 +11,13 @@ use super::listing::Listing;
 use super::read::pages;
 use super::update::ATTEMPTS;
 use super::{Answer, Part, Target, Written};
-use crate::kubeapi::api::{Core, PERMANENT_NAMESPACES};
+use crate::api::schema::FieldError;
+use crate::kubeapi::api::{Core, PERMANENT_NAMESPACES, parse};
 use crate::kubeapi::error::ApiError;
 use crate::kubeapi::object;
 use crate::kubeapi::registry::BuiltIn;
 use crate::kubeapi::registry::resource::{FOREGROUND, ORPHAN};
-use crate::kubeapi::request::{Query, WriteOptions};
+use crate::kubeapi::request::{Query, WriteOptions, dry_run_problem, invalid_options};
 use crate::kubeapi::storage::Expected;
 
 /// What happens to the dependents of a deleted object.
@@ -56,8 +57,9 @@ impl DeleteOptions {
         };
         let propagation =
             text("propagationPolicy").or_else(|| query.text("propagationPolicy").map(ToOwned::to_owned));
-        let propagation = match propagation.as_deref() {
-            None | Some("") => match body.get("orphanDependents").and_then(Value::as_bool) {
+        let given = propagation.filter(|policy| !policy.is_empty());
+        let propagation = match given.as_deref() {
+            None => match body.get("orphanDependents").and_then(Value::as_bool) {
                 Some(true) => Some(Propagation::Orphan),
                 Some(false) => Some(Propagation::Background),
                 None => None,
@@ -66,19 +68,43 @@ impl DeleteOptions {
             Some("Foreground") => Some(Propagation::Foreground),
             Some("Orphan") => Some(Propagation::Orphan),
             Some(other) => {
-                return Err(ApiError::BadRequest(format!(
-                    "invalid propagationPolicy {other:?}: supported values: \"Background\", \"Foreground\", \"Orphan\""
-                )));
+                let known = ["Foreground", "Background", "Orphan", "nil"].map(Value::from);
+                let error = FieldError::not_supported("propagationPolicy", &other.into(), &known);
+                return Err(invalid_options("DeleteOptions", vec![error]));
             }
         };
+        if let (Some(policy), true) = (
+            &given,
+            body.get("orphanDependents").is_some_and(Value::is_boolean),
+        ) {
+            let detail = "orphanDependents and deletionPropagation cannot be both set";
+            let error = FieldError::invalid("propagationPolicy", &policy.as_str().into(), detail);
+            return Err(invalid_options("DeleteOptions", vec![error]));
+        }
+        let kind = body
+            .get("kind")
+            .and_then(Value::as_str)
+            .unwrap_or("DeleteOptions");
+        if kind != "DeleteOptions" {
+            let version = body.get("apiVersion").and_then(Value::as_str).unwrap_or("");
+            return Err(ApiError::BadRequest(format!(
+                "no kind {kind:?} is registered for version {version:?} in scheme \"pkg/runtime/scheme.go:111\""
+            )));
+        }
+        if let Some(given) = query
+            .text("gracePeriodSeconds")
+            .filter(|given| given.parse::<i64>().is_err())
+        {
+            return Err(ApiError::BadRequest(format!(
+                "strconv.ParseInt: parsing {given:?}: invalid syntax"
+            )));
+        }
         let dry_run = match query.text("dryRun").map(ToOwned::to_owned) {
             Some(value) => vec![value],
             None => object::strings(body.get("dryRun")),
         };
-        if dry_run.iter().any(|value| value != "All") {
-            return Err(ApiError::BadRequest(
-                "invalid dryRun: supported values: \"All\"".to_owned(),
-            ));
+        if let Some(error) = dry_run.iter().find_map(|value| dry_run_problem(Some(value))) {
+            return Err(invalid_options("DeleteOptions", vec![error]));
         }
         Ok(Self {
             uid: text("preconditions.uid"),
@@ -267,7 +293,16 @@ pub(crate) async fn delete_collection(
                 ..target.clone()
             };
             match delete(core, &target, options).await {
-                Ok(Deleted::Gone(object) | Deleted::Waiting(object)) => items.push(object.into_value()?),
+                Ok(Deleted::Gone(_) | Deleted::Waiting(_)) => {
+                    // As it was found; in a list of built-ins the list alone says what they are.
+                    let mut object = parse(row)?;
+                    target.resource.to_served(&mut object);
+                    if let (Some(_), Some(fields)) = (target.resource.built_in, object.as_object_mut()) {
+                        fields.remove("kind");
+                        fields.remove("apiVersion");
+                    }
+                    items.push(object);
+                }
                 // Somebody else was faster, or it may not go.
                 Err(ApiError::NotFound(_) | ApiError::Forbidden { .. }) => {}
                 Err(error) => return Err(error),
@@ -278,10 +313,15 @@ pub(crate) async fn delete_collection(
             break;
         }
     }
-    let list = json!({
+    let mut list = json!({
         "apiVersion": target.resource.api_version(), "kind": target.resource.list_kind,
         "metadata": { "resourceVersion": core.storage.head().to_string() }, "items": items,
     });
+    if target.resource.built_in.is_none()
+        && let Some(metadata) = object::metadata_mut(&mut list)
+    {
+        metadata.insert("continue".to_owned(), json!(""));
+    }
     Ok(Written {
         code: StatusCode::OK,
         object: Answer::Value(list),

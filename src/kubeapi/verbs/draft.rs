@@ -12,6 +12,7 @@ use crate::kubeapi::api::Core;
 use crate::kubeapi::apply::{self, ResetFields, TrackRequest};
 use crate::kubeapi::error::{ApiError, Subject};
 use crate::kubeapi::object;
+use crate::kubeapi::registry::resource::{FOREGROUND, ORPHAN};
 use crate::kubeapi::registry::{BuiltIn, Resource};
 use crate::kubeapi::request::{FieldValidation, WriteOptions};
 use crate::kubeapi::storage::{Change, Expected, Outcome, Write};
@@ -26,6 +27,7 @@ const MAX_WARNINGS: usize = 20;
 pub(super) fn identify(target: &Target, object: &mut Value) -> Result<(), ApiError> {
     let resource = &target.resource;
     let (api_version, kind) = (resource.api_version(), resource.kind.clone());
+    let given_name = object::text(object, "name").to_owned();
     let Some(fields) = object.as_object_mut() else {
         return Err(ApiError::BadRequest(
             "the object provided is not a JSON object".to_owned(),
@@ -35,12 +37,25 @@ pub(super) fn identify(target: &Target, object: &mut Value) -> Result<(), ApiErr
         match fields.get(field).and_then(Value::as_str).unwrap_or("") {
             "" => fields.insert(field.to_owned(), Value::String(expected)),
             found if found == expected => None,
+            found if field == "kind" && resource.built_in.is_none() => {
+                let detail = format!("must be {}", resource.kind);
+                let subject = Subject {
+                    group: resource.group.clone(),
+                    kind: found.to_owned(),
+                    name: given_name,
+                };
+                let errors = vec![FieldError::invalid("kind", &json!(found), &detail)];
+                return Err(ApiError::Invalid { subject, errors });
+            }
             found => {
                 return Err(ApiError::BadRequest(format!(
                     "the {words} in the data ({found}) does not match the expected {words} ({expected})"
                 )));
             }
         };
+    }
+    if !resource.namespaced {
+        object::set(object, "namespace", None);
     }
     let namespace = object::text(object, "namespace");
     if !namespace.is_empty() && namespace != target.namespace {
@@ -73,8 +88,68 @@ pub(super) fn conform(
     warnings: &mut Vec<String>,
 ) -> Result<(), ApiError> {
     refuse_unknown(resource, prune(resource, object)?, strictness, warnings)?;
+    tidy(object, warnings);
     fill_defaults(resource, object);
     Ok(())
+}
+
+/// Metadata as its type writes it: without empty maps and lists, each owner once. Says what clients should mend.
+fn tidy(object: &mut Value, warnings: &mut Vec<String>) {
+    let Some(metadata) = object::metadata_mut(object) else {
+        return;
+    };
+    for field in ["labels", "annotations", "finalizers", "ownerReferences"] {
+        let empty = match metadata.get(field) {
+            Some(Value::Array(items)) => items.is_empty(),
+            Some(Value::Object(fields)) => fields.is_empty(),
+            _ => false,
+        };
+        if empty {
+            metadata.remove(field);
+        }
+    }
+    if let Some(Value::Array(owners)) = metadata.get_mut("ownerReferences") {
+        let (mut seen, mut twice) = (Vec::new(), Vec::new());
+        owners.retain(|owner| {
+            let new = !seen.contains(owner);
+            if new {
+                seen.push(owner.clone());
+            } else {
+                twice.extend(owner.get("uid").and_then(Value::as_str).map(ToOwned::to_owned));
+            }
+            new
+        });
+        if !twice.is_empty() {
+            warnings.push(format!(
+                ".metadata.ownerReferences contains duplicate entries; API server dedups owner references in 1.20+, and \
+                 may reject such requests as early as 1.24; please fix your requests; duplicate UID(s) observed: {}",
+                twice.join(", ")
+            ));
+        }
+    }
+}
+
+/// Warns of finalizers that custom resources should not have.
+pub(super) fn warn_of_finalizers(
+    resource: &Resource,
+    object: &Value,
+    old: Option<&Value>,
+    warnings: &mut Vec<String>,
+) {
+    const STANDARD: [&str; 3] = ["kubernetes", FOREGROUND, ORPHAN];
+    if resource.built_in.is_some() {
+        return;
+    }
+    let before = old.map(object::finalizers).unwrap_or_default();
+    for finalizer in object::finalizers(object) {
+        if !finalizer.contains('/') && !STANDARD.contains(&finalizer.as_str()) && !before.contains(&finalizer)
+        {
+            warnings.push(format!(
+                "metadata.finalizers: {finalizer:?}: prefer a domain-qualified finalizer name to avoid accidental \
+                 conflicts with other finalizer writers"
+            ));
+        }
+    }
 }
 
 fn fill_defaults(resource: &Resource, object: &mut Value) {
@@ -145,10 +220,24 @@ fn drop_unknown(found: &mut Value, known: &Value, path: &mut String, unknown: &m
     path.truncate(length);
 }
 
+/// What is not base64, in the words of the API server.
+fn in_go_words(why: &str) -> String {
+    match why.split_once(", offset ") {
+        Some((start, offset)) if start.starts_with("Invalid symbol") => {
+            format!(
+                "illegal base64 data at input byte {}",
+                offset.trim_end_matches('.')
+            )
+        }
+        _ => why.to_owned(),
+    }
+}
+
 fn cannot_handle(resource: &Resource, why: &dyn std::fmt::Display) -> ApiError {
     let (kind, version) = (&resource.kind, &resource.version);
     ApiError::BadRequest(format!(
-        "{kind} in version {version:?} cannot be handled as a {kind}: {why}"
+        "{kind} in version {version:?} cannot be handled as a {kind}: {}",
+        in_go_words(&why.to_string())
     ))
 }
 
@@ -249,7 +338,7 @@ pub(super) fn carry_over(target: &Target, old: &Value, new: &mut Value) -> Resul
                 added.join(", ")
             );
             let error = FieldError::without_value("metadata.finalizers", FieldErrorKind::Forbidden, &detail);
-            return Err(invalid(target, &target.name, vec![error]));
+            return Err(invalid(target, &target.name, twice(&target.resource, error)));
         }
     }
     if resource.has_generation() && spec_differs(resource, old, new) {
@@ -314,6 +403,11 @@ pub(super) fn derive(core: &Core, resource: &Resource, new: &mut Value, old: Opt
             }
         }
         Some(BuiltIn::ClusterRoleBinding | BuiltIn::RoleBinding) => access::fill_in(new),
+        Some(BuiltIn::Role | BuiltIn::ClusterRole) => {
+            if let Some(fields) = new.as_object_mut() {
+                fields.entry("rules").or_insert(Value::Null);
+            }
+        }
         Some(BuiltIn::Secret) => {
             let Some(fields) = new.as_object_mut() else { return };
             fields.entry("type").or_insert_with(|| json!("Opaque"));
@@ -342,8 +436,11 @@ pub(super) fn track(
     new: &mut Value,
 ) {
     let resource = &target.resource;
+    // What a type always writes belongs to nobody: it was there before it was set.
+    let always = resource.built_in.and_then(BuiltIn::always_there);
     *new = apply::track(&TrackRequest {
         before: old,
+        always: always.as_ref(),
         after: new,
         types: resource.types(),
         manager: &options.manager,
@@ -377,6 +474,15 @@ pub(super) fn validate(target: &Target, new: &Value, old: Option<&Value>) -> Res
         return Ok(());
     }
     Err(invalid(target, object::text(new, "name"), errors))
+}
+
+/// The update of a custom resource has its metadata checked in two places: an error there is a cause twice.
+pub(super) fn twice(resource: &Resource, error: FieldError) -> Vec<FieldError> {
+    if resource.built_in.is_some() {
+        vec![error]
+    } else {
+        vec![error.clone(), error]
+    }
 }
 
 /// 422 for an object, by its kind.

@@ -63,7 +63,7 @@ impl Listing {
         let revision = query.text("resourceVersion").map(revision).transpose();
         let revision = revision.map_err(|problem| {
             if watch {
-                ApiError::NoRevision(problem)
+                ApiError::Unexplained(problem)
             } else {
                 ApiError::BadRequest(format!("invalid resource version: {problem}"))
             }

@@ -8,6 +8,7 @@ use super::create::{Tracking, create_locked, lock_definitions};
 use super::draft;
 use super::update::{ATTEMPTS, attempt, update};
 use super::{Part, Target, Written};
+use crate::api::schema::FieldError;
 use crate::kubeapi::access;
 use crate::kubeapi::api::Core;
 use crate::kubeapi::apply::{self, ApplyError, ApplyRequest};
@@ -31,19 +32,23 @@ pub(crate) async fn patch(
     let written = match format {
         PatchFormat::Apply => server_side_apply(core, target, patch, options).await?,
         PatchFormat::Json | PatchFormat::Merge | PatchFormat::Strategic => {
-            if format == PatchFormat::Strategic && target.resource.built_in.is_none() {
-                // As Kubernetes: custom resources have no merge keys that a client could know.
-                return Err(ApiError::UnsupportedMediaType(
-                    "application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml",
-                ));
-            }
             attempt(core, target, options, Tracking::Update, |old| {
                 let patched = match format {
                     PatchFormat::Json => json_patch(old, &patch),
                     PatchFormat::Strategic => strategic_merge_patch(old, &patch),
                     PatchFormat::Apply | PatchFormat::Merge => merge_patch(old, &patch),
                 };
-                patched.map_err(refused)
+                let patched = patched.map_err(refused)?;
+                let uid = object::text(&patched, "uid");
+                if !uid.is_empty() && uid != object::text(old, "uid") {
+                    let error = FieldError::invalid("metadata.uid", &uid.into(), "field is immutable");
+                    return Err(draft::invalid(
+                        target,
+                        &target.name,
+                        draft::twice(&target.resource, error),
+                    ));
+                }
+                Ok(patched)
             })
             .await?
         }
@@ -115,10 +120,10 @@ async fn server_side_apply(
             }
             None => {
                 access::may_create(core, target, options.author.as_deref()).await?;
-                match create_locked(core, target, merged, options, Tracking::Applied).await {
+                match create_locked(core, target, unread(merged), options, Tracking::Applied).await {
                     Ok(written) => Some(written),
                     // Somebody else was faster: apply to what they made.
-                    Err(ApiError::AlreadyExists(_)) => None,
+                    Err(ApiError::AlreadyExists(_) | ApiError::BeingDeleted(_)) => None,
                     Err(error) => return Err(error),
                 }
             }
@@ -131,6 +136,12 @@ async fn server_side_apply(
         }
     }
     Err(draft::overtaken(target, &target.name))
+}
+
+/// An applied object that is not there is made whatever revision the applier has seen.
+fn unread(mut object: Value) -> Value {
+    object::set(&mut object, "resourceVersion", None);
+    object
 }
 
 fn not_applied(target: &Target, error: ApplyError) -> ApiError {

@@ -37,7 +37,7 @@ pub(crate) async fn get(
         )));
     }
     if let Some(asked) = query.text("resourceVersion") {
-        reached(core, revision(asked).map_err(ApiError::NoRevision)?)?;
+        reached(core, revision(asked).map_err(ApiError::Unexplained)?)?;
     }
     let key = target.resource.key(&target.namespace, &target.name);
     let stored = core

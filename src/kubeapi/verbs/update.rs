@@ -147,6 +147,7 @@ pub(super) async fn update(
         }));
     }
     draft::validate(target, &new, Some(old))?;
+    draft::warn_of_finalizers(&target.resource, &new, Some(old), &mut warnings);
     if object::is_terminating(&new)
         && object::finalizers(&new).is_empty()
         && is_finalized(&target.resource, &new)
@@ -202,6 +203,11 @@ fn check_preconditions(target: &Target, old: &Value, new: &Value) -> Result<(), 
         });
     }
     let asked = object::text(new, "resourceVersion");
+    if !asked.is_empty() && asked.parse::<u64>().is_err() {
+        return Err(ApiError::Unexplained(format!(
+            "strconv.ParseUint: parsing {asked:?}: invalid syntax"
+        )));
+    }
     if !asked.is_empty() && asked != object::text(old, "resourceVersion") {
         return Err(draft::overtaken(target, &target.name));
     }

@@ -46,7 +46,8 @@ fn walk(at: &str, ours: Option<&Value>, theirs: Option<&Value>, lines: &mut Vec<
             }
         }
         _ => {
-            let show = |value: Option<&Value>| value.map_or("(nothing)".to_owned(), ToString::to_string);
+            let show =
+                |value: Option<&Value>| value.map_or_else(|| "(nothing)".to_owned(), ToString::to_string);
             lines.push(format!(
                 "{at}\n    embedded {}\n    real     {}",
                 show(ours),

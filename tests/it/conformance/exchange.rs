@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::fmt::Write as _;
 use std::path::Path;
 use std::time::Duration;
 
@@ -187,10 +188,10 @@ impl Server {
         }
         let mut sent = format!("{method} {path}");
         for (name, value) in &request.headers {
-            sent += &format!("\n{name}: {}", fill(value, captured));
+            let _ = write!(sent, "\n{name}: {}", fill(value, captured));
         }
         let shown: String = body.chars().take(2000).collect();
-        sent += &format!("\n{shown}");
+        let _ = write!(sent, "\n{shown}");
         let client = match request.user {
             User::Admin => &self.admin,
             User::Anonymous => &self.anonymous,
@@ -241,7 +242,7 @@ fn read(headers: &http::HeaderMap, bytes: &[u8]) -> Value {
 /// The first events of a watch.
 async fn events(mut body: Body, wanted: usize) -> Value {
     let mut bytes = Vec::new();
-    let enough = |bytes: &[u8]| bytes.iter().filter(|&&byte| byte == b'\n').count() >= wanted;
+    let enough = |bytes: &[u8]| bytes.split(|&byte| byte == b'\n').count() > wanted;
     let listening = async {
         while !enough(&bytes) {
             match body.frame().await {

@@ -72,7 +72,7 @@ async fn the_embedded_api_answers_as_kubernetes_does() {
         Server::new("kube-apiserver", &plane.kubeconfig()).await,
     );
     tokio::join!(async { install_crds(&embedded.client().await).await }, async {
-        install_crds(&plane.client().await).await
+        install_crds(&plane.client().await).await;
     },);
     for kind in ["gadgets.yaml", "widgets.yaml"] {
         let kind = folder().join(kind);

@@ -66,7 +66,11 @@ pub(crate) fn left_out(what: &str, why: &str) {
 
     println!("left out: {what}: {why}");
     if let Some(path) = std::env::var_os("PROVOST_TEST_LEFT_OUT") {
-        let mut file = fs::OpenOptions::new().append(true).open(path).unwrap();
+        let mut file = fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(path)
+            .unwrap();
         writeln!(file, "{what}: {why}").unwrap();
     }
 }
@@ -77,7 +81,11 @@ pub(crate) fn summary(line: &str) {
 
     println!("{line}");
     if let Some(path) = std::env::var_os("PROVOST_TEST_SUMMARY") {
-        let mut file = fs::OpenOptions::new().append(true).open(path).unwrap();
+        let mut file = fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(path)
+            .unwrap();
         writeln!(file, "{line}").unwrap();
     }
 }
