@@ -22,6 +22,8 @@ mod drift;
 #[cfg(test)]
 mod enrolling;
 #[cfg(test)]
+mod evidence;
+#[cfg(test)]
 mod hostile;
 #[cfg(test)]
 mod image;

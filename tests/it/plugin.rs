@@ -8,32 +8,35 @@ use std::process::Stdio;
 use kube::api::{DynamicObject, Patch, PatchParams};
 use kube::core::GroupVersionKind;
 use kube::discovery::ApiResource;
-use kube::{Api, Client};
+use kube::{Api as Objects, Client};
 use provost::api::names;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::process::Command;
 
+use crate::both;
 use crate::control_plane::{ControlPlane, EmbeddedApi, assets, install_crds};
 use crate::world::server::PROGRAM;
-use crate::world::{NAMESPACE, SOURCE, Setting, World, policy};
+use crate::world::{Api, NAMESPACE, SOURCE, Setting, World, policy};
+
+both!(an_operator_asks_who_complies_why_and_since_which_commit);
 
 /// The program under its names for kubectl.
-struct Plugin {
+pub(crate) struct Plugin {
     kubeconfig: PathBuf,
     dir: TempDir,
 }
 
 /// How a call ended.
 #[derive(Debug, PartialEq)]
-struct Said {
-    code: i32,
-    stdout: String,
-    stderr: String,
+pub(crate) struct Said {
+    pub(crate) code: i32,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
 }
 
 impl Plugin {
-    fn new(kubeconfig: &Path) -> Self {
+    pub(crate) fn new(kubeconfig: &Path) -> Self {
         let dir = tempfile::tempdir().unwrap();
         for name in ["kubectl-provost", "kubectl_complete-provost"] {
             symlink(PROGRAM, dir.path().join(name)).unwrap();
@@ -44,7 +47,7 @@ impl Plugin {
         }
     }
 
-    async fn run(&self, program: &Path, args: &[&str]) -> Said {
+    pub(crate) async fn run(&self, program: &Path, args: &[&str]) -> Said {
         let output = Command::new(program)
             .args(args)
             .env("KUBECONFIG", &self.kubeconfig)
@@ -63,19 +66,19 @@ impl Plugin {
     }
 
     /// `kubectl provost …`, as kubectl calls it.
-    async fn call(&self, args: &[&str]) -> Said {
+    pub(crate) async fn call(&self, args: &[&str]) -> Said {
         self.run(&self.dir.path().join("kubectl-provost"), args).await
     }
 
     /// A call that succeeds.
-    async fn say(&self, args: &[&str]) -> String {
+    pub(crate) async fn say(&self, args: &[&str]) -> String {
         let said = self.call(args).await;
         assert_eq!(said.code, 0, "{args:?}: {said:?}");
         said.stdout
     }
 
     /// A call that fails, with these words.
-    async fn fails(&self, args: &[&str], words: &[&str]) {
+    pub(crate) async fn fails(&self, args: &[&str], words: &[&str]) {
         let said = self.call(args).await;
         assert_eq!(said.code, 1, "{args:?}: {said:?}");
         for word in words {
@@ -89,9 +92,12 @@ impl Plugin {
     clippy::too_many_lines,
     reason = "one story, from the first table to the refused commit"
 )]
-#[tokio::test]
-async fn an_operator_asks_who_complies_why_and_since_which_commit() {
-    let mut world = World::start(Setting::default()).await;
+async fn an_operator_asks_who_complies_why_and_since_which_commit(api: Api) {
+    let mut world = World::start(Setting {
+        api,
+        ..Setting::default()
+    })
+    .await;
     world.write("fleet/group.yaml", policy::EVERYONE);
     world.write("fleet/baseline.yaml", policy::ESSENTIALS);
     world.write(
@@ -185,7 +191,10 @@ async fn an_operator_asks_who_complies_why_and_since_which_commit() {
         "{asked}"
     );
 
-    world.write("fleet/group.yaml", "kind: Nonsense\n");
+    world.write(
+        "fleet/group.yaml",
+        &policy::EVERYONE.replace("selector", "selecter"),
+    );
     world.commit("Break it");
     let refused = plugin.call(&["reconcile", "gitsource/policy"]).await;
     assert_eq!(refused.code, 1, "{refused:?}");
@@ -225,7 +234,7 @@ async fn put(client: &Client, object: &Value) {
         &GroupVersionKind::gvk(names::GROUP, names::VERSION, kind),
         &format!("{}s", kind.to_lowercase()),
     );
-    let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), NAMESPACE, &resource);
+    let api: Objects<DynamicObject> = Objects::namespaced_with(client.clone(), NAMESPACE, &resource);
     let name = object["metadata"]["name"].as_str().unwrap();
     let mut object = object.clone();
     object["apiVersion"] = names::API_VERSION.into();

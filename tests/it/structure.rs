@@ -51,11 +51,11 @@ const PARTS: &[(&str, &str)] = &[
     ("simulator", "secret"),
     (
         "app",
-        "api clock controllers enrollment files gitops ids kubeapi mdm::gateway mdm::http mdm::metrics mdm::seen mdm::serve pki push secret store telemetry",
+        "api clock compliance controllers enrollment files gitops ids kubeapi mdm::gateway mdm::http mdm::metrics mdm::seen mdm::serve pki push secret store telemetry",
     ),
     (
         "cli",
-        "api app clock controllers enrollment gitops ids kubeapi policy secret simulator suggest telemetry",
+        "api app clock compliance controllers enrollment gitops ids kubeapi policy secret simulator suggest telemetry",
     ),
     ("main", "cli"),
 ];
@@ -71,7 +71,7 @@ const ROOMS: &[(&str, &str)] = &[
     ),
     // Servers. The router of the device endpoint is in its `http`, the listener below it in its `serve`.
     ("axum", "app body enrollment::http kubeapi mdm::http mdm::serve"),
-    ("axum_server", "kubeapi::serve mdm::serve"),
+    ("axum_server", "app::evidence kubeapi::serve mdm::serve"),
     ("hyper", "cli::enroll push::http2 simulator"),
     // SQL: the store of the device plane, and that of the embedded Kubernetes API.
     ("rusqlite", "kubeapi::storage store::sqlite"),

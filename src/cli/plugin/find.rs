@@ -36,10 +36,7 @@ pub(super) async fn device(session: &Session, wanted: &str) -> anyhow::Result<De
     let matching = if by_serial.is_empty() {
         // A whole name beats those that only begin with it.
         let whole = names.iter().any(|known| known.name == lower);
-        let fits = |known: &&Known| match whole {
-            true => known.name == lower,
-            false => known.name.starts_with(&lower),
-        };
+        let fits = |known: &&Known| known.name == lower || (!whole && known.name.starts_with(&lower));
         names.iter().filter(fits).cloned().collect()
     } else {
         by_serial.iter().map(Known::of).collect::<Vec<_>>()

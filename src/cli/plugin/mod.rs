@@ -10,6 +10,7 @@ mod arguments;
 mod completion;
 mod device;
 mod devices;
+mod evidence;
 mod find;
 mod output;
 mod page;

@@ -244,8 +244,7 @@ fn tell(outcomes: &[Outcome], format: Option<Output>, style: Style) -> anyhow::R
     if format == Some(Output::Name) {
         return Ok(outcomes
             .iter()
-            .map(|outcome| format!("{}\n", outcome.name))
-            .collect());
+            .fold(String::new(), |text, outcome| text + &outcome.name + "\n"));
     }
     if let Some(text) = output::document(&outcomes, format)? {
         return Ok(text);

@@ -109,9 +109,12 @@ impl Policies {
             .filter(|(name, _)| self.assigned(name).next().is_some());
         demanded
             .flat_map(|(name, baseline)| {
-                baseline.spec.rules.iter().map(move |rule| match keys {
-                    true => format!("{name}/{}", rule.id),
-                    false => rule.id.clone(),
+                baseline.spec.rules.iter().map(move |rule| {
+                    if keys {
+                        format!("{name}/{}", rule.id)
+                    } else {
+                        rule.id.clone()
+                    }
                 })
             })
             .collect()

@@ -29,6 +29,7 @@ pub(super) struct Session {
     pub(super) namespace: String,
     /// Whether every fleet is meant.
     pub(super) everywhere: bool,
+    pub(super) config: Config,
     url: String,
 }
 
@@ -48,11 +49,13 @@ impl Session {
             .namespace
             .clone()
             .unwrap_or_else(|| config.default_namespace.clone());
-        let client = Client::try_from(config).context("the credentials of the kubeconfig cannot be used")?;
+        let client =
+            Client::try_from(config.clone()).context("the credentials of the kubeconfig cannot be used")?;
         Ok(Self {
             client,
             namespace,
             everywhere: args.all_namespaces,
+            config,
             url,
         })
     }

@@ -153,7 +153,7 @@ fn why(device: &Device, policies: &Policies, rule: &str) -> String {
             .iter()
             .map(|(assignment, _)| why::commit_of(*assignment, source.status.as_ref())),
     );
-    why::render(&why::explain(device, &demanded, commits), PLAIN, now())
+    why::render(&why::explain(device, &demanded, commits, None), PLAIN, now())
 }
 
 #[test]
@@ -259,7 +259,11 @@ fn a_newer_commit_than_the_source_remembers_is_told_as_far_as_it_goes() {
     let policies = policies("Audit", &json!([]));
     let demanded = policies.find("firewall_on").unwrap();
     let commits = vec![why::commit_of(demanded.baseline, None)];
-    let page = why::render(&why::explain(&failing_mac(), &demanded, commits), PLAIN, now());
+    let page = why::render(
+        &why::explain(&failing_mac(), &demanded, commits, None),
+        PLAIN,
+        now(),
+    );
     assert!(
         page.contains("older than what gitsource/policy remembers; see: git show"),
         "{page}"

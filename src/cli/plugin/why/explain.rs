@@ -6,16 +6,18 @@ use kube::ResourceExt as _;
 use serde::Serialize;
 use serde_json::Value;
 
+use super::finding::{Finding, by_status, recorded, told};
 use super::origin::Commit;
 use crate::api::Device;
 use crate::api::assignment::AssignmentMode;
 use crate::api::baseline::{BaselineRule, BaselineSpec};
 use crate::api::common::{Severity, Verdict};
 use crate::api::device::{DeviceStatus, TransitionRecord};
+use crate::app::evidence::RuleRecord;
 use crate::cli::plugin::rule::Demanded;
 use crate::cli::plugin::words;
 use crate::policy::parameter::{resolve, substitute};
-use crate::policy::platform::{DeviceClass, OsVersion, describe};
+use crate::policy::platform::{DeviceClass, OsVersion};
 
 /// Why a rule stands as it does on a device.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -59,22 +61,6 @@ pub(in crate::cli::plugin) struct BaselineTitle {
     pub(super) version: String,
 }
 
-/// The verdict, as far as it can be told.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub(in crate::cli::plugin) struct Finding {
-    /// None: the status does not say.
-    pub(super) verdict: Option<Verdict>,
-    /// What the evidence says, or why there is none.
-    pub(super) evidence: String,
-    /// Where it comes from, such as `SecurityInfo`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) source: Option<String>,
-    /// Since when it stands like this, as RFC 3339.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) since: Option<String>,
-}
-
 /// An assignment that asks for the rule.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -99,15 +85,17 @@ impl Explanation {
     }
 }
 
-fn all_leave_out(assignments: &[Asked]) -> bool {
+pub(super) fn all_leave_out(assignments: &[Asked]) -> bool {
     !assignments.is_empty() && assignments.iter().all(|asked| asked.left_out.is_some())
 }
 
 /// Puts the answer together.
+/// `record` is what the server tells of the rule, where it could be asked; without it, the device's status has to do.
 pub(in crate::cli::plugin) fn explain(
     device: &Device,
     demanded: &Demanded<'_>,
     commits: Vec<Commit>,
+    record: Option<&RuleRecord>,
 ) -> Explanation {
     let status = device.status.clone().unwrap_or_default();
     let (baseline, rule) = (&demanded.baseline.spec, demanded.rule);
@@ -119,7 +107,14 @@ pub(in crate::cli::plugin) fn explain(
         .cloned()
         .collect();
     let assignments = asked(demanded);
-    let finding = finding(&status, demanded, &assignments, &history);
+    let history = match record {
+        Some(record) => record.transitions.iter().map(recorded).collect(),
+        None => history,
+    };
+    let finding = match record {
+        Some(record) => told(record),
+        None => by_status(&status, demanded, &assignments, &history),
+    };
     let mut explanation = Explanation {
         namespace: device.namespace().unwrap_or_default(),
         device: device.name_any(),
@@ -160,84 +155,13 @@ fn system(status: &DeviceStatus) -> String {
     format!("{platform} {version}").trim().to_owned()
 }
 
-fn class(status: &DeviceStatus) -> Option<DeviceClass> {
+pub(super) fn class(status: &DeviceStatus) -> Option<DeviceClass> {
     Some(DeviceClass {
         platform: status.platform?,
         os_version: OsVersion::read(status.os_version.as_deref()?),
         mode: status.enrollment_mode?,
         declarative: status.declarative_management,
     })
-}
-
-/// What the status says about the rule. It names what fails and what has changed; of the rest it keeps counts, from which
-/// the verdict often follows.
-fn finding(
-    status: &DeviceStatus,
-    demanded: &Demanded<'_>,
-    assignments: &[Asked],
-    history: &[TransitionRecord],
-) -> Finding {
-    let (baseline, rule) = (&demanded.baseline.spec, demanded.rule);
-    let finding = |verdict, evidence: String| Finding {
-        verdict,
-        evidence,
-        source: None,
-        since: None,
-    };
-    let last = history.first();
-    let since = |verdict| {
-        last.filter(|last| last.to == Some(verdict))
-            .map(|last| words::moment(last.time.0))
-    };
-    let name = demanded.baseline.name_any();
-    if let Some(failing) = status
-        .failing_rules
-        .iter()
-        .find(|failing| failing.baseline == name && failing.rule == rule.id)
-    {
-        return Finding {
-            source: last.map(|last| last.evidence.clone()),
-            since: since(Verdict::Fail),
-            ..finding(Some(Verdict::Fail), failing.reason.clone())
-        };
-    }
-    if all_leave_out(assignments) {
-        return finding(None, "the rule is left out for this device".to_owned());
-    }
-    let applies = class(status)
-        .is_none_or(|class| class.is_in_any(&baseline.platforms) && class.is_in_any(&rule.platforms));
-    if !applies {
-        let ranges = if rule.platforms.is_empty() {
-            &baseline.platforms
-        } else {
-            &rule.platforms
-        };
-        let evidence = format!("the rule is for {}", describe(ranges));
-        return finding(Some(Verdict::NotApplicable), evidence);
-    }
-    let failing = i64::try_from(status.failing_rules.len()).unwrap_or(i64::MAX);
-    if let Some(last) = last
-        && let Some(verdict) = last.to
-        && (verdict != Verdict::Fail || status.verdicts.fail > failing)
-    {
-        return Finding {
-            source: Some(last.evidence.clone()),
-            since: since(verdict),
-            ..finding(Some(verdict), last.reason.clone())
-        };
-    }
-    let counts = status.verdicts;
-    if counts.fail <= failing && counts.unknown == 0 && counts.pass > 0 {
-        let evidence = "every rule that applies and does not fail passes".to_owned();
-        return finding(Some(Verdict::Pass), evidence);
-    }
-    finding(
-        None,
-        format!(
-            "the status names {failing} of {} failing rules and does not say how this one stands; {} pass, {} are unknown",
-            counts.fail, counts.pass, counts.unknown
-        ),
-    )
 }
 
 fn asked(demanded: &Demanded<'_>) -> Vec<Asked> {
@@ -351,12 +275,11 @@ fn next(explanation: &Explanation, status: &DeviceStatus) -> Vec<String> {
                 ));
             }
         }
-        Some(Verdict::Unknown) => next.push(ask),
         None if explanation.is_left_out() => next.push(in_git(
             explanation,
             "to demand it again, remove it from spec.baselines[].excludeRules",
         )),
-        None => next.push(ask),
+        Some(Verdict::Unknown) | None => next.push(ask),
     }
     next
 }

@@ -1,6 +1,7 @@
 //! `kubectl provost why DEVICE RULE`: the evidence, the rule, what demands it since which commit, and what to do next.
 
 mod explain;
+mod finding;
 mod origin;
 mod render;
 
@@ -9,10 +10,11 @@ use std::process::ExitCode;
 use kube::ResourceExt as _;
 
 use super::arguments::{ConnectionArgs, Output};
+use super::evidence::EvidenceArgs;
 use super::page::Style;
 use super::rule::Policies;
 use super::session::Session;
-use super::{find, output};
+use super::{evidence, find, output, words};
 
 pub(super) use explain::explain;
 #[cfg(test)]
@@ -26,6 +28,8 @@ pub(super) struct WhyArgs {
     device: String,
     /// The rule: its id, or the beginning of it; with its baseline before it where two have it, as `baseline/rule`.
     rule: String,
+    #[command(flatten)]
+    evidence: EvidenceArgs,
 }
 
 pub(super) async fn run(
@@ -41,7 +45,12 @@ pub(super) async fn run(
     let policies = Policies::read(&session, &device).await?;
     let demanded = policies.find(&args.rule).map_err(anyhow::Error::msg)?;
     let commits = origin::commits(&session, &demanded).await?;
-    let explanation = explain(&device, &demanded, commits);
+    let told = evidence::ask(&session, &args.evidence, &device.name_any(), &demanded.key()).await;
+    let record = told.unwrap_or_else(|why| {
+        eprintln!("note: by the device's status alone; {}", words::clean(&why));
+        None
+    });
+    let explanation = explain(&device, &demanded, commits, record.as_ref());
     let text = match output {
         Some(Output::Name) => format!("{}\n", demanded.key()),
         _ => match output::document(&explanation, output)? {

@@ -15,14 +15,20 @@ pub(in crate::cli::plugin) fn render(explanation: &Explanation, style: Style, no
     rule(&mut page, explanation);
     page.heading("Demanded by");
     for asked in &explanation.assignments {
-        let mut text = format!("{:?}", asked.mode);
-        for (name, value) in &asked.parameters {
-            text.push_str(&format!(", {name} = {value}"));
-        }
-        if let Some(revision) = &asked.revision {
-            text.push_str(&format!(", in force at {revision}"));
-        }
-        page.field("Assignment", &format!("{}: {text}", asked.name));
+        let mut parts = vec![format!("{}: {:?}", asked.name, asked.mode)];
+        parts.extend(
+            asked
+                .parameters
+                .iter()
+                .map(|(name, value)| format!("{name} = {value}")),
+        );
+        parts.extend(
+            asked
+                .revision
+                .iter()
+                .map(|revision| format!("in force at {revision}")),
+        );
+        page.field("Assignment", &parts.join(", "));
         if let Some(reason) = &asked.left_out {
             page.toned("Left out", Tone::Unsure, reason);
         }
@@ -58,6 +64,12 @@ fn verdict(page: &mut Page, explanation: &Explanation, now: Timestamp) {
     page.field("Source", finding.source.as_deref().unwrap_or_default());
     if let Some(time) = finding.since.as_ref().and_then(|time| time.parse().ok()) {
         page.field("Since", &since(time, now));
+    }
+    if let Some(time) = finding.observed_at.as_ref().and_then(|time| time.parse().ok()) {
+        page.field("Reported", &since(time, now));
+    }
+    for (path, value) in &finding.facts {
+        page.field("Fact", &format!("{path} = {value}"));
     }
     let serial = explanation
         .serial_number
