@@ -267,10 +267,17 @@ impl Devices<'_> {
             Some(url) => listen::public_url(url).context("--public-url")?,
             None => format!("https://localhost:{}", address.port()),
         };
-        let host = listen::host(&public_url);
+        let mut names = server_names(&listen::host(&public_url));
+        let evidence = self.settings.evidence.as_ref();
+        if let Some(url) = evidence.and_then(|evidence| evidence.url.as_deref()) {
+            // The evidence is told with the same certificate.
+            names.extend(server_names(&listen::host(url)));
+            names.sort();
+            names.dedup();
+        }
         let pki = Pki::open(
             self.data_dir.path(),
-            &server_names(&host),
+            &names,
             self.clock.now(),
             self.entropy.as_ref(),
         )?;

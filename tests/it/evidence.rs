@@ -8,7 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use k8s_openapi::api::authentication::v1::TokenRequest;
 use k8s_openapi::api::core::v1::{ConfigMap, ServiceAccount};
 use k8s_openapi::api::rbac::v1::{ClusterRole, RoleBinding};
-use kube::api::PostParams;
+use kube::api::{DeleteParams, PostParams};
 use kube::{Api as Objects, ResourceExt as _};
 use provost::api::roles;
 use provost::app::evidence::{AUTHORITY_KEY, CONFIG_MAP, URL_KEY};
@@ -25,13 +25,13 @@ both!(people_are_told_the_evidence_by_their_own_credentials_and_rights);
 const SYSTEM: &str = "provost-system";
 
 /// Where the server tells.
-struct Door {
-    url: String,
+pub(crate) struct Door {
+    pub(crate) url: String,
     authority: String,
 }
 
 impl Door {
-    async fn of(world: &World) -> Self {
+    pub(crate) async fn of(world: &World) -> Self {
         let maps: Objects<ConfigMap> = Objects::namespaced(world.client.clone(), SYSTEM);
         let data = eventually("the server publishes where it tells", async || {
             let map = maps
@@ -49,7 +49,7 @@ impl Door {
     }
 
     /// The answer to a path for somebody with a kubeconfig's `user`.
-    async fn ask(&self, world: &World, user: &Value, path: &str) -> Result<Value, (u16, String)> {
+    pub(crate) async fn ask(&self, world: &World, user: &Value, path: &str) -> Result<Value, (u16, String)> {
         let file = kubeconfig(world, "asking", &self.url, &self.authority, user);
         let client = client(&file).await;
         match client
@@ -82,7 +82,7 @@ fn read<T: serde::de::DeserializeOwned>(value: Value) -> T {
 }
 
 /// A service account with a role in the fleet, and its token.
-async fn token(world: &World, name: &str, role: &str) -> String {
+pub(crate) async fn token(world: &World, name: &str, role: &str) -> String {
     let accounts = world.api::<ServiceAccount>();
     let parameters = PostParams::default();
     let account = read(json!({ "metadata": { "name": name } }));
@@ -106,7 +106,7 @@ async fn token(world: &World, name: &str, role: &str) -> String {
 }
 
 /// The `user` and the `cluster` of a kubeconfig.
-fn parts(path: &Path) -> (Value, Value) {
+pub(crate) fn parts(path: &Path) -> (Value, Value) {
     let file = kube::config::Kubeconfig::read_from(path).unwrap();
     let file = serde_json::to_value(file).unwrap();
     (
@@ -278,7 +278,7 @@ async fn people_are_told_the_evidence_by_their_own_credentials_and_rights(api: A
             vec!["--evidence-url", "https://localhost:1"],
             "kubectl port-forward -n provost-system",
         ),
-        (&admin, vec!["--evidence-ca", stranger], "does not answer"),
+        (&admin, vec!["--evidence-ca", stranger], "certificate"),
         (&admin, vec!["--evidence-url", "http://localhost:1"], "https://"),
         (
             &admin,
@@ -311,7 +311,7 @@ async fn people_are_told_the_evidence_by_their_own_credentials_and_rights(api: A
     let device = &devices[mac];
     world
         .api::<provost::api::Device>()
-        .delete(&device.name_any(), &Default::default())
+        .delete(&device.name_any(), &DeleteParams::default())
         .await
         .unwrap();
     eventually("the device is gone", async || {

@@ -211,9 +211,13 @@ async fn an_operator_asks_who_complies_why_and_since_which_commit(api: Api) {
     };
     let kubectl = assets.kubectl();
     let through = plugin
-        .run(&kubectl, &["provost", "devices", "-n", NAMESPACE])
+        .run(&kubectl, &["provost", "devices", "-n", NAMESPACE, "-o", "name"])
         .await;
-    assert_eq!(through.stdout, plugin.say(&["devices"]).await, "{through:?}");
+    assert_eq!(
+        through.stdout,
+        plugin.say(&["devices", "-o", "name"]).await,
+        "{through:?}"
+    );
     let completed = plugin
         .run(&kubectl, &["__complete", "provost", "reconcile", "gits"])
         .await;
@@ -388,14 +392,32 @@ async fn both_apis_are_told_about_in_the_same_words() {
 
 #[tokio::test]
 async fn an_api_that_is_not_there_is_named_with_what_to_do() {
-    let api = EmbeddedApi::start().await;
-    let plugin = Plugin::new(&api.kubeconfig());
-    drop(api);
     let nowhere = Plugin::new(Path::new("/nonexistent/kubeconfig"));
-    nowhere.fails(&["devices"], &["kubeconfig", "KUBECONFIG"]).await;
-    let said = plugin.call(&["devices"]).await;
-    assert_eq!(said.code, 1);
-    assert!(said.stderr.contains("kubeconfig"), "{said:?}");
+    nowhere
+        .fails(
+            &["devices"],
+            &["/nonexistent/kubeconfig", "set KUBECONFIG", "provost up"],
+        )
+        .await;
+    let mut api = EmbeddedApi::start().await;
+    let plugin = Plugin::new(&api.kubeconfig());
+    plugin
+        .fails(
+            &["devices", "--context", "prod"],
+            &["prod", "kubectl config get-contexts"],
+        )
+        .await;
+    api.silence().await;
+    plugin
+        .fails(
+            &["devices"],
+            &[
+                "https://127.0.0.1:",
+                "cannot be asked: Connection refused",
+                "kubectl config current-context",
+            ],
+        )
+        .await;
     let usage = plugin.call(&["--help"]).await;
     assert!(
         usage

@@ -15,6 +15,7 @@ use kube::config::{
 use kube::{Api, Client};
 
 use super::session::Session;
+use super::words::cause;
 use crate::api::common::Verdict;
 use crate::app::evidence::{AUTHORITY_KEY, CONFIG_MAP, DeviceRecord, NAMESPACE, RuleRecord, URL_KEY};
 
@@ -73,7 +74,8 @@ pub(super) async fn ask(
     match answer.await {
         Ok(Ok(record)) => Ok(record.rules.into_iter().max_by_key(|rule| badness(rule.verdict))),
         Ok(Err(kube::Error::Api(status))) => Err(refused(&url, &status)),
-        Ok(Err(_)) | Err(_) => Err(unreachable(&url, args)),
+        Ok(Err(error)) => Err(unreachable(&url, &cause(&error), args)),
+        Err(late) => Err(unreachable(&url, &late.to_string(), args)),
     }
 }
 
@@ -88,7 +90,7 @@ fn refused(url: &str, status: &kube::core::Status) -> String {
     }
 }
 
-fn unreachable(url: &str, args: &EvidenceArgs) -> String {
+fn unreachable(url: &str, cause: &str, args: &EvidenceArgs) -> String {
     let port = url
         .parse::<http::Uri>()
         .ok()
@@ -96,7 +98,7 @@ fn unreachable(url: &str, args: &EvidenceArgs) -> String {
         .unwrap_or(443);
     let namespace = &args.namespace;
     format!(
-        "{url} does not answer; on a cluster open a way to it: kubectl port-forward -n {namespace} svc/provost-evidence {port}:{port}, and give --evidence-url https://localhost:{port}"
+        "{url} cannot be asked: {cause}; on a cluster open a way to it: kubectl port-forward -n {namespace} svc/provost-evidence {port}:{port}, and give --evidence-url https://localhost:{port}"
     )
 }
 
@@ -127,7 +129,7 @@ async fn find(session: &Session, args: &EvidenceArgs) -> Result<(String, String)
                 status.message
             ));
         }
-        Err(error) => return Err(format!("the Kubernetes API does not answer: {error}")),
+        Err(error) => return Err(format!("the Kubernetes API cannot be asked: {}", cause(&error))),
     };
     let mut data = map.data.unwrap_or_default();
     let mut value = |key: &str| {

@@ -135,16 +135,19 @@ impl Policies {
         }
         let ids = demanded.iter().filter_map(|key| Some(key.split_once('/')?.1));
         let near = nearest(wanted, demanded.iter().map(String::as_str).chain(ids));
-        let advice = near.map_or_else(
-            || {
-                format!(
-                    "there are {}: {}",
-                    demanded.len(),
-                    some_of(demanded.iter().map(String::as_str), CANDIDATES)
-                )
-            },
-            |near| format!("did you mean {near}?"),
-        );
+        let similar: Vec<&str> = demanded
+            .iter()
+            .map(String::as_str)
+            .filter(|key| key.contains(wanted))
+            .collect();
+        let advice = match near {
+            Some(near) => format!("did you mean {near}?"),
+            None if similar.is_empty() => {
+                let all = demanded.iter().map(String::as_str);
+                format!("there are {}: {}", demanded.len(), some_of(all, CANDIDATES))
+            }
+            None => format!("did you mean one of {}?", some_of(similar, CANDIDATES)),
+        };
         format!("no rule {wanted} is demanded of this device\n{advice}")
     }
 

@@ -12,6 +12,7 @@ use kube::{Api, Client, Resource};
 use serde::de::DeserializeOwned;
 
 use super::arguments::ConnectionArgs;
+use super::words::cause;
 use crate::clock::{Clock as _, SystemClock};
 
 /// How many objects are asked for at a time.
@@ -142,7 +143,7 @@ impl Session {
         let plural = K::plural(&());
         let status = match error {
             kube::Error::Api(status) => status,
-            error => return self.unreachable(error),
+            error => return self.unreachable(&error),
         };
         let place = if self.everywhere {
             "-A".to_owned()
@@ -178,11 +179,12 @@ impl Session {
         }
     }
 
-    fn unreachable(&self, error: kube::Error) -> anyhow::Error {
-        anyhow::Error::from(error).context(format!(
-            "the Kubernetes API at {} does not answer\ncheck the context (kubectl config current-context) and that the server runs (kubectl version; for the embedded API: provost up)",
-            self.url
-        ))
+    fn unreachable(&self, error: &kube::Error) -> anyhow::Error {
+        anyhow!(
+            "the Kubernetes API at {} cannot be asked: {}\ncheck the context (kubectl config current-context) and that the server runs (kubectl version; for the embedded API: provost up)",
+            self.url,
+            cause(error)
+        )
     }
 }
 
@@ -192,19 +194,31 @@ async fn configuration(args: &ConnectionArgs) -> anyhow::Result<Config> {
         ..KubeConfigOptions::default()
     };
     let file = match &args.kubeconfig {
-        Some(path) => Kubeconfig::read_from(path)
-            .with_context(|| format!("the kubeconfig {} cannot be read", path.display()))?,
+        Some(path) => Kubeconfig::read_from(path).map_err(|error| {
+            anyhow!(
+                "the kubeconfig {} cannot be read: {}",
+                path.display(),
+                cause(&error)
+            )
+        })?,
         None => match Kubeconfig::read() {
             Ok(file) => file,
             // In a pod there is none.
             Err(error) => {
-                return Config::incluster().map_err(|_| error).context(
-                    "there is no kubeconfig that can be read; give --kubeconfig FILE or set KUBECONFIG (`provost up` writes one: DIR/kubeconfig)",
-                );
+                return Config::incluster().map_err(|_| {
+                    anyhow!(
+                        "there is no kubeconfig that can be read: {error}\ngive --kubeconfig FILE or set KUBECONFIG; `provost up` writes one: DIR/kubeconfig"
+                    )
+                });
             }
         },
     };
     Config::from_custom_kubeconfig(file, &options)
         .await
-        .context("the kubeconfig cannot be used; see: kubectl config get-contexts")
+        .map_err(|error| {
+            anyhow!(
+                "the kubeconfig cannot be used: {}\nsee: kubectl config get-contexts",
+                cause(&error)
+            )
+        })
 }

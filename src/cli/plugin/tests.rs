@@ -219,6 +219,10 @@ fn what_the_status_does_not_say_is_concluded_or_left_open() {
         not_for_phones.contains("the rule is for macOS"),
         "{not_for_phones}"
     );
+    assert!(
+        not_for_phones.contains("Enforces      nothing on this device"),
+        "{not_for_phones}"
+    );
     let open = why(&failing_mac(), &enforced, "passcode_length");
     assert!(open.contains("is not told by the status"), "{open}");
     let excluded = json!([{ "rule": "passcode_length", "reason": "kiosks have no passcode" }]);
@@ -243,6 +247,10 @@ fn a_rule_that_is_not_found_is_answered_with_what_there_is() {
         "no rule firewal_on is demanded of this device\ndid you mean firewall_on?"
     );
     assert!(said("bluetooth").contains("there are 2: essentials/firewall_on, essentials/passcode_length"));
+    assert_eq!(
+        said("wall"),
+        "no rule wall is demanded of this device\ndid you mean one of essentials/firewall_on?"
+    );
     assert!(said("essentials").contains("could be any of 2 rules"));
     let none = Policies {
         assignments: Vec::new(),

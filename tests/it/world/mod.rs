@@ -141,10 +141,12 @@ impl World {
         Self::begin(setting, plane, identity).await
     }
 
-    /// A world on a cluster that is there, in which the server is who `identity`, a kubeconfig, says. The story itself is the administrator.
+    /// A world on a cluster that is there, in which the server is who `identity`, a kubeconfig, says, and does all that
+    /// it can. The story itself is the administrator.
     pub(crate) async fn on_cluster_as(plane: ControlPlane, identity: PathBuf) -> Self {
         let setting = Setting {
             api: Api::Cluster,
+            tells_evidence: true,
             ..Setting::default()
         };
         Self::begin(setting, Some(plane), Some(identity)).await

@@ -198,6 +198,9 @@ fn values(baseline: &BaselineSpec, assigned: &BTreeMap<String, Value>) -> BTreeM
 fn enforces(status: &DeviceStatus, demanded: &Demanded<'_>) -> Vec<String> {
     let class = class(status);
     let fits = |ranges: &[_]| class.is_none_or(|class| class.is_in_any(ranges));
+    if !fits(&demanded.baseline.spec.platforms) || !fits(&demanded.rule.platforms) {
+        return Vec::new();
+    }
     let entry = demanded.rule.enforce.iter().find(|entry| {
         fits(&entry.platforms) && (entry.declaration.is_none() || status.declarative_management)
     });

@@ -100,7 +100,7 @@ fn rule(page: &mut Page, explanation: &Explanation) {
     );
     page.field("Controls", &explanation.controls.join(", "));
     if explanation.enforces.is_empty() {
-        page.field("Enforces", "nothing on this device: it is only checked");
+        page.field("Enforces", "nothing on this device");
     }
     for setting in &explanation.enforces {
         page.field("Enforces", setting);
