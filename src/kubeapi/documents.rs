@@ -14,7 +14,7 @@ use sha2::{Digest as _, Sha512};
 
 use super::api::Core;
 use super::error::{ApiError, UNCACHED};
-use super::openapi::{ResourceSchema, ServedResource, v2, v3_group, v3_index};
+use super::openapi::{ResourceSchema, ServedResource, protobuf, v2, v3_group, v3_index};
 use super::registry::{Resource, Served};
 
 /// Answers a path below `/openapi`; `None` for any other. There are no Status documents here: what is not served or not
@@ -35,12 +35,18 @@ pub(super) async fn answer(
     }
     let path = path.to_owned();
     let is_index = path == "v3";
-    if !is_index && !accepts_json(headers) {
+    let in_protobuf = path == "v2" && accepts(headers, &[protobuf::MEDIA_TYPE, protobuf::ASKED_FOR]);
+    if !is_index && !in_protobuf && !accepts_json(headers) {
         return Ok(Some(StatusCode::NOT_ACCEPTABLE.into_response()));
     }
     let served = core.registry.served();
     let made = tokio::task::spawn_blocking(move || {
-        let text = document(&served, &path)?.to_string();
+        let document = document(&served, &path)?;
+        let text = if in_protobuf {
+            protobuf::encode(&document)
+        } else {
+            document.to_string().into_bytes()
+        };
         let hash = hex::encode_upper(Sha512::digest(&text));
         Some((text, hash))
     });
@@ -53,6 +59,8 @@ pub(super) async fn answer(
     let mut response = Response::new(Body::from(text));
     let media_type = if is_index {
         "text/plain; charset=utf-8"
+    } else if in_protobuf {
+        protobuf::MEDIA_TYPE
     } else {
         "application/json"
     };
@@ -75,14 +83,15 @@ pub(super) async fn answer(
 }
 
 fn accepts_json(headers: &HeaderMap) -> bool {
-    let Some(accept) = headers.get(ACCEPT).and_then(|value| value.to_str().ok()) else {
-        return true;
-    };
-    accept.split(',').any(|entry| {
-        matches!(
-            entry.split(';').next().map(str::trim),
-            Some("application/json" | "application/*" | "*/*")
-        )
+    !headers.contains_key(ACCEPT) || accepts(headers, &["application/json", "application/*", "*/*"])
+}
+
+/// Whether one of the media types is asked for by name.
+fn accepts(headers: &HeaderMap, types: &[&str]) -> bool {
+    let accept = headers.get(ACCEPT).and_then(|value| value.to_str().ok());
+    accept.unwrap_or("").split(',').any(|entry| {
+        let media_type = entry.split(';').next().unwrap_or("").trim();
+        types.contains(&media_type)
     })
 }
 

@@ -241,6 +241,9 @@ impl Input<'_> {
 
     async fn write(&self, method: &Method, body: Bytes) -> Result<Response, ApiError> {
         let (core, target) = (self.core, &self.target);
+        if target.resource.built_in.is_some_and(BuiltIn::is_always_empty) {
+            return Err(ApiError::MethodNotAllowed);
+        }
         let format = match *method {
             Method::PATCH => Some(PatchFormat::of(&self.headers, &target.resource)?),
             _ => None,

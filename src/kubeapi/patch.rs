@@ -343,9 +343,12 @@ fn merge_list<'a>(
                     merged.push(item.clone());
                 }
             }
-            Ok(Value::Array(new_first(merged, original, |one, other| {
-                one == other
-            })))
+            Ok(Value::Array(interleave(
+                merged,
+                change,
+                original,
+                |one, other| one == other,
+            )))
         }
         ListMerge::ByKey(key) => merge_list_by_key(original, change, key, path).map(Value::Array),
     }
@@ -394,18 +397,33 @@ fn merge_list_by_key<'a>(
             None => merged.push(Value::Object(merge_fields(&Map::new(), fields, path)?)),
         }
     }
-    Ok(new_first(merged, original, |one, other| {
+    Ok(interleave(merged, change, original, |one, other| {
         one.get(key) == other.get(key)
     }))
 }
 
-/// What a patch adds comes before what was there.
-fn new_first(items: Vec<Value>, original: &[Value], same: impl Fn(&Value, &Value) -> bool) -> Vec<Value> {
-    let (mut items, old): (Vec<_>, Vec<_>) = items
-        .into_iter()
-        .partition(|item| !original.iter().any(|old| same(item, old)));
-    items.extend(old);
-    items
+/// Puts what a patch names into the patch's order, and what only the object has before the first of them that it preceded.
+fn interleave(
+    merged: Vec<Value>,
+    change: &[Value],
+    original: &[Value],
+    same: impl Fn(&Value, &Value) -> bool,
+) -> Vec<Value> {
+    let place = |list: &[Value], item: &Value| list.iter().position(|other| same(other, item));
+    let (mut named, unnamed): (Vec<Value>, Vec<Value>) =
+        merged.into_iter().partition(|item| place(change, item).is_some());
+    named.sort_by_key(|item| place(change, item));
+    let mut ordered = Vec::with_capacity(named.len() + unnamed.len());
+    let mut unnamed = unnamed.into_iter().peekable();
+    for item in named {
+        let before = place(original, &item);
+        while let Some(other) = unnamed.next_if(|other| before.is_some() && place(original, other) < before) {
+            ordered.push(other);
+        }
+        ordered.push(item);
+    }
+    ordered.extend(unnamed);
+    ordered
 }
 
 /// Moves the items that `order` names into that order; the others keep their place behind them.

@@ -52,7 +52,7 @@ impl Path {
             _ => (false, rest),
         };
         let (namespace, rest) = match rest {
-            ["namespaces", _] | ["namespaces", _, "status" | "finalize"] => (None, rest),
+            ["namespaces", _] | ["namespaces", _, "status" | "finalize", ..] => (None, rest),
             ["namespaces", namespace, rest @ ..] if !rest.is_empty() => (Some((*namespace).to_owned()), rest),
             _ => (None, rest),
         };

@@ -308,7 +308,8 @@ impl<'a> Applying<'a> {
             for path in UNOWNED {
                 entry.fields.disown(path);
             }
-            if new != self.live || last.as_ref().map(|last| &last.fields) != Some(&entry.fields) {
+            // Who comes to own what is there already owns it without a time, as with Kubernetes.
+            if new != self.live {
                 entry.time = Some(time(request.now));
             }
         }

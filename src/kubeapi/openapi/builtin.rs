@@ -54,8 +54,11 @@ fn generate() -> Map<String, Value> {
     define!(
         core::ConfigMap,
         core::Event,
+        core::LimitRange,
         core::Namespace,
+        core::ResourceQuota,
         core::Secret,
+        core::Service,
         core::ServiceAccount,
         events::Event,
         coordination::Lease,

@@ -8,6 +8,7 @@ mod builtin;
 mod custom;
 mod document;
 mod paths;
+pub mod protobuf;
 mod resource;
 
 pub(crate) use builtin::description;

@@ -30,6 +30,10 @@ fn a_json_patch_that_does_not_fit_is_explained() {
             "error in remove for path: '/spec/b': Unable to remove nonexistent key: b: missing value",
         ),
         (
+            json!([{"op": "replace", "path": "/nothing/b", "value": 1}]),
+            "replace operation does not apply: doc is missing path: /nothing/b: missing value",
+        ),
+        (
             json!([{"op": "add", "path": "/x/y", "value": 1}]),
             "add operation does not apply: doc is missing path: \"/x/y\": missing value",
         ),
@@ -50,7 +54,7 @@ fn a_json_patch_that_does_not_fit_is_explained() {
     }
     assert!(matches!(
         json_patch(&object, &json!([{"op": "grow"}])),
-        Err(PatchError::Malformed(_))
+        Err(PatchError::NotApplicable(_))
     ));
     assert!(matches!(
         json_patch(&object, &json!({})),
@@ -102,7 +106,7 @@ fn a_strategic_patch_merges_lists_by_their_keys() {
     assert_eq!(
         strategic_merge_patch(&object, &patch).unwrap(),
         json!({
-            "metadata": {"finalizers": ["b", "a"], "ownerReferences": [{"uid": "3", "name": "n"}, {"uid": "2", "name": "z"}],
+            "metadata": {"finalizers": ["b", "a"], "ownerReferences": [{"uid": "2", "name": "z"}, {"uid": "3", "name": "n"}],
                 "labels": {"keep": "1"}},
             "data": {"only": "this"},
             "rules": [{"verbs": ["list"]}],

@@ -28,10 +28,14 @@ pub(crate) enum BuiltIn {
     EventV1,
     /// `coordination.k8s.io/v1 Lease`
     Lease,
+    /// `v1 LimitRange`, of which there are none.
+    LimitRange,
     /// `authorization.k8s.io/v1 LocalSubjectAccessReview`
     LocalSubjectAccessReview,
     /// `v1 Namespace`
     Namespace,
+    /// `v1 ResourceQuota`, of which there are none.
+    ResourceQuota,
     /// `rbac.authorization.k8s.io/v1 Role`
     Role,
     /// `rbac.authorization.k8s.io/v1 RoleBinding`
@@ -44,6 +48,8 @@ pub(crate) enum BuiltIn {
     SelfSubjectAccessReview,
     /// `authorization.k8s.io/v1 SelfSubjectRulesReview`
     SelfSubjectRulesReview,
+    /// `v1 Service`, of which there are none.
+    Service,
     /// `v1 ServiceAccount`
     ServiceAccount,
     /// `authorization.k8s.io/v1 SubjectAccessReview`
@@ -65,6 +71,13 @@ impl BuiltIn {
                 | Self::SubjectAccessReview
                 | Self::TokenReview
         )
+    }
+
+    /// Whether there are never objects of this kind. Every cluster has it, so kubectl asks for it whatever it is about
+    /// (`cluster-info`, `describe namespace`, `get all`): it is served empty, and nothing can be written.
+    #[must_use]
+    pub(crate) fn is_always_empty(self) -> bool {
+        matches!(self, Self::LimitRange | Self::ResourceQuota | Self::Service)
     }
 
     /// Whether a group is one of those served without definitions.
@@ -101,10 +114,13 @@ impl BuiltIn {
             Self::RoleBinding => through::<rbac::v1::RoleBinding>(object),
             Self::Secret => through::<core::v1::Secret>(object),
             Self::ServiceAccount => through::<core::v1::ServiceAccount>(object),
-            Self::LocalSubjectAccessReview
+            Self::LimitRange
+            | Self::LocalSubjectAccessReview
+            | Self::ResourceQuota
             | Self::SelfSubjectAccessReview
             | Self::SelfSubjectReview
             | Self::SelfSubjectRulesReview
+            | Self::Service
             | Self::SubjectAccessReview
             | Self::TokenReview => Ok(None),
         }
@@ -178,8 +194,25 @@ const RBAC: &str = "rbac.authorization.k8s.io";
 const ROWS: &[Row] = &[
     ("", "ConfigMap", "configmaps", &["cm"], true, BuiltIn::ConfigMap),
     ("", "Event", "events", &["ev"], true, BuiltIn::Event),
+    (
+        "",
+        "LimitRange",
+        "limitranges",
+        &["limits"],
+        true,
+        BuiltIn::LimitRange,
+    ),
     ("", "Namespace", "namespaces", &["ns"], false, BuiltIn::Namespace),
+    (
+        "",
+        "ResourceQuota",
+        "resourcequotas",
+        &["quota"],
+        true,
+        BuiltIn::ResourceQuota,
+    ),
     ("", "Secret", "secrets", &[], true, BuiltIn::Secret),
+    ("", "Service", "services", &["svc"], true, BuiltIn::Service),
     (
         "",
         "ServiceAccount",
@@ -304,10 +337,10 @@ fn resource(&(group, kind, plural, short_names, namespaced, built_in): &Row) -> 
         plural: plural.to_owned(),
         singular: kind.to_lowercase(),
         short_names: short_names.iter().map(|&name| name.to_owned()).collect(),
-        categories: if built_in == BuiltIn::Definition {
-            vec!["api-extensions".to_owned()]
-        } else {
-            Vec::new()
+        categories: match built_in {
+            BuiltIn::Definition => vec!["api-extensions".to_owned()],
+            BuiltIn::Service => vec!["all".to_owned()],
+            _ => Vec::new(),
         },
         namespaced,
         storage: storage_key(home, plural),

@@ -121,6 +121,7 @@ impl Resource {
             None => CUSTOM_VERBS,
             Some(BuiltIn::Namespace) => NAMESPACE_VERBS,
             Some(built_in) if built_in.is_review() => &["create"],
+            Some(built_in) if built_in.is_always_empty() => &["get", "list", "watch"],
             Some(_) => VERBS,
         }
     }

@@ -16,6 +16,7 @@ use crate::kubeapi::api::{Core, PERMANENT_NAMESPACES, parse};
 use crate::kubeapi::error::ApiError;
 use crate::kubeapi::object;
 use crate::kubeapi::registry::BuiltIn;
+use crate::kubeapi::registry::definition::CLEANUP_FINALIZER;
 use crate::kubeapi::registry::resource::{FOREGROUND, ORPHAN};
 use crate::kubeapi::request::{Query, WriteOptions, dry_run_problem, invalid_options};
 use crate::kubeapi::storage::Expected;
@@ -161,7 +162,12 @@ async fn delete_locked(
             .await?;
         let (old, revision) = found.ok_or_else(|| ApiError::NotFound(target.subject()))?;
         check(target, &old, options)?;
-        let finalizers = finalizers_for(&old, options.propagation);
+        let mut finalizers = finalizers_for(&old, options.propagation);
+        if target.resource.built_in == Some(BuiltIn::Definition) && !object::is_terminating(&old) {
+            // It stays until its objects are gone.
+            finalizers.push(CLEANUP_FINALIZER.to_owned());
+            finalizers.dedup();
+        }
         if finalizers.is_empty() && target.resource.built_in != Some(BuiltIn::Namespace) {
             if options.dry_run {
                 return Ok(Deleted::Gone(Answer::Value(old)));

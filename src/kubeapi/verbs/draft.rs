@@ -165,7 +165,10 @@ pub(super) fn prune(resource: &Resource, object: &mut Value) -> Result<Vec<Strin
         Some(built_in) => built_in.round_trip(object),
         None => metadata_round_trip(object).map(Some),
     };
-    let known = known.map_err(|error| cannot_handle(resource, &error))?;
+    let known = known.map_err(|error| match not_text(resource, object) {
+        Some(why) => cannot_handle(resource, &why),
+        None => cannot_handle(resource, &error),
+    })?;
     if let Some(known) = known {
         match resource.built_in {
             Some(_) => drop_unknown(object, &known, &mut String::new(), &mut unknown),
@@ -218,6 +221,30 @@ fn drop_unknown(found: &mut Value, known: &Value, path: &mut String, unknown: &m
         _ => {}
     }
     path.truncate(length);
+}
+
+/// Data that is no text, where people meet it, in the words of the API server.
+fn not_text(resource: &Resource, object: &Value) -> Option<String> {
+    ["data", "stringData", "binaryData"]
+        .into_iter()
+        .find_map(|field| {
+            let mut values = object.get(field)?.as_object()?.values();
+            let found = values.find_map(|value| match value {
+                Value::Bool(_) => Some("bool"),
+                Value::Number(_) => Some("number"),
+                Value::Array(_) => Some("array"),
+                Value::Object(_) => Some("object"),
+                Value::Null | Value::String(_) => None,
+            })?;
+            let wanted = match (resource.built_in, field) {
+                (Some(BuiltIn::Secret), "data") | (_, "binaryData") => "[]uint8",
+                _ => "string",
+            };
+            let kind = &resource.kind;
+            Some(format!(
+                "json: cannot unmarshal {found} into Go struct field {kind}.{field} of type {wanted}"
+            ))
+        })
 }
 
 /// What is not base64, in the words of the API server.
@@ -374,14 +401,7 @@ pub(super) fn derive(core: &Core, resource: &Resource, new: &mut Value, old: Opt
     match resource.built_in {
         Some(BuiltIn::Definition) => {
             crate::kubeapi::registry::definition::default(new);
-            let terminating = object::is_terminating(new);
-            if old.is_none() {
-                let mut finalizers = object::finalizers(new);
-                finalizers.push(crate::kubeapi::registry::definition::CLEANUP_FINALIZER.to_owned());
-                finalizers.dedup();
-                object::set_finalizers(new, finalizers);
-            }
-            if !terminating {
+            if !object::is_terminating(new) {
                 let clash = core.clash(new);
                 crate::kubeapi::registry::definition::set_status(new, clash.as_ref(), &core.time());
             }
@@ -469,7 +489,15 @@ pub(super) fn validate(target: &Target, new: &Value, old: Option<&Value>) -> Res
             object::MAX_DEPTH
         )));
     }
-    let errors = validation::check(resource, new, old);
+    let mut errors = validation::check(resource, new, old);
+    if target.part == Part::Status {
+        // Kubernetes checks a status by itself, and its texts name what is in it from there.
+        for error in &mut errors {
+            let inside = error.field.strip_prefix("status.").unwrap_or(&error.field);
+            let (whole, inside) = (format!("{} in body", error.field), format!("{inside} in body"));
+            error.message = error.message.replace(&whole, &inside);
+        }
+    }
     if errors.is_empty() {
         return Ok(());
     }

@@ -84,12 +84,13 @@ async fn server_side_apply(
             "invalid object type: {version}, Kind={kind}"
         )));
     }
+    let namespace = object::text(&applied, "namespace").to_owned();
     draft::identify(target, &mut applied)?;
     let unknown = draft::prune(resource, &mut applied)?;
     if let Some(field) = unknown.first() {
         // Whatever field validation says: what is not in the schema has no owner.
         let why = format!(".{field}: field not declared in schema");
-        return Err(not_applied(target, ApplyError::Malformed(why)));
+        return Err(not_applied(target, &namespace, ApplyError::Malformed(why)));
     }
     let api_version = resource.api_version();
     for _ in 0..ATTEMPTS {
@@ -105,7 +106,7 @@ async fn server_side_apply(
             force: options.force,
             now: core.now(),
         });
-        let merged = merged.map_err(|error| not_applied(target, error))?;
+        let merged = merged.map_err(|error| not_applied(target, &namespace, error))?;
         let written = match found {
             None if target.part != Part::Main => return Err(ApiError::NotFound(target.subject())),
             None if !object::text(&applied, "uid").is_empty() => {
@@ -144,7 +145,8 @@ fn unread(mut object: Value) -> Value {
     object
 }
 
-fn not_applied(target: &Target, error: ApplyError) -> ApiError {
+/// `namespace` is the one that the configuration names itself.
+fn not_applied(target: &Target, namespace: &str, error: ApplyError) -> ApiError {
     let message = error.to_string();
     match error {
         ApplyError::Conflict(conflicts) => {
@@ -159,7 +161,7 @@ fn not_applied(target: &Target, error: ApplyError) -> ApiError {
             let (name, resource) = (&target.name, &target.resource);
             let version = format!("{}/{}", resource.group, resource.version);
             ApiError::Unexplained(format!(
-                "failed to create typed patch object (/{name}; {version}, Kind={}): {why}",
+                "failed to create typed patch object ({namespace}/{name}; {version}, Kind={}): {why}",
                 resource.kind
             ))
         }
