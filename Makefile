@@ -17,6 +17,16 @@ demo: build-packages ## Build Provost and watch a commit make 200 simulated devi
 	@target=$$($(CARGO) metadata --locked --no-deps --format-version 1 | sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p'); \
 		exec "$$target/release/provost" demo $(ARGS)
 
+# Where `make install` puts things; its bin/ belongs into PATH.
+PREFIX ?= $(HOME)/.local
+
+.PHONY: install
+install: build-packages ## Install Provost and its kubectl plugin in $(PREFIX)/bin (PREFIX, ~/.local by default).
+	$(CARGO) install --locked --path . --root $(PREFIX)
+	ln -sf provost $(PREFIX)/bin/kubectl-provost
+	ln -sf provost $(PREFIX)/bin/kubectl_complete-provost
+	@echo "kubectl provost --help"
+
 .PHONY: test
 test: test-packages ## Run every unit, integration and documentation test.
 	@hack/test.sh $(ARGS)

@@ -19,6 +19,8 @@ pub const EDIT: &str = "provost-edit";
 pub const ADMIN: &str = "provost-admin";
 
 const READ: &[&str] = &["get", "list", "watch"];
+/// What the server tells of a device's rules, beyond its status. It is no resource of the API: whoever may `get` it is told.
+pub const EVIDENCE: &str = "devices/evidence";
 const WRITE: &[&str] = &["create", "delete", "deletecollection", "patch", "update"];
 const ALL: &[&str] = &[
     "create",
@@ -59,7 +61,14 @@ pub fn all() -> Vec<ClusterRole> {
     let edited = plurals(|kind| !HELD_BACK.contains(&kind));
     let held_back = plurals(|kind| HELD_BACK.contains(&kind));
     vec![
-        role(VIEW, "view", vec![rule(READ, everything())]),
+        role(
+            VIEW,
+            "view",
+            vec![
+                rule(READ, everything()),
+                rule(&["get"], vec![EVIDENCE.to_owned()]),
+            ],
+        ),
         role(
             EDIT,
             "edit",
@@ -115,7 +124,9 @@ mod tests {
             assert_eq!(rule.api_groups.as_deref().unwrap(), ["provost.dev"]);
             let resources = rule.resources.as_deref().unwrap();
             assert!(
-                resources.iter().all(|resource| !resource.contains(['/', '*'])),
+                resources
+                    .iter()
+                    .all(|resource| resource == EVIDENCE || !resource.contains(['/', '*'])),
                 "{resources:?}"
             );
         }

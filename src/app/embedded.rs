@@ -21,6 +21,8 @@ pub(super) struct Embedded {
     pub(super) client: Client,
     /// Where kubectl comes.
     pub(super) url: String,
+    /// What vouches for it and for those who come with a client certificate, PEM.
+    pub(super) authority: String,
 }
 
 /// Serves the API on `listen`, and writes the administrator's kubeconfig.
@@ -53,5 +55,6 @@ pub(super) async fn serve(
         api,
         client,
         url: served.access.server,
+        authority: served.access.authority,
     })
 }

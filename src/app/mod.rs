@@ -5,6 +5,7 @@ mod cluster;
 mod control;
 pub mod data_dir;
 mod embedded;
+pub mod evidence;
 mod install;
 mod listen;
 mod plane;
@@ -19,7 +20,7 @@ use anyhow::Context as _;
 use kube::Client;
 use tokio_util::sync::CancellationToken;
 
-pub use settings::{ClusterSettings, Kubernetes, PushCredentials, PushSettings, Settings};
+pub use settings::{ClusterSettings, EvidenceSettings, Kubernetes, PushCredentials, PushSettings, Settings};
 
 use crate::api::crds;
 use crate::clock::{Clock, Entropy};
@@ -114,7 +115,20 @@ impl Server {
             entropy: &entropy,
             metrics: &metrics,
         };
-        let public_url = devices.serve(&tasks)?;
+        let served = devices.serve(&tasks)?;
+        let public_url = served.public_url;
+        if let Some(evidence) = &settings.evidence {
+            let ground = evidence::Ground {
+                client: client.clone(),
+                store: store.clone(),
+                clock: clock.clone(),
+                public_url: public_url.clone(),
+                tls: served.tls,
+                authority: served.authority,
+                clients: plane.client_authority(),
+            };
+            evidence::start(evidence, ground, &tasks).context("--evidence-listen")?;
+        }
         let orders = Orders {
             store: store.clone(),
             client: client.clone(),
@@ -225,6 +239,15 @@ impl Server {
     }
 }
 
+/// A running device endpoint.
+struct DeviceEndpoint {
+    /// The address that devices use.
+    public_url: String,
+    tls: device_serve::TlsConfig,
+    /// What vouches for it, PEM.
+    authority: String,
+}
+
 /// What serves devices is made of.
 struct Devices<'a> {
     settings: &'a Settings,
@@ -236,18 +259,25 @@ struct Devices<'a> {
 }
 
 impl Devices<'_> {
-    /// Starts the device endpoint and the waking of devices. Gives the address that devices use.
-    fn serve(self, tasks: &Tasks) -> anyhow::Result<String> {
+    /// Starts the device endpoint and the waking of devices.
+    fn serve(self, tasks: &Tasks) -> anyhow::Result<DeviceEndpoint> {
         let listener = listen::bind(self.settings.mdm_listen).context("--mdm-listen")?;
         let address = listener.local_addr()?;
         let public_url = match &self.settings.public_url {
             Some(url) => listen::public_url(url).context("--public-url")?,
             None => format!("https://localhost:{}", address.port()),
         };
-        let host = listen::host(&public_url);
+        let mut names = server_names(&listen::host(&public_url));
+        let evidence = self.settings.evidence.as_ref();
+        if let Some(url) = evidence.and_then(|evidence| evidence.url.as_deref()) {
+            // The evidence is told with the same certificate.
+            names.extend(server_names(&listen::host(url)));
+            names.sort();
+            names.dedup();
+        }
         let pki = Pki::open(
             self.data_dir.path(),
-            &server_names(&host),
+            &names,
             self.clock.now(),
             self.entropy.as_ref(),
         )?;
@@ -257,6 +287,7 @@ impl Devices<'_> {
             None => push::stand_in_topic(pki.devices.certificate_pem())?,
         };
         let tls = device_serve::tls_config(&pki.server)?;
+        let authority = pki.servers.certificate_pem().to_owned();
         let trust = Arc::new(ClientTrust::new(&pki.devices)?);
 
         let store: Arc<dyn Store> = self.store.clone();
@@ -286,15 +317,25 @@ impl Devices<'_> {
             self.clock.clone(),
         ));
         let router = device_http::guarded(router, limits, gateway_metrics, self.entropy.clone());
-        let serving =
-            device_serve::serve(router, listener, tls, trust, self.clock.clone(), tasks.shutdown())?;
+        let serving = device_serve::serve(
+            router,
+            listener,
+            tls.clone(),
+            trust,
+            self.clock.clone(),
+            tasks.shutdown(),
+        )?;
         tasks.serving("the device endpoint", serving.task);
         tasks.run(
             "times of contact",
             seen.clone().run(store.clone(), SEEN_INTERVAL, tasks.shutdown()),
         );
         push.start(tasks, &store, self.clock, &seen, self.metrics);
-        Ok(public_url)
+        Ok(DeviceEndpoint {
+            public_url,
+            tls,
+            authority,
+        })
     }
 }
 

@@ -68,6 +68,14 @@ impl Plane {
         }
     }
 
+    /// The authority of client certificates, PEM, where it is known: that of the embedded API.
+    pub(super) fn client_authority(&self) -> Option<String> {
+        match self {
+            Self::Embedded(embedded) => Some(embedded.authority.clone()),
+            Self::Cluster(_) => None,
+        }
+    }
+
     pub(super) fn url(&self) -> String {
         match self {
             Self::Embedded(embedded) => embedded.url.clone(),

@@ -24,6 +24,19 @@ pub struct Settings {
     pub push: PushSettings,
     /// How often each device is asked for evidence.
     pub evidence_interval: Duration,
+    /// Where people are told the evidence about each rule. None: nowhere.
+    pub evidence: Option<EvidenceSettings>,
+}
+
+/// How people are told the evidence about each rule.
+#[derive(Debug, Clone)]
+pub struct EvidenceSettings {
+    /// Where they come.
+    pub listen: SocketAddr,
+    /// How they reach it, such as `https://provost.example.com:8444`. None: `https://localhost` and the port.
+    pub url: Option<String>,
+    /// The namespace in which the address is published.
+    pub namespace: String,
 }
 
 /// The Kubernetes API to work with.
@@ -96,6 +109,7 @@ impl Settings {
             public_url: None,
             push: PushSettings::None,
             evidence_interval: Duration::from_hours(1),
+            evidence: None,
         }
     }
 }

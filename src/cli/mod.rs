@@ -4,6 +4,7 @@ mod completions;
 mod crd;
 mod demo;
 mod enroll;
+mod plugin;
 mod reference;
 mod serve;
 mod server;
@@ -78,6 +79,9 @@ enum Command {
 /// Runs the command line and says how it ended: 0 success, 1 failure, 2 wrong usage.
 #[must_use]
 pub fn main() -> ExitCode {
+    if let Some(called) = std::env::args_os().next().as_deref().and_then(plugin::Called::by) {
+        return called.main();
+    }
     let cli = Cli::parse();
     let quiet = matches!(cli.command, Command::Demo(_) | Command::Simulate(_));
     let filter = cli.log.log.clone().unwrap_or_else(|| {

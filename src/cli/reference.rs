@@ -35,6 +35,9 @@ fn markdown() -> String {
     let mut root = super::Cli::command().term_width(100);
     root.build();
     describe(&mut root, &mut text);
+    let mut plugin = super::plugin::PluginCli::command().term_width(100);
+    plugin.build();
+    describe(&mut plugin, &mut text);
     text
 }
 

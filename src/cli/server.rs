@@ -8,7 +8,8 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::app::{Kubernetes, PushCredentials, PushSettings, Server, Settings};
+use crate::app::evidence::NAMESPACE;
+use crate::app::{EvidenceSettings, Kubernetes, PushCredentials, PushSettings, Server, Settings};
 use crate::clock::{SystemClock, SystemEntropy};
 use crate::controllers::duration;
 use crate::secret::Secret;
@@ -92,6 +93,33 @@ pub(super) struct ServerArgs {
         default_value = "1h"
     )]
     evidence_interval: String,
+    /// Where people are told the evidence about each rule, as `kubectl provost why` asks for it (TLS; by the credentials and rights
+    /// that they have for the Kubernetes API). Without it they are told nowhere but in the status of devices.
+    #[arg(
+        long,
+        value_name = "ADDR",
+        env = "PROVOST_EVIDENCE_LISTEN",
+        hide_env_values = true
+    )]
+    evidence_listen: Option<SocketAddr>,
+    /// How people reach --evidence-listen, such as `https://provost.example.com:8444`. Without it: by a port-forward.
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "PROVOST_EVIDENCE_URL",
+        hide_env_values = true,
+        requires = "evidence_listen"
+    )]
+    evidence_url: Option<String>,
+    /// The namespace of the ConfigMap that says where evidence is told.
+    #[arg(
+        long,
+        value_name = "NAME",
+        env = "PROVOST_EVIDENCE_NAMESPACE",
+        hide_env_values = true,
+        default_value = NAMESPACE
+    )]
+    evidence_namespace: String,
 }
 
 impl ServerArgs {
@@ -121,6 +149,11 @@ impl ServerArgs {
             public_url: self.public_url,
             push,
             evidence_interval: length("--evidence-interval", &self.evidence_interval)?,
+            evidence: self.evidence_listen.map(|listen| EvidenceSettings {
+                listen,
+                url: self.evidence_url,
+                namespace: self.evidence_namespace,
+            }),
         })
     }
 }

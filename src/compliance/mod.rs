@@ -13,4 +13,4 @@ pub use check::Checks;
 pub use demand::{Demand, Evidence};
 pub use facts::{DeclarationState, Facts, Report, Source, StatusError};
 pub use transition::{Transition, Verdicts, count, failing_rules, push_history, transitions};
-pub use verdict::{Judgement, judge, judge_evidence};
+pub use verdict::{Judgement, judge, judge_evidence, observed_values};

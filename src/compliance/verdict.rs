@@ -2,6 +2,8 @@
 //!
 //! No evidence is never a failure, and an old revision is no evidence about the new one: both are unknown, with the reason.
 
+use std::collections::BTreeMap;
+
 use serde_json::Value;
 
 use super::check;
@@ -51,6 +53,48 @@ pub fn judge(demands: &[Demand], facts: &Facts) -> Vec<Judgement> {
         .iter()
         .map(|demand| judge_evidence(&demand.evidence, facts))
         .collect()
+}
+
+/// What the device reported of what an evidence is judged by, by path or identifier; what it did not report is absent.
+#[must_use]
+pub fn observed_values(evidence: &Evidence, facts: &Facts) -> BTreeMap<String, Value> {
+    let declaration = |identifier: &str| {
+        let state = facts.declarations.get(identifier)?;
+        // Plain data, which JSON can always be made of.
+        Some((identifier.to_owned(), serde_json::to_value(state).ok()?))
+    };
+    let profile = |identifier: &str| {
+        let uuid = facts.profiles.as_ref()?.get(identifier)?;
+        Some((identifier.to_owned(), Value::String(uuid.clone())))
+    };
+    match evidence {
+        Evidence::Cel { program, .. } => {
+            let variables: Vec<(&str, &Value)> = facts
+                .reports
+                .iter()
+                .filter_map(|(source, report)| Some((check::variable(*source)?, &report.value)))
+                .collect();
+            let found = program
+                .paths()
+                .iter()
+                .filter_map(|path| Some((path, find(path, &variables)?)));
+            found
+                .map(|(path, value)| (path.to_string(), value.clone()))
+                .collect()
+        }
+        Evidence::InstalledDeclaration { identifier, .. } => declaration(identifier).into_iter().collect(),
+        Evidence::InstalledProfile {
+            identifier,
+            via_declaration,
+            ..
+        } => {
+            let via = via_declaration
+                .as_ref()
+                .and_then(|(identifier, _)| declaration(identifier));
+            profile(identifier).into_iter().chain(via).collect()
+        }
+        Evidence::NotApplicable { .. } | Evidence::Conflict { .. } | Evidence::None { .. } => BTreeMap::new(),
+    }
 }
 
 /// Judges one piece of evidence.

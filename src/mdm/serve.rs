@@ -61,11 +61,14 @@ pub struct Serving {
     pub task: JoinHandle<io::Result<()>>,
 }
 
+/// TLS settings of a server.
+pub type TlsConfig = Arc<ServerConfig>;
+
 /// The TLS settings of the device endpoint: HTTP/2 and 1.1, and a client certificate for those who have one.
 ///
 /// # Errors
 /// When the server's key does not fit its certificate, or is of an unknown kind.
-pub fn tls_config(identity: &ServerIdentity) -> Result<Arc<ServerConfig>, rustls::Error> {
+pub fn tls_config(identity: &ServerIdentity) -> Result<TlsConfig, rustls::Error> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let verifier = Arc::new(Possession::new(&provider));
     let mut config = ServerConfig::builder_with_provider(provider)

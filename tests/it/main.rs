@@ -22,6 +22,8 @@ mod drift;
 #[cfg(test)]
 mod enrolling;
 #[cfg(test)]
+mod evidence;
+#[cfg(test)]
 mod hostile;
 #[cfg(test)]
 mod image;
@@ -31,6 +33,8 @@ mod informers;
 mod kubectl;
 #[cfg(test)]
 mod leaving;
+#[cfg(test)]
+mod plugin;
 #[cfg(test)]
 mod restarts;
 #[cfg(test)]

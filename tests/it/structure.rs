@@ -51,11 +51,11 @@ const PARTS: &[(&str, &str)] = &[
     ("simulator", "secret"),
     (
         "app",
-        "api clock controllers enrollment files gitops ids kubeapi mdm::gateway mdm::http mdm::metrics mdm::seen mdm::serve pki push secret store telemetry",
+        "api clock compliance controllers enrollment files gitops ids kubeapi mdm::gateway mdm::http mdm::metrics mdm::seen mdm::serve pki push secret store telemetry",
     ),
     (
         "cli",
-        "api app clock controllers enrollment gitops ids secret simulator telemetry",
+        "api app clock compliance controllers enrollment gitops ids kubeapi policy secret simulator suggest telemetry",
     ),
     ("main", "cli"),
 ];
@@ -65,10 +65,13 @@ const PARTS: &[(&str, &str)] = &[
 const ROOMS: &[(&str, &str)] = &[
     ("kube", "api app cli controllers kubeapi"),
     // Kubernetes' types, without a client: statuses hold its times and conditions, and git holds its objects.
-    ("k8s_openapi", "api app compliance controllers gitops kubeapi"),
+    (
+        "k8s_openapi",
+        "api app cli::plugin compliance controllers gitops kubeapi",
+    ),
     // Servers. The router of the device endpoint is in its `http`, the listener below it in its `serve`.
     ("axum", "app body enrollment::http kubeapi mdm::http mdm::serve"),
-    ("axum_server", "kubeapi::serve mdm::serve"),
+    ("axum_server", "app::evidence kubeapi::serve mdm::serve"),
     ("hyper", "cli::enroll push::http2 simulator"),
     // SQL: the store of the device plane, and that of the embedded Kubernetes API.
     ("rusqlite", "kubeapi::storage store::sqlite"),
@@ -80,7 +83,7 @@ const ROOMS: &[(&str, &str)] = &[
     ("quick_xml", "mdm::plist"),
     // YAML: with the place of each field for people's files, plainly for bodies and files of our own.
     ("saphyr_parser", "gitops::read kubeapi::decode"),
-    ("serde_yaml", "api::crds kubeapi"),
+    ("serde_yaml", "api::crds cli::plugin kubeapi"),
     ("cel", "expression"),
     ("kube_cel", "api::schema"),
     ("schemars", "api kubeapi::openapi"),
@@ -110,7 +113,7 @@ const ROOMS: &[(&str, &str)] = &[
     ("clap", "cli simulator::run telemetry::logging"),
     ("anyhow", "app cli"),
     ("indicatif", "cli::demo"),
-    ("console", "cli::demo"),
+    ("console", "cli::demo cli::plugin"),
     ("comfy_table", "cli::demo"),
 ];
 

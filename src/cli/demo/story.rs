@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep};
 use crate::api::git_source::GitReference;
 use crate::api::{GitSource, GitSourceSpec, names};
 use crate::app::admin_http::InviteOrder;
-use crate::app::{PushSettings, Server, Settings};
+use crate::app::{EvidenceSettings, PushSettings, Server, Settings, evidence};
 use crate::clock::{SystemClock, SystemEntropy};
 use crate::ids::Namespace;
 use crate::telemetry::process::peak_rss_bytes;
@@ -117,6 +117,11 @@ fn settings(args: &DemoArgs, directory: &Path, fleet: &Fleet) -> Settings {
     // Devices without declarative management tell of a drift only when they are asked.
     settings.evidence_interval =
         Duration::from_secs(15).max(Duration::from_millis(u64::from(args.devices) * 10));
+    settings.evidence = Some(EvidenceSettings {
+        listen: settings.mdm_listen,
+        url: None,
+        namespace: evidence::NAMESPACE.to_owned(),
+    });
     settings
 }
 
@@ -338,7 +343,10 @@ async fn stay(server: &Server) -> anyhow::Result<()> {
     }
     eprintln!("  kubectl get gitsources,baselines,assignments,devicegroups");
     eprintln!("  kubectl get devices -o wide");
-    eprintln!("  kubectl describe gitsource {SOURCE}\n");
+    eprintln!("  kubectl describe gitsource {SOURCE}");
+    eprintln!(
+        "  kubectl provost devices       (the plugin: ln -s $(command -v provost) kubectl-provost, in a folder of PATH)\n"
+    );
     tokio::signal::ctrl_c().await?;
     Ok(())
 }

@@ -17,7 +17,7 @@ use rcgen::KeyPair;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 pub use authority::{Authority, IssuedIdentity};
-pub use trust::{ClientTrust, Identity};
+pub use trust::{ClientTrust, Identity, Subject};
 
 use crate::clock::Entropy;
 

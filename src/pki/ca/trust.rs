@@ -1,10 +1,11 @@
-//! What a client certificate is worth: whether the device authority issued it for a client.
+//! What a client certificate is worth: whether the device authority issued it for a client; or whether a Kubernetes API's did, and for whom.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use rustls::RootCertStore;
+use rustls::pki_types::pem::{self, PemObject as _};
 use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::ClientCertVerifier;
@@ -35,7 +36,16 @@ pub enum Identity {
     },
 }
 
-/// Judges client certificates by the device authority.
+/// Somebody whom the authority of a Kubernetes API vouches for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Subject {
+    /// The common name: the user.
+    pub name: String,
+    /// The organisations: the user's groups.
+    pub groups: Vec<String>,
+}
+
+/// Judges client certificates by the device authority, or by the authorities of a bundle.
 #[derive(Debug)]
 pub struct ClientTrust {
     verifier: Arc<dyn ClientCertVerifier>,
@@ -47,10 +57,27 @@ impl ClientTrust {
     /// # Errors
     /// When its own certificate cannot be used as an anchor.
     pub fn new(authority: &Authority) -> Result<Self, Error> {
+        Self::in_roots(std::iter::once(Ok(authority.certificate().clone())))
+    }
+
+    /// Trust in what the authorities of a bundle have issued, PEM.
+    ///
+    /// # Errors
+    /// When there is none in it, or one cannot be used as an anchor.
+    pub fn in_bundle(pem: &str) -> Result<Self, Error> {
+        Self::in_roots(CertificateDer::pem_slice_iter(pem.as_bytes()))
+    }
+
+    fn in_roots(
+        certificates: impl Iterator<Item = Result<CertificateDer<'static>, pem::Error>>,
+    ) -> Result<Self, Error> {
         let mut roots = RootCertStore::empty();
-        roots
-            .add(authority.certificate().clone())
-            .map_err(|source| Error::Trust(Box::new(source)))?;
+        for certificate in certificates {
+            let certificate = certificate.map_err(|source| Error::Trust(Box::new(source)))?;
+            roots
+                .add(certificate)
+                .map_err(|source| Error::Trust(Box::new(source)))?;
+        }
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
             .build()
@@ -64,9 +91,7 @@ impl ClientTrust {
         let Some((certificate, intermediates)) = chain.split_first() else {
             return Identity::Absent;
         };
-        let seconds = u64::try_from(now.as_second()).unwrap_or_default();
-        let time = UnixTime::since_unix_epoch(Duration::from_secs(seconds));
-        if let Err(error) = self.verifier.verify_client_cert(certificate, intermediates, time) {
+        if let Err(error) = self.verify(certificate, intermediates, now) {
             return Identity::Untrusted {
                 reason: error.to_string(),
             };
@@ -81,6 +106,42 @@ impl ClientTrust {
                 reason: "its validity cannot be read".into(),
             },
         }
+    }
+}
+
+impl ClientTrust {
+    fn verify(
+        &self,
+        certificate: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: Timestamp,
+    ) -> Result<(), rustls::Error> {
+        let seconds = u64::try_from(now.as_second()).unwrap_or_default();
+        let time = UnixTime::since_unix_epoch(Duration::from_secs(seconds));
+        self.verifier
+            .verify_client_cert(certificate, intermediates, time)
+            .map(|_| ())
+    }
+
+    /// For whom `chain` (DER) was issued, by Kubernetes' reading of the subject, if it is trusted and valid now. That the client holds the key of
+    /// its first certificate is the handshake's to prove.
+    #[must_use]
+    pub fn subject(&self, chain: &[Vec<u8>], now: Timestamp) -> Option<Subject> {
+        let chain: Vec<CertificateDer<'_>> = chain
+            .iter()
+            .map(|der| CertificateDer::from(der.as_slice()))
+            .collect();
+        let (certificate, intermediates) = chain.split_first()?;
+        self.verify(certificate, intermediates, now).ok()?;
+        let (_, certificate) = X509Certificate::from_der(certificate).ok()?;
+        let subject = certificate.subject();
+        let name = subject.iter_common_name().next()?.as_str().ok()?.to_owned();
+        let groups = subject.iter_organization();
+        let groups = groups.filter_map(|group| group.as_str().ok().map(str::to_owned));
+        (!name.is_empty()).then(|| Subject {
+            name,
+            groups: groups.collect(),
+        })
     }
 }
 

@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 
 use super::{NAMESPACE, kind, objects, of_kind, render, run};
 use crate::control_plane::{ControlPlane, assets, summary};
+use crate::evidence::{Door, parts, token};
 use crate::world::{self, SOURCE, World, eventually, is_true, policy};
 
 const WHAT: &str = "the Helm chart's roles";
@@ -104,7 +105,7 @@ fn requests(plane: &ControlPlane) -> Vec<Value> {
 async fn install() -> Option<(ControlPlane, Vec<Value>)> {
     let tools = assets(WHAT)?;
     let plane = ControlPlane::start(WHAT).await?;
-    let values = json!({ "gitCredentials": [{ "namespace": world::NAMESPACE, "secretName": CREDENTIALS }] });
+    let values = json!({ "evidence": { "enabled": true }, "gitCredentials": [{ "namespace": world::NAMESPACE, "secretName": CREDENTIALS }] });
     let rendered = render(&tools, &values).unwrap();
     let namespace = json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": NAMESPACE } });
     let kubeconfig = plane.kubeconfig();
@@ -194,6 +195,7 @@ async fn story(world: &mut World) {
     world.look().await;
     world.enroll(2).await;
     let devices = world.compliant(2, &revision).await;
+    tell_evidence(world, devices.keys().next().unwrap()).await;
 
     let name = devices.keys().next().unwrap().clone();
     let orphan = Patch::Merge(json!({ "spec": { "deletionPolicy": "Orphan" } }));
@@ -222,6 +224,31 @@ async fn story(world: &mut World) {
     .await;
 }
 
+/// People ask for evidence, by a client certificate and by a token.
+async fn tell_evidence(world: &World, device: &str) {
+    let path = format!("/v1/namespaces/{}/devices/{device}/rules", world::NAMESPACE);
+    let (certificate, _) = parts(&world.plane.as_ref().unwrap().kubeconfig());
+    let viewer = json!({ "token": token(world, "viewer", "provost-view").await });
+    let door = Door::of(world).await;
+    for user in [certificate, viewer] {
+        door.ask(world, &user, &path).await.unwrap();
+    }
+}
+
+/// A server that starts again tells evidence at another address, and publishes that.
+async fn start_again(world: &mut World) {
+    let before = Door::of(world).await;
+    world.server.kill_and_restart().await;
+    eventually("the new address is published", async || {
+        let door = Door::of(world).await;
+        if door.url == before.url {
+            return Err(door.url);
+        }
+        Ok(())
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn provost_needs_every_right_that_the_chart_gives_and_no_other() {
     let Some((plane, rendered)) = install().await else {
@@ -230,6 +257,7 @@ async fn provost_needs_every_right_that_the_chart_gives_and_no_other() {
     let identity = identity(&plane);
     let mut world = World::on_cluster_as(plane, identity).await;
     story(&mut world).await;
+    start_again(&mut world).await;
     world.server.terminate().await;
 
     let events = requests(world.plane.as_ref().unwrap());

@@ -47,6 +47,13 @@ pub(super) fn matrix() -> Vec<(&'static str, Value)> {
             }),
         ),
         (
+            "evidence",
+            json!({
+                "evidence": { "enabled": true, "url": "https://provost.example.com:8444" },
+                "networkPolicy": { "evidence": { "from": peer } },
+            }),
+        ),
+        (
             "a trial",
             json!({ "persistence": { "enabled": false, "emptyDirSizeLimit": "1Gi" } }),
         ),

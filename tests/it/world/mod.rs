@@ -99,6 +99,8 @@ pub(crate) struct Setting {
     pub(crate) evidence_interval: &'static str,
     /// Where devices come; port 0 is any.
     pub(crate) mdm_port: u16,
+    /// Whether the server tells people the evidence.
+    pub(crate) tells_evidence: bool,
 }
 
 impl Default for Setting {
@@ -109,6 +111,7 @@ impl Default for Setting {
             classic_percent: 40,
             evidence_interval: "1h",
             mdm_port: 0,
+            tells_evidence: false,
         }
     }
 }
@@ -138,10 +141,12 @@ impl World {
         Self::begin(setting, plane, identity).await
     }
 
-    /// A world on a cluster that is there, in which the server is who `identity`, a kubeconfig, says. The story itself is the administrator.
+    /// A world on a cluster that is there, in which the server is who `identity`, a kubeconfig, says, and does all that
+    /// it can. The story itself is the administrator.
     pub(crate) async fn on_cluster_as(plane: ControlPlane, identity: PathBuf) -> Self {
         let setting = Setting {
             api: Api::Cluster,
+            tells_evidence: true,
             ..Setting::default()
         };
         Self::begin(setting, Some(plane), Some(identity)).await
@@ -155,7 +160,7 @@ impl World {
             Simulator::start(&data_dir.join("ca.pem"), setting.seed, setting.classic_percent).await;
         let apns_ca = dir.path().join("apns-ca.pem");
         fs::write(&apns_ca, &simulator.apns_ca).unwrap();
-        let more = [
+        let mut more = vec![
             "--apns-url",
             &simulator.apns_url,
             "--apns-ca",
@@ -163,6 +168,9 @@ impl World {
             "--evidence-interval",
             setting.evidence_interval,
         ];
+        if setting.tells_evidence {
+            more.extend(["--evidence-listen", "127.0.0.1:0"]);
+        }
         let server = match &identity {
             None => Server::start(&data_dir, setting.mdm_port, &more).await,
             Some(identity) => {

@@ -13,7 +13,7 @@ use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
 use tokio::process::{Child, ChildStdout, Command};
 
 /// The program under test.
-const PROGRAM: &str = env!("CARGO_BIN_EXE_provost");
+pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_provost");
 
 /// What a finished command said.
 #[derive(Debug)]
