@@ -37,11 +37,18 @@ pub(super) struct Path {
 }
 
 impl Path {
-    /// Takes apart the path of a resource; `None` for anything else.
+    /// Takes apart the path of a resource; `None` for anything else, and where a resource or an object has no name.
     #[must_use]
     pub(super) fn parse(path: &str) -> Option<Self> {
-        let segments = segments(path)?;
-        let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
+        Self::read(path).filter(|path| !path.plural.is_empty() && path.name.as_deref() != Some(""))
+    }
+
+    /// The same, and names may be missing. What may be done and what is done are both decided by this one reading. A path is decoded
+    /// before it is taken apart, as Go does: an encoded slash separates, too.
+    #[must_use]
+    pub(super) fn read(path: &str) -> Option<Self> {
+        let path = percent_decode(path)?;
+        let segments: Vec<&str> = path.trim_matches('/').split('/').collect();
         let (group, version, rest) = match segments.as_slice() {
             ["api", version, rest @ ..] => ("", version, rest),
             ["apis", group, version, rest @ ..] => (*group, version, rest),
@@ -62,9 +69,6 @@ impl Path {
             [plural, name, rest @ ..] => (plural, Some(name), Some(rest.join("/"))),
             [] => return None,
         };
-        if plural.is_empty() || name.is_some_and(|name| name.is_empty()) {
-            return None;
-        }
         Some(Self {
             group: group.to_owned(),
             version: (*version).to_owned(),
@@ -75,13 +79,6 @@ impl Path {
             watch,
         })
     }
-}
-
-/// The segments of a path, which is decoded first, as Go does; `None` when it is no text.
-#[must_use]
-pub(super) fn segments(path: &str) -> Option<Vec<String>> {
-    let path = percent_decode(path)?;
-    Some(path.trim_matches('/').split('/').map(str::to_owned).collect())
 }
 
 /// A text with `%XX` decoded; `None` when it is malformed.

@@ -74,14 +74,7 @@ pub(in crate::kubeapi) async fn may_create(
         return Ok(());
     };
     core.policy.follow(&core.storage).await?;
-    let on = OnResource {
-        group: target.resource.group.clone(),
-        resource: target.resource.plural.clone(),
-        namespace: target.namespace.clone(),
-        name: target.name.clone(),
-        ..OnResource::default()
-    };
-    let attributes = Attributes::on("create", on);
+    let attributes = Attributes::on("create", OnResource::of_target(target));
     let decision = core.policy.ask(|index| index.decide(user, &attributes));
     if decision.allowed {
         return Ok(());

@@ -7,7 +7,8 @@ use http::Method;
 use super::user::User;
 use crate::api::selector::FieldSelector;
 use crate::kubeapi::error::{ApiError, Subject};
-use crate::kubeapi::request::{Query, segments};
+use crate::kubeapi::request::{Path, Query};
+use crate::kubeapi::verbs::Target;
 
 /// A request, or a question about one.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,13 +47,14 @@ impl Attributes {
     /// What `method` on `path` asks for.
     #[must_use]
     pub(super) fn of(method: &Method, path: &str, query: Option<&Query>) -> Self {
-        let resource = segments(path).and_then(|segments| OnResource::of(&segments));
-        let Some((mut on, watched)) = resource else {
+        let Some(read) = Path::read(path) else {
             return Self {
                 verb: method.as_str().to_ascii_lowercase(),
                 on: On::Path(path.to_owned()),
             };
         };
+        let watched = read.watch;
+        let mut on = OnResource::of_path(read);
         let collection = on.name.is_empty();
         let verb = match *method {
             _ if watched => "watch",
@@ -135,36 +137,37 @@ impl Attributes {
 }
 
 impl OnResource {
-    /// What a path is about, and whether it is the deprecated way to ask for a watch (`/api/v1/watch/…`). `None` for a path that is
-    /// not about a resource.
-    fn of(segments: &[String]) -> Option<(Self, bool)> {
-        let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
-        let (group, rest) = match segments.as_slice() {
-            ["api", _, rest @ ..] => ("", rest),
-            ["apis", group, _, rest @ ..] => (*group, rest),
-            _ => return None,
+    /// What a path is about. A namespace lies in itself.
+    fn of_path(path: Path) -> Self {
+        let name = path.name.unwrap_or_default();
+        let namespace = match path.namespace {
+            Some(namespace) => namespace,
+            None if path.plural == "namespaces" => name.clone(),
+            None => String::new(),
         };
-        let (watched, rest) = match rest {
-            ["watch", rest @ ..] => (true, rest),
-            _ => (false, rest),
-        };
-        let (namespace, rest) = match rest {
-            [] => return None,
-            ["namespaces", namespace] | ["namespaces", namespace, "status" | "finalize", ..] => {
-                (*namespace, rest)
-            }
-            ["namespaces", namespace, inside @ ..] => (*namespace, inside),
-            _ => ("", rest),
-        };
-        let part = |at: usize| rest.get(at).copied().unwrap_or("").to_owned();
-        let on = Self {
-            group: group.to_owned(),
-            resource: part(0),
-            name: part(1),
-            subresource: part(2),
-            namespace: namespace.to_owned(),
-        };
-        Some((on, watched))
+        // Nothing is served below a subresource.
+        let subresource = path
+            .subresource
+            .as_deref()
+            .and_then(|rest| rest.split('/').next());
+        Self {
+            group: path.group,
+            subresource: subresource.unwrap_or_default().to_owned(),
+            resource: path.plural,
+            namespace,
+            name,
+        }
+    }
+
+    /// The object that a request is about.
+    pub(super) fn of_target(target: &Target) -> Self {
+        Self {
+            group: target.resource.group.clone(),
+            resource: target.resource.plural.clone(),
+            namespace: target.namespace.clone(),
+            name: target.name.clone(),
+            ..Self::default()
+        }
     }
 
     /// `resource` or `resource/subresource`, as rules write it.
@@ -191,7 +194,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::kubeapi::request::Path;
 
     fn of(method: &str, uri: &str) -> String {
         let uri: http::Uri = uri.parse().unwrap();

@@ -40,16 +40,7 @@ fn check_role(
     new: &Value,
     old: Option<&Value>,
 ) -> Result<(), ApiError> {
-    let escalate = Attributes::on(
-        "escalate",
-        OnResource {
-            group: target.resource.group.clone(),
-            resource: target.resource.plural.clone(),
-            namespace: target.namespace.clone(),
-            name: target.name.clone(),
-            ..OnResource::default()
-        },
-    );
+    let escalate = Attributes::on("escalate", OnResource::of_target(target));
     if index.decide(user, &escalate).allowed {
         return Ok(());
     }
