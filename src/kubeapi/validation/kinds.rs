@@ -264,8 +264,7 @@ fn check_binding(built_in: BuiltIn, new: &Value, old: Option<&Value>) -> Vec<Fie
         missing.push(FieldError::required("roleRef.name", ""));
     }
     errors.extend(missing);
-    if let Some(old) = old.filter(|old| new.get("roleRef") != old.get("roleRef")) {
-        let _ = old;
+    if old.is_some_and(|old| new.get("roleRef") != old.get("roleRef")) {
         let quoted = |field: &str| json!(text(new, field)).to_string();
         // In the words of the server's own type, as it prints them.
         let shown = format!(

@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::draft::{self, Commit};
+use super::write::{self, Commit};
 use super::{Part, Target, Written, subject};
+use super::{conform, draft};
 use crate::api::schema::FieldError;
 use crate::kubeapi::access;
 use crate::kubeapi::api::Core;
@@ -100,7 +101,7 @@ pub(super) async fn create_locked(
     draft::identify(target, &mut object)?;
     let name = object::text(&object, "name").to_owned();
     require_namespace(core, target, &name).await?;
-    draft::conform(
+    conform::conform(
         &target.resource,
         &mut object,
         options.field_validation,
@@ -137,7 +138,7 @@ pub(super) async fn create_locked(
         }
         draft::validate(target, &object, None)?;
         let mut warnings = warnings.clone();
-        draft::warn_of_finalizers(&target.resource, &object, None, &mut warnings);
+        conform::warn_of_finalizers(&target.resource, &object, None, &mut warnings);
         let name = object::text(&object, "name").to_owned();
         if options.dry_run
             && core
@@ -147,7 +148,7 @@ pub(super) async fn create_locked(
         {
             return Err(taken(core, target, &name).await?);
         }
-        match draft::commit(core, target, options, Expected::Absent, object, warnings).await? {
+        match write::commit(core, target, options, Expected::Absent, object, warnings).await? {
             Commit::Done(written) => return Ok(written),
             Commit::Lost if generated => {}
             Commit::Lost => return Err(taken(core, target, &name).await?),

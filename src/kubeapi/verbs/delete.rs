@@ -6,10 +6,10 @@ use http::StatusCode;
 use serde_json::{Value, json};
 
 use super::create::lock_definitions;
-use super::draft::{self, Commit};
 use super::listing::Listing;
 use super::read::pages;
 use super::update::ATTEMPTS;
+use super::write::{self, Commit};
 use super::{Answer, Part, Target, Written};
 use crate::api::schema::FieldError;
 use crate::kubeapi::api::{Core, PERMANENT_NAMESPACES, parse};
@@ -172,17 +172,17 @@ async fn delete_locked(
             if options.dry_run {
                 return Ok(Deleted::Gone(Answer::Value(old)));
             }
-            match draft::remove(core, target, revision, old).await? {
+            match write::remove(core, target, revision, old).await? {
                 Some(last) => return Ok(Deleted::Gone(last)),
                 None => continue,
             }
         }
         let new = mark(core, target, &old, finalizers);
-        if draft::is_same(&old, &new) || options.dry_run {
+        if write::is_same(&old, &new) || options.dry_run {
             return Ok(Deleted::Waiting(Answer::Value(new)));
         }
         let write = WriteOptions::default();
-        match draft::commit(
+        match write::commit(
             core,
             target,
             &write,
@@ -196,7 +196,7 @@ async fn delete_locked(
             Commit::Lost => {}
         }
     }
-    Err(draft::overtaken(target, &target.name))
+    Err(write::overtaken(target, &target.name))
 }
 
 fn check(target: &Target, old: &Value, options: &DeleteOptions) -> Result<(), ApiError> {
@@ -272,7 +272,7 @@ pub(crate) async fn finish_namespace(core: &Arc<Core>, target: &Target) -> Resul
         && object::is_terminating(&namespace)
         && object::finalizers(&namespace).is_empty()
     {
-        draft::remove(core, target, revision, namespace).await?;
+        write::remove(core, target, revision, namespace).await?;
     }
     Ok(())
 }

@@ -3,6 +3,7 @@
 //! Every write follows one line: load, change, prune and default, keep what is the server's (uid, times, generation,
 //! the other half of the object), record field managers, validate, compare, commit under the revision that was loaded.
 
+mod conform;
 mod create;
 mod delete;
 mod draft;
@@ -12,10 +13,11 @@ mod read;
 mod scale;
 mod update;
 mod watch;
+mod write;
 
+pub(super) use conform::refuse_repeated;
 pub(super) use create::{create, create_built_in};
 pub(super) use delete::{DeleteOptions, Deleted, delete, delete_collection, finish_namespace};
-pub(super) use draft::refuse_repeated;
 pub(super) use listing::Listing;
 pub(super) use patch::patch;
 pub(super) use read::{get, list};

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::create::{Tracking, create_locked, lock_definitions};
-use super::draft;
 use super::update::{ATTEMPTS, attempt, update};
 use super::{Part, Target, Written};
+use super::{conform, draft, write};
 use crate::api::schema::FieldError;
 use crate::kubeapi::access;
 use crate::kubeapi::api::Core;
@@ -86,7 +86,7 @@ async fn server_side_apply(
     }
     let namespace = object::text(&applied, "namespace").to_owned();
     draft::identify(target, &mut applied)?;
-    let unknown = draft::prune(resource, &mut applied)?;
+    let unknown = conform::prune(resource, &mut applied)?;
     if let Some(field) = unknown.first() {
         // Whatever field validation says: what is not in the schema has no owner.
         let why = format!(".{field}: field not declared in schema");
@@ -136,7 +136,7 @@ async fn server_side_apply(
             return Ok(written);
         }
     }
-    Err(draft::overtaken(target, &target.name))
+    Err(write::overtaken(target, &target.name))
 }
 
 /// An applied object that is not there is made whatever revision the applier has seen.

@@ -6,8 +6,9 @@ use http::StatusCode;
 use serde_json::{Value, json};
 
 use super::create::{Tracking, lock_definitions};
-use super::draft::{self, Commit};
+use super::write::{self, Commit};
 use super::{Answer, Part, Target, Written};
+use super::{conform, draft};
 use crate::api::schema::FieldError;
 use crate::kubeapi::access;
 use crate::kubeapi::api::Core;
@@ -107,7 +108,7 @@ pub(super) async fn attempt(
             return Ok(written);
         }
     }
-    Err(draft::overtaken(target, &target.name))
+    Err(write::overtaken(target, &target.name))
 }
 
 /// One try: `None` when somebody else wrote in between and the caller did not insist on a revision.
@@ -123,7 +124,7 @@ pub(super) async fn update(
     let mut warnings = Vec::new();
     draft::identify(target, &mut new)?;
     check_preconditions(target, old, &new)?;
-    draft::conform(
+    conform::conform(
         &target.resource,
         &mut new,
         options.field_validation,
@@ -139,7 +140,7 @@ pub(super) async fn update(
     }
     let current = object::metadata(old).and_then(|metadata| metadata.get("resourceVersion").cloned());
     object::set(&mut new, "resourceVersion", current);
-    if draft::is_same(old, &new) {
+    if write::is_same(old, &new) {
         return Ok(Some(Written {
             code: StatusCode::OK,
             object: Answer::Value(old.clone()),
@@ -147,7 +148,7 @@ pub(super) async fn update(
         }));
     }
     draft::validate(target, &new, Some(old))?;
-    draft::warn_of_finalizers(&target.resource, &new, Some(old), &mut warnings);
+    conform::warn_of_finalizers(&target.resource, &new, Some(old), &mut warnings);
     if object::is_terminating(&new)
         && object::finalizers(&new).is_empty()
         && is_finalized(&target.resource, &new)
@@ -161,14 +162,14 @@ pub(super) async fn update(
         }
         // The answer is the object as it was when it went: its removal is a revision of the log, not of the object.
         let last = new.clone();
-        let removed = draft::remove(core, target, revision, new).await?;
+        let removed = write::remove(core, target, revision, new).await?;
         return Ok(removed.map(|_| Written {
             code: StatusCode::OK,
             object: Answer::Value(last),
             warnings,
         }));
     }
-    match draft::commit(core, target, options, Expected::Revision(revision), new, warnings).await? {
+    match write::commit(core, target, options, Expected::Revision(revision), new, warnings).await? {
         Commit::Done(written) => Ok(Some(written)),
         Commit::Lost => Ok(None),
     }
@@ -211,7 +212,7 @@ fn check_preconditions(target: &Target, old: &Value, new: &Value) -> Result<(), 
         )));
     }
     if !asked.is_empty() && asked != object::text(old, "resourceVersion") {
-        return Err(draft::overtaken(target, &target.name));
+        return Err(write::overtaken(target, &target.name));
     }
     Ok(())
 }
