@@ -12,5 +12,7 @@ pub mod verdict;
 pub use check::Checks;
 pub use demand::{Demand, Evidence};
 pub use facts::{DeclarationState, Facts, Report, Source, StatusError};
-pub use transition::{Transition, Verdicts, count, failing_rules, push_history, transitions};
+pub use transition::{
+    Transition, Verdicts, badness, count, failing_rules, push_history, record, transitions,
+};
 pub use verdict::{Judgement, judge, judge_evidence, observed_values};

@@ -42,7 +42,8 @@ pub struct Transition {
 }
 
 /// How bad a verdict is: where several assignments demand one rule, the worst of their verdicts is the device's.
-const fn badness(verdict: Verdict) -> u8 {
+#[must_use]
+pub const fn badness(verdict: Verdict) -> u8 {
     match verdict {
         Verdict::NotApplicable => 0,
         Verdict::Pass => 1,
@@ -182,7 +183,10 @@ pub fn push_history(old: &[TransitionRecord], new: &[Transition]) -> Vec<Transit
     let mut history = Vec::new();
     for (way, alike) in ways {
         if way == Way::Enrollment || alike.len() <= MAX_ALIKE {
-            history.extend(alike.iter().rev().map(|transition| record(transition)));
+            history.extend(alike.iter().rev().map(|transition| TransitionRecord {
+                reason: shortened(&transition.reason),
+                ..record(transition)
+            }));
         } else {
             history.extend(summary(way, &alike));
         }
@@ -193,7 +197,9 @@ pub fn push_history(old: &[TransitionRecord], new: &[Transition]) -> Vec<Transit
     history
 }
 
-fn record(transition: &Transition) -> TransitionRecord {
+/// A transition as a status has it, in full.
+#[must_use]
+pub fn record(transition: &Transition) -> TransitionRecord {
     TransitionRecord {
         time: Time(transition.time),
         rule: transition.rule.as_deref().map(str::to_owned),
@@ -201,7 +207,7 @@ fn record(transition: &Transition) -> TransitionRecord {
         to: transition.to,
         revision: transition.revision.as_deref().map(str::to_owned),
         evidence: transition.evidence.to_string(),
-        reason: shortened(&transition.reason),
+        reason: transition.reason.clone(),
     }
 }
 

@@ -105,6 +105,12 @@ pub(super) fn at<'a>(object: &'a Value, path: &str) -> Option<&'a Value> {
         .try_fold(object, |value, part| value.get(part))
 }
 
+/// A text at a path of fields separated by dots, or empty.
+#[must_use]
+pub(super) fn text_at<'a>(object: &'a Value, path: &str) -> &'a str {
+    at(object, path).and_then(Value::as_str).unwrap_or("")
+}
+
 /// A time as `metav1.Time` prints it: UTC, whole seconds.
 #[must_use]
 pub(super) fn time(at: jiff::Timestamp) -> Value {

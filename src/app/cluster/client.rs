@@ -98,7 +98,7 @@ async fn call(
         match (watches, response.status()) {
             (true, StatusCode::GONE) => Ok(as_event(&whole(response).await?)),
             (true, _) => Ok(response),
-            (false, _) => Ok(whole(response).await?.map(|body| Body::from(body.to_vec()))),
+            (false, _) => Ok(whole(response).await?.map(Body::from)),
         }
     };
     let answer = tokio::time::timeout(CALL_PATIENCE, answer).await;

@@ -16,8 +16,8 @@ use kube::{Api, Client};
 
 use super::session::Session;
 use super::words::cause;
-use crate::api::common::Verdict;
 use crate::app::evidence::{AUTHORITY_KEY, CONFIG_MAP, DeviceRecord, NAMESPACE, RuleRecord, URL_KEY};
+use crate::compliance::badness;
 
 /// How long connecting may take: without it, there still is the status.
 const CONNECT_PATIENCE: Duration = Duration::from_secs(3);
@@ -190,14 +190,4 @@ async fn client(session: &Session, url: &str, authority: &str) -> Result<Client,
     config.connect_timeout = Some(CONNECT_PATIENCE);
     config.read_timeout = Some(PATIENCE);
     Client::try_from(config).map_err(|error| wrong(&error))
-}
-
-/// Where several assignments demand one rule, the worst verdict is the device's.
-const fn badness(verdict: Verdict) -> u8 {
-    match verdict {
-        Verdict::NotApplicable => 0,
-        Verdict::Pass => 1,
-        Verdict::Unknown => 2,
-        Verdict::Fail => 3,
-    }
 }

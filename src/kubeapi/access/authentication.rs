@@ -12,6 +12,7 @@ use super::tokens;
 use super::user::User;
 use crate::kubeapi::api::Core;
 use crate::kubeapi::error::ApiError;
+use crate::pki::ca::Subject;
 
 /// The user of a request that came over TLS. `certificate` is the client's, DER, whose signature the handshake has
 /// verified. The credential is taken out of `headers`, so that nothing behind this point can write it anywhere.
@@ -49,7 +50,7 @@ fn bearer(header: &[u8]) -> Option<&str> {
     scheme.eq_ignore_ascii_case("bearer").then_some(token)
 }
 
-/// Common name and organisations. The handshake saw the certificate when the connection began; that it holds is asked of
+/// The handshake saw the certificate when the connection began; that it holds is asked of
 /// every request.
 fn of_certificate(der: &[u8], now: jiff::Timestamp) -> Option<User> {
     let (_, certificate) = X509Certificate::from_der(der).ok()?;
@@ -58,12 +59,9 @@ fn of_certificate(der: &[u8], now: jiff::Timestamp) -> Option<User> {
     if now < validity.not_before.timestamp() || now > validity.not_after.timestamp() {
         return None;
     }
-    let subject = certificate.subject();
-    let name = subject.iter_common_name().next()?.as_str().ok()?.to_owned();
-    let groups = subject.iter_organization();
-    let groups = groups.filter_map(|group| group.as_str().ok().map(ToOwned::to_owned));
+    let subject = Subject::of(&certificate)?;
     let credential = format!("X509SHA256={}", hex::encode(Sha256::digest(der)));
-    (!name.is_empty()).then(|| User::authenticated(name, groups.collect(), credential))
+    Some(User::authenticated(subject.name, subject.groups, credential))
 }
 
 #[cfg(test)]

@@ -9,23 +9,13 @@ use super::rules::{Rule, missing};
 use crate::kubeapi::api::{Core, parse};
 use crate::kubeapi::error::ApiError;
 use crate::kubeapi::object;
-use crate::kubeapi::registry::BuiltIn;
+use crate::kubeapi::registry::resource::VERBS as READ_WRITE;
+use crate::kubeapi::registry::{BuiltIn, RBAC};
 use crate::kubeapi::storage::PageRequest;
 use crate::kubeapi::verbs::{Part, Target, create_built_in, rewrite};
 
-const GROUP: &str = "rbac.authorization.k8s.io";
 const READ: &[&str] = &["get", "list", "watch"];
 const WRITE: &[&str] = &["create", "delete", "deletecollection", "patch", "update"];
-const READ_WRITE: &[&str] = &[
-    "create",
-    "delete",
-    "deletecollection",
-    "get",
-    "list",
-    "patch",
-    "update",
-    "watch",
-];
 /// Where it is not `true`, an administrator has taken the role over.
 const AUTO_UPDATE: &str = "rbac.authorization.kubernetes.io/autoupdate";
 
@@ -39,7 +29,7 @@ fn paths(verbs: &[&str], paths: &[&str]) -> Value {
 
 fn named(kind: &str, name: &str) -> Value {
     json!({
-        "apiVersion": format!("{GROUP}/v1"), "kind": kind,
+        "apiVersion": format!("{RBAC}/v1"), "kind": kind,
         "metadata": {
             "name": name, "labels": { "kubernetes.io/bootstrapping": "rbac-defaults" },
             "annotations": { AUTO_UPDATE: "true" },
@@ -61,7 +51,7 @@ fn part(of: &str, rules: Value) -> Value {
 /// A role that gathers its parts, and is itself a part of the next.
 fn gathering(name: &str, part_of: Option<&str>) -> Value {
     let mut role = named("ClusterRole", name);
-    let selector = json!({ "matchLabels": { format!("{GROUP}/aggregate-to-{name}"): "true" } });
+    let selector = json!({ "matchLabels": { format!("{RBAC}/aggregate-to-{name}"): "true" } });
     object::put(
         &mut role,
         "aggregationRule",
@@ -76,7 +66,7 @@ fn gathering(name: &str, part_of: Option<&str>) -> Value {
 fn labelled(mut role: Value, part_of: &str) -> Value {
     let labels = object::metadata_mut(&mut role).and_then(|metadata| metadata.get_mut("labels"));
     if let Some(labels) = labels {
-        object::put(labels, &format!("{GROUP}/aggregate-to-{part_of}"), json!("true"));
+        object::put(labels, &format!("{RBAC}/aggregate-to-{part_of}"), json!("true"));
     }
     role
 }
@@ -123,7 +113,7 @@ fn roles() -> Vec<Value> {
             "admin",
             json!([
                 on(&["create"], &[authorization], &["localsubjectaccessreviews"]),
-                on(READ_WRITE, &[GROUP], &["rolebindings", "roles"]),
+                on(READ_WRITE, &[RBAC], &["rolebindings", "roles"]),
             ]),
         ),
         part(
@@ -155,9 +145,9 @@ fn bindings() -> Vec<Value> {
         let mut binding = named("ClusterRoleBinding", name);
         let subjects = groups
             .iter()
-            .map(|group| json!({ "apiGroup": GROUP, "kind": "Group", "name": group }));
+            .map(|group| json!({ "apiGroup": RBAC, "kind": "Group", "name": group }));
         object::put(&mut binding, "subjects", subjects.collect());
-        let role = json!({ "apiGroup": GROUP, "kind": "ClusterRole", "name": name });
+        let role = json!({ "apiGroup": RBAC, "kind": "ClusterRole", "name": name });
         object::put(&mut binding, "roleRef", role);
         binding
     };

@@ -3,8 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::kubeapi::object;
-
-const GROUP: &str = "rbac.authorization.k8s.io";
+use crate::kubeapi::registry::RBAC;
 
 /// Fills in the group of roles and subjects where a binding does not say it.
 pub(in crate::kubeapi) fn fill_in(binding: &mut Value) {
@@ -14,7 +13,7 @@ pub(in crate::kubeapi) fn fill_in(binding: &mut Value) {
             .and_then(Value::as_str)
             .is_none_or(str::is_empty);
         if missing {
-            object::put(reference, "apiGroup", json!(GROUP));
+            object::put(reference, "apiGroup", json!(RBAC));
         }
     };
     if let Some(role) = binding.get_mut("roleRef") {

@@ -57,7 +57,7 @@ fn check_role(
 }
 
 fn check_binding(index: &Index, user: &User, target: &Target, new: &Value) -> Result<(), ApiError> {
-    let text = |path: &str| object::at(new, path).and_then(Value::as_str).unwrap_or("");
+    let text = |path: &str| object::text_at(new, path);
     let (kind, name) = (text("roleRef.kind"), text("roleRef.name"));
     let plural = match kind {
         "ClusterRole" => "clusterroles",

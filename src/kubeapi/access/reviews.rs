@@ -11,7 +11,7 @@ use super::user::User;
 use crate::api::schema::FieldError;
 use crate::kubeapi::api::Core;
 use crate::kubeapi::error::{ApiError, Subject};
-use crate::kubeapi::object;
+use crate::kubeapi::object::{self, text_at};
 use crate::kubeapi::registry::BuiltIn;
 use crate::kubeapi::verbs::{Answer, Target, Written};
 
@@ -73,10 +73,6 @@ fn describe(user: &User) -> Value {
     Value::Object(info)
 }
 
-fn text<'a>(object: &'a Value, path: &str) -> &'a str {
-    object::at(object, path).and_then(Value::as_str).unwrap_or("")
-}
-
 /// May somebody do something?
 fn access(core: &Core, target: &Target, user: &User, review: &Value) -> Result<Value, ApiError> {
     let own = target.resource.built_in == Some(BuiltIn::SelfSubjectAccessReview);
@@ -92,12 +88,12 @@ fn access(core: &Core, target: &Target, user: &User, review: &Value) -> Result<V
         let detail = "exactly one of nonResourceAttributes or resourceAttributes must be specified";
         errors.push(FieldError::invalid("spec", path.unwrap_or(&Value::Null), detail));
     }
-    if !own && text(review, "spec.user").is_empty() && groups.is_empty() {
+    if !own && text_at(review, "spec.user").is_empty() && groups.is_empty() {
         let detail = "at least one of user or group must be specified";
         errors.push(FieldError::invalid("spec.user", &json!(""), detail));
     }
     if local && let Some(resource) = resource {
-        let asked = text(resource, "namespace");
+        let asked = text_at(resource, "namespace");
         if asked != object::text(review, "namespace") {
             let detail = "must match metadata.namespace";
             let field = "spec.resourceAttributes.namespace";
@@ -123,15 +119,22 @@ fn access(core: &Core, target: &Target, user: &User, review: &Value) -> Result<V
         )));
     }
     let asked = User {
-        name: text(review, "spec.user").to_owned(),
+        name: text_at(review, "spec.user").to_owned(),
         groups,
         ..User::default()
     };
     let attributes = match (resource, path) {
         (Some(resource), _) => on_resource(resource),
         (None, path) => Attributes {
-            verb: path.map(|path| text(path, "verb")).unwrap_or_default().to_owned(),
-            on: On::Path(path.map(|path| text(path, "path")).unwrap_or_default().to_owned()),
+            verb: path
+                .map(|path| text_at(path, "verb"))
+                .unwrap_or_default()
+                .to_owned(),
+            on: On::Path(
+                path.map(|path| text_at(path, "path"))
+                    .unwrap_or_default()
+                    .to_owned(),
+            ),
         },
     };
     let decision = core
@@ -145,9 +148,9 @@ fn access(core: &Core, target: &Target, user: &User, review: &Value) -> Result<V
 }
 
 fn on_resource(attributes: &Value) -> Attributes {
-    let field = |name: &str| text(attributes, name).to_owned();
+    let field = |name: &str| text_at(attributes, name).to_owned();
     Attributes::on(
-        text(attributes, "verb"),
+        text_at(attributes, "verb"),
         OnResource {
             group: field("group"),
             resource: field("resource"),
@@ -160,7 +163,7 @@ fn on_resource(attributes: &Value) -> Attributes {
 
 /// What may the one who asks do in a namespace?
 fn rules(core: &Core, user: &User, review: &Value) -> Result<Value, ApiError> {
-    let namespace = text(review, "spec.namespace");
+    let namespace = text_at(review, "spec.namespace");
     if namespace.is_empty() {
         return Err(ApiError::BadRequest("no namespace on request".to_owned()));
     }
@@ -189,7 +192,7 @@ fn rules(core: &Core, user: &User, review: &Value) -> Result<Value, ApiError> {
 
 /// Whose is a token?
 async fn token(core: &Core, review: &Value) -> Result<Value, ApiError> {
-    let token = text(review, "spec.token");
+    let token = text_at(review, "spec.token");
     if token.is_empty() {
         return Err(ApiError::BadRequest(
             "token is required for TokenReview in authentication".to_owned(),

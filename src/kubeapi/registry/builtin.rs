@@ -189,7 +189,8 @@ type Row = (
 
 const AUTHENTICATION: &str = "authentication.k8s.io";
 const AUTHORIZATION: &str = "authorization.k8s.io";
-const RBAC: &str = "rbac.authorization.k8s.io";
+/// The group of roles and their bindings.
+pub(crate) const RBAC: &str = "rbac.authorization.k8s.io";
 
 const ROWS: &[Row] = &[
     ("", "ConfigMap", "configmaps", &["cm"], true, BuiltIn::ConfigMap),

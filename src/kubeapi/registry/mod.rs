@@ -11,7 +11,7 @@ use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use serde_json::Value;
 
-pub(super) use builtin::BuiltIn;
+pub(super) use builtin::{BuiltIn, RBAC};
 pub(super) use resource::Resource;
 
 use super::object;

@@ -4,12 +4,11 @@ use serde_json::{Value, json};
 
 use super::names;
 use crate::api::schema::{FieldError, FieldErrorKind};
-use crate::kubeapi::object;
-use crate::kubeapi::registry::BuiltIn;
+use crate::kubeapi::object::{self, text_at as text};
+use crate::kubeapi::registry::{BuiltIn, RBAC};
 
 /// Data of a Secret or `ConfigMap`, in bytes.
 const MAX_DATA: usize = 1 << 20;
-const RBAC: &str = "rbac.authorization.k8s.io";
 
 /// What is wrong with an object of a built-in kind beside its metadata.
 #[must_use]
@@ -24,10 +23,6 @@ pub(super) fn check(built_in: BuiltIn, new: &Value, old: Option<&Value>) -> Vec<
         BuiltIn::EventV1 => check_new_event(new, old),
         _ => Vec::new(),
     }
-}
-
-fn text<'a>(object: &'a Value, path: &str) -> &'a str {
-    object::at(object, path).and_then(Value::as_str).unwrap_or("")
 }
 
 fn check_keys(new: &Value, field: &str) -> Vec<FieldError> {

@@ -45,6 +45,21 @@ pub struct Subject {
     pub groups: Vec<String>,
 }
 
+impl Subject {
+    /// Whom a certificate names, by Kubernetes' reading of it. Whether it is to be believed is another question.
+    #[must_use]
+    pub fn of(certificate: &X509Certificate<'_>) -> Option<Self> {
+        let subject = certificate.subject();
+        let name = subject.iter_common_name().next()?.as_str().ok()?.to_owned();
+        let groups = subject.iter_organization();
+        let groups = groups.filter_map(|group| group.as_str().ok().map(str::to_owned));
+        (!name.is_empty()).then(|| Self {
+            name,
+            groups: groups.collect(),
+        })
+    }
+}
+
 /// Judges client certificates by the device authority, or by the authorities of a bundle.
 #[derive(Debug)]
 pub struct ClientTrust {
@@ -134,14 +149,7 @@ impl ClientTrust {
         let (certificate, intermediates) = chain.split_first()?;
         self.verify(certificate, intermediates, now).ok()?;
         let (_, certificate) = X509Certificate::from_der(certificate).ok()?;
-        let subject = certificate.subject();
-        let name = subject.iter_common_name().next()?.as_str().ok()?.to_owned();
-        let groups = subject.iter_organization();
-        let groups = groups.filter_map(|group| group.as_str().ok().map(str::to_owned));
-        (!name.is_empty()).then(|| Subject {
-            name,
-            groups: groups.collect(),
-        })
+        Subject::of(&certificate)
     }
 }
 

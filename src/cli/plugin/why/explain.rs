@@ -6,7 +6,7 @@ use kube::ResourceExt as _;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::finding::{Finding, by_status, recorded, told};
+use super::finding::{Finding, by_status, told};
 use super::origin::Commit;
 use crate::api::Device;
 use crate::api::assignment::AssignmentMode;
@@ -16,6 +16,7 @@ use crate::api::device::{DeviceStatus, TransitionRecord};
 use crate::app::evidence::RuleRecord;
 use crate::cli::plugin::rule::Demanded;
 use crate::cli::plugin::words;
+use crate::compliance;
 use crate::policy::parameter::{resolve, substitute};
 use crate::policy::platform::{DeviceClass, OsVersion};
 
@@ -108,7 +109,7 @@ pub(in crate::cli::plugin) fn explain(
         .collect();
     let assignments = asked(demanded);
     let history = match record {
-        Some(record) => record.transitions.iter().map(recorded).collect(),
+        Some(record) => record.transitions.iter().map(compliance::record).collect(),
         None => history,
     };
     let finding = match record {

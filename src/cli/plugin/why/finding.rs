@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt as _;
 use serde::Serialize;
 use serde_json::Value;
@@ -13,7 +12,6 @@ use crate::api::device::{DeviceStatus, TransitionRecord};
 use crate::app::evidence::RuleRecord;
 use crate::cli::plugin::rule::Demanded;
 use crate::cli::plugin::words;
-use crate::compliance::Transition;
 use crate::policy::platform::describe;
 
 /// The verdict, as far as it can be told.
@@ -53,19 +51,6 @@ pub(super) fn told(record: &RuleRecord) -> Finding {
         observed_at: record.observed_at.map(words::moment),
         expected: Some(record.expected.clone()),
         facts: record.facts.clone(),
-    }
-}
-
-/// A recorded transition as a status shows it.
-pub(super) fn recorded(transition: &Transition) -> TransitionRecord {
-    TransitionRecord {
-        time: Time(transition.time),
-        rule: transition.rule.as_deref().map(str::to_owned),
-        from: transition.from,
-        to: transition.to,
-        revision: transition.revision.as_deref().map(str::to_owned),
-        evidence: transition.evidence.to_string(),
-        reason: transition.reason.clone(),
     }
 }
 
