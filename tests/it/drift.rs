@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::both;
 use crate::world::standing::{describe, expect_unbroken_history, history_of, settled, status};
-use crate::world::{Api, Setting, World, eventually, policy};
+use crate::world::{Api, Setting, World, eventually};
 
 both!(devices_that_leave_their_desired_state_are_seen_and_corrected);
 
@@ -31,16 +31,7 @@ async fn devices_that_leave_their_desired_state_are_seen_and_corrected(api: Api)
         ..Setting::default()
     })
     .await;
-    world.write("fleet/groups.yaml", policy::EVERYONE);
-    world.write("fleet/essentials.yaml", policy::ESSENTIALS);
-    world.write(
-        "fleet/assignments.yaml",
-        &policy::essentials_for_everyone("Enforce", 8),
-    );
-    let revision = world.commit("Begin");
-    world.follow().await;
-    world.enroll(u32::try_from(DEVICES).unwrap()).await;
-    let before = world.compliant(DEVICES, &revision).await;
+    let (revision, before) = world.under_policy(DEVICES, 8).await;
     assert_eq!(world.server.metric("provost_corrections_total").await, 0);
 
     world

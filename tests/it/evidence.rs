@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use crate::both;
 use crate::control_plane::client;
 use crate::plugin::Plugin;
-use crate::world::{Api, NAMESPACE, Setting, World, eventually, policy};
+use crate::world::{Api, NAMESPACE, Setting, World, eventually};
 
 both!(people_are_told_the_evidence_by_their_own_credentials_and_rights);
 
@@ -148,17 +148,7 @@ async fn people_are_told_the_evidence_by_their_own_credentials_and_rights(api: A
         // With the chart this is the namespace that it is installed in.
         world.namespace(SYSTEM).await;
     }
-    world.write("fleet/group.yaml", policy::EVERYONE);
-    world.write("fleet/baseline.yaml", policy::ESSENTIALS);
-    world.write(
-        "fleet/assignment.yaml",
-        &policy::essentials_for_everyone("Enforce", 12),
-    );
-    let revision = world.commit("Bring the fleet under policy");
-    world.follow().await;
-    world.look().await;
-    world.enroll(3).await;
-    let devices = world.compliant(3, &revision).await;
+    let (revision, devices) = world.under_policy(3, 12).await;
     let platform = |name: &str| {
         devices[name]
             .status

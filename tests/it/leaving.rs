@@ -6,7 +6,7 @@ use provost::api::Device;
 use serde_json::json;
 
 use crate::both;
-use crate::world::{Api, Setting, World, condition, eventually, is_true, policy, text};
+use crate::world::{Api, Setting, World, condition, eventually, is_true, text};
 
 both!(
     a_deleted_device_is_unenrolled_at_its_next_contact_and_then_gone,
@@ -21,16 +21,8 @@ async fn with_one_device(api: Api) -> (World, Device) {
         ..Setting::default()
     })
     .await;
-    world.write("fleet/groups.yaml", policy::EVERYONE);
-    world.write("fleet/essentials.yaml", policy::ESSENTIALS);
-    world.write(
-        "fleet/assignments.yaml",
-        &policy::essentials_for_everyone("Enforce", 8),
-    );
-    let revision = world.commit("Begin");
-    world.follow().await;
-    world.enroll(1).await;
-    let device = world.compliant(1, &revision).await.into_values().next().unwrap();
+    let (_, devices) = world.under_policy(1, 8).await;
+    let device = devices.into_values().next().unwrap();
     (world, device)
 }
 

@@ -48,8 +48,6 @@ mod secrets;
 #[cfg(test)]
 mod shipped;
 #[cfg(test)]
-mod steady;
-#[cfg(test)]
 mod structure;
 #[cfg(test)]
 mod world;

@@ -3,7 +3,6 @@
 
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 
 use kube::api::{DynamicObject, Patch, PatchParams};
 use kube::core::GroupVersionKind;
@@ -17,7 +16,7 @@ use tokio::process::Command;
 use crate::both;
 use crate::control_plane::{ControlPlane, EmbeddedApi, assets, install_crds};
 use crate::world::server::PROGRAM;
-use crate::world::{Api, NAMESPACE, SOURCE, Setting, World, policy};
+use crate::world::{Api, NAMESPACE, SOURCE, Said, Setting, World, policy, said};
 
 both!(an_operator_asks_who_complies_why_and_since_which_commit);
 
@@ -25,14 +24,6 @@ both!(an_operator_asks_who_complies_why_and_since_which_commit);
 pub(crate) struct Plugin {
     kubeconfig: PathBuf,
     dir: TempDir,
-}
-
-/// How a call ended.
-#[derive(Debug, PartialEq)]
-pub(crate) struct Said {
-    pub(crate) code: i32,
-    pub(crate) stdout: String,
-    pub(crate) stderr: String,
 }
 
 impl Plugin {
@@ -48,21 +39,13 @@ impl Plugin {
     }
 
     pub(crate) async fn run(&self, program: &Path, args: &[&str]) -> Said {
-        let output = Command::new(program)
+        let mut command = Command::new(program);
+        command
             .args(args)
             .env("KUBECONFIG", &self.kubeconfig)
             .env("HOME", self.dir.path())
-            .env("PATH", self.dir.path())
-            .stdin(Stdio::null())
-            .kill_on_drop(true)
-            .output()
-            .await
-            .unwrap();
-        Said {
-            code: output.status.code().unwrap(),
-            stdout: String::from_utf8(output.stdout).unwrap(),
-            stderr: String::from_utf8(output.stderr).unwrap(),
-        }
+            .env("PATH", self.dir.path());
+        said(&mut command, "").await
     }
 
     /// `kubectl provost …`, as kubectl calls it.
@@ -98,17 +81,7 @@ async fn an_operator_asks_who_complies_why_and_since_which_commit(api: Api) {
         ..Setting::default()
     })
     .await;
-    world.write("fleet/group.yaml", policy::EVERYONE);
-    world.write("fleet/baseline.yaml", policy::ESSENTIALS);
-    world.write(
-        "fleet/assignment.yaml",
-        &policy::essentials_for_everyone("Enforce", 12),
-    );
-    let revision = world.commit("Bring the fleet under policy");
-    world.follow().await;
-    world.look().await;
-    world.enroll(3).await;
-    let devices = world.compliant(3, &revision).await;
+    let (revision, devices) = world.under_policy(3, 12).await;
     let plugin = Plugin::new(&world.server.ready.kubeconfig);
     let (name, device) = devices.first_key_value().unwrap();
     let serial = device.status.as_ref().unwrap().serial_number.clone().unwrap();

@@ -43,12 +43,7 @@ async fn tell(api: Api, mdm_port: u16, kills: &[Kill]) -> (World, BTreeMap<Strin
     };
     let mut world = World::start(setting).await;
     let killed = |kill: Kill| kills.contains(&kill);
-    world.write("fleet/groups.yaml", policy::EVERYONE);
-    world.write("fleet/essentials.yaml", policy::ESSENTIALS);
-    world.write(
-        "fleet/assignments.yaml",
-        &policy::essentials_for_everyone("Enforce", 8),
-    );
+    world.write_essentials(8);
     let loose = world.commit("Begin");
     world.follow().await;
     world.enroll(u32::try_from(DEVICES).unwrap()).await;
@@ -61,7 +56,7 @@ async fn tell(api: Api, mdm_port: u16, kills: &[Kill]) -> (World, BTreeMap<Strin
     world.compliant(DEVICES, &loose).await;
 
     world.write(
-        "fleet/assignments.yaml",
+        "fleet/assignment.yaml",
         &policy::essentials_for_everyone("Enforce", 10),
     );
     let tight = world.bring_into_force("Ask for ten characters").await;

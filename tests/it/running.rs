@@ -19,7 +19,7 @@ const ANY_PORT: [&str; 6] = [
     "127.0.0.1:0",
 ];
 
-async fn try_up(data_dir: &Path) -> crate::world::server::Said {
+async fn try_up(data_dir: &Path) -> crate::world::Said {
     let mut args = vec!["up", "--data-dir", data_dir.to_str().unwrap()];
     args.extend(ANY_PORT);
     timeout(Duration::from_secs(30), provost(&args))

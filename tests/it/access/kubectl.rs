@@ -1,12 +1,12 @@
 //! The same through an unmodified kubectl, on both servers.
 
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 
 use tokio::process::Command;
 
 use super::server::Server;
 use crate::control_plane::{ControlPlane, EmbeddedApi, assets};
+use crate::world::said;
 
 struct Kubectl {
     program: PathBuf,
@@ -17,22 +17,13 @@ struct Kubectl {
 impl Kubectl {
     /// Exit code and both outputs together.
     async fn run(&self, line: &str) -> String {
-        let output = Command::new(&self.program)
+        let mut command = Command::new(&self.program);
+        command
             .args(line.split_whitespace())
             .env("KUBECONFIG", &self.kubeconfig)
-            .env("HOME", &self.home)
-            .stdin(Stdio::null())
-            .kill_on_drop(true)
-            .output()
-            .await
-            .unwrap();
-        let text = |bytes| String::from_utf8(bytes).unwrap();
-        format!(
-            "{}\n{}{}",
-            output.status.code().unwrap(),
-            text(output.stdout),
-            text(output.stderr)
-        )
+            .env("HOME", &self.home);
+        let said = said(&mut command, "").await;
+        format!("{}\n{}{}", said.code, said.stdout, said.stderr)
     }
 
     /// Runs it as the holder of a token, who brings no certificate.

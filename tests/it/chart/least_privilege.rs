@@ -179,13 +179,8 @@ async fn story(world: &mut World) {
     // A part of the standard is withdrawn below.
     spec["pruneLimitPercent"] = json!(100);
     let source = GitSource::new(SOURCE, serde_json::from_value(spec).unwrap());
-    world.write("fleet/group.yaml", policy::EVERYONE);
-    world.write("fleet/baseline.yaml", policy::ESSENTIALS);
+    world.write_essentials(12);
     world.write("fleet/profile.yaml", PROFILE);
-    world.write(
-        "fleet/assignment.yaml",
-        &policy::essentials_for_everyone("Enforce", 12),
-    );
     let revision = world.commit("Begin");
     world
         .api::<GitSource>()

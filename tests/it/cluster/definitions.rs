@@ -9,7 +9,7 @@ use tokio::time::timeout;
 
 use super::plane;
 use crate::control_plane::{ControlPlane, install_crds};
-use crate::world::server::Said;
+use crate::world::Said;
 use crate::world::{Api, SHORT_LEASE, Server, provost};
 
 async fn try_serve(folder: &tempfile::TempDir, more: &[&str]) -> Said {

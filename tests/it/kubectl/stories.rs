@@ -1,13 +1,11 @@
 //! What people see through an unmodified kubectl.
 
 use std::ffi::OsString;
-use std::process::Stdio;
 
-use tokio::io::AsyncWriteExt as _;
 use tokio::process::Command;
 
 use crate::control_plane::assets;
-use crate::world::{NAMESPACE, SOURCE, Setting, World, policy};
+use crate::world::{NAMESPACE, SOURCE, Setting, World, said};
 
 /// The kubectl, or nothing and a line that says what was left out.
 fn kubectl() -> Option<OsString> {
@@ -24,22 +22,13 @@ struct Kubectl<'a> {
 impl Kubectl<'_> {
     /// Runs it; gives its output and what it complained of.
     async fn run(&self, args: &[&str], input: &str) -> (bool, String, String) {
-        let mut child = Command::new(&self.program)
+        let mut command = Command::new(&self.program);
+        command
             .args(args)
             .env("KUBECONFIG", &self.world.server.ready.kubeconfig)
-            .env("HOME", self.world.path("home"))
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .unwrap();
-        let mut stdin = child.stdin.take().unwrap();
-        stdin.write_all(input.as_bytes()).await.unwrap();
-        drop(stdin);
-        let output = child.wait_with_output().await.unwrap();
-        let text = |bytes| String::from_utf8(bytes).unwrap();
-        (output.status.success(), text(output.stdout), text(output.stderr))
+            .env("HOME", self.world.path("home"));
+        let said = said(&mut command, input).await;
+        (said.success, said.stdout, said.stderr)
     }
 
     /// Runs it, and it succeeds.
@@ -60,25 +49,11 @@ fn header(table: &str) -> Vec<&str> {
         .collect()
 }
 
-#[expect(
-    clippy::too_many_lines,
-    reason = "one story, from the first table to the last field"
-)]
 #[tokio::test]
 async fn an_auditor_reads_a_compliant_fleet_with_kubectl() {
     let Some(program) = kubectl() else { return };
     let mut world = World::start(Setting::default()).await;
-    world.write("fleet/group.yaml", policy::EVERYONE);
-    world.write("fleet/baseline.yaml", policy::ESSENTIALS);
-    world.write(
-        "fleet/assignment.yaml",
-        &policy::essentials_for_everyone("Enforce", 12),
-    );
-    let revision = world.commit("Bring the fleet under policy");
-    world.follow().await;
-    world.look().await;
-    world.enroll(4).await;
-    let devices = world.compliant(4, &revision).await;
+    let (revision, devices) = world.under_policy(4, 12).await;
     let name = devices.keys().next().unwrap().clone();
     let kubectl = Kubectl {
         program,

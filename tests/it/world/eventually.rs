@@ -27,9 +27,18 @@ pub(crate) async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Res
 }
 
 /// Looks for a while and expects the same value each time.
-pub(crate) async fn still<T: PartialEq + std::fmt::Debug>(what: &str, mut look: impl AsyncFnMut() -> T) -> T {
+pub(crate) async fn still<T: PartialEq + std::fmt::Debug>(what: &str, look: impl AsyncFnMut() -> T) -> T {
+    still_for(QUIET, what, look).await
+}
+
+/// The same for as long as is said.
+pub(crate) async fn still_for<T: PartialEq + std::fmt::Debug>(
+    quiet: Duration,
+    what: &str,
+    mut look: impl AsyncFnMut() -> T,
+) -> T {
     let first = look().await;
-    let end = Instant::now() + QUIET;
+    let end = Instant::now() + quiet;
     while Instant::now() < end {
         sleep(PAUSE).await;
         let again = look().await;

@@ -10,6 +10,7 @@ pub(crate) mod caller;
 pub(crate) mod eventually;
 pub(crate) mod mac;
 pub(crate) mod policy;
+pub(crate) mod said;
 pub(crate) mod server;
 pub(crate) mod simulator;
 pub(crate) mod standing;
@@ -33,8 +34,9 @@ use tempfile::TempDir;
 use crate::control_plane::{ControlPlane, assets, install_crds};
 
 pub(crate) use caller::Caller;
-pub(crate) use eventually::{eventually, still};
+pub(crate) use eventually::{eventually, still, still_for};
 pub(crate) use mac::Mac;
+pub(crate) use said::{Said, said};
 pub(crate) use server::{SHORT_LEASE, Server, provost};
 pub(crate) use simulator::Simulator;
 pub(crate) use standing::{condition, is_true};
@@ -356,6 +358,29 @@ impl World {
     pub(crate) async fn enroll(&mut self, count: u32) {
         let invitations = self.invite(count, NAMESPACE, "").await;
         self.hand_out(&invitations).await;
+    }
+
+    /// Writes the essentials for everybody, enforced, with passcodes of `length`.
+    pub(crate) fn write_essentials(&self, length: u32) {
+        self.write("fleet/group.yaml", policy::EVERYONE);
+        self.write("fleet/baseline.yaml", policy::ESSENTIALS);
+        let assignment = policy::essentials_for_everyone("Enforce", length);
+        self.write("fleet/assignment.yaml", &assignment);
+    }
+
+    /// Brings `count` new devices under the essentials. Gives the revision, and the devices once they comply.
+    pub(crate) async fn under_policy(
+        &mut self,
+        count: usize,
+        length: u32,
+    ) -> (String, BTreeMap<String, Device>) {
+        self.write_essentials(length);
+        let revision = self.commit("Bring the fleet under policy");
+        self.follow().await;
+        self.look().await;
+        self.enroll(u32::try_from(count).unwrap()).await;
+        let devices = self.compliant(count, &revision).await;
+        (revision, devices)
     }
 
     /// The Devices of the usual fleet, by name.

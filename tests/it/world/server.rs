@@ -12,31 +12,14 @@ use kube::Client;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
 use tokio::process::{Child, ChildStdout, Command};
 
+use super::said::{Said, said};
+
 /// The program under test.
 pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_provost");
 
-/// What a finished command said.
-#[derive(Debug)]
-pub(crate) struct Said {
-    pub(crate) success: bool,
-    pub(crate) stdout: String,
-    pub(crate) stderr: String,
-}
-
 /// Runs a command to its end.
 pub(crate) async fn provost(args: &[&str]) -> Said {
-    let output = Command::new(PROGRAM)
-        .args(args)
-        .kill_on_drop(true)
-        .stdin(Stdio::null())
-        .output()
-        .await
-        .unwrap();
-    Said {
-        success: output.status.success(),
-        stdout: String::from_utf8(output.stdout).unwrap(),
-        stderr: String::from_utf8(output.stderr).unwrap(),
-    }
+    said(Command::new(PROGRAM).args(args), "").await
 }
 
 /// A command of the program, for whoever needs its pipes.
