@@ -4,6 +4,7 @@ mod access;
 mod clients;
 mod deletion;
 mod objects;
+mod reading;
 mod watches;
 
 use std::path::Path;
@@ -195,4 +196,12 @@ fn kite_schema() -> Value {
             },
         },
     })
+}
+
+/// What a refusal says: code, reason and message.
+fn code(error: kube::Error) -> (u16, String, String) {
+    match error {
+        kube::Error::Api(status) => (status.code, status.reason.clone(), status.message.clone()),
+        other => panic!("{other}"),
+    }
 }
