@@ -16,6 +16,7 @@ const PARTS: &[(&str, &str)] = &[
     ("ids", ""),
     ("files", ""),
     ("body", ""),
+    ("bearer", ""),
     ("listener", ""),
     ("telemetry", ""),
     ("expression", "suggest"),
@@ -43,7 +44,7 @@ const PARTS: &[(&str, &str)] = &[
     // It answers on the same port as the device endpoint, within the same limits.
     ("enrollment", "body clock ids mdm::http pki store"),
     // The embedded Kubernetes API: it knows no kind of Provost's, only how schemas and selectors are read.
-    ("kubeapi", "api body clock files listener pki secret"),
+    ("kubeapi", "api bearer body clock files listener pki secret"),
     (
         "controllers",
         "api clock compliance gitops ids mdm policy secret store telemetry",
@@ -52,7 +53,7 @@ const PARTS: &[(&str, &str)] = &[
     ("simulator", "secret"),
     (
         "app",
-        "api clock compliance controllers enrollment files gitops ids kubeapi listener mdm::gateway mdm::http mdm::metrics mdm::seen mdm::serve pki push secret store telemetry",
+        "api bearer clock compliance controllers enrollment files gitops ids kubeapi listener mdm::gateway mdm::http mdm::metrics mdm::seen mdm::serve pki push secret store telemetry",
     ),
     (
         "cli",
