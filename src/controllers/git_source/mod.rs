@@ -17,7 +17,6 @@ use std::time::Duration;
 use futures::StreamExt as _;
 use kube::core::DeserializeGuard;
 use kube::runtime::controller::{Action, Controller};
-use kube::runtime::events::{Event, EventType};
 use kube::runtime::finalizer::{Event as Finalizer, finalizer};
 use kube::runtime::watcher;
 use kube::{Api, Resource as _, ResourceExt as _};
@@ -30,6 +29,7 @@ use crate::gitops::validate::SchemaSet;
 use crate::telemetry::metrics::Reconciliation;
 
 use super::error::backoff;
+use super::events::News;
 use super::watch::Chain;
 use super::{Context, duration};
 use status::{About, Asked, Ended};
@@ -296,26 +296,16 @@ impl Sources {
 
     /// An event on the object, for `kubectl describe` and `kubectl events`. Losing one is no harm: the status has it too.
     async fn tell(&self, source: &GitSource, ended: &Ended) {
-        let Some((type_, note)) = ended.news(source) else {
+        let Some((is_good, note)) = ended.news(source) else {
             return;
         };
-        let event = Event {
-            type_: if type_ {
-                EventType::Normal
-            } else {
-                EventType::Warning
-            },
-            reason: ended.reason(source).to_owned(),
-            note: Some(note.chars().take(1_000).collect()),
-            action: "Reconcile".to_owned(),
-            secondary: None,
+        let news = News {
+            is_good,
+            reason: ended.reason(source),
+            action: "Reconcile",
+            note,
         };
-        if let Err(error) = self
-            .context
-            .recorder
-            .publish(&event, &source.object_ref(&()))
-            .await
-        {
+        if let Err(error) = self.context.events.tell(&source.object_ref(&()), news).await {
             tracing::debug!(error = %Chain(&error), "an event was not recorded");
         }
     }
