@@ -5,6 +5,7 @@
 
 mod apply;
 mod dereference;
+mod finalizer;
 mod origin;
 mod revision;
 mod status;
@@ -17,13 +18,12 @@ use std::time::Duration;
 use futures::StreamExt as _;
 use kube::core::DeserializeGuard;
 use kube::runtime::controller::{Action, Controller};
-use kube::runtime::finalizer::{Event as Finalizer, finalizer};
 use kube::runtime::watcher;
 use kube::{Api, Resource as _, ResourceExt as _};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::api::{GitSource, names};
+use crate::api::GitSource;
 use crate::gitops::fetch::Fetcher;
 use crate::gitops::validate::SchemaSet;
 use crate::telemetry::metrics::Reconciliation;
@@ -49,9 +49,6 @@ pub enum Error {
     /// The Kubernetes API failed.
     #[error("the Kubernetes API did not answer for the GitSource")]
     Api(#[from] kube::Error),
-    /// The finalizer could not be set or removed.
-    #[error("the finalizer of the GitSource could not be changed")]
-    Finalizer(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// What it brought stays: the API refuses to remove it.
     #[error("what the GitSource brought was not removed: {0}")]
     NotRemoved(String),
@@ -110,20 +107,20 @@ async fn reconcile(object: Arc<DeserializeGuard<GitSource>>, sources: Arc<Source
         .clone()
         .map_err(|invalid| Error::Invalid(Box::new(invalid)))?;
     let name = (source.namespace().unwrap_or_default(), source.name_any());
-    let namespace = source.namespace().unwrap_or_default();
-    let api: Api<GitSource> = Api::namespaced(sources.context.client.clone(), &namespace);
-    let done = finalizer(&api, names::SOURCE_FINALIZER, Arc::new(source), |event| async {
-        match event {
-            Finalizer::Apply(source) => sources.look(&source).await,
-            Finalizer::Cleanup(source) => sources.clean_up(&source).await,
+    let api: Api<GitSource> = Api::namespaced(sources.context.client.clone(), &name.0);
+    let done = match (
+        source.metadata.deletion_timestamp.is_some(),
+        finalizer::is_on(&source),
+    ) {
+        (false, true) => sources.look(&source).await?,
+        (true, true) => sources.clean_up(&api, &source).await?,
+        // That it is on comes back as an event.
+        (false, false) => {
+            finalizer::put_on(&api, &source).await?;
+            Action::await_change()
         }
-    })
-    .await
-    .map_err(|error| match error {
-        kube::runtime::finalizer::Error::ApplyFailed(error)
-        | kube::runtime::finalizer::Error::CleanupFailed(error) => error,
-        other => Error::Finalizer(Box::new(other)),
-    })?;
+        (true, false) => Action::await_change(),
+    };
     lock(&sources.errors).remove(&name);
     Ok(done)
 }
@@ -311,7 +308,7 @@ impl Sources {
     }
 
     /// Removes what a source brought, before it goes.
-    async fn clean_up(&self, source: &GitSource) -> Result<Action, Error> {
+    async fn clean_up(&self, api: &Api<GitSource>, source: &GitSource) -> Result<Action, Error> {
         // The watch may be behind: what it brought is what the status says now.
         let Some(current) = self.newest(source).await? else {
             return Ok(Action::await_change());
@@ -337,6 +334,7 @@ impl Sources {
             tracing::warn!(source.name = source.name_any(), error = %Chain(&error), "a clone was left behind");
         }
         lock(&self.looks).remove(&source.uid().unwrap_or_default());
+        finalizer::take_off(api, source).await?;
         Ok(Action::await_change())
     }
 }
