@@ -266,7 +266,10 @@ impl Sources {
         }
         let request = match dereference::request(&self.context.client, source, self.cache_of(source)).await? {
             Ok(request) => request,
-            Err(missing) => return Ok(Ended::NotReady(missing)),
+            Err(missing) => {
+                tracing::warn!(source.name = source.name_any(), "{}", missing.message);
+                return Ok(Ended::NotReady(missing));
+            }
         };
         // libgit2 blocks: all of it runs off the async threads.
         let fetcher = self.fetcher.clone();
