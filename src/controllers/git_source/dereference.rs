@@ -7,6 +7,7 @@ use std::time::Duration;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret as KubernetesSecret;
 use kube::{Api, Client, ResourceExt as _};
+use tokio_util::sync::CancellationToken;
 
 use crate::api::GitSource;
 use crate::api::condition::Reason;
@@ -33,6 +34,7 @@ pub(super) async fn request(
     client: &Client,
     source: &GitSource,
     cache_dir: PathBuf,
+    stop: &CancellationToken,
 ) -> kube::Result<Result<FetchRequest, Missing>> {
     let spec = &source.spec;
     let (secret, data) = match &spec.secret_ref {
@@ -62,6 +64,7 @@ pub(super) async fn request(
         limits: Limits::default(),
         cache_dir,
         timeout: duration::parse(&spec.timeout).unwrap_or(TIMEOUT),
+        stop: stop.clone(),
     }))
 }
 
@@ -221,7 +224,7 @@ mod tests {
         });
         let source: GitSource = serde_json::from_value(object).unwrap();
         let ask = async |client: &Client| {
-            request(client, &source, PathBuf::new())
+            request(client, &source, PathBuf::new(), &CancellationToken::new())
                 .await
                 .unwrap()
         };

@@ -9,6 +9,8 @@ mod finalizer;
 mod origin;
 mod revision;
 mod status;
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -24,7 +26,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::api::GitSource;
-use crate::gitops::fetch::Fetcher;
+use crate::gitops::fetch::{FetchErrorKind, Fetcher};
 use crate::gitops::validate::SchemaSet;
 use crate::telemetry::metrics::Reconciliation;
 
@@ -38,6 +40,8 @@ use status::{About, Asked, Ended};
 const CONCURRENCY: u16 = 4;
 /// How soon a suspended or stalled source is looked at again if no event tells of a change.
 const LONG: Duration = Duration::from_hours(1);
+/// How soon a source is looked at again whose clone is still in use: by a fetch of an earlier term, which has been told to stop.
+const SOON: Duration = Duration::from_secs(1);
 
 /// Why a reconciliation ended early. What happened to a revision is no error: the status tells it.
 #[derive(Debug, thiserror::Error, strum::IntoStaticStr)]
@@ -61,6 +65,8 @@ pub enum Error {
 struct Sources {
     context: Context,
     fetcher: Arc<Fetcher>,
+    /// Tells fetches to end.
+    stop: CancellationToken,
     schemas: Arc<SchemaSet>,
     cache: PathBuf,
     /// When each source is due, and what was asked of it at the last look; by uid.
@@ -77,12 +83,35 @@ struct Look {
     failures: u32,
 }
 
-/// Keeps sources in force until `shutdown`. Clones of repositories live under `cache`.
-pub async fn run(context: Context, schemas: Arc<SchemaSet>, cache: PathBuf, shutdown: CancellationToken) {
+/// How a pass ended.
+enum Pass {
+    /// With something to say of the source.
+    Ended(Ended),
+    /// The source has gone.
+    Gone,
+    /// Before anything was found out: its clone is still in use.
+    Postponed,
+    /// Before anything was found out: the term is over.
+    Stopped,
+}
+
+/// Keeps sources in force until `shutdown`. Clones of repositories live under `cache`, and whoever else works there has the same `fetcher`: a fetch
+/// may be stuck in the network for longer than the term that it began in.
+pub async fn run(
+    context: Context,
+    schemas: Arc<SchemaSet>,
+    fetcher: Arc<Fetcher>,
+    cache: PathBuf,
+    shutdown: CancellationToken,
+) {
+    // Also when this is broken off: what blocks in a thread of its own is not.
+    let stop = shutdown.child_token();
+    let _stopped = stop.clone().drop_guard();
     let api: Api<DeserializeGuard<GitSource>> = Api::all(context.client.clone());
     let sources = Arc::new(Sources {
         context,
-        fetcher: Arc::new(Fetcher::new()),
+        fetcher,
+        stop,
         schemas,
         cache,
         looks: Mutex::default(),
@@ -194,9 +223,11 @@ impl Sources {
                 return Ok(Action::requeue(rest));
             }
         }
-        // Gone meanwhile, and whatever has its name now has its own turn.
-        let Some(ended) = self.reconcile(source, &asked).await? else {
-            return Ok(Action::await_change());
+        let ended = match self.reconcile(source, &asked).await? {
+            Pass::Ended(ended) => ended,
+            // Whatever has its name now has its own turn.
+            Pass::Gone | Pass::Stopped => return Ok(Action::await_change()),
+            Pass::Postponed => return Ok(Action::requeue(SOON)),
         };
         self.count(ended.category());
         let failures = if ended.transient() {
@@ -220,14 +251,16 @@ impl Sources {
     }
 
     /// One pass: from the spec to the status.
-    async fn reconcile(&self, source: &GitSource, asked: &Asked) -> Result<Option<Ended>, Error> {
+    async fn reconcile(&self, source: &GitSource, asked: &Asked) -> Result<Pass, Error> {
         // The watch may be behind: what is in force is what the status says now.
         let Some(current) = self.newest(source).await? else {
-            return Ok(None);
+            return Ok(Pass::Gone);
         };
-        let ended = self.attempt(&current).await?;
-        self.write(source, asked, &ended).await?;
-        Ok(Some(ended))
+        let pass = self.attempt(&current).await?;
+        if let Pass::Ended(ended) = &pass {
+            self.write(source, asked, ended).await?;
+        }
+        Ok(pass)
     }
 
     /// The object as it is now. None: it has gone, or another has its name.
@@ -260,15 +293,16 @@ impl Sources {
         Ok(())
     }
 
-    async fn attempt(&self, source: &GitSource) -> Result<Ended, Error> {
+    async fn attempt(&self, source: &GitSource) -> Result<Pass, Error> {
         if source.spec.suspend {
-            return Ok(Ended::Suspended);
+            return Ok(Pass::Ended(Ended::Suspended));
         }
-        let request = match dereference::request(&self.context.client, source, self.cache_of(source)).await? {
+        let asked = dereference::request(&self.context.client, source, self.cache_of(source), &self.stop);
+        let request = match asked.await? {
             Ok(request) => request,
             Err(missing) => {
                 tracing::warn!(source.name = source.name_any(), "{}", missing.message);
-                return Ok(Ended::NotReady(missing));
+                return Ok(Pass::Ended(Ended::NotReady(missing)));
             }
         };
         // libgit2 blocks: all of it runs off the async threads.
@@ -276,9 +310,13 @@ impl Sources {
         let revision = match tokio::task::spawn_blocking(move || fetcher.fetch(&request)).await? {
             Ok(revision) => revision,
             Err(error) => {
-                return Ok(Ended::NotFetched {
-                    kind: error.kind,
-                    message: error.report(),
+                return Ok(match error.kind {
+                    FetchErrorKind::Busy => Pass::Postponed,
+                    FetchErrorKind::Stopped => Pass::Stopped,
+                    kind => Pass::Ended(Ended::NotFetched {
+                        kind,
+                        message: error.report(),
+                    }),
                 });
             }
         };
@@ -289,9 +327,11 @@ impl Sources {
             &self.schemas,
         ) {
             Ok(documents) => documents,
-            Err(findings) => return Ok(Ended::Refused { about, findings }),
+            Err(findings) => return Ok(Pass::Ended(Ended::Refused { about, findings })),
         };
-        apply::apply(&self.context, source, about, &documents).await
+        apply::apply(&self.context, source, about, &documents)
+            .await
+            .map(Pass::Ended)
     }
 
     /// An event on the object, for `kubectl describe` and `kubectl events`. Losing one is no harm: the status has it too.
@@ -333,8 +373,12 @@ impl Sources {
             }
         }
         let (fetcher, cache) = (self.fetcher.clone(), self.cache_of(source));
-        if let Err(error) = tokio::task::spawn_blocking(move || fetcher.forget(&cache)).await? {
-            tracing::warn!(source.name = source.name_any(), error = %Chain(&error), "a clone was left behind");
+        match tokio::task::spawn_blocking(move || fetcher.forget(&cache)).await? {
+            Ok(()) => {}
+            Err(error) if error.kind == FetchErrorKind::Busy => return Ok(Action::requeue(SOON)),
+            Err(error) => {
+                tracing::warn!(source.name = source.name_any(), error = %Chain(&error), "a clone was left behind");
+            }
         }
         lock(&self.looks).remove(&source.uid().unwrap_or_default());
         finalizer::take_off(api, source).await?;
