@@ -40,9 +40,7 @@ async fn up_says_where_it_is_answers_probes_and_stops_when_it_is_told() {
     assert_eq!(server.admin("/nothing").await.0, 404);
     assert_eq!(server.metric("provost_devices").await, 0);
     assert_eq!(
-        server
-            .metric(r#"provost_connections{listener="devices"}"#)
-            .await,
+        server.metric(r#"provost_connections{listener="devices"}"#).await,
         0
     );
     let room = server
