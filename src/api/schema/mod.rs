@@ -25,7 +25,7 @@ mod validate;
 pub use compile::{CompiledSchema, MAX_SCHEMA_DEPTH};
 pub use error::{FieldError, FieldErrorKind, SchemaError};
 pub(crate) use error::{go_float, go_quote};
-pub(crate) use node::{Embedded, ListType, MapType, Node};
+pub(crate) use node::{Embedded, JsonType, ListType, MapType, Node};
 
 #[cfg(test)]
 mod tests;

@@ -84,7 +84,36 @@ fn compile(source: &str) -> Result<Program, String> {
     if source.len() > MAX_EXPRESSION {
         return Err(format!("the expression is longer than {MAX_EXPRESSION} bytes"));
     }
-    Program::compile(source).map_err(|error| error.to_string())
+    Program::compile(source).map_err(|error| in_cel_layout(&error.to_string()))
+}
+
+/// The lines that show where an expression goes wrong are set in by one.
+fn in_cel_layout(error: &str) -> String {
+    error.replace("\n| ", "\n | ")
+}
+
+/// A rule as the API server shows it: in its internal form.
+fn shown(rule: &ValidationRule) -> String {
+    let text = |value: Option<&str>| go_json(value.unwrap_or_default());
+    format!(
+        "{{\"Rule\":{},\"Message\":{},\"MessageExpression\":{},\"Reason\":{},\"FieldPath\":{},\"OptionalOldSelf\":{}}}",
+        go_json(&rule.rule),
+        text(rule.message.as_deref()),
+        text(rule.message_expression.as_deref()),
+        rule.reason.as_deref().map_or_else(|| "null".to_owned(), go_json),
+        text(rule.field_path.as_deref()),
+        rule.optional_old_self
+            .map_or_else(|| "null".to_owned(), |given| given.to_string()),
+    )
+}
+
+/// A text as Go writes it in JSON, which is safe inside HTML.
+fn go_json(text: &str) -> String {
+    let quoted = Value::from(text).to_string();
+    quoted
+        .replace('<', "\\u003c")
+        .replace('>', "\\u003e")
+        .replace('&', "\\u0026")
 }
 
 /// How deep the loops (`all`, `exists`, `map`, `filter` …) of an expression nest.
@@ -126,10 +155,13 @@ fn check_compilation(node: &Node, correlatable: bool, at: &Path<'_>, errors: &mu
     let rules = at.field("x-kubernetes-validations");
     for (index, rule) in node.rules.iter().enumerate() {
         let here = rules.index(index);
-        let source = serde_json::to_value(&rule.source).unwrap_or_default();
         let mut failed = |name: &str, error: &str| {
             let detail = format!("compilation failed: {error}");
-            errors.push(FieldError::invalid(here.field(name), &source, &detail));
+            errors.push(FieldError::verbatim(
+                here.field(name).to_string(),
+                &shown(&rule.source),
+                &detail,
+            ));
         };
         if let Err(error) = &rule.program {
             failed("rule", error);

@@ -464,7 +464,7 @@ fn schemas_that_are_not_structural_are_refused() {
     let rule = refusal(json!({"type": "object", "x-kubernetes-validations": [{"rule": "self.spec >"}]}));
     assert!(
         rule[0].starts_with(
-            "x-kubernetes-validations[0].rule: Invalid value: {\"rule\":\"self.spec >\"}: compilation failed"
+            "x-kubernetes-validations[0].rule: Invalid value: {\"Rule\":\"self.spec \\u003e\",\"Message\":\"\",\"MessageExpression\":\"\",\"Reason\":null,\"FieldPath\":\"\",\"OptionalOldSelf\":null}: compilation failed"
         ),
         "{rule:?}"
     );

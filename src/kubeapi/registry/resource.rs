@@ -108,6 +108,15 @@ impl Resource {
         }
     }
 
+    /// The package in which the API server keeps a built-in kind, as messages name it.
+    #[must_use]
+    pub(crate) fn internal_package(&self) -> &str {
+        match self.group.split('.').next() {
+            None | Some("" | "events") => "core",
+            Some(package) => package,
+        }
+    }
+
     /// Whether objects are kept; reviews are only answered.
     #[must_use]
     pub(crate) fn is_stored(&self) -> bool {

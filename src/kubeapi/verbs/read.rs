@@ -58,11 +58,7 @@ fn go_type(resource: &Resource, list: &str) -> String {
     if resource.built_in.is_none() {
         return format!("*unstructured.Unstructured{list}");
     }
-    let package = match resource.group.split('.').next() {
-        None | Some("" | "events") => "core",
-        Some(package) => package,
-    };
-    format!("*{package}.{}{list}", resource.kind)
+    format!("*{}.{}{list}", resource.internal_package(), resource.kind)
 }
 
 /// Refuses a revision that was never handed out.
