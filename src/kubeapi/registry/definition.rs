@@ -263,6 +263,9 @@ pub(crate) fn resources(definition: &Value) -> Vec<Arc<Resource>> {
         return Vec::new();
     };
     let terminating = object::is_terminating(definition);
+    let schema_since = object::text(definition, "resourceVersion")
+        .parse()
+        .unwrap_or(i64::MAX);
     let spec = typed.spec;
     let Some(names) = typed.status.and_then(|status| status.accepted_names) else {
         return Vec::new();
@@ -275,7 +278,12 @@ pub(crate) fn resources(definition: &Value) -> Vec<Arc<Resource>> {
         .map(|version| version.name.clone());
     let stored_as = api_version(&spec.group, &stored.unwrap_or_default());
     let mut resources = Vec::new();
-    for version in spec.versions.into_iter().filter(|version| version.served) {
+    let mut stored_schema = None;
+    // The version that is stored comes first: the others go by its schema, too.
+    let mut versions = spec.versions;
+    versions.retain(|version| version.served || version.storage);
+    versions.sort_by_key(|version| !version.storage);
+    for version in versions {
         let properties = version
             .schema
             .and_then(|schema| schema.open_api_v3_schema)
@@ -289,6 +297,13 @@ pub(crate) fn resources(definition: &Value) -> Vec<Arc<Resource>> {
             );
             continue;
         };
+        let schema = schema.map(Arc::new);
+        if version.storage {
+            stored_schema.clone_from(&schema);
+        }
+        if !version.served {
+            continue;
+        }
         let subresources = version.subresources.unwrap_or_default();
         let selectable = version.selectable_fields.unwrap_or_default();
         resources.push(Arc::new(Resource {
@@ -311,7 +326,9 @@ pub(crate) fn resources(definition: &Value) -> Vec<Arc<Resource>> {
             stored_as: stored_as.clone(),
             status: subresources.status.is_some(),
             scale: subresources.scale,
-            schema: schema.map(Arc::new),
+            schema,
+            stored_schema: stored_schema.clone(),
+            schema_since,
             properties,
             columns: Columns::custom(&version.additional_printer_columns.unwrap_or_default()),
             selectable: selectable

@@ -56,6 +56,8 @@ enum Compare {
     Text,
     /// As an age such as `12s`, or a time: that it is one.
     Age,
+    /// Who owns what: appliers before updaters, each in order of name.
+    Managers,
     /// An object that a message shows, as an object.
     Shown,
 }
@@ -168,6 +170,14 @@ impl Allowed {
                             keep_listed(entry, field);
                             self.walk(names, field, at);
                         }
+                        Some(Entry {
+                            compare: Compare::Managers,
+                            ..
+                        }) => {
+                            let field = fields.get_mut(&key).unwrap();
+                            self.walk(names, field, at);
+                            order_managers(field);
+                        }
                         Some(entry) if !fields[&key].is_array() => {
                             let has_uid = fields.contains_key("uid");
                             let field = fields.get_mut(&key).unwrap();
@@ -255,9 +265,28 @@ fn treat(names: &mut Names, entry: &Entry, value: &mut Value, of_object: bool) {
         },
         Compare::Text => cut(entry, text),
         Compare::Age if is_age(text) || text.parse::<Timestamp>().is_ok() => "<age>".to_owned(),
-        Compare::Age | Compare::Errors | Compare::Listed | Compare::Nothing | Compare::Shown => return,
+        Compare::Age
+        | Compare::Errors
+        | Compare::Listed
+        | Compare::Managers
+        | Compare::Nothing
+        | Compare::Shown => {
+            return;
+        }
     };
     *text = replaced;
+}
+
+/// Puts managers in order of name, those of one operation among themselves.
+fn order_managers(managers: &mut Value) {
+    let operation = |manager: &Value| manager["operation"].clone();
+    for alike in managers
+        .as_array_mut()
+        .into_iter()
+        .flat_map(|list| list.chunk_by_mut(|a, b| operation(a) == operation(b)))
+    {
+        alike.sort_by_key(|manager| [&manager["manager"], &manager["subresource"]].map(ToString::to_string));
+    }
 }
 
 /// Sorts the causes of a Status, and has its message refer to them where it repeats all of them.

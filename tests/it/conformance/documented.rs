@@ -10,7 +10,8 @@ const END: &str = "<!-- End of the table. -->\n";
 
 fn table(causes: &[Cause]) -> String {
     let cell = |text: &str| text.trim().replace('|', "\\|").replace('\n', " ");
-    let mut table = String::from("\n| what differs | why | what you notice, and what to do |\n|---|---|---|\n");
+    let mut table =
+        String::from("\n| what differs | why | what you notice, and what to do |\n|---|---|---|\n");
     for cause in causes {
         let (what, why, notice) = (cell(&cause.what), cell(&cause.why), cell(&cause.notice));
         writeln!(table, "| {what} | {why} | {notice} |").unwrap();
