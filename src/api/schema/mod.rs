@@ -8,6 +8,7 @@
 //! The order in which a server uses it is: [`CompiledSchema::prune`], [`CompiledSchema::default`],
 //! [`CompiledSchema::validate`].
 
+mod celsource;
 mod celvalue;
 mod compile;
 mod defaulting;
@@ -20,6 +21,7 @@ mod path;
 mod pruning;
 mod rules;
 mod structural;
+mod typecheck;
 mod validate;
 
 pub use compile::{CompiledSchema, MAX_SCHEMA_DEPTH};

@@ -14,8 +14,9 @@ use serde_json::Value;
 use super::celvalue::{Conversions, Converter};
 use super::compile::MAX_SCHEMA_DEPTH;
 use super::error::{FieldError, FieldErrorKind};
-use super::node::{Additional, JsonType, Node};
+use super::node::{Additional, Embedded, JsonType, Node};
 use super::path::Path;
+use super::typecheck::{self, Place};
 use super::validate::OldItems;
 
 /// How many steps of comprehensions all rules of one object may take, as estimated from the longest list or map each
@@ -147,11 +148,18 @@ fn entries<'a>(entries: impl Iterator<Item = &'a EntryExpr>) -> u32 {
 /// What keeps the rules of a schema from being used.
 pub(super) fn compilation_errors(prefix: &str, root: &Node) -> Vec<FieldError> {
     let mut errors = Vec::new();
-    check_compilation(root, true, &Path::starting_at(prefix), &mut errors);
+    check_compilation(root, Embedded::Yes, true, &Path::starting_at(prefix), &mut errors);
     errors
 }
 
-fn check_compilation(node: &Node, correlatable: bool, at: &Path<'_>, errors: &mut Vec<FieldError>) {
+/// `resource` is whether the value is a whole object, as that of the root always is.
+fn check_compilation(
+    node: &Node,
+    resource: Embedded,
+    correlatable: bool,
+    at: &Path<'_>,
+    errors: &mut Vec<FieldError>,
+) {
     let rules = at.field("x-kubernetes-validations");
     for (index, rule) in node.rules.iter().enumerate() {
         let here = rules.index(index);
@@ -163,11 +171,27 @@ fn check_compilation(node: &Node, correlatable: bool, at: &Path<'_>, errors: &mu
                 &detail,
             ));
         };
-        if let Err(error) = &rule.program {
-            failed("rule", error);
-        }
-        if let Some(Err(error)) = &rule.message {
-            failed("messageExpression", error);
+        let place = Place {
+            node,
+            resource,
+            optional_old_self: rule.is_old_self_optional(),
+        };
+        let rule_text = rule.source.rule.as_str();
+        let message_text = rule.source.message_expression.as_deref().unwrap_or_default();
+        let expressions = [
+            ("rule", rule_text, Some(&rule.program)),
+            ("messageExpression", message_text, rule.message.as_ref()),
+        ];
+        for (name, text, program) in expressions {
+            match program {
+                Some(Ok(program)) => {
+                    if let Some(error) = typecheck::check(program, text, place) {
+                        failed(name, &error);
+                    }
+                }
+                Some(Err(error)) => failed(name, error),
+                None => {}
+            }
         }
         if rule.is_transition && !correlatable {
             let detail =
@@ -181,15 +205,28 @@ fn check_compilation(node: &Node, correlatable: bool, at: &Path<'_>, errors: &mu
     }
     let properties = at.field("properties");
     for (name, property) in &node.properties {
-        check_compilation(property, correlatable, &properties.key(name), errors);
+        check_compilation(
+            property,
+            property.resource,
+            correlatable,
+            &properties.key(name),
+            errors,
+        );
     }
     if let Some(items) = &node.items {
         let keyed = matches!(node.list_type, super::ListType::Map(_));
-        check_compilation(items, correlatable && keyed, &at.field("items"), errors);
+        check_compilation(
+            items,
+            items.resource,
+            correlatable && keyed,
+            &at.field("items"),
+            errors,
+        );
     }
     if let Additional::Schema(additional) = &node.additional {
         check_compilation(
             additional,
+            additional.resource,
             correlatable,
             &at.field("additionalProperties"),
             errors,

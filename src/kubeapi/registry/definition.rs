@@ -288,7 +288,7 @@ pub(crate) fn resources(definition: &Value) -> Vec<Arc<Resource>> {
             .schema
             .and_then(|schema| schema.open_api_v3_schema)
             .map(Arc::new);
-        let schema = properties.as_deref().map(CompiledSchema::compile).transpose();
+        let schema = properties.as_deref().map(CompiledSchema::trusted).transpose();
         let Ok(schema) = schema else {
             tracing::error!(
                 definition = storage.as_ref(),
