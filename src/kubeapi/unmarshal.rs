@@ -82,15 +82,12 @@ fn in_metadata(metadata: &Map<String, Value>, path: &str) -> Option<String> {
             }
             ("labels" | "annotations", _) => Some(cannot(value, &field, "map[string]string")),
             ("finalizers", _) => Some(cannot(value, &field, "[]string")),
-            (
-                "name" | "generateName" | "namespace" | "uid" | "resourceVersion" | "selfLink",
-                Value::String(_),
-            ) => None,
+            ("creationTimestamp" | "deletionTimestamp", Value::String(_)) => not_time(value, TIME),
+            (_, Value::String(_)) => None,
             ("uid", _) => Some(cannot(value, &field, "types.UID")),
             ("name" | "generateName" | "namespace" | "resourceVersion" | "selfLink", _) => {
                 Some(cannot(value, &field, "string"))
             }
-            ("creationTimestamp" | "deletionTimestamp", _) => not_time(value, TIME),
             _ => None,
         }
     })

@@ -164,7 +164,8 @@ fn check_compilation(
     for (index, rule) in node.rules.iter().enumerate() {
         let here = rules.index(index);
         let mut failed = |name: &str, error: &str| {
-            let detail = format!("compilation failed: {error}");
+            let what = if name == "rule" { "" } else { "messageExpression " };
+            let detail = format!("{what}compilation failed: {error}");
             errors.push(FieldError::verbatim(
                 here.field(name).to_string(),
                 &shown(&rule.source),

@@ -21,7 +21,7 @@ pub(super) fn conform(
     strictness: FieldValidation,
     warnings: &mut Vec<String>,
 ) -> Result<(), ApiError> {
-    refuse_unknown(resource, prune(resource, object)?, strictness, warnings)?;
+    refuse_unknown(resource, &prune(resource, object)?, strictness, warnings)?;
     tidy(object, warnings);
     fill_defaults(resource, object);
     Ok(())
@@ -222,7 +222,7 @@ pub(super) fn cannot_handle(resource: &Resource, why: &dyn std::fmt::Display) ->
 /// Refuses or reports unknown fields, as asked.
 fn refuse_unknown(
     resource: &Resource,
-    unknown: Vec<String>,
+    unknown: &[String],
     strictness: FieldValidation,
     warnings: &mut Vec<String>,
 ) -> Result<(), ApiError> {
