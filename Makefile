@@ -55,6 +55,10 @@ chart-crds: build-packages ## Write the custom resource definitions in charts/pr
 chart-docs: test-packages ## Write the table of values in charts/provost/README.md again.
 	PROVOST_TEST_WRITE=1 $(CARGO) test --quiet --locked --test it chart::readme
 
+.PHONY: kubernetes-docs
+kubernetes-docs: test-packages ## Write the table of the embedded API's differences in docs/kubernetes.md again.
+	PROVOST_TEST_WRITE=1 $(CARGO) test --quiet --locked --test it conformance::documented
+
 .PHONY: chart
 chart: ## Package the Helm chart in target/.
 	@helm=$$(hack/control-plane/build.sh helm); mkdir -p target; "$$helm" package charts/provost --destination target

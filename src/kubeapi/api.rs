@@ -10,8 +10,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::error::ApiError;
 use super::object;
-use super::registry::{BuiltIn, Registry, Resource, definition};
-use super::storage::{Expected, Limits, OpenError, Outcome, PageRequest, Storage, Stored, Write};
+use super::registry::{BuiltIn, Registry, Resource};
+use super::storage::{Limits, OpenError, PageRequest, Storage, Stored};
 use super::{access, collect, http};
 use crate::body::Room;
 use crate::clock::{Clock, Entropy};
@@ -164,42 +164,10 @@ impl Core {
         &self,
         cache: &mut super::registry::Definitions,
     ) -> Result<(), ApiError> {
-        let definitions = self.stored_definitions().await?;
+        let mut definitions = self.stored_definitions().await?;
+        super::verbs::settle_definitions(self, &mut definitions).await?;
         self.registry.refresh(cache, &definitions);
-        if self.accept_waiting(definitions).await? {
-            let definitions = self.stored_definitions().await?;
-            self.registry.refresh(cache, &definitions);
-        }
         Ok(())
-    }
-
-    /// Establishes a definition whose names were taken and are free now; true when there was one.
-    async fn accept_waiting(&self, definitions: Vec<Value>) -> Result<bool, ApiError> {
-        let served = self.registry.served();
-        let Some(resource) = served.find("apiextensions.k8s.io", "v1", "customresourcedefinitions") else {
-            return Ok(false);
-        };
-        let waiting = definitions.into_iter().find(|stored| {
-            !definition::is_established(stored)
-                && !object::is_terminating(stored)
-                && self.clash(stored).is_none()
-        });
-        let Some(mut object) = waiting else {
-            return Ok(false);
-        };
-        definition::set_status(&mut object, None, &self.time());
-        let Ok(revision) = object::text(&object, "resourceVersion").parse() else {
-            return Ok(false);
-        };
-        let write = Write::Put {
-            key: resource.key("", object::text(&object, "name")),
-            expected: Expected::Revision(revision),
-            facets: resource.facets(&object),
-            expires: None,
-            sealed: false,
-            object,
-        };
-        Ok(matches!(self.storage.write(write).await?, Outcome::Committed(_)))
     }
 
     async fn stored_definitions(&self) -> Result<Vec<Value>, ApiError> {
@@ -223,11 +191,6 @@ impl Core {
                 return Ok(definitions);
             }
         }
-    }
-
-    /// Whether a definition's names are free.
-    pub(super) fn clash(&self, definition: &Value) -> Option<definition::Clash> {
-        definition::clash(definition, self.registry.served().all())
     }
 
     /// An object in the version of `resource`, with its revision.

@@ -18,7 +18,7 @@ use super::registry::BuiltIn;
 use super::registry::definition::CLEANUP_FINALIZER;
 use super::registry::resource::{FOREGROUND, ORPHAN};
 use super::storage::{Key, PageRequest};
-use super::verbs::{DeleteOptions, Part, Target, delete, finish_namespace, rewrite};
+use super::verbs::{DeleteOptions, Part, Target, delete, finish_namespace, rewrite, say_that_objects_go};
 
 /// Longest time between two looks, for what only time brings about.
 const INTERVAL: Duration = Duration::from_secs(30);
@@ -110,6 +110,7 @@ async fn advance(core: &Arc<Core>, id: i64, key: &Key) -> Result<(), ApiError> {
             finish_namespace(core, &target).await?;
         }
     } else if has(CLEANUP_FINALIZER) && target.resource.built_in == Some(BuiltIn::Definition) {
+        say_that_objects_go(core, &target).await?;
         if empty_definition(core, &found).await? {
             drop_finalizer(core, &target, CLEANUP_FINALIZER).await?;
         }

@@ -40,6 +40,7 @@ mod request;
 pub mod serve;
 pub mod storage;
 pub mod table;
+mod unmarshal;
 mod validation;
 mod verbs;
 

@@ -12,6 +12,7 @@ use super::access::User;
 use super::decode::{self, BodyError, MEDIA_TYPES, decode};
 use super::error::{ApiError, Subject};
 use super::registry::Resource;
+use super::unmarshal::json_type;
 use crate::api::schema::{FieldError, FieldErrorKind, go_quote};
 
 /// The largest request body, as the Kubernetes API server's.
@@ -345,6 +346,9 @@ fn media_type(headers: &HeaderMap) -> String {
     value.split(';').next().unwrap_or("").trim().to_ascii_lowercase()
 }
 
+/// The most bytes of a body that a refusal shows.
+const MAX_SHOWN: usize = 30;
+
 /// Reads the body of a write to `resource` by its content type.
 ///
 /// # Errors
@@ -353,11 +357,12 @@ pub(super) fn read_object(headers: &HeaderMap, body: &[u8], resource: &Resource)
     let is_json = matches!(media_type(headers).as_str(), "" | "application/json");
     let kind = &resource.kind;
     let start = || {
-        let text = String::from_utf8_lossy(body);
-        match text.len() {
-            0 => "<empty>".to_owned(),
-            1..=30 => text.into_owned(),
-            _ => format!("{} ...", text.chars().take(30).collect::<String>()),
+        let more = if body.len() > MAX_SHOWN { " ..." } else { "" };
+        let shown = body.get(..MAX_SHOWN).unwrap_or(body);
+        match body.first() {
+            None => "<empty>".to_owned(),
+            Some(b'{') => format!("{}{more}", String::from_utf8_lossy(shown)),
+            Some(_) => format!("{}{more}", hex::encode(shown)),
         }
     };
     let unrecognized = |why: &str, shown: &str| {
@@ -372,6 +377,14 @@ pub(super) fn read_object(headers: &HeaderMap, body: &[u8], resource: &Resource)
         }
         other => other?,
     };
+    if is_json && !matches!(object, Value::Object(_) | Value::Null) {
+        let why = format!(
+            "couldn't get version/kind; json parse error: json: cannot unmarshal {} into Go value of type struct {{ \
+             APIVersion string \"json:\\\"apiVersion,omitempty\\\"\"; Kind string \"json:\\\"kind,omitempty\\\"\" }}",
+            json_type(&object)
+        );
+        return Err(unrecognized(&why, &start()));
+    }
     let given = |field: &str| {
         object
             .get(field)

@@ -174,7 +174,7 @@ fn string(text: &str) -> CelValue {
 }
 
 /// A property's name as an identifier of CEL.
-fn escape(name: &str) -> String {
+pub(super) fn escape(name: &str) -> String {
     if RESERVED.contains(&name) {
         return format!("__{name}__");
     }

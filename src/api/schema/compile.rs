@@ -53,7 +53,7 @@ impl CompiledSchema {
         Err(SchemaError::Invalid(errors))
     }
 
-    /// Compiles a schema that this program itself wrote, leaving out the checks made on schemas of others.
+    /// Compiles a schema that this program itself wrote, or has checked before it was stored, leaving out the checks.
     pub(crate) fn trusted(schema: &JSONSchemaProps) -> Result<Self, SchemaError> {
         if depth_exceeds(schema, MAX_SCHEMA_DEPTH) {
             return Err(SchemaError::TooDeep {

@@ -8,6 +8,7 @@
 //! The order in which a server uses it is: [`CompiledSchema::prune`], [`CompiledSchema::default`],
 //! [`CompiledSchema::validate`].
 
+mod celsource;
 mod celvalue;
 mod compile;
 mod defaulting;
@@ -20,12 +21,13 @@ mod path;
 mod pruning;
 mod rules;
 mod structural;
+mod typecheck;
 mod validate;
 
 pub use compile::{CompiledSchema, MAX_SCHEMA_DEPTH};
 pub use error::{FieldError, FieldErrorKind, SchemaError};
 pub(crate) use error::{go_float, go_quote};
-pub(crate) use node::{Embedded, ListType, MapType, Node};
+pub(crate) use node::{Embedded, JsonType, ListType, MapType, Node};
 
 #[cfg(test)]
 mod tests;

@@ -14,8 +14,9 @@ use serde_json::Value;
 use super::celvalue::{Conversions, Converter};
 use super::compile::MAX_SCHEMA_DEPTH;
 use super::error::{FieldError, FieldErrorKind};
-use super::node::{Additional, JsonType, Node};
+use super::node::{Additional, Embedded, JsonType, Node};
 use super::path::Path;
+use super::typecheck::{self, Place};
 use super::validate::OldItems;
 
 /// How many steps of comprehensions all rules of one object may take, as estimated from the longest list or map each
@@ -84,7 +85,36 @@ fn compile(source: &str) -> Result<Program, String> {
     if source.len() > MAX_EXPRESSION {
         return Err(format!("the expression is longer than {MAX_EXPRESSION} bytes"));
     }
-    Program::compile(source).map_err(|error| error.to_string())
+    Program::compile(source).map_err(|error| in_cel_layout(&error.to_string()))
+}
+
+/// The lines that show where an expression goes wrong are set in by one.
+fn in_cel_layout(error: &str) -> String {
+    error.replace("\n| ", "\n | ")
+}
+
+/// A rule as the API server shows it: in its internal form.
+fn shown(rule: &ValidationRule) -> String {
+    let text = |value: Option<&str>| go_json(value.unwrap_or_default());
+    format!(
+        "{{\"Rule\":{},\"Message\":{},\"MessageExpression\":{},\"Reason\":{},\"FieldPath\":{},\"OptionalOldSelf\":{}}}",
+        go_json(&rule.rule),
+        text(rule.message.as_deref()),
+        text(rule.message_expression.as_deref()),
+        rule.reason.as_deref().map_or_else(|| "null".to_owned(), go_json),
+        text(rule.field_path.as_deref()),
+        rule.optional_old_self
+            .map_or_else(|| "null".to_owned(), |given| given.to_string()),
+    )
+}
+
+/// A text as Go writes it in JSON, which is safe inside HTML.
+fn go_json(text: &str) -> String {
+    let quoted = Value::from(text).to_string();
+    quoted
+        .replace('<', "\\u003c")
+        .replace('>', "\\u003e")
+        .replace('&', "\\u0026")
 }
 
 /// How deep the loops (`all`, `exists`, `map`, `filter` …) of an expression nest.
@@ -118,24 +148,51 @@ fn entries<'a>(entries: impl Iterator<Item = &'a EntryExpr>) -> u32 {
 /// What keeps the rules of a schema from being used.
 pub(super) fn compilation_errors(prefix: &str, root: &Node) -> Vec<FieldError> {
     let mut errors = Vec::new();
-    check_compilation(root, true, &Path::starting_at(prefix), &mut errors);
+    check_compilation(root, Embedded::Yes, true, &Path::starting_at(prefix), &mut errors);
     errors
 }
 
-fn check_compilation(node: &Node, correlatable: bool, at: &Path<'_>, errors: &mut Vec<FieldError>) {
+/// `resource` is whether the value is a whole object, as that of the root always is.
+fn check_compilation(
+    node: &Node,
+    resource: Embedded,
+    correlatable: bool,
+    at: &Path<'_>,
+    errors: &mut Vec<FieldError>,
+) {
     let rules = at.field("x-kubernetes-validations");
     for (index, rule) in node.rules.iter().enumerate() {
         let here = rules.index(index);
-        let source = serde_json::to_value(&rule.source).unwrap_or_default();
         let mut failed = |name: &str, error: &str| {
-            let detail = format!("compilation failed: {error}");
-            errors.push(FieldError::invalid(here.field(name), &source, &detail));
+            let what = if name == "rule" { "" } else { "messageExpression " };
+            let detail = format!("{what}compilation failed: {error}");
+            errors.push(FieldError::verbatim(
+                here.field(name).to_string(),
+                &shown(&rule.source),
+                &detail,
+            ));
         };
-        if let Err(error) = &rule.program {
-            failed("rule", error);
-        }
-        if let Some(Err(error)) = &rule.message {
-            failed("messageExpression", error);
+        let place = Place {
+            node,
+            resource,
+            optional_old_self: rule.is_old_self_optional(),
+        };
+        let rule_text = rule.source.rule.as_str();
+        let message_text = rule.source.message_expression.as_deref().unwrap_or_default();
+        let expressions = [
+            ("rule", rule_text, Some(&rule.program)),
+            ("messageExpression", message_text, rule.message.as_ref()),
+        ];
+        for (name, text, program) in expressions {
+            match program {
+                Some(Ok(program)) => {
+                    if let Some(error) = typecheck::check(program, text, place) {
+                        failed(name, &error);
+                    }
+                }
+                Some(Err(error)) => failed(name, error),
+                None => {}
+            }
         }
         if rule.is_transition && !correlatable {
             let detail =
@@ -149,15 +206,28 @@ fn check_compilation(node: &Node, correlatable: bool, at: &Path<'_>, errors: &mu
     }
     let properties = at.field("properties");
     for (name, property) in &node.properties {
-        check_compilation(property, correlatable, &properties.key(name), errors);
+        check_compilation(
+            property,
+            property.resource,
+            correlatable,
+            &properties.key(name),
+            errors,
+        );
     }
     if let Some(items) = &node.items {
         let keyed = matches!(node.list_type, super::ListType::Map(_));
-        check_compilation(items, correlatable && keyed, &at.field("items"), errors);
+        check_compilation(
+            items,
+            items.resource,
+            correlatable && keyed,
+            &at.field("items"),
+            errors,
+        );
     }
     if let Additional::Schema(additional) = &node.additional {
         check_compilation(
             additional,
+            additional.resource,
             correlatable,
             &at.field("additionalProperties"),
             errors,

@@ -177,9 +177,9 @@ fn check_number(number: &Number, node: &Node, at: &Path<'_>) -> Vec<FieldError> 
             "Checked value must be of type {text} in {at}"
         )));
     }
-    let mut broken = |detail: String| {
+    let broken = |detail: String| {
         let detail = format!("{at} in body should be {detail}");
-        errors.push(FieldError::invalid(at, &Value::Number(number.clone()), &detail));
+        FieldError::invalid(at, &Value::Number(number.clone()), &detail)
     };
     let Bounds {
         multiple_of,
@@ -189,25 +189,29 @@ fn check_number(number: &Number, node: &Node, at: &Path<'_>) -> Vec<FieldError> 
         exclusive_maximum,
         ..
     } = node.bounds;
-    if let Some(factor) = multiple_of
-        && !is_multiple(number, value, factor)
-    {
-        broken(format!("a multiple of {}", go_float(factor)));
+    if let Some(factor) = multiple_of {
+        if is_i64(number) && factor.trunc() <= 0.0 && node.types.single() != Some(JsonType::Integer) {
+            // The API server drops a factor's fraction where the value has none, and then takes no value at all.
+            let detail = format!("factor MultipleOf declared for {at} must be positive: 0");
+            errors.push(FieldError::invalid(at, &Value::from(0), &detail));
+        } else if !is_multiple(number, value, factor) {
+            errors.push(broken(format!("a multiple of {}", go_float(factor))));
+        }
     }
     if let Some(minimum) = minimum {
         let limit = go_float(minimum);
         if exclusive_minimum && value <= minimum {
-            broken(format!("greater than {limit}"));
+            errors.push(broken(format!("greater than {limit}")));
         } else if !exclusive_minimum && value < minimum {
-            broken(format!("greater than or equal to {limit}"));
+            errors.push(broken(format!("greater than or equal to {limit}")));
         }
     }
     if let Some(maximum) = maximum {
         let limit = go_float(maximum);
         if exclusive_maximum && value >= maximum {
-            broken(format!("less than {limit}"));
+            errors.push(broken(format!("less than {limit}")));
         } else if !exclusive_maximum && value > maximum {
-            broken(format!("less than or equal to {limit}"));
+            errors.push(broken(format!("less than or equal to {limit}")));
         }
     }
     errors
@@ -215,17 +219,18 @@ fn check_number(number: &Number, node: &Node, at: &Path<'_>) -> Vec<FieldError> 
 
 /// The type and format whose range a number leaves, in words.
 fn out_of_range(number: &Number, value: f64, node: &Node) -> Option<&'static str> {
-    if node.types.single() != Some(JsonType::Integer) || !is_whole(value) {
+    if node.types.single() != Some(JsonType::Integer) {
         return None;
     }
+    let fits = is_whole(value) && value.abs() < I64_LIMIT;
     match node.format {
-        Some(Format::Int32) if !(f64::from(i32::MIN)..=f64::from(i32::MAX)).contains(&value) => {
+        Some(Format::Int32)
+            if !is_whole(value) || !(f64::from(i32::MIN)..=f64::from(i32::MAX)).contains(&value) =>
+        {
             Some("integer with format int32")
         }
-        Some(Format::Int64) if !is_i64(number) && value.abs() >= I64_LIMIT => {
-            Some("integer with format int64")
-        }
-        None if !is_i64(number) && value.abs() >= I64_LIMIT => Some("integer (default format)"),
+        Some(Format::Int64) if !is_i64(number) && !fits => Some("integer with format int64"),
+        None if !is_i64(number) && !fits => Some("integer (default format)"),
         _ => None,
     }
 }

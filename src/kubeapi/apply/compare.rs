@@ -150,6 +150,12 @@ fn compare_values(old: Option<&Value>, new: Option<&Value>, shape: Shape<'_>, si
                 sides.own(old, new);
             }
         }
+        // A null list is there, and empty: what comes into it or goes is its items.
+        (Some(Value::Null), Some(Value::Array(items))) | (Some(Value::Array(items)), Some(Value::Null))
+            if !shape.is_atomic_list() && !items.is_empty() =>
+        {
+            compare_lists(old, new, shape, sides);
+        }
         _ => sides.own(old, new),
     }
 }

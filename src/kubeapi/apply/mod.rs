@@ -12,6 +12,7 @@ mod managers;
 mod merge;
 mod run;
 mod set;
+mod typed;
 mod types;
 
 pub use error::{ApplyConflict, ApplyError};

@@ -8,6 +8,7 @@ use super::error::{ApplyConflict, ApplyError};
 use super::managers::{Entry, ManagerId, Managers, Operation, time};
 use super::merge::{merge, remove, with_named_parents};
 use super::set::FieldSet;
+use super::typed;
 use super::types::{Shape, TypeInfo};
 
 /// The annotation in which client-side apply keeps what it applied.
@@ -99,8 +100,8 @@ pub struct TrackRequest<'a> {
     pub subresource: &'a str,
     /// What the endpoint resets.
     pub reset: ResetFields,
-    /// The time to record.
-    pub now: Timestamp,
+    /// The time to record, if any.
+    pub now: Option<Timestamp>,
 }
 
 /// Applies a configuration: the object to store, with its `managedFields`. Where nothing changes it equals `live`.
@@ -150,7 +151,7 @@ pub fn apply(request: &ApplyRequest<'_>) -> Result<Value, ApplyError> {
             shape,
             request.reset,
             api_version,
-            request.now,
+            Some(request.now),
         );
     }
     let applied = match Applying::new(request, live).run(managers.clone(), request.force) {
@@ -226,7 +227,7 @@ fn record(
     shape: Shape<'_>,
     reset: ResetFields,
     api_version: &str,
-    now: Timestamp,
+    now: Option<Timestamp>,
 ) {
     let mut comparison = compare(before, after, shape);
     comparison.ignore(reset.names());
@@ -245,7 +246,7 @@ fn record(
     let entry = Entry {
         fields,
         api_version: api_version.to_owned(),
-        time: Some(time(now)),
+        time: now.map(time),
     };
     managers.entries.insert(id, entry);
 }
@@ -276,6 +277,11 @@ impl<'a> Applying<'a> {
 
     fn run(&self, mut managers: Managers, force: bool) -> Result<Value, ApplyError> {
         let request = self.request;
+        match typed::mismatches(request.config, self.shape).as_slice() {
+            [] => {}
+            [one] => return Err(ApplyError::Malformed(one.clone())),
+            many => return Err(ApplyError::Malformed(format!("errors:\n  {}", many.join("\n  ")))),
+        }
         let merged = merge(&self.live, request.config, self.shape)?;
         let last = managers.entries.get(&self.id).cloned();
         let mut fields = field_set(request.config, self.shape);

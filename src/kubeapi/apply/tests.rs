@@ -100,7 +100,7 @@ impl Story {
             api_version: VERSION,
             subresource,
             reset,
-            now: at(self.clock),
+            now: Some(at(self.clock)),
         });
         self.object = Some(tracked.clone());
         tracked

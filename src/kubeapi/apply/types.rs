@@ -10,7 +10,7 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::JSONSche
 use serde_json::{Value, json};
 
 use super::set::Step;
-use crate::api::schema::{CompiledSchema, Embedded, ListType, MapType, Node};
+use crate::api::schema::{CompiledSchema, Embedded, JsonType, ListType, MapType, Node};
 
 /// How to merge objects of one kind.
 #[derive(Clone, Copy, Debug)]
@@ -58,6 +58,18 @@ impl<'a> TypeInfo<'a> {
     }
 }
 
+/// What merging takes a value for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Boolean,
+    List,
+    Map,
+    Numeric,
+    /// A number or a text.
+    Scalar,
+    String,
+}
+
 /// The type of one value inside an object.
 #[derive(Clone, Copy)]
 pub(super) struct Shape<'a> {
@@ -85,6 +97,19 @@ impl<'a> Shape<'a> {
     pub(super) fn names(self, name: &str) -> bool {
         (self.is_resource && matches!(name, "apiVersion" | "kind" | "metadata"))
             || self.node.is_some_and(|node| node.properties.contains_key(name))
+    }
+
+    /// What a value has to be; nothing where that is not known.
+    pub(super) fn kind(self) -> Option<Kind> {
+        let types = &self.node?.types;
+        match types.single() {
+            Some(JsonType::Array) => Some(Kind::List),
+            Some(JsonType::Boolean) => Some(Kind::Boolean),
+            Some(JsonType::Integer | JsonType::Number) => Some(Kind::Numeric),
+            Some(JsonType::Object) => Some(Kind::Map),
+            Some(JsonType::String) => Some(Kind::String),
+            None => (!types.is_empty()).then_some(Kind::Scalar),
+        }
     }
 
     /// The type of the items of a list.

@@ -349,6 +349,8 @@ fn resource(&(group, kind, plural, short_names, namespaced, built_in): &Row) -> 
         status: matches!(built_in, BuiltIn::Namespace | BuiltIn::Definition),
         scale: None,
         schema: None,
+        stored_schema: None,
+        schema_since: 0,
         properties: None,
         columns: Columns::builtin(group, kind),
         selectable: built_in

@@ -117,7 +117,30 @@ pub(crate) fn validate(definition: &Value) -> Vec<FieldError> {
         ));
     }
     errors.extend(validate_versions(&spec.versions));
+    if typed
+        .status
+        .is_none_or(|status| status.stored_versions.unwrap_or_default().is_empty())
+    {
+        let detail = "must have at least one stored version";
+        errors.push(FieldError::invalid("status.storedVersions", &Value::Null, detail));
+    }
     errors
+}
+
+/// A version as the API server shows it: in its internal form. What is long, such as the schema, is left out.
+fn shown(version: &CustomResourceDefinitionVersion) -> String {
+    let warning = version
+        .deprecation_warning
+        .as_deref()
+        .map_or(Value::Null, Value::from);
+    format!(
+        "{{\"Name\":{},\"Served\":{},\"Storage\":{},\"Deprecated\":{},\"DeprecationWarning\":{warning},\"Schema\":null,\
+         \"Subresources\":null,\"AdditionalPrinterColumns\":null,\"SelectableFields\":null}}",
+        Value::from(version.name.as_str()),
+        version.served,
+        version.storage,
+        version.deprecated.unwrap_or(false),
+    )
 }
 
 const LABEL_1035: &str = "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic \
@@ -190,7 +213,13 @@ fn validate_versions(versions: &[CustomResourceDefinitionVersion]) -> Vec<FieldE
     }
     if versions.iter().filter(|version| version.storage).count() != 1 {
         let detail = "must have exactly one version marked as storage version";
-        errors.push(FieldError::invalid("spec.versions", &Value::Null, detail));
+        let shown: Vec<String> = versions.iter().map(shown).collect();
+        let shown = if shown.is_empty() {
+            "null".to_owned()
+        } else {
+            format!("[{}]", shown.join(","))
+        };
+        errors.push(FieldError::verbatim("spec.versions".to_owned(), &shown, detail));
     }
     for (index, version) in versions.iter().enumerate() {
         let path = format!("spec.versions[{index}]");
@@ -227,151 +256,6 @@ fn validate_versions(versions: &[CustomResourceDefinitionVersion]) -> Vec<FieldE
     errors
 }
 
-/// Sets the status of a definition: its names are accepted unless `clash` says what takes one of them.
-pub(crate) fn set_status(definition: &mut Value, clash: Option<&Clash>, now: &Value) {
-    let spec = definition.get("spec").cloned().unwrap_or_default();
-    let versions = spec
-        .get("versions")
-        .and_then(Value::as_array)
-        .cloned()
-        .unwrap_or_default();
-    let storage = versions
-        .iter()
-        .find(|version| version.get("storage") == Some(&Value::Bool(true)));
-    let storage = storage
-        .and_then(|version| version.get("name"))
-        .cloned()
-        .unwrap_or_default();
-    let old = definition.get("status").cloned().unwrap_or_default();
-    let mut stored = object::strings(old.get("storedVersions"));
-    if let Some(name) = storage.as_str()
-        && !stored.iter().any(|version| version == name)
-    {
-        stored.push(name.to_owned());
-    }
-    let conditions = match clash {
-        None => vec![
-            (
-                "NamesAccepted",
-                "True",
-                "NoConflicts",
-                "no conflicts found".to_owned(),
-            ),
-            (
-                "Established",
-                "True",
-                "InitialNamesAccepted",
-                "the initial names have been accepted".to_owned(),
-            ),
-        ],
-        Some(clash) => vec![
-            ("NamesAccepted", "False", clash.reason, clash.message.clone()),
-            (
-                "Established",
-                "False",
-                "NotAccepted",
-                "not all names are accepted".to_owned(),
-            ),
-        ],
-    };
-    let before = old
-        .get("conditions")
-        .and_then(Value::as_array)
-        .cloned()
-        .unwrap_or_default();
-    let mut after: Vec<Value> = conditions
-        .into_iter()
-        .map(|(kind, status, reason, message)| {
-            let same = before.iter().find(|condition| {
-                condition.get("type") == Some(&json!(kind)) && condition.get("status") == Some(&json!(status))
-            });
-            let since = same.and_then(|condition| condition.get("lastTransitionTime")).unwrap_or(now);
-            json!({ "type": kind, "status": status, "reason": reason, "message": message, "lastTransitionTime": since })
-        })
-        .collect();
-    after.extend(before.into_iter().filter(|condition| {
-        let kind = condition.get("type").and_then(Value::as_str).unwrap_or("");
-        !matches!(kind, "NamesAccepted" | "Established")
-    }));
-    let names = match clash {
-        None => spec.get("names").cloned().unwrap_or_default(),
-        Some(_) => old
-            .get("acceptedNames")
-            .cloned()
-            .unwrap_or_else(|| json!({ "plural": "", "kind": "" })),
-    };
-    if let Some(fields) = definition.as_object_mut() {
-        let status = json!({ "acceptedNames": names, "conditions": after, "storedVersions": stored });
-        fields.insert("status".to_owned(), status);
-    }
-}
-
-/// Whether a stored definition has the condition `Established`.
-#[must_use]
-pub(crate) fn is_established(definition: &Value) -> bool {
-    let conditions = object::at(definition, "status.conditions").and_then(Value::as_array);
-    conditions.into_iter().flatten().any(|condition| {
-        condition.get("type") == Some(&json!("Established"))
-            && condition.get("status") == Some(&json!("True"))
-    })
-}
-
-/// A name of a definition that another resource of the group already has.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Clash {
-    /// `PluralConflict`, `KindConflict`, …
-    pub reason: &'static str,
-    /// Which name.
-    pub message: String,
-}
-
-/// Compares the names of a definition with the resources that are served by others.
-pub(crate) fn clash<'a>(
-    definition: &Value,
-    others: impl Iterator<Item = &'a Arc<Resource>>,
-) -> Option<Clash> {
-    let group = object::at(definition, "spec.group").and_then(Value::as_str)?;
-    let names: CustomResourceDefinitionNames =
-        serde::Deserialize::deserialize(object::at(definition, "spec.names")?).ok()?;
-    let own = storage_key(group, &names.plural);
-    let mut mine = vec![names.plural.clone()];
-    mine.extend(names.singular.clone());
-    mine.extend(names.short_names.clone().unwrap_or_default());
-    let list_kind = names
-        .list_kind
-        .clone()
-        .unwrap_or_else(|| format!("{}List", names.kind));
-    for other in others.filter(|other| other.group == group && other.storage != own) {
-        let mut theirs = vec![&other.plural, &other.singular];
-        theirs.extend(&other.short_names);
-        if let Some(name) = mine.iter().find(|name| theirs.contains(name)) {
-            let reason = if *name == names.plural {
-                "PluralConflict"
-            } else if Some(name) == names.singular.as_ref() {
-                "SingularConflict"
-            } else {
-                "ShortNamesConflict"
-            };
-            return Some(Clash {
-                reason,
-                message: format!("{name:?} is already in use"),
-            });
-        }
-        if names.kind == other.kind || list_kind == other.list_kind {
-            let reason = if names.kind == other.kind {
-                "KindConflict"
-            } else {
-                "ListKindConflict"
-            };
-            return Some(Clash {
-                reason,
-                message: format!("{:?} is already in use", names.kind),
-            });
-        }
-    }
-    None
-}
-
 /// The resources a definition makes, one per served version; none when it cannot be read.
 #[must_use]
 pub(crate) fn resources(definition: &Value) -> Vec<Arc<Resource>> {
@@ -379,6 +263,9 @@ pub(crate) fn resources(definition: &Value) -> Vec<Arc<Resource>> {
         return Vec::new();
     };
     let terminating = object::is_terminating(definition);
+    let schema_since = object::text(definition, "resourceVersion")
+        .parse()
+        .unwrap_or(i64::MAX);
     let spec = typed.spec;
     let Some(names) = typed.status.and_then(|status| status.accepted_names) else {
         return Vec::new();
@@ -391,12 +278,17 @@ pub(crate) fn resources(definition: &Value) -> Vec<Arc<Resource>> {
         .map(|version| version.name.clone());
     let stored_as = api_version(&spec.group, &stored.unwrap_or_default());
     let mut resources = Vec::new();
-    for version in spec.versions.into_iter().filter(|version| version.served) {
+    let mut stored_schema = None;
+    // The version that is stored comes first: the others go by its schema, too.
+    let mut versions = spec.versions;
+    versions.retain(|version| version.served || version.storage);
+    versions.sort_by_key(|version| !version.storage);
+    for version in versions {
         let properties = version
             .schema
             .and_then(|schema| schema.open_api_v3_schema)
             .map(Arc::new);
-        let schema = properties.as_deref().map(CompiledSchema::compile).transpose();
+        let schema = properties.as_deref().map(CompiledSchema::trusted).transpose();
         let Ok(schema) = schema else {
             tracing::error!(
                 definition = storage.as_ref(),
@@ -405,6 +297,13 @@ pub(crate) fn resources(definition: &Value) -> Vec<Arc<Resource>> {
             );
             continue;
         };
+        let schema = schema.map(Arc::new);
+        if version.storage {
+            stored_schema.clone_from(&schema);
+        }
+        if !version.served {
+            continue;
+        }
         let subresources = version.subresources.unwrap_or_default();
         let selectable = version.selectable_fields.unwrap_or_default();
         resources.push(Arc::new(Resource {
@@ -427,7 +326,9 @@ pub(crate) fn resources(definition: &Value) -> Vec<Arc<Resource>> {
             stored_as: stored_as.clone(),
             status: subresources.status.is_some(),
             scale: subresources.scale,
-            schema: schema.map(Arc::new),
+            schema,
+            stored_schema: stored_schema.clone(),
+            schema_since,
             properties,
             columns: Columns::custom(&version.additional_printer_columns.unwrap_or_default()),
             selectable: selectable

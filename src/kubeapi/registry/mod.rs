@@ -4,6 +4,7 @@
 
 pub(super) mod builtin;
 pub(super) mod definition;
+pub(super) mod lifecycle;
 pub(super) mod resource;
 
 use std::collections::{BTreeMap, HashMap};
@@ -122,11 +123,14 @@ pub(super) struct Registry {
     pub definitions: tokio::sync::Mutex<Definitions>,
 }
 
-/// Compiled definitions, by uid and generation, so that a refresh compiles only what changed.
+/// Compiled definitions, by uid, with what they were made from, so that a refresh compiles only what changed.
 #[derive(Default)]
 pub(super) struct Definitions {
-    compiled: HashMap<String, (i64, bool, Vec<Arc<Resource>>)>,
+    compiled: HashMap<String, (State, Vec<Arc<Resource>>)>,
 }
+
+/// What the resources of a definition depend on: its generation, whether it is terminating, the names that it was granted.
+type State = (i64, bool, Option<Value>);
 
 impl Default for Registry {
     fn default() -> Self {
@@ -150,21 +154,22 @@ impl Registry {
         let mut compiled = HashMap::new();
         for stored in definitions
             .iter()
-            .filter(|stored| definition::is_established(stored))
+            .filter(|stored| lifecycle::is_established(stored))
         {
             let uid = object::text(stored, "uid").to_owned();
-            let state = (object::generation(stored), object::is_terminating(stored));
+            let names = object::at(stored, "status.acceptedNames").cloned();
+            let state = (object::generation(stored), object::is_terminating(stored), names);
             let resources = match cache.compiled.remove(&uid) {
-                Some((generation, terminating, resources)) if (generation, terminating) == state => resources,
+                Some((known, resources)) if known == state => resources,
                 _ => definition::resources(stored),
             };
-            compiled.insert(uid, (state.0, state.1, resources));
+            compiled.insert(uid, (state, resources));
         }
         cache.compiled = compiled;
         let custom = cache
             .compiled
             .values()
-            .flat_map(|(_, _, resources)| resources.iter().cloned());
+            .flat_map(|(_, resources)| resources.iter().cloned());
         let served = Arc::new(Served::new(builtin::resources().into_iter().chain(custom)));
         *self.served.write().unwrap_or_else(PoisonError::into_inner) = served;
     }

@@ -50,6 +50,10 @@ pub(crate) struct Resource {
     pub scale: Option<CustomResourceSubresourceScale>,
     /// The compiled schema of a custom resource.
     pub schema: Option<Arc<CompiledSchema>>,
+    /// The compiled schema of the version in which objects are stored.
+    pub stored_schema: Option<Arc<CompiledSchema>>,
+    /// The revision from which on what is stored follows the schema that is in force.
+    pub schema_since: i64,
     /// The same schema as written, for OpenAPI.
     pub properties: Option<Arc<JSONSchemaProps>>,
     /// The columns of its tables.
@@ -108,6 +112,15 @@ impl Resource {
         }
     }
 
+    /// The package in which the API server keeps a built-in kind, as messages name it.
+    #[must_use]
+    pub(crate) fn internal_package(&self) -> &str {
+        match self.group.split('.').next() {
+            None | Some("" | "events") => "core",
+            Some(package) => package,
+        }
+    }
+
     /// Whether objects are kept; reviews are only answered.
     #[must_use]
     pub(crate) fn is_stored(&self) -> bool {
@@ -154,23 +167,35 @@ impl Resource {
         self.api_version() == self.stored_as
     }
 
-    /// Whether stored bytes can be served as they are.
+    /// Whether the bytes that were stored at `revision` can be served as they are.
     #[must_use]
-    pub(crate) fn serves_verbatim(&self) -> bool {
-        self.serves_as_stored() && self.built_in != Some(BuiltIn::Event)
+    pub(crate) fn serves_verbatim(&self, revision: i64) -> bool {
+        self.serves_as_stored() && self.built_in != Some(BuiltIn::Event) && revision >= self.schema_since
     }
 
-    /// Turns a stored object into this version.
+    /// Turns a stored object into this version. One that was stored before its definition changed shows what the schema says
+    /// now: new defaults are filled in, and fields that are no longer known are left out.
     pub(crate) fn to_served(&self, object: &mut Value) {
         match self.built_in {
             Some(BuiltIn::Event) => events::complete(object),
             Some(BuiltIn::EventV1) => events::to_v1(object),
             _ => {}
         }
+        let is_current = || {
+            let revision = object::text(object, "resourceVersion").parse();
+            self.serves_as_stored() && revision.is_ok_and(|revision: i64| revision >= self.schema_since)
+        };
+        if let Some(schema) = self.stored_schema.as_ref().filter(|_| !is_current()) {
+            schema.prune(object);
+            schema.default(object);
+        }
         if self.serves_as_stored() {
             return;
         }
         set_api_version(object, self.api_version());
+        if let Some(schema) = &self.schema {
+            schema.prune(object);
+        }
     }
 
     /// Turns an object of this version into the stored one.
@@ -182,6 +207,9 @@ impl Resource {
             events::to_core(object);
         }
         set_api_version(object, self.stored_as.clone());
+        if let Some(schema) = &self.stored_schema {
+            schema.prune(object);
+        }
     }
 
     /// What selectors see of a stored object.

@@ -387,7 +387,16 @@ async fn definitions_are_checked_and_names_are_not_shared() {
         json!({ "plural": "dragons", "singular": "dragon", "kind": "Kite", "listKind": "Dragons" });
     let (code, rival) = test.request("POST", path, "", rival).await;
     assert_eq!(code, 201, "{rival}");
+    assert_eq!(rival["status"]["conditions"], Value::Null);
+    let own = format!("{path}/dragons.toys.example.org");
+    let (_, rival) = test.request("GET", &own, "", Value::Null).await;
     assert_eq!(rival["status"]["conditions"][0]["reason"], "KindConflict");
+    let managers = rival["metadata"]["managedFields"].as_array().unwrap();
+    assert!(
+        managers
+            .iter()
+            .any(|entry| entry["manager"] == "kube-apiserver" && entry["subresource"] == "status")
+    );
     let (code, _) = test
         .request("GET", "/apis/toys.example.org/v1/dragons", "", Value::Null)
         .await;

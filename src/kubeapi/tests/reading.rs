@@ -148,3 +148,34 @@ async fn the_scale_of_an_object_is_read_and_written() {
         .unwrap();
     assert_eq!(test.kites().get("a").await.unwrap().data["spec"]["tails"], 4);
 }
+
+#[tokio::test]
+async fn an_object_from_before_shows_what_its_definition_says_now() {
+    let test = TestApi::with_kites().await;
+    test.kites()
+        .create(&PostParams::default(), &kite("old"))
+        .await
+        .unwrap();
+    let definition = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/kites.toys.example.org";
+    let fields = "/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties";
+    let change = json!([
+        { "op": "remove", "path": format!("{fields}/tails") },
+        { "op": "add", "path": format!("{fields}/shape"), "value": { "type": "string", "default": "delta" } },
+        { "op": "remove", "path": "/spec/versions/0/schema/openAPIV3Schema/properties/spec/x-kubernetes-validations" },
+    ]);
+    let (code, answer) = test
+        .request("PATCH", definition, "application/json-patch+json", change)
+        .await;
+    assert_eq!(code, 200, "{answer}");
+    let now = json!({ "colour": "red", "shape": "delta" });
+    let path = "/apis/toys.example.org/v1/namespaces/default/kites";
+    let (_, one) = test.request("GET", &format!("{path}/old"), "", Value::Null).await;
+    assert_eq!(one["spec"], now);
+    let revision = one["metadata"]["resourceVersion"].clone();
+    let (_, list) = test.request("GET", path, "", Value::Null).await;
+    assert_eq!(list["items"][0]["spec"], now);
+    assert_eq!(
+        list["items"][0]["metadata"]["resourceVersion"], revision,
+        "nothing is written"
+    );
+}

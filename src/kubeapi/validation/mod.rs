@@ -31,7 +31,10 @@ pub(super) fn check(resource: &Resource, new: &Value, old: Option<&Value>) -> Ve
     }
     match resource.built_in {
         Some(BuiltIn::Definition) => {
-            errors.extend(definition::validate(new));
+            // What was accepted before is not judged anew: its labels can be changed, and it can go.
+            if old.is_none_or(|old| old.get("spec") != new.get("spec")) {
+                errors.extend(definition::validate(new));
+            }
             if let Some(old) = old {
                 for field in ["spec.group", "spec.scope", "spec.names.plural", "spec.names.kind"] {
                     errors.extend(kinds::immutable(field, new, old));

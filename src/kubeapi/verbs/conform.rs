@@ -6,12 +6,13 @@ use serde_json::{Map, Value};
 
 use crate::kubeapi::error::ApiError;
 use crate::kubeapi::object;
+use crate::kubeapi::registry::Resource;
 use crate::kubeapi::registry::resource::{FOREGROUND, ORPHAN};
-use crate::kubeapi::registry::{BuiltIn, Resource};
 use crate::kubeapi::request::FieldValidation;
+use crate::kubeapi::unmarshal;
 
 /// Warnings of unknown fields sent with one answer.
-const MAX_WARNINGS: usize = 20;
+pub(super) const MAX_WARNINGS: usize = 20;
 
 /// Checks types, drops unknown fields (or refuses them) and fills in defaults.
 pub(super) fn conform(
@@ -20,7 +21,7 @@ pub(super) fn conform(
     strictness: FieldValidation,
     warnings: &mut Vec<String>,
 ) -> Result<(), ApiError> {
-    refuse_unknown(resource, prune(resource, object)?, strictness, warnings)?;
+    refuse_unknown(resource, &prune(resource, object)?, strictness, warnings)?;
     tidy(object, warnings);
     fill_defaults(resource, object);
     Ok(())
@@ -93,14 +94,18 @@ pub(super) fn fill_defaults(resource: &Resource, object: &mut Value) {
 
 /// Drops what the schema does not know and says what that was.
 pub(super) fn prune(resource: &Resource, object: &mut Value) -> Result<Vec<String>, ApiError> {
+    decode(resource, object).map_err(|why| cannot_handle(resource, &why))
+}
+
+/// The same; what the types refuse is told in words.
+fn decode(resource: &Resource, object: &mut Value) -> Result<Vec<String>, String> {
     let mut unknown = Vec::new();
     let known = match resource.built_in {
         Some(built_in) => built_in.round_trip(object),
         None => metadata_round_trip(object).map(Some),
     };
-    let known = known.map_err(|error| match not_text(resource, object) {
-        Some(why) => cannot_handle(resource, &why),
-        None => cannot_handle(resource, &error),
+    let known = known.map_err(|error| {
+        unmarshal::problem(resource, object).unwrap_or_else(|| unmarshal::in_go_words(&error.to_string()))
     })?;
     if let Some(known) = known {
         match resource.built_in {
@@ -166,6 +171,11 @@ pub(in crate::kubeapi) fn refuse_repeated(
     as_asked(resource, texts.collect(), strictness)
 }
 
+/// What a strict decoder says.
+fn strictly(texts: &[String]) -> String {
+    format!("strict decoding error: {}", texts.join(", "))
+}
+
 /// What is wrong with fields, as warnings, as a refusal or not at all.
 fn as_asked(
     resource: &Resource,
@@ -173,70 +183,50 @@ fn as_asked(
     strictness: FieldValidation,
 ) -> Result<Vec<String>, ApiError> {
     match strictness {
-        FieldValidation::Strict if !texts.is_empty() => {
-            let why = format!("strict decoding error: {}", texts.join(", "));
-            Err(cannot_handle(resource, &why))
-        }
+        FieldValidation::Strict if !texts.is_empty() => Err(cannot_handle(resource, &strictly(&texts))),
         FieldValidation::Warn => Ok(texts),
         FieldValidation::Strict | FieldValidation::Ignore => Ok(Vec::new()),
     }
 }
 
-/// Data that is no text, where people meet it, in the words of the API server.
-fn not_text(resource: &Resource, object: &Value) -> Option<String> {
-    ["data", "stringData", "binaryData"]
-        .into_iter()
-        .find_map(|field| {
-            let mut values = object.get(field)?.as_object()?.values();
-            let found = values.find_map(|value| match value {
-                Value::Bool(_) => Some("bool"),
-                Value::Number(_) => Some("number"),
-                Value::Array(_) => Some("array"),
-                Value::Object(_) => Some("object"),
-                Value::Null | Value::String(_) => None,
-            })?;
-            let wanted = match (resource.built_in, field) {
-                (Some(BuiltIn::Secret), "data") | (_, "binaryData") => "[]uint8",
-                _ => "string",
-            };
-            let kind = &resource.kind;
-            Some(format!(
-                "json: cannot unmarshal {found} into Go struct field {kind}.{field} of type {wanted}"
-            ))
-        })
+/// Why a patched object is none of its kind: wrong types or, where unknown fields are refused, such fields; `also` is
+/// what was wrong with the patch itself.
+pub(super) fn refusal(
+    resource: &Resource,
+    patched: &Value,
+    also: &[String],
+    strictness: FieldValidation,
+) -> Option<String> {
+    let mut copy = patched.clone();
+    let unknown = match decode(resource, &mut copy) {
+        Err(why) => return Some(why),
+        Ok(unknown) if strictness == FieldValidation::Strict => unknown,
+        Ok(_) => return None,
+    };
+    let unknown = unknown.iter().map(|field| unknown_field(field));
+    let texts: Vec<String> = also.iter().cloned().chain(unknown).collect();
+    (!texts.is_empty()).then(|| strictly(&texts))
 }
 
-/// What is not base64, in the words of the API server.
-fn in_go_words(why: &str) -> String {
-    match why.split_once(", offset ") {
-        Some((start, offset)) if start.starts_with("Invalid symbol") => {
-            format!(
-                "illegal base64 data at input byte {}",
-                offset.trim_end_matches('.')
-            )
-        }
-        _ => why.to_owned(),
-    }
+fn unknown_field(field: &str) -> String {
+    format!("unknown field {field:?}")
 }
 
 pub(super) fn cannot_handle(resource: &Resource, why: &dyn std::fmt::Display) -> ApiError {
     let (kind, version) = (&resource.kind, &resource.version);
     ApiError::BadRequest(format!(
-        "{kind} in version {version:?} cannot be handled as a {kind}: {}",
-        in_go_words(&why.to_string())
+        "{kind} in version {version:?} cannot be handled as a {kind}: {why}"
     ))
 }
 
 /// Refuses or reports unknown fields, as asked.
 fn refuse_unknown(
     resource: &Resource,
-    unknown: Vec<String>,
+    unknown: &[String],
     strictness: FieldValidation,
     warnings: &mut Vec<String>,
 ) -> Result<(), ApiError> {
-    let texts = unknown
-        .into_iter()
-        .map(|field| format!("unknown field {field:?}"));
+    let texts = unknown.iter().map(|field| unknown_field(field));
     let texts = as_asked(resource, texts.collect(), strictness)?;
     warnings.extend(texts.into_iter().take(MAX_WARNINGS));
     Ok(())

@@ -132,7 +132,7 @@ pub(super) async fn create_locked(
         if generated {
             object::set(&mut object, "name", Some(json!(generate_name(core, &prefix))));
         }
-        draft::derive(core, &target.resource, &mut object, None);
+        draft::derive(&target.resource, &mut object, None);
         if tracking == Tracking::Update {
             draft::track(core, target, options, None, &mut object);
         }

@@ -17,6 +17,7 @@ use crate::kubeapi::error::ApiError;
 use crate::kubeapi::object;
 use crate::kubeapi::registry::BuiltIn;
 use crate::kubeapi::registry::definition::CLEANUP_FINALIZER;
+use crate::kubeapi::registry::lifecycle;
 use crate::kubeapi::registry::resource::{FOREGROUND, ORPHAN};
 use crate::kubeapi::request::{Query, WriteOptions, dry_run_problem, invalid_options};
 use crate::kubeapi::storage::Expected;
@@ -162,11 +163,14 @@ async fn delete_locked(
             .await?;
         let (old, revision) = found.ok_or_else(|| ApiError::NotFound(target.subject()))?;
         check(target, &old, options)?;
-        let mut finalizers = finalizers_for(&old, options.propagation);
-        if target.resource.built_in == Some(BuiltIn::Definition) && !object::is_terminating(&old) {
+        let is_definition = target.resource.built_in == Some(BuiltIn::Definition);
+        let mut finalizers = finalizers_for(&old, options.propagation.filter(|_| !is_definition));
+        if is_definition
+            && !object::is_terminating(&old)
+            && !finalizers.iter().any(|own| own == CLEANUP_FINALIZER)
+        {
             // It stays until its objects are gone.
             finalizers.push(CLEANUP_FINALIZER.to_owned());
-            finalizers.dedup();
         }
         if finalizers.is_empty() && target.resource.built_in != Some(BuiltIn::Namespace) {
             if options.dry_run {
@@ -248,6 +252,10 @@ fn mark(core: &Core, target: &Target, old: &Value, finalizers: Vec<String>) -> V
     object::set_finalizers(&mut new, finalizers);
     if !object::is_terminating(old) {
         object::set(&mut new, "deletionTimestamp", Some(core.time()));
+        if target.resource.built_in == Some(BuiltIn::Definition) {
+            lifecycle::terminate(&mut new, &core.time());
+            return new;
+        }
         if target.resource.built_in != Some(BuiltIn::Namespace) {
             object::set(&mut new, "deletionGracePeriodSeconds", Some(json!(0)));
         }

@@ -4,14 +4,15 @@ use serde_json::{Map, Value, json};
 
 use super::conform::{cannot_handle, fill_defaults};
 use super::{Part, Target};
-use crate::api::schema::{FieldError, FieldErrorKind};
+use crate::api::schema::{FieldError, FieldErrorKind, go_quote};
 use crate::kubeapi::access;
 use crate::kubeapi::api::Core;
 use crate::kubeapi::apply::{self, ResetFields, TrackRequest};
 use crate::kubeapi::error::{ApiError, Subject};
 use crate::kubeapi::object;
-use crate::kubeapi::registry::{BuiltIn, Resource};
+use crate::kubeapi::registry::{BuiltIn, Resource, builtin, definition, lifecycle};
 use crate::kubeapi::request::WriteOptions;
+use crate::kubeapi::unmarshal;
 use crate::kubeapi::validation;
 
 /// Refuses an object that is not of this resource, namespace and name; fills in what it leaves out.
@@ -21,12 +22,7 @@ pub(super) fn identify(target: &Target, object: &mut Value) -> Result<(), ApiErr
     if let Some(found @ (Value::String(_) | Value::Number(_) | Value::Bool(_) | Value::Array(_))) =
         object.get("metadata")
     {
-        let found = match found {
-            Value::String(_) => "string",
-            Value::Array(_) => "array",
-            Value::Bool(_) => "bool",
-            _ => "number",
-        };
+        let found = unmarshal::json_type(found);
         let why = format!("json: cannot unmarshal {found} into Go value of type v1.ObjectMeta");
         return Err(cannot_handle(resource, &why));
     }
@@ -49,6 +45,9 @@ pub(super) fn identify(target: &Target, object: &mut Value) -> Result<(), ApiErr
                 };
                 let errors = vec![FieldError::invalid("kind", &json!(found), &detail)];
                 return Err(ApiError::Invalid { subject, errors });
+            }
+            _ if resource.built_in.is_some() && target.name.is_empty() => {
+                return Err(other_type(resource, fields));
             }
             found => {
                 return Err(ApiError::BadRequest(format!(
@@ -81,6 +80,31 @@ pub(super) fn identify(target: &Target, object: &mut Value) -> Result<(), ApiErr
         object::set(object, "name", Some(json!(target.name)));
     }
     Ok(())
+}
+
+/// 400 for an object that says it is of another kind or version than the built-in one that is to be made.
+fn other_type(resource: &Resource, fields: &Map<String, Value>) -> ApiError {
+    let text = |field: &str| fields.get(field).and_then(Value::as_str).unwrap_or("");
+    let (api_version, found) = (text("apiVersion"), text("kind"));
+    let version = api_version.rsplit('/').next().unwrap_or_default();
+    let wanted = &resource.kind;
+    let is_known = builtin::resources()
+        .iter()
+        .any(|known| known.api_version() == api_version && known.kind == found);
+    let why = if is_known {
+        let internal = resource.internal_package();
+        format!("converting ({version}.{found}) to ({internal}.{wanted}): unknown conversion")
+    } else {
+        format!(
+            "no kind {} is registered for version {} in scheme \"pkg/runtime/scheme.go:111\"",
+            go_quote(found),
+            go_quote(api_version)
+        )
+    };
+    ApiError::BadRequest(format!(
+        "{found} in version {} cannot be handled as a {wanted}: {why}",
+        go_quote(version)
+    ))
 }
 
 /// Gives a new object what the server decides: uid, time, generation; takes away what it must not bring.
@@ -187,14 +211,11 @@ fn spec_differs(resource: &Resource, old: &Value, new: &Value) -> bool {
 }
 
 /// Fills in what the built-in kinds derive from what was written.
-pub(super) fn derive(core: &Core, resource: &Resource, new: &mut Value, old: Option<&Value>) {
+pub(super) fn derive(resource: &Resource, new: &mut Value, old: Option<&Value>) {
     match resource.built_in {
         Some(BuiltIn::Definition) => {
-            crate::kubeapi::registry::definition::default(new);
-            if !object::is_terminating(new) {
-                let clash = core.clash(new);
-                crate::kubeapi::registry::definition::set_status(new, clash.as_ref(), &core.time());
-            }
+            definition::default(new);
+            lifecycle::begin(new);
         }
         Some(BuiltIn::Namespace) => {
             let name = object::text(new, "name").to_owned();
@@ -257,7 +278,8 @@ pub(super) fn track(
         api_version: &resource.api_version(),
         subresource: target.part.subresource(),
         reset: reset_fields(target),
-        now: core.now(),
+        // What a scale sets has an owner without a time, as on the API server.
+        now: (target.part != Part::Scale).then(|| core.now()),
     });
 }
 

@@ -5,6 +5,7 @@
 
 mod conform;
 mod create;
+mod definitions;
 mod delete;
 mod draft;
 mod listing;
@@ -17,6 +18,7 @@ mod write;
 
 pub(super) use conform::refuse_repeated;
 pub(super) use create::{create, create_built_in};
+pub(super) use definitions::{say_that_objects_go, settle_definitions};
 pub(super) use delete::{DeleteOptions, Deleted, delete, delete_collection, finish_namespace};
 pub(super) use listing::Listing;
 pub(super) use patch::patch;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::create::{Tracking, create_locked, lock_definitions};
 use super::update::{ATTEMPTS, attempt, update};
@@ -12,10 +12,11 @@ use crate::api::schema::FieldError;
 use crate::kubeapi::access;
 use crate::kubeapi::api::Core;
 use crate::kubeapi::apply::{self, ApplyError, ApplyRequest};
-use crate::kubeapi::error::ApiError;
+use crate::kubeapi::error::{ApiError, Subject};
 use crate::kubeapi::object;
 use crate::kubeapi::patch::{PatchError, json_patch, merge_patch, strategic_merge_patch};
-use crate::kubeapi::request::{PatchFormat, WriteOptions};
+use crate::kubeapi::request::{FieldValidation, PatchFormat, WriteOptions};
+use crate::kubeapi::unmarshal;
 
 /// Patches an object (or its status); apply creates it when it is not there.
 ///
@@ -29,7 +30,12 @@ pub(crate) async fn patch(
     options: &WriteOptions,
 ) -> Result<Written, ApiError> {
     let mut definitions = lock_definitions(core, target).await;
-    let written = match format {
+    let resource = &target.resource;
+    let unknown = match format {
+        PatchFormat::Json => unknown_in_operations(&patch),
+        PatchFormat::Apply | PatchFormat::Merge | PatchFormat::Strategic => Vec::new(),
+    };
+    let mut written = match format {
         PatchFormat::Apply => server_side_apply(core, target, patch, options).await?,
         PatchFormat::Json | PatchFormat::Merge | PatchFormat::Strategic => {
             attempt(core, target, options, Tracking::Update, |old| {
@@ -39,6 +45,9 @@ pub(crate) async fn patch(
                     PatchFormat::Apply | PatchFormat::Merge => merge_patch(old, &patch),
                 };
                 let patched = patched.map_err(refused)?;
+                if let Some(why) = conform::refusal(resource, &patched, &unknown, options.field_validation) {
+                    return Err(undecodable(format, &patch, &patched, why));
+                }
                 let uid = object::text(&patched, "uid");
                 if !uid.is_empty() && uid != object::text(old, "uid") {
                     let error = FieldError::invalid("metadata.uid", &uid.into(), "field is immutable");
@@ -56,7 +65,39 @@ pub(crate) async fn patch(
     if let Some(cache) = &mut definitions {
         core.refresh_locked(cache).await?;
     }
+    if options.field_validation == FieldValidation::Warn {
+        written.warnings.splice(0..0, unknown);
+    }
     Ok(written)
+}
+
+/// Fields of JSON patch operations that mean nothing.
+fn unknown_in_operations(patch: &Value) -> Vec<String> {
+    let operations = patch.as_array().into_iter().flatten().enumerate();
+    let fields = operations.flat_map(|(index, operation)| {
+        let names = operation.as_object().into_iter().flat_map(Map::keys);
+        names.map(move |name| (index, name))
+    });
+    fields
+        .filter(|(_, name)| !matches!(name.as_str(), "op" | "path" | "from" | "value"))
+        .take(conform::MAX_WARNINGS)
+        .map(|(index, name)| format!("json patch unknown field {:?}", format!("[{index}].{name}")))
+        .collect()
+}
+
+/// 422 for a patch that makes something of an object that is none of its kind. The API server shows what it could not read.
+fn undecodable(format: PatchFormat, patch: &Value, patched: &Value, why: String) -> ApiError {
+    let (shown, why) = match format {
+        PatchFormat::Strategic => (
+            unmarshal::printed(patch),
+            unmarshal::in_converter_words(patched, why),
+        ),
+        PatchFormat::Apply | PatchFormat::Json | PatchFormat::Merge => (patched.to_string(), why),
+    };
+    ApiError::Invalid {
+        subject: Subject::default(),
+        errors: vec![FieldError::invalid("patch", &Value::String(shown), &why)],
+    }
 }
 
 fn refused(error: PatchError) -> ApiError {

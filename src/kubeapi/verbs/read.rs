@@ -45,7 +45,7 @@ pub(crate) async fn get(
         .load(key)
         .await?
         .ok_or_else(|| ApiError::NotFound(target.subject()))?;
-    if form == Form::Object && target.resource.serves_verbatim() {
+    if form == Form::Object && target.resource.serves_verbatim(stored.revision) {
         return Ok(stored.body);
     }
     let mut object = parse(&stored)?;
@@ -58,11 +58,7 @@ fn go_type(resource: &Resource, list: &str) -> String {
     if resource.built_in.is_none() {
         return format!("*unstructured.Unstructured{list}");
     }
-    let package = match resource.group.split('.').next() {
-        None | Some("" | "events") => "core",
-        Some(package) => package,
-    };
-    format!("*{package}.{}{list}", resource.kind)
+    format!("*{}.{}{list}", resource.internal_package(), resource.kind)
 }
 
 /// Refuses a revision that was never handed out.
@@ -205,7 +201,7 @@ fn append(resource: &Resource, rows: &[Stored], first: bool, body: &mut Vec<u8>)
             body.push(b',');
         }
         separate = true;
-        if resource.serves_verbatim() && resource.built_in.is_none() {
+        if resource.serves_verbatim(row.revision) && resource.built_in.is_none() {
             body.extend_from_slice(&row.body);
         } else {
             let mut object = parse(row)?;

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::create::Tracking;
 use super::update::attempt;
-use super::{Answer, Part, Target, Written};
+use super::{Answer, Target, Written};
 use crate::kubeapi::api::Core;
 use crate::kubeapi::error::ApiError;
 use crate::kubeapi::object;
@@ -88,12 +88,8 @@ async fn change(
     options: &WriteOptions,
     new: impl Fn(&Value) -> Result<Value, ApiError> + Send + Sync,
 ) -> Result<Written, ApiError> {
-    let main = Target {
-        part: Part::Main,
-        ..target.clone()
-    };
     let resource = &target.resource;
-    let mut written = attempt(core, &main, options, Tracking::Update, |old| {
+    let mut written = attempt(core, target, options, Tracking::Update, |old| {
         let scale = new(&scale(resource, old)?)?;
         let replicas = object::at(&scale, "spec.replicas")
             .cloned()

@@ -133,7 +133,7 @@ pub(super) async fn update(
     access::may_grant(core, target, options.author.as_deref(), &new, Some(old)).await?;
     draft::carry_over(target, old, &mut new)?;
     if target.part == Part::Main {
-        draft::derive(core, &target.resource, &mut new, Some(old));
+        draft::derive(&target.resource, &mut new, Some(old));
     }
     if tracking == Tracking::Update {
         draft::track(core, target, options, Some(old), &mut new);

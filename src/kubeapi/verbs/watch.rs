@@ -150,7 +150,7 @@ impl Watch {
             if row.revision > self.revision {
                 self.ahead.insert((row.namespace, row.name), row.revision);
             }
-            self.send("ADDED", &row.body)?;
+            self.send("ADDED", &row.body, row.revision)?;
         }
         self.phase = match page.next {
             Some(after) => Phase::Initial(Some(after)),
@@ -242,23 +242,24 @@ impl Watch {
             ChangeKind::Modified => change.previous.as_ref().map_or(now, matches),
         };
         match (change.kind, before, now) {
-            (ChangeKind::Deleted, _, true) => self.send("DELETED", &change.body),
+            (ChangeKind::Deleted, _, true) => self.send("DELETED", &change.body, change.revision),
             (ChangeKind::Modified, true, false) => {
                 // Who watches a selection never sees the state that is no part of it.
                 let last = self.core.storage.replaced(change).await?;
-                self.send("DELETED", last.as_ref().unwrap_or(&change.body))
+                self.send("DELETED", last.as_ref().unwrap_or(&change.body), 0)
             }
             (ChangeKind::Added, _, true) | (ChangeKind::Modified, false, true) => {
-                self.send("ADDED", &change.body)
+                self.send("ADDED", &change.body, change.revision)
             }
-            (ChangeKind::Modified, true, true) => self.send("MODIFIED", &change.body),
+            (ChangeKind::Modified, true, true) => self.send("MODIFIED", &change.body, change.revision),
             _ => Ok(()),
         }
     }
 
-    fn send(&mut self, kind: &str, body: &Bytes) -> Result<(), ApiError> {
+    /// Sends an object that was stored at `revision`.
+    fn send(&mut self, kind: &str, body: &Bytes, revision: i64) -> Result<(), ApiError> {
         let resource = &self.target.resource;
-        if self.form == Form::Object && resource.serves_verbatim() {
+        if self.form == Form::Object && resource.serves_verbatim(revision) {
             self.queue.push_back(line(kind, body));
             return Ok(());
         }

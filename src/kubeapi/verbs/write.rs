@@ -106,7 +106,7 @@ pub(super) async fn remove(
 }
 
 fn answer(resource: &Resource, change: &Change) -> Result<Answer, ApiError> {
-    if resource.serves_verbatim() {
+    if resource.serves_verbatim(change.revision) {
         return Ok(Answer::Bytes(change.body.clone()));
     }
     let mut object: Value =

@@ -56,6 +56,10 @@ enum Compare {
     Text,
     /// As an age such as `12s`, or a time: that it is one.
     Age,
+    /// Who owns what: appliers before updaters, each in order of name.
+    Managers,
+    /// An object that a message shows, as an object.
+    Shown,
 }
 
 /// Values that have appeared in a scenario.
@@ -77,6 +81,11 @@ fn place(list: &mut Vec<String>, value: &str) -> (usize, bool) {
     (list.len(), true)
 }
 
+/// What stands before an object that a message shows.
+const SHOWN: &str = "patch: Invalid value: ";
+/// The same in a cause.
+const CAUSE: &str = "Invalid value: ";
+
 /// Captured values from this length on are replaced inside other strings.
 const LONG: usize = 8;
 
@@ -91,6 +100,9 @@ impl Allowed {
         let mut plain = json!({ "code": answer.code, "headers": answer.headers, "body": answer.body });
         names.kind = answer.body["kind"].as_str().map(ToOwned::to_owned);
         if let Some(body) = plain.get_mut("body") {
+            if self.0.iter().any(|entry| entry.compare == Compare::Shown) {
+                self.read_shown(names, body);
+            }
             self.walk(names, body, &mut Vec::new());
         }
         for (name, value) in &answer.captured {
@@ -108,6 +120,24 @@ impl Allowed {
             }
         }
         plain
+    }
+
+    /// Treats the objects that the messages of a Status show as those of bodies.
+    fn read_shown(&self, names: &mut Names, body: &mut Value) {
+        for (pointer, start) in [("/message", SHOWN), ("/details/causes/0/message", CAUSE)] {
+            if let Some(Value::String(text)) = body.pointer_mut(pointer)
+                && let Some((before, shown)) = text.split_once(start)
+            {
+                let mut parts = serde_json::Deserializer::from_str(shown).into_iter::<String>();
+                let object = parts.next().and_then(Result::ok);
+                let object = object.and_then(|object| serde_json::from_str::<Value>(&object).ok());
+                if let Some(mut object @ Value::Object(_)) = object {
+                    self.walk(names, &mut object, &mut Vec::new());
+                    let rest = &shown[parts.byte_offset()..];
+                    *text = format!("{before}{start}{object}{rest}");
+                }
+            }
+        }
     }
 
     fn rule(&self, names: &Names, at: &[String]) -> Option<&Entry> {
@@ -139,6 +169,14 @@ impl Allowed {
                             let field = fields.get_mut(&key).unwrap();
                             keep_listed(entry, field);
                             self.walk(names, field, at);
+                        }
+                        Some(Entry {
+                            compare: Compare::Managers,
+                            ..
+                        }) => {
+                            let field = fields.get_mut(&key).unwrap();
+                            self.walk(names, field, at);
+                            order_managers(field);
                         }
                         Some(entry) if !fields[&key].is_array() => {
                             let has_uid = fields.contains_key("uid");
@@ -227,9 +265,28 @@ fn treat(names: &mut Names, entry: &Entry, value: &mut Value, of_object: bool) {
         },
         Compare::Text => cut(entry, text),
         Compare::Age if is_age(text) || text.parse::<Timestamp>().is_ok() => "<age>".to_owned(),
-        Compare::Age | Compare::Errors | Compare::Listed | Compare::Nothing => return,
+        Compare::Age
+        | Compare::Errors
+        | Compare::Listed
+        | Compare::Managers
+        | Compare::Nothing
+        | Compare::Shown => {
+            return;
+        }
     };
     *text = replaced;
+}
+
+/// Puts managers in order of name, those of one operation among themselves.
+fn order_managers(managers: &mut Value) {
+    let operation = |manager: &Value| manager["operation"].clone();
+    for alike in managers
+        .as_array_mut()
+        .into_iter()
+        .flat_map(|list| list.chunk_by_mut(|a, b| operation(a) == operation(b)))
+    {
+        alike.sort_by_key(|manager| [&manager["manager"], &manager["subresource"]].map(ToString::to_string));
+    }
 }
 
 /// Sorts the causes of a Status, and has its message refer to them where it repeats all of them.

@@ -6,19 +6,36 @@ use std::path::Path;
 use serde::Deserialize;
 use serde_json::Value;
 
+/// One cause of differences.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Known {
-    /// `file / name`
-    request: String,
-    why: String,
+pub(super) struct Cause {
+    /// What differs.
+    pub(super) what: String,
+    /// Why it does.
+    pub(super) why: String,
+    /// What a person notices, and what to do.
+    pub(super) notice: String,
+    /// The requests that show it, as `file / name`.
+    pub(super) requests: Vec<String>,
 }
 
-/// Requests known to be answered differently: why, by `file / name`.
-pub(super) fn known(path: &Path) -> BTreeMap<String, String> {
-    let text = std::fs::read_to_string(path).unwrap();
-    let list: Vec<Known> = serde_yaml::from_str(&text).unwrap();
-    list.into_iter().map(|known| (known.request, known.why)).collect()
+/// The causes of known differences.
+pub(super) fn causes(path: &Path) -> Vec<Cause> {
+    serde_yaml::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
+}
+
+/// Requests known to be answered differently: what differs, by `file / name`.
+pub(super) fn known(causes: &[Cause]) -> BTreeMap<String, String> {
+    let mut known = BTreeMap::new();
+    for cause in causes {
+        assert!(!cause.requests.is_empty(), "nothing shows {:?}", cause.what);
+        for request in &cause.requests {
+            let twice = known.insert(request.clone(), cause.what.clone());
+            assert_eq!(twice, None, "{request} has two causes");
+        }
+    }
+    known
 }
 
 /// One line for each difference, by JSON pointer: ours, then theirs.

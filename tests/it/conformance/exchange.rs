@@ -138,7 +138,7 @@ impl Server {
                     if pointer == "code" {
                         return *wanted == json!(answer.code);
                     }
-                    answer.body.pointer(pointer) == Some(wanted)
+                    answer.body.pointer(pointer).unwrap_or(&Value::Null) == wanted
                 });
                 if arrived {
                     break answer;

@@ -32,12 +32,14 @@
 //! "this write changed nothing" is compared too; a uid likewise. A captured value compares as its name.
 //!
 //! Compared are the status code, the content type, warnings, `Retry-After` and `Allow` headers, and the whole body. What may differ stands in
-//! `allowed.yaml`, with why; what differs and is not mended yet stands in `known.yaml`, and fails once it no longer differs.
+//! `allowed.yaml`, with why; what differs and is not mended stands in `known.yaml`, by cause, and fails once it no longer differs. The
+//! documentation tells the causes (`documented`).
 //!
 //! `CONFORMANCE=word cargo test …` runs only the files with `word` in their names; `CONFORMANCE_SHOW=1` prints the real answers, too.
 
 mod allowed;
 mod difference;
+mod documented;
 mod exchange;
 mod list;
 
@@ -61,7 +63,8 @@ fn word(variable: &str) -> Option<String> {
 async fn the_embedded_api_answers_as_kubernetes_does() {
     let scenarios = list::read(&folder().join("requests"), word("CONFORMANCE").as_deref());
     let allowed = Allowed::read(&folder().join("allowed.yaml"));
-    let mut known = difference::known(&folder().join("known.yaml"));
+    let causes = difference::causes(&folder().join("known.yaml"));
+    let mut known = difference::known(&causes);
     let Some(plane) = ControlPlane::start("conformance of the embedded API with a real API server").await
     else {
         return;
