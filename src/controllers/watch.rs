@@ -90,17 +90,73 @@ fn gone<W: Resource, K>(object: &W) -> Watched<K> {
     }
 }
 
-/// An error with everything that led to it, on one line.
+/// What an error comes from in the end: of a chain that repeats itself, the part that helps.
+#[must_use]
+pub fn cause(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut cause = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    cause.to_string()
+}
+
+/// An error with everything that led to it, on one line. What a link says again is left out.
 pub struct Chain<'a>(pub &'a (dyn std::error::Error + 'static));
 
 impl std::fmt::Display for Chain<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}", self.0)?;
-        let mut source = self.0.source();
-        while let Some(error) = source {
-            write!(f, ": {error}")?;
-            source = error.source();
+        let mut said = String::new();
+        let mut link = Some(self.0);
+        while let Some(error) = link {
+            let (text, source) = match error.downcast_ref::<kube::Error>() {
+                // Its own words are followed by the answer as a debugger shows it, and its source says the same once more.
+                Some(kube::Error::Api(status)) if !status.message.is_empty() => {
+                    (status.message.clone(), None)
+                }
+                _ => (error.to_string(), error.source()),
+            };
+            // Some errors end with the words of their source.
+            if !said.ends_with(&text) {
+                if !said.is_empty() {
+                    said.push_str(": ");
+                }
+                said.push_str(&text);
+            }
+            link = source;
         }
-        Ok(())
+        f.write_str(&said)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use kube::core::Status;
+
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("the file cannot be read: {0}")]
+    struct Repeats(#[source] io::Error);
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("the start failed")]
+    struct Start(#[source] Repeats);
+
+    #[test]
+    fn a_chain_says_everything_once() {
+        let error = Start(Repeats(io::Error::other("no such disk")));
+        let said = Chain(&error).to_string();
+        assert_eq!(said, "the start failed: the file cannot be read: no such disk");
+        assert_eq!(cause(&error), "no such disk");
+    }
+
+    #[test]
+    fn a_refusal_by_the_api_is_its_message_and_no_more() {
+        let error = kube::Error::Api(Box::new(
+            Status::failure("devices is forbidden", "Forbidden").with_code(403),
+        ));
+        assert_eq!(Chain(&error).to_string(), "devices is forbidden");
     }
 }
