@@ -116,12 +116,13 @@ impl std::fmt::Display for Chain<'_> {
                 _ => (error.to_string(), error.source()),
             };
             // Some errors end with the words of their source.
-            if !said.ends_with(&text) {
-                if !said.is_empty() {
-                    said.push_str(": ");
-                }
-                said.push_str(&text);
+            let repeated = source.map(ToString::to_string);
+            let own = repeated.and_then(|words| text.strip_suffix(&words));
+            let own = own.map_or(text.as_str(), |own| own.trim_end_matches(": "));
+            if !said.is_empty() && !own.is_empty() {
+                said.push_str(": ");
             }
+            said.push_str(own);
             link = source;
         }
         f.write_str(&said)
@@ -158,5 +159,10 @@ mod tests {
             Status::failure("devices is forbidden", "Forbidden").with_code(403),
         ));
         assert_eq!(Chain(&error).to_string(), "devices is forbidden");
+        let error = watcher::Error::WatchStartFailed(error);
+        assert_eq!(
+            Chain(&error).to_string(),
+            "failed to start watching object: devices is forbidden"
+        );
     }
 }

@@ -35,8 +35,8 @@ pub enum Error {
     Start(#[from] TryInitError),
 }
 
-/// The client of the Kubernetes API. It tells of each call that fails; so do those who call, who also know what for.
-const CLIENT: &str = "kube_client::client::builder";
+/// Parts of the client of the Kubernetes API that tell of each call that fails. So do those who call, who also know what for.
+const TOLD_BY_OTHERS: &str = "kube_client::client::builder=off,kube_runtime::watcher=off";
 
 /// Starts logging to standard error. `filter` is a list of `target=level` as `tracing` reads it, such as `info` or
 /// `provost::mdm=debug,warn`.
@@ -70,12 +70,12 @@ pub fn start(format: LogFormat, filter: &str) -> Result<(), Error> {
     Ok(())
 }
 
-/// Reads a filter. What it does not say about the client, is said here.
+/// Reads a filter. What it does not say about the client is said here.
 fn read(filter: &str) -> Result<EnvFilter, Error> {
-    let text = if filter.contains("kube_client") {
+    let text = if filter.contains("kube_") {
         filter.to_owned()
     } else {
-        format!("{filter},{CLIENT}=off")
+        format!("{filter},{TOLD_BY_OTHERS}")
     };
     EnvFilter::builder()
         .parse(text)
@@ -99,8 +99,11 @@ mod tests {
     #[test]
     fn failed_calls_are_told_once_unless_the_client_is_asked_for() {
         for (filter, expected) in [
-            ("info", "kube_client::client::builder=off,info"),
-            ("", "kube_client::client::builder=off"),
+            (
+                "info",
+                "kube_client::client::builder=off,kube_runtime::watcher=off,info",
+            ),
+            ("", "kube_client::client::builder=off,kube_runtime::watcher=off"),
             ("warn,kube_client=debug", "kube_client=debug,warn"),
         ] {
             assert_eq!(read(filter).unwrap().to_string(), expected);
