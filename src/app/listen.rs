@@ -143,6 +143,15 @@ pub(super) fn public_url(text: &str) -> anyhow::Result<String> {
         "{text}: give scheme, host and port only"
     );
     ensure!(uri.query().is_none(), "{text}: give scheme, host and port only");
+    let host = uri.host().unwrap_or_default();
+    let plain = match uri.port_u16() {
+        Some(port) => format!("{host}:{port}"),
+        None => host.to_owned(),
+    };
+    ensure!(
+        uri.authority().is_some_and(|authority| *authority == *plain),
+        "{text}: give a host, and at most a port from 1 to 65535 after it"
+    );
     Ok(text.to_owned())
 }
 
@@ -171,6 +180,9 @@ mod tests {
             "https://mdm.example.com/x",
             "https://",
             "https://a/?q",
+            "https://a:99999",
+            "https://a:",
+            "https://someone@a",
         ] {
             assert!(public_url(wrong).is_err(), "{wrong}");
         }

@@ -2,8 +2,10 @@
 
 use std::process::ExitCode;
 
-use clap::CommandFactory as _;
+use clap::{Command, CommandFactory as _};
 use clap_complete::Shell;
+
+use super::print;
 
 /// Options of `provost completions`.
 #[derive(Debug, clap::Args)]
@@ -13,12 +15,14 @@ pub(super) struct CompletionsArgs {
     shell: Shell,
 }
 
-pub(super) fn run(args: &CompletionsArgs) -> ExitCode {
-    clap_complete::generate(
-        args.shell,
-        &mut super::Cli::command(),
-        "provost",
-        &mut std::io::stdout(),
-    );
-    ExitCode::SUCCESS
+pub(super) fn run(args: &CompletionsArgs) -> anyhow::Result<ExitCode> {
+    print::out(&script(args.shell, &mut super::Cli::command(), "provost"))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The completion script of a command for a shell.
+pub(super) fn script(shell: Shell, command: &mut Command, name: &str) -> String {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, command, name, &mut script);
+    String::from_utf8_lossy(&script).into_owned()
 }

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 
+use super::print;
 use crate::api::crds;
 
 /// Options of `provost crd`.
@@ -20,7 +21,7 @@ pub(super) fn run(args: &CrdArgs) -> anyhow::Result<ExitCode> {
     for crd in crds::all() {
         let text = crds::yaml(&crd)?;
         match &args.out {
-            None => print!("---\n{text}"),
+            None => print::out(&format!("---\n{text}"))?,
             Some(folder) => {
                 let path = folder.join(crds::file_name(&crd));
                 fs::create_dir_all(folder)

@@ -10,6 +10,7 @@ use http_body_util::{BodyExt as _, Full};
 use hyper_util::rt::TokioIo;
 use tokio::net::UnixStream;
 
+use super::print;
 use crate::app::admin_http::{InviteOrder, Refused};
 use crate::app::data_dir::admin_socket;
 use crate::controllers::duration;
@@ -74,17 +75,23 @@ enum Output {
 
 pub(super) async fn run(args: EnrollArgs) -> anyhow::Result<ExitCode> {
     let EnrollCommand::Invite(args) = args.command;
-    for invite in send(&args.data_dir, &order(&args)?).await? {
-        match args.output {
-            Output::Json => println!("{}", serde_json::to_string(&invite)?),
-            Output::Human => {
-                println!("url        {}", invite.url);
-                println!("challenge  {}", invite.challenge);
-                println!("expires    {}", invite.expires_at);
-            }
+    let invites = send(&args.data_dir, &order(&args)?).await?;
+    let text = match args.output {
+        Output::Json => {
+            let lines = invites.iter().map(serde_json::to_string);
+            lines.collect::<Result<Vec<_>, _>>()?.join("\n") + "\n"
         }
-    }
+        Output::Human => invites.iter().map(for_people).collect::<Vec<_>>().join("\n"),
+    };
+    print::out(&text)?;
     Ok(ExitCode::SUCCESS)
+}
+
+fn for_people(invite: &Invite) -> String {
+    format!(
+        "url        {}\nchallenge  {}\nexpires    {:.0}\n",
+        invite.url, invite.challenge, invite.expires_at
+    )
 }
 
 fn order(args: &InviteArgs) -> anyhow::Result<InviteOrder> {
@@ -128,7 +135,7 @@ pub(super) async fn send(data_dir: &Path, order: &InviteOrder) -> anyhow::Result
     let socket = admin_socket(data_dir);
     let stream = UnixStream::connect(&socket).await.with_context(|| {
         format!(
-            "no server runs in {}; start one with: provost up --data-dir {0}",
+            "no server runs in {} (`provost up --data-dir {0}` starts one)",
             data_dir.display()
         )
     })?;

@@ -5,16 +5,19 @@ mod crd;
 mod demo;
 mod enroll;
 mod plugin;
+mod print;
 mod reference;
 mod serve;
 mod server;
 mod simulate;
+mod stop;
 mod up;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use crate::controllers::watch::Chain;
 use crate::telemetry::{LogFormat, logging};
 
 /// Keeps an Apple device fleet at the standard that git says it must meet, and proves it.
@@ -92,13 +95,13 @@ pub fn main() -> ExitCode {
         }
     });
     if let Err(error) = logging::start(cli.log.log_format, &filter) {
-        eprintln!("provost: {error}");
+        print::note(&format!("provost: {}", Chain(&error)));
         return ExitCode::FAILURE;
     }
     match run(cli.command) {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("provost: {error:#}");
+            print::note(&format!("provost: {}", Chain(error.as_ref())));
             ExitCode::FAILURE
         }
     }
@@ -112,7 +115,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Enroll(args) => runtime()?.block_on(enroll::run(args)),
         Command::Simulate(args) => runtime()?.block_on(simulate::run(args)),
         Command::Crd(args) => crd::run(&args),
-        Command::Completions(args) => Ok(completions::run(&args)),
+        Command::Completions(args) => completions::run(&args),
         Command::Reference(args) => reference::run(&args),
     }
 }

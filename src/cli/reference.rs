@@ -8,6 +8,8 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use clap::{Command, CommandFactory as _};
 
+use super::print;
+
 /// Options of `provost reference`.
 #[derive(Debug, clap::Args)]
 pub(super) struct ReferenceArgs {
@@ -19,7 +21,7 @@ pub(super) struct ReferenceArgs {
 pub(super) fn run(args: &ReferenceArgs) -> anyhow::Result<ExitCode> {
     let text = markdown();
     match &args.out {
-        None => print!("{text}"),
+        None => print::out(&text)?,
         Some(path) => {
             fs::write(path, text).with_context(|| format!("{} cannot be written", path.display()))?;
         }

@@ -6,8 +6,9 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use tokio::signal::unix::{SignalKind, signal};
 
+use super::print;
+use super::stop::Stop;
 use crate::app::evidence::NAMESPACE;
 use crate::app::{EvidenceSettings, Kubernetes, PushCredentials, PushSettings, Server, Settings};
 use crate::clock::{SystemClock, SystemEntropy};
@@ -168,8 +169,7 @@ pub(super) fn length(option: &str, text: &str) -> anyhow::Result<std::time::Dura
 /// Runs a server until it is told to stop, or a part of it ends. Prints one line when it is ready, and then what `advise` says.
 pub(super) async fn run(settings: Settings, advise: fn(&Server)) -> anyhow::Result<ExitCode> {
     // Before anything is started, so that no signal is missed.
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut stop = Stop::listen()?;
     let without_push = matches!(settings.push, PushSettings::None);
     let server = Server::start(settings, Arc::new(SystemClock), Arc::new(SystemEntropy)).await?;
     let mut told = false;
@@ -177,14 +177,13 @@ pub(super) async fn run(settings: Settings, advise: fn(&Server)) -> anyhow::Resu
         tokio::select! {
             () = server.ready(), if !told => {
                 told = true;
-                println!("{}", server.ready_line());
+                print::out(&format!("{}\n", server.ready_line()))?;
                 advise(&server);
                 if without_push {
                     advise_push();
                 }
             }
-            _ = terminate.recv() => break,
-            _ = interrupt.recv() => break,
+            () = stop.wait() => break,
             ended = server.ended() => {
                 server.stop().await;
                 return Err(ended);
@@ -197,20 +196,20 @@ pub(super) async fn run(settings: Settings, advise: fn(&Server)) -> anyhow::Resu
 }
 
 fn advise_push() {
-    eprintln!(
-        "push:      no push certificate. Devices enrol, poll and report, but are not woken: a change reaches them when they next come by themselves."
+    print::note(
+        "push:      no push certificate. Devices enrol, poll and report, but are not woken: a change reaches them when they next come by themselves.",
     );
-    eprintln!(
-        "           To wake them, get an MDM push certificate from Apple (identity.apple.com/pushcert) and restart with --apns-cert FILE --apns-key FILE."
+    print::note(
+        "           To wake them, get an MDM push certificate from Apple (identity.apple.com/pushcert) and restart with --apns-cert FILE --apns-key FILE.",
     );
 }
 
 /// Says how devices are invited.
 pub(super) fn advise_invitation(server: &Server) {
-    eprintln!(
+    print::note(&format!(
         "invite:    provost enroll invite --data-dir {} --namespace default",
         server.data_dir().display()
-    );
+    ));
 }
 
 fn read(path: &Path) -> anyhow::Result<String> {

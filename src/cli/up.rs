@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use crate::app::{Kubernetes, Server};
 
+use super::print;
 use super::server::{self, ServerArgs};
 
 /// Options of `provost up`.
@@ -32,7 +33,7 @@ pub(super) async fn run(args: UpArgs) -> anyhow::Result<ExitCode> {
 
 fn advise(server: &Server) {
     if let Some(kubeconfig) = server.kubeconfig() {
-        eprintln!("kubectl:   export KUBECONFIG={}", kubeconfig.display());
+        print::note(&format!("kubectl:   export KUBECONFIG={}", kubeconfig.display()));
     }
     server::advise_invitation(server);
 }

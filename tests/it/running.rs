@@ -1,13 +1,15 @@
 //! `provost up` and `provost demo` as programs: what they print, refuse and leave behind.
 
 use std::path::Path;
+use std::process::Stdio;
 use std::time::Duration;
 
 use rusqlite::Connection;
 use serde_json::Value;
+use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::time::timeout;
 
-use crate::world::{Server, provost};
+use crate::world::{Server, command, provost};
 
 /// Listens nowhere in particular.
 const ANY_PORT: [&str; 6] = [
@@ -131,6 +133,79 @@ async fn up_names_the_option_whose_address_is_taken() {
             said.stderr
         );
     }
+}
+
+#[tokio::test]
+async fn a_reader_that_goes_early_is_no_failure() {
+    for args in [&["crd"] as &[&str], &["completions", "bash"], &["reference"]] {
+        let mut child = command()
+            .args(args)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        drop(child.stdout.take());
+        let ended = child.wait_with_output().await.unwrap();
+        let said = String::from_utf8_lossy(&ended.stderr).into_owned();
+        assert!(ended.status.success() && said.is_empty(), "{args:?}: {said}");
+    }
+}
+
+#[tokio::test]
+async fn a_server_goes_on_when_nobody_reads_its_log_any_more() {
+    let folder = tempfile::tempdir().unwrap();
+    let data_dir = folder.path().join("data");
+    let mut child = command()
+        .args(["up", "--log", "debug", "--data-dir"])
+        .arg(&data_dir)
+        .args(ANY_PORT)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stderr.take());
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let ready = lines.next_line().await.unwrap().expect("it becomes ready");
+    assert!(ready.starts_with("ready "), "{ready}");
+    let invited = ["enroll", "invite", "--namespace", "default", "--data-dir"];
+    let invited = [&invited[..], &[data_dir.to_str().unwrap()]].concat();
+    let said = provost(&invited).await;
+    assert!(said.success, "it answers: {}", said.stderr);
+    assert!(child.try_wait().unwrap().is_none(), "it runs");
+}
+
+#[tokio::test]
+async fn several_invitations_are_told_apart() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(&folder.path().join("data"), 0, &[]).await;
+    let data_dir = server.data_dir().to_str().unwrap();
+    let said = provost(&[
+        "enroll",
+        "invite",
+        "--data-dir",
+        data_dir,
+        "-n",
+        "default",
+        "--count",
+        "2",
+    ])
+    .await;
+    let invitations: Vec<&str> = said.stdout.split("\n\n").collect();
+    assert_eq!(invitations.len(), 2, "{}", said.stdout);
+    for invitation in invitations {
+        let words: Vec<&str> = invitation
+            .lines()
+            .filter_map(|line| line.split(' ').next())
+            .collect();
+        assert_eq!(words, ["url", "challenge", "expires"]);
+    }
+}
+
+#[tokio::test]
+async fn a_log_filter_that_is_none_is_refused() {
+    let said = provost(&["--log", "provost=loud", "crd"]).await;
+    assert!(!said.success && said.stdout.is_empty());
+    assert!(said.stderr.contains("`provost=loud`"), "{}", said.stderr);
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
 use futures::FutureExt as _;
 use http::header::{HeaderValue, USER_AGENT};
 use http::{Request, Response, StatusCode};
@@ -13,6 +13,7 @@ use kube::config::{Config, KubeConfigOptions, Kubeconfig};
 use serde_json::{Value, json};
 
 use crate::app::settings::ClusterSettings;
+use crate::controllers::watch::cause;
 use crate::telemetry::cluster::ClusterMetrics;
 
 /// How long connecting may take.
@@ -54,13 +55,20 @@ async fn configuration(settings: &ClusterSettings) -> anyhow::Result<Config> {
         ..KubeConfigOptions::default()
     };
     if let Some(path) = &settings.kubeconfig {
-        let file = Kubeconfig::read_from(path)
-            .with_context(|| format!("the kubeconfig {} cannot be read", path.display()))?;
+        let file = Kubeconfig::read_from(path).map_err(|error| {
+            anyhow!(
+                "the kubeconfig {} cannot be read: {}",
+                path.display(),
+                cause(&error)
+            )
+        })?;
         return Config::from_custom_kubeconfig(file, &options)
             .await
             .with_context(|| format!("the kubeconfig {} cannot be used", path.display()));
     }
-    if let Some(file) = Kubeconfig::from_env().context("KUBECONFIG cannot be read")? {
+    if let Some(file) =
+        Kubeconfig::from_env().map_err(|error| anyhow!("KUBECONFIG cannot be read: {}", cause(&error)))?
+    {
         return Config::from_custom_kubeconfig(file, &options)
             .await
             .context("KUBECONFIG cannot be used");
@@ -70,9 +78,12 @@ async fn configuration(settings: &ClusterSettings) -> anyhow::Result<Config> {
     {
         return Ok(config);
     }
-    Config::from_kubeconfig(&options).await.context(
-        "no cluster: this is no pod with a service account, and there is no kubeconfig; give --kubeconfig FILE, or run `provost up`, which needs no cluster",
-    )
+    Config::from_kubeconfig(&options).await.map_err(|error| {
+        anyhow!(
+            "no cluster: this is no pod with a service account, and ~/.kube/config cannot be used ({}); give --kubeconfig FILE, or run `provost up`, which needs no cluster",
+            cause(&error)
+        )
+    })
 }
 
 /// A client whose calls end: with an answer, with an error of the API, or with one that says that it did not answer. Watches go on for as long as

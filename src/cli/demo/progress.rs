@@ -5,6 +5,8 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressStyle};
 use tokio::time::Instant;
 
+use crate::cli::print;
+
 /// How often a line is printed where there is no terminal.
 const LINE_EVERY: Duration = Duration::from_secs(5);
 
@@ -38,11 +40,8 @@ impl Progress {
         self.bar.set_position(done);
         if self.bar.is_hidden() && self.said.is_none_or(|at| at.elapsed() >= LINE_EVERY) {
             self.said = Some(Instant::now());
-            eprintln!(
-                "{}: {done} of {}",
-                self.title,
-                self.bar.length().unwrap_or_default()
-            );
+            let total = self.bar.length().unwrap_or_default();
+            print::note(&format!("{}: {done} of {total}", self.title));
         }
     }
 
@@ -50,6 +49,6 @@ impl Progress {
     pub(super) fn finish(self, note: &str) {
         let seconds = self.bar.elapsed().as_secs_f64();
         self.bar.finish_and_clear();
-        eprintln!("{}: {note} ({seconds:.1} s)", self.title);
+        print::note(&format!("{}: {note} ({seconds:.1} s)", self.title));
     }
 }

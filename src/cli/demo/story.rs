@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, anyhow, ensure};
 use kube::api::{Patch, PatchParams, PostParams};
 use kube::{Api, Client};
 use serde::Serialize;
@@ -25,6 +25,8 @@ use super::picture::Picture;
 use super::policy::{Policy, TIGHTENED, TIGHTENING};
 use super::progress::Progress;
 use super::{DemoArgs, Output};
+use crate::cli::print::{note, out};
+use crate::cli::stop::Stop;
 
 const NAMESPACE: &str = "default";
 const SOURCE: &str = "fleet";
@@ -70,6 +72,7 @@ pub(super) async fn tell(args: &DemoArgs, directory: &Path) -> anyhow::Result<Su
         "{} is not empty; the demo wants a new directory",
         directory.display()
     );
+    let mut stop = Stop::listen()?;
     let (policy, first) = Policy::make(&directory.join("policy"))?;
     let ca = directory.join("data").join("ca.pem");
     let mut fleet = Fleet::start(&ca, args.seed).await?;
@@ -81,13 +84,14 @@ pub(super) async fn tell(args: &DemoArgs, directory: &Path) -> anyhow::Result<Su
     .await?;
     let client = server.client();
     apply_source(&client, &policy).await?;
-    eprintln!("policy: {} (first commit {})", policy.url(), short(&first));
+    note(&format!(
+        "policy: {} (first commit {})",
+        policy.url(),
+        short(&first)
+    ));
     let told = tokio::select! {
         told = acts(args, directory, &server, &client, &policy, &mut fleet, start) => told,
-        signal = tokio::signal::ctrl_c() => {
-            signal?;
-            bail!("interrupted")
-        }
+        () = stop.wait() => Err(anyhow!("interrupted")),
     };
     let mut summary = match told {
         Ok(summary) => summary,
@@ -97,7 +101,7 @@ pub(super) async fn tell(args: &DemoArgs, directory: &Path) -> anyhow::Result<Su
         }
     };
     if !args.once {
-        stay(&server).await?;
+        stay(&server, &mut stop).await;
     }
     let numbers = fleet.stop().await?;
     summary.simulator_peak_rss_bytes = numbers.peak_rss_bytes;
@@ -165,12 +169,12 @@ async fn acts(
     enroll(args, directory, server, fleet).await?;
     comply("comply with the first commit", args, fleet, &look, |_| true).await?;
     summary.enroll_seconds = seconds_since(start);
-    eprintln!("{}", look().await?.tables(colour()));
+    note(&look().await?.tables(colour()));
 
     let before = server.metrics().pointer_writes.get();
     let commit = policy.tighten()?;
     let moving = Instant::now();
-    eprintln!("commit {}: {TIGHTENING}", short(&commit));
+    note(&format!("commit {}: {TIGHTENING}", short(&commit)));
     ask_for(client).await?;
     let revision = format!("main@sha1:{commit}");
     comply("comply with the stricter commit", args, fleet, &look, |picture| {
@@ -182,7 +186,7 @@ async fn acts(
 
     drift(args, fleet).await?;
     let picture = comply("stand as git says again", args, fleet, &look, |_| true).await?;
-    eprintln!("{}", picture.tables(colour()));
+    note(&picture.tables(colour()));
 
     let numbers = fleet.numbers();
     summary.compliant = u64::try_from(picture.enforced().1).unwrap_or_default();
@@ -317,7 +321,7 @@ where
 async fn drift(args: &DemoArgs, fleet: &mut Fleet) -> anyhow::Result<()> {
     let count = (args.devices / DRIFT_SHARE).max(1);
     fleet.order(&json!({ "drift": { "count": count } })).await?;
-    eprintln!("drift: {count} devices leave their desired state");
+    note(&format!("drift: {count} devices leave their desired state"));
     let patience = Patience::new(args);
     while fleet.numbers().drifted == 0 {
         patience.check("devices drift", String::new)?;
@@ -336,49 +340,47 @@ async fn ask_for(client: &Client) -> anyhow::Result<()> {
 }
 
 /// Stays up for kubectl.
-async fn stay(server: &Server) -> anyhow::Result<()> {
-    eprintln!("\nThe fleet stays up until Ctrl-C. Look at it from another terminal:\n");
+async fn stay(server: &Server, stop: &mut Stop) {
+    note("\nThe fleet stays up until Ctrl-C. Look at it from another terminal:\n");
     if let Some(kubeconfig) = server.kubeconfig() {
-        eprintln!("  export KUBECONFIG={}", kubeconfig.display());
+        note(&format!("  export KUBECONFIG={}", kubeconfig.display()));
     }
-    eprintln!("  kubectl get gitsources,baselines,assignments,devicegroups");
-    eprintln!("  kubectl get devices -o wide");
-    eprintln!("  kubectl describe gitsource {SOURCE}");
-    eprintln!(
-        "  kubectl provost devices       (the plugin: ln -s $(command -v provost) kubectl-provost, in a folder of PATH)\n"
-    );
-    tokio::signal::ctrl_c().await?;
-    Ok(())
+    note("  kubectl get gitsources,baselines,assignments,devicegroups");
+    note("  kubectl get devices -o wide");
+    note(&format!("  kubectl describe gitsource {SOURCE}"));
+    let program = std::env::current_exe().unwrap_or_else(|_| "provost".into());
+    note(&format!(
+        "  kubectl provost devices       (the plugin: ln -s {} kubectl-provost, in a folder of PATH)\n",
+        program.display()
+    ));
+    stop.wait().await;
 }
 
 fn print(args: &DemoArgs, summary: &Summary) -> anyhow::Result<()> {
     for wrong in &summary.wrong {
-        eprintln!("wrong: {wrong}");
+        note(&format!("wrong: {wrong}"));
     }
     match args.output {
-        Output::Json => println!("{}", serde_json::to_string(summary)?),
+        Output::Json => out(&format!("{}\n", serde_json::to_string(summary)?)),
         Output::Human => {
             let mib = |bytes: u64| bytes / (1 << 20);
-            println!(
-                "{} of {} devices compliant after {:.1} s: enrolled in {:.1} s, moved {} devices to the stricter commit in {:.1} s,",
+            out(&format!(
+                "{} of {} devices compliant after {:.1} s: enrolled and compliant in {:.1} s, moved {} devices to the stricter commit in {:.1} s,\n\
+                {} devices drifted and {} were corrected; {} compilations; memory {} MiB server, {} MiB devices\n",
                 summary.compliant,
                 summary.devices,
                 summary.total_seconds,
                 summary.enroll_seconds,
                 summary.policy_moves,
-                summary.move_seconds
-            );
-            println!(
-                "{} devices drifted and {} were corrected; {} compilations; memory {} MiB server, {} MiB devices",
+                summary.move_seconds,
                 summary.drifted,
                 summary.corrected,
                 summary.compiles,
                 mib(summary.server_peak_rss_bytes),
                 mib(summary.simulator_peak_rss_bytes)
-            );
+            ))
         }
     }
-    Ok(())
 }
 
 /// To the millisecond: the rest is noise.

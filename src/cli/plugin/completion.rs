@@ -18,6 +18,7 @@ use super::rule::Policies;
 use super::session::Session;
 use super::{PLUGIN, find};
 use crate::api::{Device, GitSource};
+use crate::cli::{completions, print};
 
 /// How long the API may take: somebody waits with a finger on the key.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -35,9 +36,9 @@ pub(super) struct CompletionArgs {
     shell: Shell,
 }
 
-pub(super) fn script(args: &CompletionArgs) -> ExitCode {
-    clap_complete::generate(args.shell, &mut command(), PLUGIN, &mut std::io::stdout());
-    ExitCode::SUCCESS
+pub(super) fn script(args: &CompletionArgs) -> anyhow::Result<ExitCode> {
+    print::out(&completions::script(args.shell, &mut command(), PLUGIN))?;
+    Ok(ExitCode::SUCCESS)
 }
 
 /// The command line under the name of its file, which a shell completes.

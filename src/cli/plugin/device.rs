@@ -13,6 +13,7 @@ use super::{find, output};
 use crate::api::Device;
 use crate::api::common::{Severity, Verdict, VerdictCounts};
 use crate::api::device::{DeviceStatus, Ownership, TransitionRecord};
+use crate::cli::print;
 use crate::kubeapi::table::human_duration;
 
 /// Options of `kubectl provost device`.
@@ -33,7 +34,7 @@ pub(super) async fn run(
         Some(text) => text,
         None => render(&device, Style::of_stdout(), session.now()),
     };
-    print!("{text}");
+    print::out(&text)?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -15,6 +15,7 @@ use super::table::{self, Cell};
 use super::words::{self, short_revision};
 use crate::api::Device;
 use crate::api::common::VerdictCounts;
+use crate::cli::print;
 use crate::kubeapi::table::human_duration;
 use crate::policy::platform::OsVersion;
 
@@ -78,7 +79,7 @@ pub(super) async fn run(
             .list(&parameters, |device: Device| wanted(&device).then_some(device))
             .await?;
         devices.sort_by_cached_key(|device| key(args.sort, &Row::of(device)));
-        print!("{}", output::objects(devices, false, output)?.unwrap_or_default());
+        print::out(&output::objects(devices, false, output)?.unwrap_or_default())?;
         return Ok(ExitCode::SUCCESS);
     }
     let mut rows = session
@@ -92,7 +93,7 @@ pub(super) async fn run(
         } else {
             "device"
         };
-        eprintln!("no {which} {}", session.place());
+        print::note(&format!("no {which} {}", session.place()));
         return Ok(ExitCode::SUCCESS);
     }
     rows.sort_by_cached_key(|row| key(args.sort, row));
@@ -102,7 +103,7 @@ pub(super) async fn run(
         style: Style::of_stdout(),
         now: session.now(),
     };
-    print!("{}", render(&rows, look));
+    print::out(&render(&rows, look))?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -15,9 +15,9 @@ use kube::config::{
 use kube::{Api, Client};
 
 use super::session::Session;
-use super::words::cause;
 use crate::app::evidence::{AUTHORITY_KEY, CONFIG_MAP, DeviceRecord, NAMESPACE, RuleRecord, URL_KEY};
 use crate::compliance::badness;
+use crate::controllers::watch::cause;
 
 /// How long connecting may take: without it, there still is the status.
 const CONNECT_PATIENCE: Duration = Duration::from_secs(3);

@@ -30,6 +30,7 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 
+use super::print;
 pub(super) use arguments::PluginCli;
 use arguments::PluginCommand;
 
@@ -67,18 +68,21 @@ impl Called {
                 .block_on(run(PluginCli::parse()))
                 .unwrap_or_else(|error| failed(&error)),
             Self::Completer => {
-                print!(
-                    "{}",
-                    runtime.block_on(completion::answer(std::env::args_os().skip(1)))
-                );
-                ExitCode::SUCCESS
+                let answer = runtime.block_on(completion::answer(std::env::args_os().skip(1)));
+                match print::out(&answer) {
+                    Ok(()) => ExitCode::SUCCESS,
+                    Err(error) => failed(&error),
+                }
             }
         }
     }
 }
 
 fn failed(error: &anyhow::Error) -> ExitCode {
-    eprintln!("kubectl provost: {}", words::lines(&format!("{error:#}")));
+    print::note(&format!(
+        "kubectl provost: {}",
+        words::lines(&format!("{error:#}"))
+    ));
     ExitCode::FAILURE
 }
 
@@ -90,6 +94,6 @@ async fn run(cli: PluginCli) -> anyhow::Result<ExitCode> {
         PluginCommand::Why(args) => why::run(&args, &connection, output).await,
         PluginCommand::Sources(args) => sources::run(&args, &connection, output).await,
         PluginCommand::Reconcile(args) => reconcile::run(&args, &connection, output).await,
-        PluginCommand::Completion(args) => Ok(completion::script(&args)),
+        PluginCommand::Completion(args) => completion::script(&args),
     }
 }

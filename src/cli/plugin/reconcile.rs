@@ -20,6 +20,7 @@ use super::session::Session;
 use super::words::{clean, some_of, status};
 use super::{find, output};
 use crate::api::{GitSource, names};
+use crate::cli::print;
 use crate::controllers::duration;
 
 /// Who writes the annotation.
@@ -107,7 +108,7 @@ pub(super) async fn run(
             outcomes.into_iter().collect::<anyhow::Result<Vec<_>>>()?
         }
     };
-    print!("{}", tell(&outcomes, output, Style::of_stdout())?);
+    print::out(&tell(&outcomes, output, Style::of_stdout())?)?;
     let good = outcomes.iter().all(|outcome| outcome.good);
     Ok(if good {
         ExitCode::SUCCESS

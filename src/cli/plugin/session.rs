@@ -12,8 +12,8 @@ use kube::{Api, Client, Resource};
 use serde::de::DeserializeOwned;
 
 use super::arguments::ConnectionArgs;
-use super::words::cause;
 use crate::clock::{Clock as _, SystemClock};
+use crate::controllers::watch::cause;
 
 /// How many objects are asked for at a time.
 pub(super) const PAGE: u32 = 500;

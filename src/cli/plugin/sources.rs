@@ -14,6 +14,7 @@ use super::table::{self, Cell};
 use super::words::{self, short_revision};
 use crate::api::GitSource;
 use crate::api::git_source::{GitSourceStatus, RevisionRecord, RevisionResult};
+use crate::cli::print;
 use crate::kubeapi::table::human_duration;
 
 /// How much of a text a table shows, in characters.
@@ -39,21 +40,13 @@ pub(super) async fn run(
     }
     let sources: Vec<GitSource> = session.list(&parameters, Some).await?;
     if let Some(text) = output::objects(sources.clone(), false, output)? {
-        print!("{text}");
+        print::out(&text)?;
     } else if sources.is_empty() {
-        eprintln!("no git source {}", session.place());
+        print::note(&format!("no git source {}", session.place()));
     } else {
         let wide = output == Some(Output::Wide);
-        print!(
-            "{}",
-            render(
-                &sources,
-                session.everywhere,
-                wide,
-                Style::of_stdout(),
-                session.now()
-            )
-        );
+        let (style, now) = (Style::of_stdout(), session.now());
+        print::out(&render(&sources, session.everywhere, wide, style, now))?;
     }
     Ok(ExitCode::SUCCESS)
 }

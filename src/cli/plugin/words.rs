@@ -54,15 +54,6 @@ pub(super) fn commit(revision: &str) -> &str {
     revision.rsplit(':').next().unwrap_or(revision)
 }
 
-/// What an error comes from in the end: of a chain that repeats itself, the part that helps.
-pub(super) fn cause(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut cause = error;
-    while let Some(source) = cause.source() {
-        cause = source;
-    }
-    cause.to_string()
-}
-
 /// Text from elsewhere on one line, without anything that would move the cursor of a terminal.
 pub(super) fn clean(text: &str) -> String {
     text.chars()

@@ -4,6 +4,7 @@
 //! compiled-in schemas (with file, line and column) and by a dry run against the API. What is in force stays in force until then.
 
 mod apply;
+mod begin;
 mod dereference;
 mod finalizer;
 mod origin;
@@ -118,16 +119,21 @@ pub async fn run(
         errors: Mutex::default(),
     });
     let config = kube::runtime::controller::Config::default().concurrency(CONCURRENCY);
-    Controller::new(api, watcher::Config::default())
+    let controller = Controller::new(api, watcher::Config::default());
+    let known = controller.store();
+    let running = controller
         .with_config(config)
-        .graceful_shutdown_on(shutdown.cancelled_owned())
+        .graceful_shutdown_on(shutdown.clone().cancelled_owned())
         .run(reconcile, on_error, sources)
         .for_each(|result| async move {
             if let Err(error @ kube::runtime::controller::Error::QueueError(_)) = result {
                 tracing::warn!(error = %Chain(&error), "the watch of GitSources was interrupted and goes on");
             }
-        })
-        .await;
+        });
+    tokio::select! {
+        () = running => {}
+        () = begin::stopped_before(&known, &shutdown) => {}
+    }
 }
 
 async fn reconcile(object: Arc<DeserializeGuard<GitSource>>, sources: Arc<Sources>) -> Result<Action, Error> {

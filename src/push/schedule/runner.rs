@@ -155,7 +155,10 @@ impl PushScheduler {
 
 /// One line a failure; trouble at the service is a warning, what follows from a device's own state is not.
 fn log_failure(device: &str, error: &PushError) {
-    let source = std::error::Error::source(error).map(ToString::to_string);
+    // The last of the sources says what happened: an address that is refused, a name that is not found.
+    let first = std::error::Error::source(error);
+    let source = std::iter::successors(first, |error| error.source()).last();
+    let source = source.map(ToString::to_string);
     match error {
         PushError::Unavailable { .. } | PushError::Transport(_) | PushError::Rejected { .. } => {
             tracing::warn!(device.key = device, source, "{error}");

@@ -37,7 +37,7 @@ pub(crate) use caller::Caller;
 pub(crate) use eventually::{eventually, still, still_for};
 pub(crate) use mac::Mac;
 pub(crate) use said::{Said, said};
-pub(crate) use server::{SHORT_LEASE, Server, provost};
+pub(crate) use server::{SHORT_LEASE, Server, command, provost};
 pub(crate) use simulator::Simulator;
 pub(crate) use standing::{condition, is_true};
 

@@ -15,6 +15,7 @@ use super::page::Style;
 use super::rule::Policies;
 use super::session::Session;
 use super::{evidence, find, output, words};
+use crate::cli::print;
 
 pub(super) use explain::explain;
 #[cfg(test)]
@@ -47,7 +48,10 @@ pub(super) async fn run(
     let commits = origin::commits(&session, &demanded).await?;
     let told = evidence::ask(&session, &args.evidence, &device.name_any(), &demanded.key()).await;
     let record = told.unwrap_or_else(|why| {
-        eprintln!("note: by the device's status alone; {}", words::clean(&why));
+        print::note(&format!(
+            "note: by the device's status alone; {}",
+            words::clean(&why)
+        ));
         None
     });
     let explanation = explain(&device, &demanded, commits, record.as_ref());
@@ -58,6 +62,6 @@ pub(super) async fn run(
             None => render(&explanation, Style::of_stdout(), session.now()),
         },
     };
-    print!("{text}");
+    print::out(&text)?;
     Ok(ExitCode::SUCCESS)
 }
