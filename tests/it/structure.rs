@@ -94,7 +94,10 @@ const ROOMS: &[(&str, &str)] = &[
         "x509_parser",
         "gitops::fetch kubeapi::access pki push::certificate",
     ),
-    ("aws_lc_rs", "gitops::fetch pki::seal"),
+    ("aws_lc_rs", "gitops::fetch pki"),
+    ("cms", "pki"),
+    ("der", "pki"),
+    ("x509_cert", "pki"),
     // Tokens of service accounts.
     ("jsonwebtoken", "kubeapi::access::tokens"),
     (
