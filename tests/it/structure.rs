@@ -16,6 +16,7 @@ const PARTS: &[(&str, &str)] = &[
     ("ids", ""),
     ("files", ""),
     ("body", ""),
+    ("cache", ""),
     ("listener", ""),
     ("telemetry", ""),
     ("expression", "suggest"),
@@ -29,16 +30,21 @@ const PARTS: &[(&str, &str)] = &[
     ("push", "clock secret"),
     ("gitops", "api ids secret suggest"),
     ("pki", "clock files ids secret"),
-    ("store", "api compliance files ids mdm pki policy secret"),
+    ("store", "api cache compliance files ids mdm pki policy secret"),
     // The endpoint for devices, from the inside out.
     ("mdm::metrics", ""),
-    ("mdm::peer", "ids pki"),
+    ("mdm::peer", "cache ids pki"),
+    ("mdm::signature", "ids mdm::peer pki"),
     ("mdm::seen", "ids store"),
-    ("mdm::gateway", "clock ids mdm mdm::peer mdm::seen policy store"),
+    (
+        "mdm::gateway",
+        "clock ids mdm mdm::peer mdm::seen mdm::signature policy store",
+    ),
     (
         "mdm::http",
-        "body clock ids mdm mdm::gateway mdm::metrics mdm::peer pki store",
+        "body clock ids mdm mdm::gateway mdm::metrics mdm::peer mdm::signature pki store",
     ),
+    ("mdm::proxy", "clock ids mdm::peer pki"),
     ("mdm::serve", "clock listener mdm::peer pki"),
     // It answers on the same port as the device endpoint, within the same limits.
     ("enrollment", "body clock ids mdm::http pki store"),
@@ -52,11 +58,11 @@ const PARTS: &[(&str, &str)] = &[
     ("simulator", "secret"),
     (
         "app",
-        "api clock compliance controllers enrollment files gitops ids kubeapi listener mdm::gateway mdm::http mdm::metrics mdm::seen mdm::serve pki push secret store telemetry",
+        "api clock compliance controllers enrollment files gitops ids kubeapi listener mdm::gateway mdm::http mdm::metrics mdm::peer mdm::proxy mdm::seen mdm::serve pki push secret store telemetry",
     ),
     (
         "cli",
-        "api app clock compliance controllers enrollment gitops ids kubeapi policy secret simulator suggest telemetry",
+        "api app clock compliance controllers enrollment gitops ids kubeapi mdm::proxy policy secret simulator suggest telemetry",
     ),
     ("main", "cli"),
 ];
@@ -73,7 +79,7 @@ const ROOMS: &[(&str, &str)] = &[
     // Servers: routers where there is something to answer, and one listener below all of them.
     (
         "axum",
-        "app body enrollment::http kubeapi listener mdm::http mdm::serve",
+        "app body enrollment::http kubeapi listener mdm::http mdm::proxy mdm::serve",
     ),
     ("axum_server", "listener"),
     ("tokio_rustls", "listener simulator"),
@@ -108,7 +114,7 @@ const ROOMS: &[(&str, &str)] = &[
     ("jsonwebtoken", "kubeapi::access::tokens"),
     (
         "rustls",
-        "gitops::fetch kubeapi::serve listener main mdm::serve pki push simulator",
+        "gitops::fetch kubeapi::serve listener main mdm::peer mdm::proxy mdm::serve pki push simulator",
     ),
     // What waits. Whatever is not named here is pure or blocks.
     (

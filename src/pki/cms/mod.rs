@@ -10,7 +10,7 @@ mod verify;
 
 pub use algorithm::{HashPolicy, oid};
 pub use ber::{BerError, MESSAGE_LIMIT, to_der};
-pub use verify::{Content, Error, Signed, verify};
+pub use verify::{Content, Error, Signed, claimed_chain, verify};
 
 #[cfg(test)]
 mod tests;

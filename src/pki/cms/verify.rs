@@ -207,6 +207,22 @@ pub fn verify(message: &[u8], content: Content<'_>, policy: HashPolicy) -> Resul
     })
 }
 
+/// The certificate that a message names as its signer's, first, and the others that it brings. **Nothing of it is proven**: it tells beforehand
+/// whether verifying can be worth it.
+///
+/// # Errors
+/// When it is no signed message, or has not exactly one signer.
+pub fn claimed_chain(message: &[u8]) -> Result<Vec<CertificateDer<'static>>, Error> {
+    let message = to_der(message)?;
+    let message = SignedData::read(&message)?;
+    let certificate = message.certificate_of(&message.signer()?)?;
+    let others = message.certificates.iter().filter(|other| **other != certificate);
+    Ok(std::iter::once(&certificate)
+        .chain(others)
+        .map(|certificate| CertificateDer::from(certificate.to_vec()))
+        .collect())
+}
+
 /// The attributes that make the signature one over the content.
 fn check_attributes(
     attributes: &[(ObjectIdentifier, Vec<&[u8]>)],
