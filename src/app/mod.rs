@@ -360,9 +360,10 @@ impl Devices<'_> {
     fn peers(&self, pki: &Pki) -> anyhow::Result<Peers> {
         let former = &self.settings.former_device_authorities;
         let trust = ClientTrust::with_former(&pki.devices, former).context("--device-ca")?;
-        let hashes = match self.settings.sha1_signatures {
-            true => HashPolicy::AllowSha1,
-            false => HashPolicy::Strong,
+        let hashes = if self.settings.sha1_signatures {
+            HashPolicy::AllowSha1
+        } else {
+            HashPolicy::Strong
         };
         Ok(Peers::new(trust, hashes))
     }
