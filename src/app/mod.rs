@@ -163,6 +163,7 @@ impl Server {
                 evidence_interval: settings.evidence_interval,
             },
             schemas: Arc::new(SchemaSet::new(&crds::all())?),
+            fetcher: Arc::default(),
             clones: data_dir.git(),
         };
         tasks.run("tidying", tidy(store, clock, tasks.shutdown()));

@@ -17,6 +17,7 @@ const PARTS: &[(&str, &str)] = &[
     ("files", ""),
     ("body", ""),
     ("cache", ""),
+    ("bearer", ""),
     ("listener", ""),
     ("telemetry", ""),
     ("expression", "suggest"),
@@ -49,7 +50,7 @@ const PARTS: &[(&str, &str)] = &[
     // It answers on the same port as the device endpoint, within the same limits.
     ("enrollment", "body clock ids mdm::http pki store"),
     // The embedded Kubernetes API: it knows no kind of Provost's, only how schemas and selectors are read.
-    ("kubeapi", "api body clock files listener pki secret"),
+    ("kubeapi", "api bearer body clock files listener pki secret"),
     (
         "controllers",
         "api clock compliance gitops ids mdm policy secret store telemetry",
@@ -58,7 +59,7 @@ const PARTS: &[(&str, &str)] = &[
     ("simulator", "secret"),
     (
         "app",
-        "api clock compliance controllers enrollment files gitops ids kubeapi listener mdm::gateway mdm::http mdm::metrics mdm::peer mdm::proxy mdm::seen mdm::serve pki push secret store telemetry",
+        "api bearer clock compliance controllers enrollment files gitops ids kubeapi listener mdm::gateway mdm::http mdm::metrics mdm::peer mdm::proxy mdm::seen mdm::serve pki push secret store telemetry",
     ),
     (
         "cli",
