@@ -57,7 +57,7 @@ impl Events {
     ///
     /// # Errors
     /// Those of the API.
-    pub async fn tell(&self, regarding: &ObjectReference, news: News) -> kube::Result<()> {
+    pub async fn tell(&self, regarding: &ObjectReference, news: &News) -> kube::Result<()> {
         let mut random = [0; 4];
         self.entropy.fill(&mut random);
         let event = event(regarding, news, self.clock.now(), random);
@@ -67,7 +67,7 @@ impl Events {
     }
 }
 
-fn event(regarding: &ObjectReference, news: News, now: Timestamp, random: [u8; 4]) -> Event {
+fn event(regarding: &ObjectReference, news: &News, now: Timestamp, random: [u8; 4]) -> Event {
     let object = regarding.name.as_deref().unwrap_or(names::CONTROLLER);
     let object = object
         .get(..object.floor_char_boundary(LONGEST_NAME))
@@ -130,7 +130,7 @@ mod tests {
         let ground = Ground::new(Timestamp::from_second(1_800_000_000).unwrap()).await;
         let events = ground.context(&Metrics::new()).events;
         for note in ["a.yaml:3 is wrong", "a.yaml:7 is wrong", "a.yaml:3 is wrong"] {
-            events.tell(&source("policy"), refused(note)).await.unwrap();
+            events.tell(&source("policy"), &refused(note)).await.unwrap();
             ground.clock.advance(Duration::from_secs(1));
         }
         let written: Api<Event> = Api::namespaced(ground.client.clone(), "fleet");
@@ -151,10 +151,10 @@ mod tests {
         let events = ground.context(&Metrics::new()).events;
         let name = format!("{}.{}", "a".repeat(LONGEST_NAME - 1), "b".repeat(20));
         events
-            .tell(&source(&name), refused(&"é".repeat(LONGEST_NOTE)))
+            .tell(&source(&name), &refused(&"é".repeat(LONGEST_NOTE)))
             .await
             .unwrap();
-        let event = event(&source(&name), refused("no"), Timestamp::MAX, [255; 4]);
+        let event = event(&source(&name), &refused("no"), Timestamp::MAX, [255; 4]);
         assert!(event.metadata.name.unwrap().len() <= 253);
     }
 }

@@ -83,7 +83,7 @@ const ROOMS: &[(&str, &str)] = &[
         "app body enrollment::http kubeapi listener mdm::http mdm::proxy mdm::serve",
     ),
     ("axum_server", "listener"),
-    ("tokio_rustls", "listener simulator"),
+    ("tokio_rustls", "listener push simulator"),
     ("rustix", "listener"),
     ("hyper", "cli::enroll listener push::http2 simulator"),
     // SQL: the store of the device plane, and that of the embedded Kubernetes API.

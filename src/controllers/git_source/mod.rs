@@ -345,7 +345,7 @@ impl Sources {
             action: "Reconcile",
             note,
         };
-        if let Err(error) = self.context.events.tell(&source.object_ref(&()), news).await {
+        if let Err(error) = self.context.events.tell(&source.object_ref(&()), &news).await {
             tracing::debug!(error = %Chain(&error), "an event was not recorded");
         }
     }
