@@ -15,7 +15,7 @@ use crate::app::{
 };
 use crate::clock::{SystemClock, SystemEntropy};
 use crate::controllers::duration;
-use crate::mdm::proxy::{CLIENT_CERT, Network, Proxies};
+use crate::mdm::proxy::{Network, Proxies};
 use crate::secret::Secret;
 
 /// Options of every server.
@@ -56,7 +56,7 @@ pub(super) struct ServerArgs {
         value_name = "NAME",
         env = "PROVOST_MDM_PROXY_HEADER",
         hide_env_values = true,
-        default_value_t = CLIENT_CERT
+        default_value = "Client-Cert"
     )]
     mdm_proxy_header: HeaderName,
     /// The networks that the proxies come from, such as 10.0.0.0/8,192.0.2.7.

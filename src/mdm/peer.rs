@@ -12,7 +12,7 @@ use rustls::pki_types::CertificateDer;
 use crate::cache::Cache;
 use crate::ids::Digest;
 use crate::pki::ca::{ClientTrust, Identity};
-use crate::pki::cms::{self, HashPolicy};
+use crate::pki::cms::{Error as SignatureError, HashPolicy};
 
 /// Clients that bring their certificate with each request, and are remembered: about 50 MiB when full.
 const KNOWN: usize = 250_000;
@@ -42,7 +42,7 @@ pub enum Error {
     SignatureForm,
     /// `Mdm-Signature` does not hold.
     #[error("the signature of the message does not hold: {0}")]
-    Signature(cms::Error),
+    Signature(SignatureError),
     /// The connection shows one certificate, and another has signed.
     #[error("the message is signed by another certificate than that of the connection")]
     AnotherSigner,

@@ -14,7 +14,7 @@ use jiff::Timestamp;
 
 use super::peer::{Error, Peer, Peers};
 use crate::ids::Digest;
-use crate::pki::cms::{self, Content, HashPolicy};
+use crate::pki::cms::{Content, HashPolicy, claimed_chain, verify};
 
 /// The header.
 pub const MDM_SIGNATURE: HeaderName = HeaderName::from_static("mdm-signature");
@@ -51,7 +51,7 @@ impl Claim {
         let mut text = value.as_bytes().to_vec();
         text.retain(|byte| !byte.is_ascii_whitespace());
         let message = STANDARD.decode(text).map_err(|_| Error::SignatureForm)?;
-        let chain = cms::claimed_chain(&message).map_err(Error::Signature)?;
+        let chain = claimed_chain(&message).map_err(Error::Signature)?;
         let signer = chain.first().ok_or(Error::SignatureForm)?;
         let fingerprint = Digest::of(signer);
         let peer = if connection.is_absent() {
@@ -80,7 +80,7 @@ impl Claim {
     /// # Errors
     /// When it is not.
     pub fn prove(&self, body: &[u8]) -> Result<(), Error> {
-        cms::verify(&self.message, Content::Detached(body), self.hashes)
+        verify(&self.message, Content::Detached(body), self.hashes)
             .map(drop)
             .map_err(Error::Signature)
     }

@@ -24,9 +24,6 @@ use crate::clock::Clock;
 use crate::ids::Digest;
 use crate::pki::ca::Identity;
 
-/// The header of RFC 9440, which proxies write by themselves.
-pub const CLIENT_CERT: HeaderName = HeaderName::from_static("client-cert");
-
 /// Where a proxy says for whom it speaks: the last address is the one it has seen.
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
@@ -136,7 +133,7 @@ mod tests {
     #[test]
     fn the_client_is_the_newest_address_that_is_no_proxy() {
         let proxies = Proxies {
-            header: CLIENT_CERT,
+            header: HeaderName::from_static("client-cert"),
             trusted: vec!["10.0.0.0/8".parse().unwrap()],
         };
         let source = |lines: &[&str]| {
