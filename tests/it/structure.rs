@@ -16,6 +16,7 @@ const PARTS: &[(&str, &str)] = &[
     ("ids", ""),
     ("files", ""),
     ("body", ""),
+    ("cache", ""),
     ("bearer", ""),
     ("listener", ""),
     ("telemetry", ""),
@@ -30,16 +31,21 @@ const PARTS: &[(&str, &str)] = &[
     ("push", "clock secret"),
     ("gitops", "api ids secret suggest"),
     ("pki", "clock files ids secret"),
-    ("store", "api compliance files ids mdm pki policy secret"),
+    ("store", "api cache compliance files ids mdm pki policy secret"),
     // The endpoint for devices, from the inside out.
     ("mdm::metrics", ""),
-    ("mdm::peer", "ids pki"),
+    ("mdm::peer", "cache ids pki"),
+    ("mdm::signature", "ids mdm::peer pki"),
     ("mdm::seen", "ids store"),
-    ("mdm::gateway", "clock ids mdm mdm::peer mdm::seen policy store"),
+    (
+        "mdm::gateway",
+        "clock ids mdm mdm::peer mdm::seen mdm::signature policy store",
+    ),
     (
         "mdm::http",
-        "body clock ids mdm mdm::gateway mdm::metrics mdm::peer pki store",
+        "body clock ids mdm mdm::gateway mdm::metrics mdm::peer mdm::signature pki store",
     ),
+    ("mdm::proxy", "clock ids mdm::peer pki"),
     ("mdm::serve", "clock listener mdm::peer pki"),
     // It answers on the same port as the device endpoint, within the same limits.
     ("enrollment", "body clock ids mdm::http pki store"),
@@ -53,11 +59,11 @@ const PARTS: &[(&str, &str)] = &[
     ("simulator", "secret"),
     (
         "app",
-        "api bearer clock compliance controllers enrollment files gitops ids kubeapi listener mdm::gateway mdm::http mdm::metrics mdm::seen mdm::serve pki push secret store telemetry",
+        "api bearer clock compliance controllers enrollment files gitops ids kubeapi listener mdm::gateway mdm::http mdm::metrics mdm::peer mdm::proxy mdm::seen mdm::serve pki push secret store telemetry",
     ),
     (
         "cli",
-        "api app clock compliance controllers enrollment gitops ids kubeapi policy secret simulator suggest telemetry",
+        "api app clock compliance controllers enrollment gitops ids kubeapi mdm::proxy policy secret simulator suggest telemetry",
     ),
     ("main", "cli"),
 ];
@@ -74,7 +80,7 @@ const ROOMS: &[(&str, &str)] = &[
     // Servers: routers where there is something to answer, and one listener below all of them.
     (
         "axum",
-        "app body enrollment::http kubeapi listener mdm::http mdm::serve",
+        "app body enrollment::http kubeapi listener mdm::http mdm::proxy mdm::serve",
     ),
     ("axum_server", "listener"),
     ("tokio_rustls", "listener push simulator"),
@@ -101,12 +107,15 @@ const ROOMS: &[(&str, &str)] = &[
         "x509_parser",
         "gitops::fetch kubeapi::access pki push::certificate",
     ),
-    ("aws_lc_rs", "gitops::fetch pki::seal"),
+    ("aws_lc_rs", "gitops::fetch pki"),
+    ("cms", "pki"),
+    ("der", "pki"),
+    ("x509_cert", "pki"),
     // Tokens of service accounts.
     ("jsonwebtoken", "kubeapi::access::tokens"),
     (
         "rustls",
-        "gitops::fetch kubeapi::serve listener main mdm::serve pki push simulator",
+        "gitops::fetch kubeapi::serve listener main mdm::peer mdm::proxy mdm::serve pki push simulator",
     ),
     // What waits. Whatever is not named here is pure or blocks.
     (

@@ -72,7 +72,17 @@ impl ClientTrust {
     /// # Errors
     /// When its own certificate cannot be used as an anchor.
     pub fn new(authority: &Authority) -> Result<Self, Error> {
-        Self::in_roots(std::iter::once(Ok(authority.certificate().clone())))
+        Self::with_former(authority, "")
+    }
+
+    /// Trust in what `authority` has issued, and the authorities of a bundle (PEM, which may be empty) before it: those of devices that came
+    /// from another server. What they issue is one of ours from then on, and whose it is still is the pin's to say.
+    ///
+    /// # Errors
+    /// When the bundle cannot be read, or one certificate cannot be used as an anchor.
+    pub fn with_former(authority: &Authority, former: &str) -> Result<Self, Error> {
+        let former = CertificateDer::pem_slice_iter(former.as_bytes());
+        Self::in_roots(std::iter::once(Ok(authority.certificate().clone())).chain(former))
     }
 
     /// Trust in what the authorities of a bundle have issued, PEM.
