@@ -17,6 +17,7 @@ mod types;
 
 pub use error::{ApplyConflict, ApplyError};
 pub use run::{ApplyRequest, ResetFields, TrackRequest, apply, track};
+pub use typed::check_types;
 pub use types::TypeInfo;
 
 #[cfg(test)]

@@ -8,7 +8,6 @@ use super::error::{ApplyConflict, ApplyError};
 use super::managers::{Entry, ManagerId, Managers, Operation, time};
 use super::merge::{merge, remove, with_named_parents};
 use super::set::FieldSet;
-use super::typed;
 use super::types::{Shape, TypeInfo};
 
 /// The annotation in which client-side apply keeps what it applied.
@@ -277,11 +276,6 @@ impl<'a> Applying<'a> {
 
     fn run(&self, mut managers: Managers, force: bool) -> Result<Value, ApplyError> {
         let request = self.request;
-        match typed::mismatches(request.config, self.shape).as_slice() {
-            [] => {}
-            [one] => return Err(ApplyError::Malformed(one.clone())),
-            many => return Err(ApplyError::Malformed(format!("errors:\n  {}", many.join("\n  ")))),
-        }
         let merged = merge(&self.live, request.config, self.shape)?;
         let last = managers.entries.get(&self.id).cloned();
         let mut fields = field_set(request.config, self.shape);

@@ -5,14 +5,22 @@
 
 use serde_json::Value;
 
-use super::types::{Kind, Shape};
+use super::error::ApplyError;
+use super::types::{Kind, Shape, TypeInfo};
 use crate::api::schema::go_quote;
 
-/// Every value of another type than its schema's, such as `.spec.replicas: expected numeric (int or float), got string`.
-pub(super) fn mismatches(config: &Value, shape: Shape<'_>) -> Vec<String> {
+/// Checks that every value of a configuration has the type of its schema. What the schema does not know is left alone.
+///
+/// # Errors
+/// [`ApplyError::Malformed`], with texts such as `.spec.replicas: expected numeric (int or float), got string`.
+pub fn check_types(config: &Value, types: TypeInfo<'_>) -> Result<(), ApplyError> {
     let mut found = Vec::new();
-    walk(config, shape, &mut String::new(), &mut found);
-    found
+    walk(config, types.root(), &mut String::new(), &mut found);
+    match found.as_slice() {
+        [] => Ok(()),
+        [one] => Err(ApplyError::Malformed(one.clone())),
+        many => Err(ApplyError::Malformed(format!("errors:\n  {}", many.join("\n  ")))),
+    }
 }
 
 fn walk(value: &Value, shape: Shape<'_>, path: &mut String, found: &mut Vec<String>) {

@@ -127,7 +127,9 @@ async fn server_side_apply(
     }
     let namespace = object::text(&applied, "namespace").to_owned();
     draft::identify(target, &mut applied)?;
+    let given = applied.clone();
     let unknown = conform::prune(resource, &mut applied)?;
+    apply::check_types(&given, resource.types()).map_err(|error| not_applied(target, &namespace, error))?;
     if let Some(field) = unknown.first() {
         // Whatever field validation says: what is not in the schema has no owner.
         let why = format!(".{field}: field not declared in schema");
