@@ -366,7 +366,7 @@ impl Devices<'_> {
         } else {
             HashPolicy::Strong
         };
-        Ok(Peers::new(trust, hashes))
+        Ok(Peers::new(Arc::new(trust), hashes))
     }
 
     /// Starts the endpoint for proxies, with what answers devices.

@@ -112,7 +112,7 @@ impl Peer {
 
 /// Judges clients by the device authorities.
 pub struct Peers {
-    trust: ClientTrust,
+    trust: Arc<ClientTrust>,
     hashes: HashPolicy,
     /// Those that bring their certificate with each request. Nobody untrusted is in it.
     known: Mutex<Cache<Digest, Arc<Peer>>>,
@@ -121,7 +121,7 @@ pub struct Peers {
 impl Peers {
     /// Judges by `trust`; signatures count by these hashes.
     #[must_use]
-    pub fn new(trust: ClientTrust, hashes: HashPolicy) -> Self {
+    pub fn new(trust: Arc<ClientTrust>, hashes: HashPolicy) -> Self {
         Self {
             trust,
             hashes,

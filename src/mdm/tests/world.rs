@@ -89,7 +89,7 @@ impl World {
         )
         .unwrap();
         let peers = Arc::new(Peers::new(
-            ClientTrust::new(&pki.devices).unwrap(),
+            Arc::new(ClientTrust::new(&pki.devices).unwrap()),
             HashPolicy::Strong,
         ));
         let served = between(Arc::clone(&store));
