@@ -5,6 +5,7 @@
 mod build;
 mod first_contact;
 mod report;
+pub mod table;
 
 pub use build::{Command, MDM_PROFILE};
 pub use first_contact::{FIRST_CONTACT_DEADLINE, first_contact};
