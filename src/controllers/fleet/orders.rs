@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use crate::clock::Entropy;
 use crate::compliance::Facts;
 use crate::ids::{CommandUuid, PROFILE_PREFIX};
-use crate::mdm::command::NewCommand;
+use crate::mdm::command::{NewCommand, Priority};
 use crate::mdm::commands::Command;
 use crate::policy::Manifest;
 use crate::store::Enrollment;
@@ -57,7 +57,7 @@ pub fn to_hold(
     let mut commands: Vec<Command> = removals.chain(installs).collect();
     // A list from before the device was pointed at this manifest proves nothing about it, even if it shows all that is wanted.
     if !commands.is_empty() || installed.is_none() || device.applied_manifest != Some(manifest.id) {
-        commands.extend([Command::ProfileList, Command::SecurityInfo]);
+        commands.extend([Command::profile_list(&device.target()), Command::SecurityInfo]);
     }
     issue.orders(device, Some(PROFILE_CHAIN), commands)
 }
@@ -65,14 +65,19 @@ pub fn to_hold(
 /// The orders that ask a device what it is like now.
 #[must_use]
 pub fn for_evidence(device: &Enrollment, issue: &Issue<'_>) -> Vec<NewCommand> {
-    let profiles = (!device.declarative).then_some(Command::ProfileList);
-    issue.orders(
+    let target = device.target();
+    let profiles = (!device.declarative).then(|| Command::profile_list(&target));
+    let mut questions = issue.orders(
         device,
         None,
-        [Command::DeviceInformation, Command::SecurityInfo]
+        [Command::device_information(&target), Command::SecurityInfo]
             .into_iter()
             .chain(profiles),
-    )
+    );
+    for question in &mut questions {
+        question.priority = Priority::Background;
+    }
+    questions
 }
 
 /// What goes into every order.
@@ -91,8 +96,10 @@ impl Issue<'_> {
         commands: impl IntoIterator<Item = Command>,
     ) -> Vec<NewCommand> {
         let deadline = self.now.saturating_add(DEADLINE).unwrap_or(Timestamp::MAX);
+        let target = device.target();
         let commands = commands.into_iter();
         commands
+            .filter(|command| command.is_admissible(&target))
             .map(|command| {
                 let uuid = CommandUuid::from(self.entropy.uuid());
                 command.queued(&device.id, uuid, chain.map(Into::into), deadline)

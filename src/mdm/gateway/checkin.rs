@@ -125,7 +125,13 @@ impl Gateway {
         if enrollment.token_updates == 0 {
             // First the work, then the token that makes the device reachable: if we fall over in between, the device sends the token again
             // and the work collapses into what is pending.
-            let commands = first_contact(&enrollment.id, enrollment.declarative, &*self.entropy, now);
+            let commands = first_contact(
+                &enrollment.id,
+                &enrollment.target(),
+                enrollment.declarative,
+                &*self.entropy,
+                now,
+            );
             let unknown = self.store.enqueue(commands, now).await?;
             if !unknown.is_empty() {
                 return Err(Failure::NotAuthenticated);

@@ -20,7 +20,7 @@ use crate::mdm::{ddm, peer, plist as codec, sender};
 use crate::policy::Manifest;
 use crate::store::{
     Authentication, Change, CommandResult, Ending, Enrollment, FactsChange, Invitation, IssuedCertificate,
-    PushAddress, Refusal, ReportOutcome, Store, StoreError, Transition, Verdicts,
+    NotQueued, PushAddress, Refusal, ReportOutcome, Store, StoreError, Transition, Verdicts,
 };
 
 #[test]
@@ -114,7 +114,8 @@ faulty! {
     drop_push_address(enrollment: &EnrollmentId) -> ();
     seen(times: &[(EnrollmentId, Timestamp)]) -> ();
     last_seen(enrollment: &EnrollmentId) -> Option<Timestamp>;
-    enqueue(commands: Vec<NewCommand>, now: Timestamp) -> Vec<EnrollmentId>;
+    enqueue(commands: Vec<NewCommand>, now: Timestamp) -> Vec<NotQueued>;
+    cancel(enrollment: &EnrollmentId, uuid: &CommandUuid, reason: &str, now: Timestamp) -> bool;
     next_command(enrollment: &EnrollmentId, idle: bool, now: Timestamp) -> Option<OfferedCommand>;
     report(enrollment: &EnrollmentId, uuid: &CommandUuid, status: &ReportStatus, now: Timestamp) -> ReportOutcome;
     pending(enrollment: &EnrollmentId) -> Vec<PendingCommand>;

@@ -4,6 +4,7 @@ use super::*;
 use crate::clock::SeededEntropy;
 use crate::controllers::fleet::fixtures::*;
 use crate::ids::Digest;
+use crate::mdm::command::Intent;
 use crate::policy::ProfileDocument;
 
 fn manifest(profiles: &[(&str, &str)]) -> Manifest {
@@ -48,7 +49,12 @@ fn orders(manifest: &Manifest, facts: &Facts, again: bool) -> Vec<String> {
     );
     orders
         .into_iter()
-        .map(|order| format!("{} {}", order.request_type, order.intent.unwrap()))
+        .map(|order| {
+            let Some(Intent::Of(intent)) = order.intent else {
+                panic!("an order says what it is for");
+            };
+            format!("{} {intent}", order.request_type)
+        })
         .collect()
 }
 

@@ -149,9 +149,15 @@ pub fn command(request_type: &str) -> Option<(&'static str, &'static CommandFact
 #[must_use]
 pub fn key<'k>(keys: &'k BTreeMap<String, Key>, name: &str) -> Option<&'k Key> {
     keys.get(name).or_else(|| {
-        let mut wildcards = keys.iter().filter(|(name, _)| name.starts_with(WILDCARD));
+        let mut wildcards = keys.iter().filter(|(name, _)| is_wildcard(name));
         wildcards.next().map(|(_, key)| key)
     })
+}
+
+/// Whether a key of this name stands for every name.
+#[must_use]
+pub fn is_wildcard(name: &str) -> bool {
+    name.starts_with(WILDCARD)
 }
 
 impl Key {
