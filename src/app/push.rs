@@ -152,7 +152,7 @@ async fn follow(store: Arc<dyn Store>, scheduler: PushScheduler, shutdown: Cance
         match change {
             Ok(Change::Work(id)) => {
                 if let Err(error) = wake(&store, &scheduler, &id).await {
-                    tracing::warn!(device.id = %id, error = %Chain(&error), "a device could not be scheduled for a push");
+                    tracing::warn!(device.id = %id.device(), error = %Chain(&error), "a device could not be scheduled for a push");
                     all = true;
                 }
             }
@@ -211,7 +211,7 @@ struct Observer {
 impl PushObserver for Observer {
     fn pending<'a>(&'a self, device: &'a str) -> BoxFuture<'a, bool> {
         Box::pin(async move {
-            let Ok(id) = EnrollmentId::parse(device) else {
+            let Ok(id) = EnrollmentId::parse_with_user(device) else {
                 return false;
             };
             let removing =
@@ -226,11 +226,11 @@ impl PushObserver for Observer {
 
     fn unregistered<'a>(&'a self, device: &'a str, _token: &'a [u8]) -> BoxFuture<'a, ()> {
         Box::pin(async move {
-            let Ok(id) = EnrollmentId::parse(device) else {
+            let Ok(id) = EnrollmentId::parse_with_user(device) else {
                 return;
             };
             if let Err(error) = self.store.drop_push_address(&id).await {
-                tracing::warn!(device.id = device, error = %Chain(&error), "a dead push address could not be dropped");
+                tracing::warn!(device.id = %id.device(), error = %Chain(&error), "a dead push address could not be dropped");
             }
         })
     }

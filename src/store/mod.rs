@@ -2,7 +2,10 @@
 //!
 //! Both planes meet here. Controllers write manifests, pointers and commands; the gateway writes enrolments, reports and
 //! results; [`Store::changes`] wakes the other side. Every method that changes something is one transaction and returns after it is
-//! durable. Secrets (push tokens, push magics) are sealed by the adapter and never stand in clear in the database.
+//! durable. Secrets (push tokens, push magics, what devices give into safe keeping) are sealed by the adapter and never stand in clear in the database.
+//!
+//! A user's channel is an enrolment of its own ([`EnrollmentId::is_user`]): its own queue, push address, pointers and facts. It belongs to its
+//! device, whose certificate speaks for it, and ends with it.
 
 #[cfg(test)]
 mod contract;
@@ -199,6 +202,22 @@ pub struct Enrollment {
     pub previous_manifest: Option<Digest>,
     /// What it last proved to hold.
     pub applied_manifest: Option<Digest>,
+    /// Whether it waits in Setup Assistant to be told that it is configured.
+    pub awaiting_configuration: bool,
+    /// Whether its bootstrap token is in safe keeping.
+    pub bootstrap_token: bool,
+    /// Whether its unlock token is.
+    pub unlock_token: bool,
+}
+
+/// What a device gives into safe keeping. Shown to nobody; that it is there is no secret.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::IntoStaticStr, strum::EnumString)]
+#[strum(serialize_all = "snake_case")]
+pub enum Escrow {
+    /// A Mac's, by which it authorises what otherwise needs an administrator's password.
+    BootstrapToken,
+    /// Of the other systems, by which a forgotten passcode is cleared.
+    UnlockToken,
 }
 
 /// Why an enrolment ends.
@@ -313,7 +332,8 @@ pub trait Store: Send + Sync + 'static {
     /// A new enrolment begins: refused unless the certificate was issued for this enrolment, has not run out and is not withdrawn, and the
     /// serial number fits the invitation. An enrolment that is pinned to another certificate gives way only to one issued after it, that is on a new
     /// invitation; the old pin is withdrawn. The pin itself is accepted again, unless the enrolment is to be removed. An id that gives the same
-    /// Device name as another's is refused. Clears queue, push address, facts, verdicts and manifest pointers of the enrolment before; keeps history.
+    /// Device name as another's is refused. Clears queue, push address, facts, verdicts, manifest pointers and what was in safe keeping of the
+    /// enrolment before, and ends the device's users; keeps history.
     async fn authenticate(
         &self,
         authentication: Authentication,
@@ -322,6 +342,8 @@ pub trait Store: Send + Sync + 'static {
 
     /// Keeps a push address and counts the TokenUpdate; `Authenticated` becomes `Enrolled`, which is recorded as a transition. What waited for a push address is told as
     /// [`Change::Work`]. None: no such enrolment, or it has ended.
+    ///
+    /// A user's channel begins here, and begins anew after its end, as long as its device is enrolled and has not too many. It is of the device's fleet.
     async fn token_update(
         &self,
         enrollment: &EnrollmentId,
@@ -335,15 +357,18 @@ pub trait Store: Send + Sync + 'static {
     /// The enrolment that a certificate is pinned to, ended ones included. The hot path of every request.
     async fn enrollment_by_certificate(&self, fingerprint: Digest) -> Result<Option<Enrollment>, StoreError>;
 
-    /// Enrolments in the order of their ids, after `after`, at most `limit`.
+    /// Enrolments of devices in the order of their ids, after `after`, at most `limit`.
     async fn enrollments(
         &self,
         after: Option<&EnrollmentId>,
         limit: usize,
     ) -> Result<Vec<Enrollment>, StoreError>;
 
-    /// Ends an enrolment: all its certificates withdrawn, queue cleared, push address and manifest pointers dropped. Facts and verdicts stay as
-    /// they were last; the end is recorded as a transition. False: it had ended before or never was.
+    /// The users' channels of a device, ended ones included, in the order of their ids.
+    async fn users(&self, device: &EnrollmentId) -> Result<Vec<Enrollment>, StoreError>;
+
+    /// Ends an enrolment: all its certificates withdrawn, queue cleared, push address, manifest pointers and what was in safe keeping dropped. Facts
+    /// and verdicts stay as they were last; the end is recorded as a transition. With a device its users end. False: it had ended before or never was.
     async fn end(
         &self,
         enrollment: &EnrollmentId,
@@ -372,6 +397,31 @@ pub trait Store: Send + Sync + 'static {
 
     /// Forgets a push address that APNs calls unregistered.
     async fn drop_push_address(&self, enrollment: &EnrollmentId) -> Result<(), StoreError>;
+
+    /// Takes something into safe keeping, in place of what was there; None: gives it up. False: no such enrolment, or it has ended.
+    async fn keep_escrow(
+        &self,
+        enrollment: &EnrollmentId,
+        kind: Escrow,
+        secret: Option<Secret<Vec<u8>>>,
+    ) -> Result<bool, StoreError>;
+
+    /// What is in safe keeping for an enrolment.
+    async fn escrow(
+        &self,
+        enrollment: &EnrollmentId,
+        kind: Escrow,
+    ) -> Result<Option<Secret<Vec<u8>>>, StoreError>;
+
+    /// Keeps whether an enrolment waits in Setup Assistant. Nothing changes for one that is unknown or has ended.
+    async fn await_configuration(&self, enrollment: &EnrollmentId, awaiting: bool) -> Result<(), StoreError>;
+
+    /// Enrolments that have waited in Setup Assistant since `before` or longer, the longest first, at most `limit`; users' channels too.
+    async fn awaiting_configuration(
+        &self,
+        before: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<Enrollment>, StoreError>;
 
     /// Keeps when devices were last heard of; called in batches.
     async fn seen(&self, times: &[(EnrollmentId, Timestamp)]) -> Result<(), StoreError>;

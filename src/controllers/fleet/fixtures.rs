@@ -51,6 +51,9 @@ pub(super) fn enrollment(device: &str, team: &str) -> Enrollment {
         manifest_at: None,
         previous_manifest: None,
         applied_manifest: None,
+        awaiting_configuration: false,
+        bootstrap_token: false,
+        unlock_token: false,
     }
 }
 

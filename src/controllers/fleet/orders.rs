@@ -9,6 +9,7 @@ use crate::compliance::Facts;
 use crate::ids::{CommandUuid, PROFILE_PREFIX};
 use crate::mdm::command::NewCommand;
 use crate::mdm::commands::Command;
+use crate::mdm::setup;
 use crate::policy::Manifest;
 use crate::store::Enrollment;
 
@@ -27,9 +28,14 @@ pub fn to_hold(
     again: bool,
     issue: &Issue<'_>,
 ) -> Vec<NewCommand> {
+    // A device in Setup Assistant goes on when all else has been said. Declarations cannot come before: it answers NotNow to them there.
+    let last = device
+        .awaiting_configuration
+        .then(|| setup::configured(&device.id));
     if device.declarative {
         // The device compares the token by itself and fetches what is new; the command also makes it look again at what it holds.
-        return issue.orders(device, None, [Command::DeclarativeManagement { tokens: None }]);
+        let commands = [Command::DeclarativeManagement { tokens: None }];
+        return issue.orders(device, None, commands.into_iter().chain(last));
     }
     let installed = facts.profiles.as_ref();
     let stale = installed
@@ -59,6 +65,7 @@ pub fn to_hold(
     if !commands.is_empty() || installed.is_none() || device.applied_manifest != Some(manifest.id) {
         commands.extend([Command::ProfileList, Command::SecurityInfo]);
     }
+    commands.extend(last);
     issue.orders(device, Some(PROFILE_CHAIN), commands)
 }
 

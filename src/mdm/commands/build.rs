@@ -36,6 +36,8 @@ pub enum Command {
         /// The tokens document, which spares the device one round trip.
         tokens: Option<Vec<u8>>,
     },
+    /// Go on from Setup Assistant: everything is in place.
+    DeviceConfigured,
     /// Tell about the system.
     DeviceInformation,
     /// Install a profile.
@@ -54,6 +56,8 @@ pub enum Command {
     },
     /// Tell about protection: encryption, firewall, passcode.
     SecurityInfo,
+    /// As `DeviceConfigured`, to a user of a Shared iPad.
+    UserConfigured,
 }
 
 impl Command {
@@ -82,7 +86,11 @@ impl Command {
             Self::RemoveProfile { identifier } => {
                 command.insert("Identifier".into(), (&**identifier).into());
             }
-            Self::DeclarativeManagement { tokens: None } | Self::ProfileList | Self::SecurityInfo => {}
+            Self::DeclarativeManagement { tokens: None }
+            | Self::DeviceConfigured
+            | Self::ProfileList
+            | Self::SecurityInfo
+            | Self::UserConfigured => {}
         }
         let mut whole = Dictionary::new();
         whole.insert("Command".into(), Value::Dictionary(command));
@@ -147,6 +155,8 @@ mod tests {
                 identifier: MDM_PROFILE.into(),
             },
             Command::SecurityInfo,
+            Command::DeviceConfigured,
+            Command::UserConfigured,
         ] {
             insta::assert_snapshot!(command.request_type(), body(&command));
         }

@@ -11,6 +11,8 @@ use crate::ids::{CommandUuid, Digest};
 use crate::mdm::command::ReportStatus;
 use crate::mdm::commands::{Command, CommandReport, Evidence, FIRST_CONTACT_DEADLINE, MDM_PROFILE, Report};
 use crate::mdm::ddm::profiles_proven;
+use crate::mdm::sender::Sender;
+use crate::mdm::setup;
 use crate::store::{Ending, Enrollment, EnrollmentState, ReportOutcome};
 
 impl Gateway {
@@ -25,9 +27,7 @@ impl Gateway {
         *kind = kind_of(&report);
         let enrollment = self.recognise(fingerprint, &sender, now).await?;
         if !sender.is_device() {
-            // Users have no queue; what they report is none of the device's commands.
-            tracing::debug!(kind = *kind, "a report from a user's channel");
-            return Ok(Reply::Nothing);
+            return self.user_report(&enrollment, &sender, report, now).await;
         }
         if enrollment.state == EnrollmentState::Removing {
             return self.remove(&enrollment, &report, now).await;
@@ -47,6 +47,40 @@ impl Gateway {
                 false
             }
         };
+        self.offer(&enrollment, idle, now).await
+    }
+
+    /// A report of a user, who has a queue of their own. What the answers say is no evidence about the device.
+    async fn user_report(
+        &self,
+        device: &Enrollment,
+        sender: &Sender,
+        report: Report,
+        now: Timestamp,
+    ) -> Result<Reply, Failure> {
+        if device.state == EnrollmentState::Removing {
+            return Ok(Reply::Nothing);
+        }
+        let Some(user) = self.user(sender, now).await? else {
+            // A channel that has not begun here has nothing to do.
+            return Ok(Reply::Nothing);
+        };
+        let idle = match report {
+            Report::Idle => true,
+            Report::Command { uuid, status, .. } => {
+                self.settle(&user, &uuid, &status, now).await?;
+                false
+            }
+            Report::Unidentified { status } => {
+                tracing::warn!(%status, "a report names no command");
+                false
+            }
+        };
+        self.offer(&user, idle, now).await
+    }
+
+    /// The next command of a queue.
+    async fn offer(&self, enrollment: &Enrollment, idle: bool, now: Timestamp) -> Result<Reply, Failure> {
         let next = self.store.next_command(&enrollment.id, idle, now).await?;
         Ok(next.map_or(Reply::Nothing, |command| {
             tracing::Span::current().record("command.kind", &*command.request_type);
@@ -70,9 +104,24 @@ impl Gateway {
         {
             self.look_after_profiles(enrollment, uuid, now).await?;
         }
+        self.settle(enrollment, uuid, status, now).await
+    }
+
+    /// Ends a command, if it ends by this.
+    async fn settle(
+        &self,
+        enrollment: &Enrollment,
+        uuid: &CommandUuid,
+        status: &ReportStatus,
+        now: Timestamp,
+    ) -> Result<(), Failure> {
         match self.store.report(&enrollment.id, uuid, status, now).await? {
             ReportOutcome::Ended { state, request_type } => {
                 tracing::Span::current().record("command.kind", &*request_type);
+                if setup::ends_setup(&request_type) {
+                    // One that answers with an error waits for nothing either.
+                    self.store.await_configuration(&enrollment.id, false).await?;
+                }
                 let state: &'static str = state.into();
                 match status {
                     ReportStatus::CommandFormatError => {

@@ -155,6 +155,8 @@ impl PushScheduler {
 
 /// One line a failure; trouble at the service is a warning, what follows from a device's own state is not.
 fn log_failure(device: &str, error: &PushError) {
+    // A user's key is DEVICE:USER, and who the user is has no place in a log.
+    let device = device.split(':').next();
     let source = std::error::Error::source(error).map(ToString::to_string);
     match error {
         PushError::Unavailable { .. } | PushError::Transport(_) | PushError::Rejected { .. } => {

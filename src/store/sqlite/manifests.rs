@@ -64,7 +64,7 @@ pub(super) fn point(
     let mut written = 0;
     let mut last_used = None;
     for (id, manifest) in pointers {
-        let device: Option<(i64, EnrollmentState, Digest, Option<Digest>)> = find
+        let device: Option<(i64, EnrollmentState, Option<Digest>, Option<Digest>)> = find
             .query_row([id], |row| {
                 Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
             })
@@ -86,7 +86,7 @@ pub(super) fn point(
             last_used = Some(*manifest);
         }
         write.execute(params![row, manifest, Micros(now)])?;
-        writing.forget(certificate);
+        writing.forget_if(certificate);
         writing.announce(Change::Work(id.clone()));
         written += 1;
     }
@@ -110,7 +110,7 @@ pub(super) fn is_applied(
 }
 
 pub(super) fn applied(writing: &mut Writing<'_>, id: &EnrollmentId, manifest: Digest) -> Result<bool, Fault> {
-    let device: Option<(i64, EnrollmentState, Digest, Option<Digest>)> = writing
+    let device: Option<(i64, EnrollmentState, Option<Digest>, Option<Digest>)> = writing
         .prepare_cached(
             "SELECT e.id, e.state, e.certificate, p.applied_manifest
              FROM enrollments e JOIN pointers p ON p.enrollment = e.id WHERE e.device = ?1",
@@ -132,7 +132,7 @@ pub(super) fn applied(writing: &mut Writing<'_>, id: &EnrollmentId, manifest: Di
              WHERE enrollment = ?1",
         )?
         .execute(params![row, manifest])?;
-    writing.forget(certificate);
+    writing.forget_if(certificate);
     let news = before != Some(manifest);
     if news {
         writing.announce(Change::Enrollment(id.clone()));

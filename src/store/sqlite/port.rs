@@ -10,15 +10,15 @@ use tokio::sync::broadcast;
 use super::columns::{Fault, encode};
 use super::enrollments::{self, SealedAddress};
 use super::writer::Writing;
-use super::{SqliteStore, commands, invitations, manifests, reports};
+use super::{SqliteStore, commands, escrow, invitations, manifests, reports, users};
 use crate::compliance::Facts;
 use crate::ids::{CommandUuid, Digest, EnrollmentId};
 use crate::mdm::command::{NewCommand, OfferedCommand, PendingCommand, ReportStatus};
 use crate::policy::Manifest;
 use crate::secret::Secret;
 use crate::store::{
-    Authentication, Change, CommandResult, Ending, Enrollment, FactsChange, Invitation, IssuedCertificate,
-    PushAddress, Refusal, ReportOutcome, Store, StoreError, Transition, Verdicts,
+    Authentication, Change, CommandResult, Ending, Enrollment, Escrow, FactsChange, Invitation,
+    IssuedCertificate, PushAddress, Refusal, ReportOutcome, Store, StoreError, Transition, Verdicts,
 };
 
 /// Work that needs neither async nor a database, off the async threads.
@@ -121,6 +121,12 @@ impl Store for SqliteStore {
         .await
     }
 
+    async fn users(&self, device: &EnrollmentId) -> Result<Vec<Enrollment>, StoreError> {
+        let id = device.clone();
+        self.read("list the users of a device", move |db| users::of(db, &id))
+            .await
+    }
+
     async fn end(
         &self,
         enrollment: &EnrollmentId,
@@ -179,6 +185,60 @@ impl Store for SqliteStore {
                 enrollments::drop_push_address(w, &id)
             })
             .await
+    }
+
+    async fn keep_escrow(
+        &self,
+        enrollment: &EnrollmentId,
+        kind: Escrow,
+        secret: Option<Secret<Vec<u8>>>,
+    ) -> Result<bool, StoreError> {
+        let action = "keep a device's secret";
+        let sealed = secret
+            .map(|secret| {
+                self.sealer
+                    .seal(&escrow::context(enrollment, kind), secret.reveal())
+            })
+            .transpose()
+            .map_err(|error| Fault::from(error).during(action))?;
+        let id = enrollment.clone();
+        self.writer
+            .run(action, move |w| escrow::keep(w, &id, kind, sealed.as_deref()))
+            .await
+    }
+
+    async fn escrow(
+        &self,
+        enrollment: &EnrollmentId,
+        kind: Escrow,
+    ) -> Result<Option<Secret<Vec<u8>>>, StoreError> {
+        let action = "look up a device's secret";
+        let id = enrollment.clone();
+        let sealed = self.read(action, move |db| escrow::sealed(db, &id, kind)).await?;
+        sealed
+            .map(|sealed| self.sealer.open(&escrow::context(enrollment, kind), &sealed))
+            .transpose()
+            .map_err(|error| Fault::from(error).during(action))
+    }
+
+    async fn await_configuration(&self, enrollment: &EnrollmentId, awaiting: bool) -> Result<(), StoreError> {
+        let id = enrollment.clone();
+        self.writer
+            .run("keep whether a device waits", move |w| {
+                escrow::await_configuration(w, &id, awaiting)
+            })
+            .await
+    }
+
+    async fn awaiting_configuration(
+        &self,
+        before: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<Enrollment>, StoreError> {
+        self.read("list devices that wait", move |db| {
+            escrow::awaiting(db, before, limit)
+        })
+        .await
     }
 
     async fn seen(&self, times: &[(EnrollmentId, Timestamp)]) -> Result<(), StoreError> {

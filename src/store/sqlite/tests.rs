@@ -7,8 +7,9 @@ use crate::clock::SystemEntropy;
 use crate::compliance::Facts;
 use crate::mdm::command::{NewCommand, ReportStatus};
 use crate::pki::KeyFile;
+use crate::secret::Secret;
 use crate::store::contract::*;
-use crate::store::{Refusal, Store};
+use crate::store::{Escrow, Refusal, Store};
 
 struct Opened {
     // Dropped before its folder.
@@ -68,6 +69,14 @@ async fn no_secret_stands_in_clear() {
     secret.declarations_token = "passphrase-of-the-network".into();
     store.keep_manifest(Arc::new(secret)).await.unwrap();
 
+    for (kind, secret) in [
+        (Escrow::BootstrapToken, "token-to-bootstrap"),
+        (Escrow::UnlockToken, "token-of-a-passcode"),
+    ] {
+        let secret = Some(Secret::new(secret.as_bytes().to_vec()));
+        assert!(store.keep_escrow(&device, kind, secret).await.unwrap());
+    }
+
     let bytes = bytes_on_disk(opened.folder.path());
     assert!(
         holds(&bytes, b"TESTSERIAL01"),
@@ -78,6 +87,8 @@ async fn no_secret_stands_in_clear() {
         "push-magic-of-a-device",
         "pin-to-unlock",
         "passphrase-of-the-network",
+        "token-to-bootstrap",
+        "token-of-a-passcode",
     ] {
         assert!(!holds(&bytes, secret.as_bytes()), "{secret} stands in the file");
     }
