@@ -128,12 +128,7 @@ fn judge_with(evidence: &Evidence, facts: &Facts, variables: &Variables<'_>) -> 
     }
 }
 
-fn judge_check(
-    program: &Program,
-    parameters: &Value,
-    facts: &Facts,
-    variables: &Variables<'_>,
-) -> Judgement {
+fn judge_check(program: &Program, parameters: &Value, facts: &Facts, variables: &Variables<'_>) -> Judgement {
     let roots: Vec<(&str, &Value)> = variables
         .roots()
         .chain([(check::PARAMETERS, parameters)])

@@ -24,7 +24,7 @@ use crate::compliance::Facts;
 pub use crate::compliance::{Transition, Verdicts};
 use crate::ids::{CommandUuid, Digest, EnrollmentId, Namespace, PushTopic, SerialNumber};
 use crate::mdm::command::{FinalState, NewCommand, OfferedCommand, PendingCommand, ReportStatus};
-use crate::policy::Manifest;
+use crate::policy::{DeviceClass, Lacks, Manifest, OsVersion};
 use crate::secret::Secret;
 
 /// Why the store could not do it.
@@ -190,6 +190,8 @@ pub struct Enrollment {
     pub build_version: Option<String>,
     /// Whether it is managed by declarations.
     pub declarative: bool,
+    /// What it says it does not take, of what its system has.
+    pub lacks: Lacks,
     /// How often TokenUpdate came since Authenticate; 1 is the enrolling one.
     pub token_updates: u32,
     /// When Authenticate came.
@@ -200,6 +202,8 @@ pub struct Enrollment {
     pub manifest_at: Option<Timestamp>,
     /// What it should have held before; served until the new one is reported.
     pub previous_manifest: Option<Digest>,
+    /// What it was last told of; its declarations are served until it is told of another.
+    pub advertised_manifest: Option<Digest>,
     /// What it last proved to hold.
     pub applied_manifest: Option<Digest>,
     /// Whether it waits in Setup Assistant to be told that it is configured.
@@ -210,6 +214,20 @@ pub struct Enrollment {
     pub unlock_token: bool,
 }
 
+impl Enrollment {
+    /// What decides which content it can take.
+    #[must_use]
+    pub fn class(&self) -> DeviceClass {
+        DeviceClass {
+            platform: self.platform,
+            os_version: OsVersion::read(&self.os_version),
+            mode: self.mode,
+            declarative: self.declarative,
+            lacks: self.lacks,
+        }
+    }
+}
+
 /// What a device gives into safe keeping. Shown to nobody; that it is there is no secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, strum::IntoStaticStr, strum::EnumString)]
 #[strum(serialize_all = "snake_case")]
@@ -218,6 +236,34 @@ pub enum Escrow {
     BootstrapToken,
     /// Of the other systems, by which a forgotten passcode is cleared.
     UnlockToken,
+}
+
+/// What a report says about the system. What it does not say stays as it was.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SystemNews {
+    /// Its version.
+    pub os_version: Option<String>,
+    /// Its build.
+    pub build_version: Option<String>,
+    /// What it does not take.
+    pub lacks: Option<Lacks>,
+}
+
+impl SystemNews {
+    /// Whether any of it is not known yet.
+    #[must_use]
+    pub fn is_news(&self, known: &Enrollment) -> bool {
+        let Self {
+            os_version,
+            build_version,
+            lacks,
+        } = self;
+        os_version
+            .as_ref()
+            .is_some_and(|version| *version != known.os_version)
+            || build_version.is_some() && *build_version != known.build_version
+            || lacks.is_some_and(|lacks| lacks != known.lacks)
+    }
 }
 
 /// Why an enrolment ends.
@@ -385,12 +431,7 @@ pub trait Store: Send + Sync + 'static {
     ) -> Result<bool, StoreError>;
 
     /// Keeps what a report says about the system (`DeviceInformation`, status items).
-    async fn update_system(
-        &self,
-        enrollment: &EnrollmentId,
-        os_version: &str,
-        build_version: Option<&str>,
-    ) -> Result<(), StoreError>;
+    async fn update_system(&self, enrollment: &EnrollmentId, news: SystemNews) -> Result<(), StoreError>;
 
     /// How to wake a device. None: it has no push address, or the enrolment has ended.
     async fn push_address(&self, enrollment: &EnrollmentId) -> Result<Option<PushAddress>, StoreError>;
@@ -485,6 +526,9 @@ pub trait Store: Send + Sync + 'static {
     /// Points devices at manifests, all in one transaction; a pointer that stands right already is not written, nor one of an enrolment that
     /// is unknown or has ended. Returns how many were. A manifest must be kept first ([`StoreError::NoManifest`]).
     async fn point(&self, pointers: &[(EnrollmentId, Digest)], now: Timestamp) -> Result<usize, StoreError>;
+
+    /// Records which manifest a device was told of (`declaration-items`). Nothing happens where there is no enrolment, or it has ended.
+    async fn advertise(&self, enrollment: &EnrollmentId, manifest: Digest) -> Result<(), StoreError>;
 
     /// Records that a device has proved to hold a manifest. True: that is news.
     async fn applied(&self, enrollment: &EnrollmentId, manifest: Digest) -> Result<bool, StoreError>;

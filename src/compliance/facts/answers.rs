@@ -39,7 +39,9 @@ fn list(answer: &Value, reduce: impl Fn(&Map<String, Value>) -> Map<String, Valu
 }
 
 fn reduced(entry: &Map<String, Value>, keys: &[&str]) -> Map<String, Value> {
-    let kept = keys.iter().filter_map(|key| Some(((*key).to_owned(), entry.get(*key)?.clone())));
+    let kept = keys
+        .iter()
+        .filter_map(|key| Some(((*key).to_owned(), entry.get(*key)?.clone())));
     kept.collect()
 }
 

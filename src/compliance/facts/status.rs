@@ -172,7 +172,9 @@ fn merge(known: &mut Map<String, Value>, reported: Map<String, Value>) {
             (Some(Value::Object(known)), Value::Object(reported)) => merge(known, reported),
             (_, Value::Array(list)) if list.iter().all(|entry| identifier(entry).is_some()) => {
                 let before = match known.remove(&key) {
-                    Some(Value::Array(before)) if before.iter().all(|entry| identifier(entry).is_some()) => before,
+                    Some(Value::Array(before)) if before.iter().all(|entry| identifier(entry).is_some()) => {
+                        before
+                    }
                     _ => Vec::new(),
                 };
                 known.insert(key, Value::Array(with_entries(before, list)));

@@ -1,4 +1,5 @@
 use super::*;
+use crate::ids::Digest;
 use proptest::prelude::*;
 use serde_json::json;
 
@@ -180,7 +181,15 @@ fn keyed_lists_merge_other_lists_replace_and_errors_end_what_was_known() {
 fn every_item_of_the_table_is_read_and_kept_in_its_shape() {
     let entry = json!({ "identifier": "a" });
     for item in items::all() {
-        let values = [json!(true), json!(7), json!(1.5), json!("text"), json!({ "k": 1 }), json!([entry]), json!([1])];
+        let values = [
+            json!(true),
+            json!(7),
+            json!(1.5),
+            json!("text"),
+            json!({ "k": 1 }),
+            json!([entry]),
+            json!([1]),
+        ];
         let kept: Vec<&Value> = values
             .iter()
             .filter(|value| {
@@ -189,7 +198,10 @@ fn every_item_of_the_table_is_read_and_kept_in_its_shape() {
                 let mut facts = Facts::default();
                 status(&mut facts, &json!({ "StatusItems": tree }));
                 let told = facts.items.get(item.name) == Some(&at(1));
-                let value = items::find(facts.reports[&Source::StatusReport].value.as_object().unwrap(), item.name);
+                let value = items::find(
+                    facts.reports[&Source::StatusReport].value.as_object().unwrap(),
+                    item.name,
+                );
                 assert!(told || value.is_none(), "{}", item.name);
                 value.is_some()
             })
@@ -267,11 +279,17 @@ fn a_long_list_never_crowds_out_a_fact_and_is_never_kept_in_part() {
         &json!({ "StatusItems": { "app": { "managed": { "list": apps(0..2_000) } }, "softwareupdate": { "install-state": "none" } } }),
     );
     let tree = |facts: &Facts| facts.reports[&Source::StatusReport].value.clone();
-    assert_eq!(tree(&facts), json!({ "softwareupdate": { "install-state": "none" } }));
+    assert_eq!(
+        tree(&facts),
+        json!({ "softwareupdate": { "install-state": "none" } })
+    );
     // One more app would look like the only one.
     let more = json!({ "StatusItems": { "app": { "managed": { "list": apps(0..1) } } } });
     status(&mut facts, &more);
-    assert_eq!(tree(&facts), json!({ "softwareupdate": { "install-state": "none" } }));
+    assert_eq!(
+        tree(&facts),
+        json!({ "softwareupdate": { "install-state": "none" } })
+    );
     let full = json!({ "StatusItems": { "app": { "managed": { "list": apps(0..2) } } }, "FullReport": true });
     status(&mut facts, &full);
     assert_eq!(tree(&facts)["app"]["managed"]["list"], json!(apps(0..2)));
@@ -303,9 +321,15 @@ fn the_order_of_a_list_is_no_news_and_what_nobody_asked_for_is_not_kept() {
     );
     let many: Vec<Value> = (0..5_000).map(|n| app(&format!("com.example.app{n}"))).collect();
     facts.answer(Source::InstalledApplicationList, &json!(many), at(3));
-    assert_eq!(facts.reports[&Source::InstalledApplicationList].value, Value::Null);
+    assert_eq!(
+        facts.reports[&Source::InstalledApplicationList].value,
+        Value::Null
+    );
     assert!(
-        facts.variables().roots().all(|(name, _)| name != "InstalledApplicationList"),
+        facts
+            .variables()
+            .roots()
+            .all(|(name, _)| name != "InstalledApplicationList"),
         "what did not fit was not reported"
     );
 }
@@ -317,7 +341,10 @@ fn a_status_item_stands_in_for_the_answer_of_a_command_while_it_is_newer() {
         let variables = facts.variables();
         let (_, root) = variables.roots().find(|(name, _)| *name == "SecurityInfo")?;
         let value = root.get("FDE_Enabled")?.clone();
-        Some((value, variables.source_of(Source::SecurityInfo, Some("FDE_Enabled"))))
+        Some((
+            value,
+            variables.source_of(Source::SecurityInfo, Some("FDE_Enabled")),
+        ))
     };
     assert_eq!(seen(&facts), None);
     let item = |on: bool| json!({ "StatusItems": { "diskmanagement": { "filevault": { "enabled": on } } } });

@@ -13,7 +13,11 @@ use crate::compliance::check;
 
 /// Status items that say the same as a key of a command's answer: the item, the command, the key.
 pub const EQUIVALENT: [(&str, Source, &str); 8] = [
-    ("device.model.identifier", Source::DeviceInformation, "ProductName"),
+    (
+        "device.model.identifier",
+        Source::DeviceInformation,
+        "ProductName",
+    ),
     (
         "device.operating-system.build-version",
         Source::DeviceInformation,
@@ -60,7 +64,9 @@ impl Facts {
                 .reports
                 .iter()
                 .filter(|(_, report)| !report.value.is_null())
-                .filter_map(|(source, report)| Some((check::variable(*source)?, Cow::Borrowed(&report.value))))
+                .filter_map(|(source, report)| {
+                    Some((check::variable(*source)?, Cow::Borrowed(&report.value)))
+                })
                 .collect(),
             by_status: Vec::new(),
         };
@@ -81,7 +87,9 @@ impl Facts {
 
 impl<'f> Variables<'f> {
     fn stand_in(&mut self, source: Source, key: &'static str, value: &Value) {
-        let Some(name) = check::variable(source) else { return };
+        let Some(name) = check::variable(source) else {
+            return;
+        };
         let at = self.roots.iter().position(|(known, _)| *known == name);
         let at = at.unwrap_or_else(|| {
             self.roots.push((name, Cow::Owned(Value::Object(Map::new()))));

@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::clock::Entropy;
-use crate::compliance::Facts;
+use crate::compliance::{Facts, Question, Source, Subject};
 use crate::ids::{CommandUuid, PROFILE_PREFIX};
 use crate::mdm::command::NewCommand;
 use crate::mdm::commands::Command;
@@ -71,15 +71,39 @@ pub fn to_hold(
 
 /// The orders that ask a device what it is like now.
 #[must_use]
-pub fn for_evidence(device: &Enrollment, issue: &Issue<'_>) -> Vec<NewCommand> {
-    let profiles = (!device.declarative).then_some(Command::ProfileList);
-    issue.orders(
-        device,
-        None,
-        [Command::DeviceInformation, Command::SecurityInfo]
-            .into_iter()
-            .chain(profiles),
-    )
+pub fn for_evidence(device: &Enrollment, questions: &[Question], issue: &Issue<'_>) -> Vec<NewCommand> {
+    issue.orders(device, None, questions.iter().map(command))
+}
+
+/// The command that asks a question.
+fn command(question: &Question) -> Command {
+    let inventory = |limit| Command::Inventory {
+        request_type: question.source.into(),
+        limit: question.managed_only.then_some(limit),
+    };
+    match question.source {
+        Source::DeviceInformation => Command::DeviceInformation {
+            queries: question.queries.clone(),
+        },
+        Source::SecurityInfo => Command::SecurityInfo,
+        Source::ProfileList => Command::ProfileList,
+        Source::StatusReport => Command::DeclarativeManagement { tokens: None },
+        Source::InstalledApplicationList => inventory("ManagedAppsOnly"),
+        Source::CertificateList
+        | Source::ManagedApplicationList
+        | Source::Restrictions
+        | Source::UserList => inventory("ManagedOnly"),
+    }
+}
+
+/// Whom the questions are for.
+#[must_use]
+pub const fn subject(device: &Enrollment) -> Subject {
+    Subject {
+        platform: device.platform,
+        mode: device.mode,
+        declarative: device.declarative,
+    }
 }
 
 /// What goes into every order.

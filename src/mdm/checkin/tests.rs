@@ -53,8 +53,8 @@ fn a_push_address_must_be_whole() {
              <key>Topic</key><string>com.apple.mgmt.x</string>{rest}"
         ))
     };
-    let whole = with("<key>Token</key><data>AAEC\n\tAw==</data><key>PushMagic</key><string>M-1</string>")
-        .unwrap();
+    let whole =
+        with("<key>Token</key><data>AAEC\n\tAw==</data><key>PushMagic</key><string>M-1</string>").unwrap();
     let Message::TokenUpdate(update) = whole.message else {
         panic!("not read as TokenUpdate");
     };
@@ -94,7 +94,10 @@ fn a_user_channel_is_recognised() {
     )
     .unwrap();
     assert_eq!(read.sender.channel, Channel::User("B0-1".into()));
-    assert!(matches!(read.message, Message::UserAuthenticate { answered: false }));
+    assert!(matches!(
+        read.message,
+        Message::UserAuthenticate { answered: false }
+    ));
 }
 
 #[test]

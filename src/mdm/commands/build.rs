@@ -39,7 +39,10 @@ pub enum Command {
     /// Go on from Setup Assistant: everything is in place.
     DeviceConfigured,
     /// Tell about the system.
-    DeviceInformation,
+    DeviceInformation {
+        /// What exactly.
+        queries: Vec<&'static str>,
+    },
     /// Install a profile.
     InstallProfile {
         /// Its `PayloadIdentifier`.
@@ -58,13 +61,31 @@ pub enum Command {
     SecurityInfo,
     /// As `DeviceConfigured`, to a user of a Shared iPad.
     UserConfigured,
+    /// List what there is: certificates, apps, restrictions, users.
+    Inventory {
+        /// Apple's `RequestType`.
+        request_type: &'static str,
+        /// The key that limits it to what is managed.
+        limit: Option<&'static str>,
+    },
 }
 
 impl Command {
     /// Apple's `RequestType`.
     #[must_use]
     pub fn request_type(&self) -> &'static str {
-        self.into()
+        match self {
+            Self::Inventory { request_type, .. } => request_type,
+            named => named.into(),
+        }
+    }
+
+    /// DeviceInformation with what everybody is asked at the first contact.
+    #[must_use]
+    pub fn who_are_you() -> Self {
+        Self::DeviceInformation {
+            queries: QUERIES.to_vec(),
+        }
     }
 
     /// The whole command. The same command with the same UUID gives the same bytes.
@@ -76,8 +97,8 @@ impl Command {
             Self::DeclarativeManagement { tokens: Some(tokens) } => {
                 command.insert("Data".into(), Value::Data(tokens.clone()));
             }
-            Self::DeviceInformation => {
-                let queries = QUERIES.iter().map(|query| Value::from(*query)).collect();
+            Self::DeviceInformation { queries } => {
+                let queries = queries.iter().map(|query| Value::from(*query)).collect();
                 command.insert("Queries".into(), Value::Array(queries));
             }
             Self::InstallProfile { profile, .. } => {
@@ -86,8 +107,12 @@ impl Command {
             Self::RemoveProfile { identifier } => {
                 command.insert("Identifier".into(), (&**identifier).into());
             }
+            Self::Inventory { limit: Some(key), .. } => {
+                command.insert((*key).into(), Value::Boolean(true));
+            }
             Self::DeclarativeManagement { tokens: None }
             | Self::DeviceConfigured
+            | Self::Inventory { limit: None, .. }
             | Self::ProfileList
             | Self::SecurityInfo
             | Self::UserConfigured => {}
@@ -145,7 +170,7 @@ mod tests {
             Command::DeclarativeManagement {
                 tokens: Some(b"{}".to_vec()),
             },
-            Command::DeviceInformation,
+            Command::who_are_you(),
             Command::InstallProfile {
                 identifier: "dev.provost.profile.a".into(),
                 profile: "<plist/>".into(),
@@ -157,6 +182,10 @@ mod tests {
             Command::SecurityInfo,
             Command::DeviceConfigured,
             Command::UserConfigured,
+            Command::Inventory {
+                request_type: "CertificateList",
+                limit: Some("ManagedOnly"),
+            },
         ] {
             insta::assert_snapshot!(command.request_type(), body(&command));
         }

@@ -29,7 +29,7 @@ pub fn first_contact(
     let deadline = now
         .saturating_add(FIRST_CONTACT_DEADLINE)
         .unwrap_or(Timestamp::MAX);
-    [Command::DeviceInformation, Command::SecurityInfo, third]
+    [Command::who_are_you(), Command::SecurityInfo, third]
         .iter()
         .filter_map(|command| {
             let uuid = CommandUuid::parse(&entropy.uuid().to_string()).ok()?;

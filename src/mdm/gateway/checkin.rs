@@ -7,7 +7,6 @@ use super::{Failure, Gateway, NetworkUsers, Reply};
 use crate::ids::{CommandUuid, Digest};
 use crate::mdm::checkin::{Authenticate, CheckIn, Message, TokenUpdate};
 use crate::mdm::commands::{FIRST_CONTACT_DEADLINE, first_contact};
-use crate::mdm::peer::Peer;
 use crate::mdm::plist::to_xml;
 use crate::mdm::sender::Sender;
 use crate::mdm::setup;
@@ -18,7 +17,6 @@ use crate::store::{Authentication, Ending, Enrollment, EnrollmentState, Escrow, 
 impl Gateway {
     pub(super) async fn check_in(
         &self,
-        peer: &Peer,
         fingerprint: Digest,
         checkin: CheckIn,
         now: Timestamp,
@@ -33,7 +31,7 @@ impl Gateway {
             Message::TokenUpdate(update) => self.token_update(fingerprint, &sender, update, now).await,
             Message::CheckOut => self.check_out(fingerprint, &sender, now).await,
             Message::DeclarativeManagement(step) => {
-                self.declarative_management(peer, fingerprint, &sender, step, now, kind)
+                self.declarative_management(fingerprint, &sender, step, now, kind)
                     .await
             }
             Message::UserAuthenticate { answered } => {

@@ -18,6 +18,7 @@ use jiff::Timestamp;
 use plist::Dictionary;
 use prometheus_client::metrics::counter::Counter;
 
+use declarations::served;
 pub use failure::Failure;
 
 use super::checkin::CheckIn;
@@ -165,14 +166,14 @@ impl Gateway {
         let message = parse(body).await?;
         if declared_check_in || (message.contains_key("MessageType") && !message.contains_key("Status")) {
             let checkin = CheckIn::read(&message)?;
-            self.check_in(peer, fingerprint, checkin, now, kind).await
+            self.check_in(fingerprint, checkin, now, kind).await
         } else {
             let report = CommandReport::read(&message)?;
             self.report(fingerprint, report, now, kind).await
         }
     }
 
-    /// A profile that the client's manifest names, or the one before it.
+    /// A profile that a manifest names which the client was told of, should hold or was to hold before.
     ///
     /// # Errors
     /// [`Failure::NotFound`] whenever this client may not have it, whatever the reason; [`Failure::Store`] when the store fails.
@@ -187,10 +188,7 @@ impl Gateway {
             .ok_or(Failure::NotFound)?;
         tracing::Span::current().record("device.id", enrollment.id.as_str());
         self.seen.note(&enrollment.id, now);
-        for id in [enrollment.manifest, enrollment.previous_manifest]
-            .into_iter()
-            .flatten()
-        {
+        for id in served(&enrollment) {
             let Some(manifest) = self.store.manifest(id).await? else {
                 continue;
             };

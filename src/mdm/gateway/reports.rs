@@ -13,7 +13,7 @@ use crate::mdm::commands::{Command, CommandReport, Evidence, FIRST_CONTACT_DEADL
 use crate::mdm::ddm::profiles_proven;
 use crate::mdm::sender::Sender;
 use crate::mdm::setup;
-use crate::store::{Ending, Enrollment, EnrollmentState, ReportOutcome};
+use crate::store::{Ending, Enrollment, EnrollmentState, ReportOutcome, SystemNews};
 
 impl Gateway {
     pub(super) async fn report(
@@ -151,6 +151,7 @@ impl Gateway {
             device_information,
             security_info,
             profiles,
+            other,
         } = evidence;
         let system = |key: &str| {
             let information = device_information.as_ref()?;
@@ -174,6 +175,9 @@ impl Gateway {
                     if let Some(info) = security_info {
                         changed |= facts.security_info(&info, now);
                     }
+                    if let Some((source, answer)) = other {
+                        changed |= facts.answer(source, &answer, now);
+                    }
                     if let Some(profiles) = profiles {
                         let held = manifest.is_some_and(|manifest| profiles_proven(&manifest, &profiles));
                         verdict.store(held, Ordering::Release);
@@ -183,8 +187,12 @@ impl Gateway {
                 }),
             )
             .await?;
-        self.note_system(enrollment, os_version.as_deref(), build_version.as_deref())
-            .await?;
+        let news = SystemNews {
+            os_version,
+            build_version,
+            lacks: None,
+        };
+        self.note_system(enrollment, news).await?;
         if let Some(manifest) = wanted
             && proven.load(Ordering::Acquire)
         {

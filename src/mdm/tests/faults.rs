@@ -22,7 +22,8 @@ use crate::policy::Manifest;
 use crate::secret::Secret;
 use crate::store::{
     Authentication, Change, CommandResult, Ending, Enrollment, Escrow, FactsChange, Invitation,
-    IssuedCertificate, PushAddress, Refusal, ReportOutcome, Store, StoreError, Transition, Verdicts,
+    IssuedCertificate, PushAddress, Refusal, ReportOutcome, Store, StoreError, SystemNews, Transition,
+    Verdicts,
 };
 
 #[test]
@@ -115,7 +116,7 @@ faulty! {
     users(device: &EnrollmentId) -> Vec<Enrollment>;
     end(enrollment: &EnrollmentId, ending: Ending, now: Timestamp) -> bool;
     remove_at_next_contact(enrollment: &EnrollmentId, now: Timestamp) -> bool;
-    update_system(enrollment: &EnrollmentId, os_version: &str, build_version: Option<&str>) -> ();
+    update_system(enrollment: &EnrollmentId, news: SystemNews) -> ();
     push_address(enrollment: &EnrollmentId) -> Option<PushAddress>;
     drop_push_address(enrollment: &EnrollmentId) -> ();
     keep_escrow(enrollment: &EnrollmentId, kind: Escrow, secret: Option<Secret<Vec<u8>>>) -> bool;
@@ -133,6 +134,7 @@ faulty! {
     keep_manifest(manifest: Arc<Manifest>) -> ();
     manifest(id: Digest) -> Option<Arc<Manifest>>;
     point(pointers: &[(EnrollmentId, Digest)], now: Timestamp) -> usize;
+    advertise(enrollment: &EnrollmentId, manifest: Digest) -> ();
     applied(enrollment: &EnrollmentId, manifest: Digest) -> bool;
     collect_manifests() -> usize;
     facts(enrollment: &EnrollmentId) -> Facts;

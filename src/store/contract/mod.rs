@@ -64,6 +64,8 @@ macro_rules! store_contract {
             devices_are_not_pointed_at_what_is_not_kept,
             the_previous_manifest_is_kept_until_the_new_one_is_proved,
             manifests_that_nothing_points_at_are_removed,
+            what_a_device_was_told_of_is_kept_over_any_number_of_moves,
+            what_a_device_lacks_is_kept_until_it_enrols_again,
             facts_change_one_after_the_other,
             facts_of_an_enrolment_that_is_over_are_not_kept,
             verdicts_and_transitions_are_recorded_together,

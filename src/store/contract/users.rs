@@ -63,7 +63,7 @@ pub(in crate::store) async fn a_users_channel_is_an_enrolment_of_its_own(store: 
     assert_eq!(pending, [device.clone()]);
 
     // What holds for the device's system holds for its users.
-    store.update_system(&device, "26.2", None).await.unwrap();
+    store.update_system(&device, system("26.2", None)).await.unwrap();
     let users = store.users(&device).await.unwrap();
     assert!(users.iter().all(|user| user.os_version == "26.2"));
 }

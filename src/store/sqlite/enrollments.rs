@@ -11,7 +11,7 @@ use crate::ids::{Digest, EnrollmentId, PushTopic};
 use crate::pki::Sealer;
 use crate::secret::Secret;
 use crate::store::{
-    Authentication, Change, Ending, Enrollment, EnrollmentState, PushAddress, Refusal, Transition,
+    Authentication, Change, Ending, Enrollment, EnrollmentState, PushAddress, Refusal, SystemNews, Transition,
 };
 
 /// A user's certificate is that of its device.
@@ -38,6 +38,7 @@ pub(super) struct Found {
 pub(super) fn found(row: &Row<'_>) -> rusqlite::Result<Found> {
     let Json(labels) = row.get("labels")?;
     let Micros(enrolled_at) = row.get("enrolled_at")?;
+    let Json(lacks) = row.get("lacks")?;
     let enrollment = Enrollment {
         id: row.get("device")?,
         namespace: row.get("namespace")?,
@@ -51,6 +52,7 @@ pub(super) fn found(row: &Row<'_>) -> rusqlite::Result<Found> {
         os_version: row.get("os_version")?,
         build_version: row.get("build_version")?,
         declarative: row.get("declarative")?,
+        lacks,
         token_updates: row.get("token_updates")?,
         enrolled_at,
         manifest: row.get("manifest")?,
@@ -58,6 +60,7 @@ pub(super) fn found(row: &Row<'_>) -> rusqlite::Result<Found> {
             .get::<_, Option<Micros>>("manifest_at")?
             .map(|Micros(time)| time),
         previous_manifest: row.get("previous_manifest")?,
+        advertised_manifest: row.get("advertised_manifest")?,
         applied_manifest: row.get("applied_manifest")?,
         awaiting_configuration: row.get("awaiting_configuration")?,
         bootstrap_token: row.get("bootstrap_token")?,
@@ -196,7 +199,7 @@ fn begin(
                  state = excluded.state, certificate = excluded.certificate, platform = excluded.platform,
                  mode = excluded.mode, serial_number = excluded.serial_number, model = excluded.model,
                  os_version = excluded.os_version, build_version = excluded.build_version,
-                 declarative = excluded.declarative, token_updates = 0, enrolled_at = excluded.enrolled_at,
+                 declarative = excluded.declarative, lacks = '{}', token_updates = 0, enrolled_at = excluded.enrolled_at,
                  awaiting_configuration = 0
              RETURNING id",
         )?
@@ -236,7 +239,8 @@ pub(super) fn clear(writing: &Writing<'_>, row: i64, reason: &str, now: Timestam
         .execute([row])?;
     writing
         .prepare_cached(
-            "UPDATE pointers SET manifest = NULL, manifest_at = NULL, previous_manifest = NULL, applied_manifest = NULL
+            "UPDATE pointers SET manifest = NULL, manifest_at = NULL, previous_manifest = NULL, advertised_manifest = NULL,
+                 applied_manifest = NULL
              WHERE enrollment = ?1",
         )?
         .execute([row])?;
@@ -388,30 +392,30 @@ fn set_state(writing: &mut Writing<'_>, before: &Found, state: EnrollmentState) 
 pub(super) fn update_system(
     writing: &mut Writing<'_>,
     id: &EnrollmentId,
-    os_version: &str,
-    build_version: Option<&str>,
+    news: &SystemNews,
 ) -> Result<(), Fault> {
     let Some(before) = active(writing, id)? else {
         return Ok(());
     };
-    if is_system(&before.enrollment, os_version, build_version) {
+    if !news.is_news(&before.enrollment) {
         return Ok(());
     }
-    // The system of a device is that of its users.
+    // The system of a device is that of its users; what it takes on its own channel says nothing about theirs.
     writing
         .prepare_cached(
-            "UPDATE enrollments SET os_version = ?2, build_version = coalesce(?3, build_version) WHERE id = ?1 OR parent = ?1",
+            "UPDATE enrollments SET os_version = coalesce(?2, os_version), build_version = coalesce(?3, build_version),
+                 lacks = CASE WHEN id = ?1 THEN coalesce(?4, lacks) ELSE lacks END
+             WHERE id = ?1 OR parent = ?1",
         )?
-        .execute(params![before.row, os_version, build_version])?;
+        .execute(params![
+            before.row,
+            news.os_version,
+            news.build_version,
+            news.lacks.map(Json)
+        ])?;
     writing.forget(before.enrollment.certificate);
     writing.announce(Change::Enrollment(id.clone()));
     Ok(())
-}
-
-/// Whether a report says nothing new. A report without a build says nothing about it.
-pub(super) fn is_system(enrollment: &Enrollment, os_version: &str, build_version: Option<&str>) -> bool {
-    enrollment.os_version == os_version
-        && (build_version.is_none() || enrollment.build_version.as_deref() == build_version)
 }
 
 pub(super) fn push_address(

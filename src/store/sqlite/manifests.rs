@@ -93,6 +93,24 @@ pub(super) fn point(
     Ok(written)
 }
 
+/// Keeps which manifest a device was told of.
+pub(super) fn advertise(writing: &mut Writing<'_>, id: &EnrollmentId, manifest: Digest) -> Result<(), Fault> {
+    let device: Option<(i64, Option<Digest>)> = writing
+        .prepare_cached("SELECT id, certificate FROM enrollments WHERE device = ?1 AND state <> ?2")?
+        .query_row(params![id, EnrollmentState::Ended], |row| {
+            Ok((row.get(0)?, row.get(1)?))
+        })
+        .optional()?;
+    let Some((row, certificate)) = device else {
+        return Ok(());
+    };
+    writing
+        .prepare_cached("UPDATE pointers SET advertised_manifest = ?2 WHERE enrollment = ?1")?
+        .execute(params![row, manifest])?;
+    writing.forget_if(certificate);
+    Ok(())
+}
+
 /// Whether a device is already known to hold `manifest`, so that saying so again changes nothing.
 pub(super) fn is_applied(
     connection: &Connection,
@@ -153,6 +171,7 @@ pub(super) fn unused(connection: &Connection) -> Result<Vec<Unused>, Fault> {
             "SELECT digest, fresh, uses FROM manifests WHERE digest NOT IN (
                  SELECT manifest FROM pointers WHERE manifest IS NOT NULL
                  UNION SELECT previous_manifest FROM pointers WHERE previous_manifest IS NOT NULL
+                 UNION SELECT advertised_manifest FROM pointers WHERE advertised_manifest IS NOT NULL
                  UNION SELECT applied_manifest FROM pointers WHERE applied_manifest IS NOT NULL)",
         )?
         .query_map([], |row| {

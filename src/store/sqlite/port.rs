@@ -18,7 +18,8 @@ use crate::policy::Manifest;
 use crate::secret::Secret;
 use crate::store::{
     Authentication, Change, CommandResult, Ending, Enrollment, Escrow, FactsChange, Invitation,
-    IssuedCertificate, PushAddress, Refusal, ReportOutcome, Store, StoreError, Transition, Verdicts,
+    IssuedCertificate, PushAddress, Refusal, ReportOutcome, Store, StoreError, SystemNews, Transition,
+    Verdicts,
 };
 
 /// Work that needs neither async nor a database, off the async threads.
@@ -149,20 +150,14 @@ impl Store for SqliteStore {
         self.writer.run("mark an enrolment for removal", work).await
     }
 
-    async fn update_system(
-        &self,
-        enrollment: &EnrollmentId,
-        os_version: &str,
-        build_version: Option<&str>,
-    ) -> Result<(), StoreError> {
+    async fn update_system(&self, enrollment: &EnrollmentId, news: SystemNews) -> Result<(), StoreError> {
         // Said with every report and new with hardly any.
         let known = self.enrollment(enrollment).await?;
-        if known.is_none_or(|known| enrollments::is_system(&known, os_version, build_version)) {
+        if known.is_none_or(|known| !news.is_news(&known)) {
             return Ok(());
         }
-        let (id, version) = (enrollment.clone(), os_version.to_owned());
-        let build = build_version.map(str::to_owned);
-        let work = move |w: &mut Writing<'_>| enrollments::update_system(w, &id, &version, build.as_deref());
+        let id = enrollment.clone();
+        let work = move |w: &mut Writing<'_>| enrollments::update_system(w, &id, &news);
         self.writer.run("keep a system version", work).await
     }
 
@@ -378,6 +373,15 @@ impl Store for SqliteStore {
         self.writer
             .run("point devices at manifests", move |w| {
                 manifests::point(w, &pointers, now)
+            })
+            .await
+    }
+
+    async fn advertise(&self, enrollment: &EnrollmentId, manifest: Digest) -> Result<(), StoreError> {
+        let id = enrollment.clone();
+        self.writer
+            .run("record what a device was told of", move |w| {
+                manifests::advertise(w, &id, manifest)
             })
             .await
     }

@@ -51,6 +51,8 @@ CREATE TABLE enrollments (
     os_version TEXT NOT NULL,
     build_version TEXT,
     declarative INTEGER NOT NULL,
+    -- What the device says it does not take, of what its system has.
+    lacks TEXT NOT NULL DEFAULT '{}',
     token_updates INTEGER NOT NULL,
     enrolled_at INTEGER NOT NULL,
     awaiting_configuration INTEGER NOT NULL DEFAULT 0,
@@ -66,6 +68,7 @@ CREATE TABLE pointers (
     manifest BLOB,
     manifest_at INTEGER,
     previous_manifest BLOB,
+    advertised_manifest BLOB,
     applied_manifest BLOB
 ) STRICT;
 
