@@ -32,7 +32,7 @@ use crate::kubeapi::KubeApi;
 use crate::mdm::gateway::Gateway;
 use crate::mdm::metrics::GatewayMetrics;
 use crate::mdm::seen::SeenBatch;
-use crate::mdm::{http as device_http, serve as device_serve};
+use crate::mdm::{http as device_http, serve as device_serve, setup};
 use crate::pki::ca::{ClientTrust, Pki, server_names};
 use crate::pki::{KeyFile, Sealer};
 use crate::store::Store;
@@ -292,12 +292,20 @@ impl Devices<'_> {
 
         let store: Arc<dyn Store> = self.store.clone();
         let seen = Arc::new(SeenBatch::default());
-        let gateway = Arc::new(Gateway::new(
+        let gateway_metrics = GatewayMetrics::default();
+        let reachable = topic.clone();
+        let gateway = Gateway::new(
             store.clone(),
             self.clock.clone(),
             self.entropy.clone(),
             seen.clone(),
-        ));
+        )
+        .with_network_users(self.settings.network_users)
+        .with_topics(
+            move |topic| *topic == reachable,
+            gateway_metrics.unreachable_topics.clone(),
+        );
+        let gateway = Arc::new(gateway);
         let issuer = Arc::new(IdentityIssuer::new(
             store.clone(),
             self.clock.clone(),
@@ -307,7 +315,6 @@ impl Devices<'_> {
             pki.servers.certificate_pem().to_owned(),
         ));
         let limits = device_http::Limits::default();
-        let gateway_metrics = GatewayMetrics::default();
         self.metrics
             .register(|registry| gateway_metrics.register(registry.sub_registry_with_prefix("provost")));
         let limiter = Arc::new(Limiter::new(Rate::default()));
@@ -329,6 +336,10 @@ impl Devices<'_> {
         tasks.run(
             "times of contact",
             seen.clone().run(store.clone(), SEEN_INTERVAL, tasks.shutdown()),
+        );
+        tasks.run(
+            "ending Setup Assistant",
+            setup::run(store.clone(), self.clock.clone(), tasks.shutdown()),
         );
         push.start(tasks, &store, self.clock, &seen, self.metrics);
         Ok(DeviceEndpoint {

@@ -3,8 +3,6 @@
 //! The handshake proves that the client holds the certificate's key, and nothing else. Whether the certificate is one of ours is decided
 //! once, when the connection is made; whether it still is valid, at every request; whose it is, by the store.
 
-use std::sync::{Mutex, PoisonError};
-
 use jiff::Timestamp;
 
 use crate::ids::Digest;
@@ -36,18 +34,13 @@ pub enum Error {
 #[derive(Debug)]
 pub struct Peer {
     identity: Identity,
-    /// The manifest whose items were last served on this connection.
-    advertised: Mutex<Option<Digest>>,
 }
 
 impl Peer {
     /// A new connection.
     #[must_use]
     pub const fn new(identity: Identity) -> Self {
-        Self {
-            identity,
-            advertised: Mutex::new(None),
-        }
+        Self { identity }
     }
 
     /// The fingerprint of a certificate that is ours and valid now.
@@ -75,16 +68,6 @@ impl Peer {
                 }
             }
         }
-    }
-
-    /// Remembers which manifest this client has been told of, so that what it fetches next comes from the same one.
-    pub fn advertise(&self, manifest: Option<Digest>) {
-        *self.advertised.lock().unwrap_or_else(PoisonError::into_inner) = manifest;
-    }
-
-    /// The manifest that this client was last told of on this connection.
-    pub fn advertised(&self) -> Option<Digest> {
-        *self.advertised.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

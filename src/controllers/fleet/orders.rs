@@ -5,10 +5,11 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::clock::Entropy;
-use crate::compliance::Facts;
+use crate::compliance::{Facts, Question, Source, Subject};
 use crate::ids::{CommandUuid, PROFILE_PREFIX};
 use crate::mdm::command::{NewCommand, Priority};
-use crate::mdm::commands::Command;
+use crate::mdm::commands::{Command, Target};
+use crate::mdm::setup;
 use crate::policy::Manifest;
 use crate::store::Enrollment;
 
@@ -27,9 +28,14 @@ pub fn to_hold(
     again: bool,
     issue: &Issue<'_>,
 ) -> Vec<NewCommand> {
+    // A device in Setup Assistant goes on when all else has been said. Declarations cannot come before: it answers NotNow to them there.
+    let last = device
+        .awaiting_configuration
+        .then(|| setup::configured(&device.id));
     if device.declarative {
         // The device compares the token by itself and fetches what is new; the command also makes it look again at what it holds.
-        return issue.orders(device, None, [Command::DeclarativeManagement { tokens: None }]);
+        let commands = [Command::DeclarativeManagement { tokens: None }];
+        return issue.orders(device, None, commands.into_iter().chain(last));
     }
     let installed = facts.profiles.as_ref();
     let stale = installed
@@ -59,25 +65,45 @@ pub fn to_hold(
     if !commands.is_empty() || installed.is_none() || device.applied_manifest != Some(manifest.id) {
         commands.extend([Command::profile_list(&device.target()), Command::SecurityInfo]);
     }
+    commands.extend(last);
     issue.orders(device, Some(PROFILE_CHAIN), commands)
 }
 
 /// The orders that ask a device what it is like now.
 #[must_use]
-pub fn for_evidence(device: &Enrollment, issue: &Issue<'_>) -> Vec<NewCommand> {
+pub fn for_evidence(device: &Enrollment, questions: &[Question], issue: &Issue<'_>) -> Vec<NewCommand> {
     let target = device.target();
-    let profiles = (!device.declarative).then(|| Command::profile_list(&target));
-    let mut questions = issue.orders(
-        device,
-        None,
-        [Command::device_information(&target), Command::SecurityInfo]
-            .into_iter()
-            .chain(profiles),
-    );
-    for question in &mut questions {
-        question.priority = Priority::Background;
+    let commands = questions.iter().map(|question| command(question, &target));
+    let mut orders = issue.orders(device, None, commands);
+    for order in &mut orders {
+        order.priority = Priority::Background;
     }
-    questions
+    orders
+}
+
+/// The command that asks a question.
+fn command(question: &Question, target: &Target) -> Command {
+    match question.source {
+        Source::DeviceInformation => Command::device_information(&question.queries, target),
+        Source::SecurityInfo => Command::SecurityInfo,
+        Source::ProfileList => Command::profile_list(target),
+        Source::StatusReport => Command::DeclarativeManagement { tokens: None },
+        Source::CertificateList
+        | Source::InstalledApplicationList
+        | Source::ManagedApplicationList
+        | Source::Restrictions
+        | Source::UserList => Command::inventory(question.source.into(), question.managed_only),
+    }
+}
+
+/// Whom the questions are for.
+#[must_use]
+pub const fn subject(device: &Enrollment) -> Subject {
+    Subject {
+        platform: device.platform,
+        mode: device.mode,
+        declarative: device.declarative,
+    }
 }
 
 /// What goes into every order.

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use plist::{Dictionary, Value};
 
 use super::answer::Answer;
+use crate::compliance::Source;
 use crate::ids::CommandUuid;
 use crate::mdm::command::{ErrorLink, ReportStatus};
 use crate::mdm::sender::{self, Sender, text};
@@ -54,7 +55,18 @@ pub struct Evidence {
     pub security_info: Option<serde_json::Value>,
     /// The answer to ProfileList: the `PayloadUUID` of each `PayloadIdentifier`.
     pub profiles: Option<BTreeMap<String, String>>,
+    /// The answer to another question.
+    pub other: Option<(Source, serde_json::Value)>,
 }
+
+/// The answers that come under a key of their own, and the commands they answer.
+const ANSWERS: [(&str, Source); 5] = [
+    ("CertificateList", Source::CertificateList),
+    ("GlobalRestrictions", Source::Restrictions),
+    ("InstalledApplicationList", Source::InstalledApplicationList),
+    ("ManagedApplicationList", Source::ManagedApplicationList),
+    ("Users", Source::UserList),
+];
 
 impl CommandReport {
     /// Reads a message of the command channel.
@@ -97,6 +109,15 @@ impl Evidence {
             profiles: profiles
                 .filter(|answer| answer.value(&["ProfileList"]).is_some())
                 .map(|answer| answer.entries(&["ProfileList"]).filter_map(installed).collect()),
+            other: ANSWERS.iter().find_map(|(key, source)| {
+                message.get(key)?;
+                let answer = Answer::read(source.into(), message).json(&[key])?;
+                Some(match source {
+                    // Kept as it comes, under the name that Apple gives it.
+                    Source::Restrictions => (*source, serde_json::json!({ *key: answer })),
+                    source => (*source, answer),
+                })
+            }),
         }
     }
 
@@ -233,6 +254,40 @@ mod tests {
         );
         assert_eq!(list.profiles, Some(BTreeMap::from([("a".into(), "U-1".into())])));
         assert!(evidence("").is_empty());
+    }
+
+    #[test]
+    fn every_list_is_told_from_the_others() {
+        for (entries, expected) in [
+            (
+                "<key>CertificateList</key><array><dict><key>CommonName</key><string>R</string><key>Data</key><data>AAEC</data></dict></array>",
+                (
+                    Source::CertificateList,
+                    serde_json::json!([{"CommonName": "R", "Data": "AAEC"}]),
+                ),
+            ),
+            (
+                "<key>InstalledApplicationList</key><array/>",
+                (Source::InstalledApplicationList, serde_json::json!([])),
+            ),
+            (
+                "<key>ManagedApplicationList</key><dict/>",
+                (Source::ManagedApplicationList, serde_json::json!({})),
+            ),
+            (
+                "<key>GlobalRestrictions</key><dict/>",
+                (
+                    Source::Restrictions,
+                    serde_json::json!({"GlobalRestrictions": {}}),
+                ),
+            ),
+            (
+                "<key>Users</key><array/>",
+                (Source::UserList, serde_json::json!([])),
+            ),
+        ] {
+            assert_eq!(evidence(entries).other, Some(expected));
+        }
     }
 
     #[test]

@@ -10,12 +10,15 @@ mod declarations;
 mod failure;
 mod reports;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use jiff::Timestamp;
 use plist::Dictionary;
+use prometheus_client::metrics::counter::Counter;
 
+use declarations::served;
 pub use failure::Failure;
 
 use super::checkin::CheckIn;
@@ -24,8 +27,9 @@ use super::peer::Peer;
 use super::plist::read_dictionary;
 use super::seen::SeenBatch;
 use super::sender::Sender;
+use super::token_service::TokenService;
 use crate::clock::{Clock, Entropy};
-use crate::ids::Digest;
+use crate::ids::{Digest, PushTopic};
 use crate::policy::{Manifest, ProfileDocument};
 use crate::store::{Enrollment, EnrollmentState, Store};
 
@@ -58,6 +62,25 @@ pub struct Gateway {
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
     seen: Arc<SeenBatch>,
+    network_users: NetworkUsers,
+    token_services: HashMap<String, Arc<dyn TokenService>>,
+    topics: Option<Topics>,
+}
+
+/// What a network or mobile user of a Mac gets who asks to be managed (`UserAuthenticate`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum NetworkUsers {
+    /// 410: the Mac gives up that user's channel. Users of the Mac itself do not ask and have theirs all the same.
+    #[default]
+    Decline,
+    /// A challenge of length zero, which the Mac answers without a password: who may sign in to the Mac is managed. Never in a User Enrollment.
+    Accept,
+}
+
+/// The push topics that devices can be woken by.
+struct Topics {
+    reachable: Box<dyn Fn(&PushTopic) -> bool + Send + Sync>,
+    unreachable: Counter,
 }
 
 impl Gateway {
@@ -74,7 +97,42 @@ impl Gateway {
             clock,
             entropy,
             seen,
+            network_users: NetworkUsers::default(),
+            token_services: HashMap::new(),
+            topics: None,
         }
+    }
+
+    /// Decides about network users; without this they are declined.
+    #[must_use]
+    pub const fn with_network_users(mut self, users: NetworkUsers) -> Self {
+        self.network_users = users;
+        self
+    }
+
+    /// Offers the tokens of a service, by Apple's `TokenServiceType`. Without this no tokens are issued.
+    #[must_use]
+    pub fn with_token_service(
+        mut self,
+        service_type: impl Into<String>,
+        service: Arc<dyn TokenService>,
+    ) -> Self {
+        self.token_services.insert(service_type.into(), service);
+        self
+    }
+
+    /// Has devices whose topic is not `reachable` counted and logged: no push certificate of ours will ever wake them. Without this nobody looks.
+    #[must_use]
+    pub fn with_topics(
+        mut self,
+        reachable: impl Fn(&PushTopic) -> bool + Send + Sync + 'static,
+        unreachable: Counter,
+    ) -> Self {
+        self.topics = Some(Topics {
+            reachable: Box::new(reachable),
+            unreachable,
+        });
+        self
     }
 
     /// Whether a client is anybody at all by its certificate. Asked before its body is read: nobody gets memory out of us.
@@ -108,14 +166,14 @@ impl Gateway {
         let message = parse(body).await?;
         if declared_check_in || (message.contains_key("MessageType") && !message.contains_key("Status")) {
             let checkin = CheckIn::read(&message)?;
-            self.check_in(peer, fingerprint, checkin, now, kind).await
+            self.check_in(fingerprint, checkin, now, kind).await
         } else {
             let report = CommandReport::read(&message)?;
             self.report(fingerprint, report, now, kind).await
         }
     }
 
-    /// A profile that the client's manifest names, or the one before it.
+    /// A profile that a manifest names which the client was told of, should hold or was to hold before.
     ///
     /// # Errors
     /// [`Failure::NotFound`] whenever this client may not have it, whatever the reason; [`Failure::Store`] when the store fails.
@@ -130,10 +188,7 @@ impl Gateway {
             .ok_or(Failure::NotFound)?;
         tracing::Span::current().record("device.id", enrollment.id.as_str());
         self.seen.note(&enrollment.id, now);
-        for id in [enrollment.manifest, enrollment.previous_manifest]
-            .into_iter()
-            .flatten()
-        {
+        for id in served(&enrollment) {
             let Some(manifest) = self.store.manifest(id).await? else {
                 continue;
             };
@@ -172,6 +227,29 @@ impl Gateway {
         } else {
             tracing::warn!(pinned = %enrollment.id, "a device speaks in the name of another");
             Err(Failure::AnotherDevice)
+        }
+    }
+
+    /// The user's channel of a message from a user. None: it has not begun, or has ended.
+    async fn user(&self, sender: &Sender, now: Timestamp) -> Result<Option<Enrollment>, Failure> {
+        let user = self
+            .store
+            .enrollment(&sender.id)
+            .await?
+            .filter(|user| user.state != EnrollmentState::Ended);
+        if let Some(user) = &user {
+            self.seen.note(&user.id, now);
+        }
+        Ok(user)
+    }
+
+    /// Raises the alarm over a topic that nobody can push to.
+    fn look_at_topic(&self, topic: &PushTopic) {
+        if let Some(topics) = &self.topics
+            && !(topics.reachable)(topic)
+        {
+            topics.unreachable.inc();
+            tracing::error!(%topic, "a device cannot be woken: there is no push certificate for its topic");
         }
     }
 

@@ -16,11 +16,14 @@ use crate::mdm::checkin;
 use crate::mdm::command::{NewCommand, OfferedCommand, PendingCommand, ReportStatus};
 use crate::mdm::gateway::Failure;
 use crate::mdm::http::{Limits, status_of};
+use crate::mdm::token_service::TokenServiceError;
 use crate::mdm::{ddm, peer, plist as codec, sender};
 use crate::policy::Manifest;
+use crate::secret::Secret;
 use crate::store::{
-    Authentication, Change, CommandResult, Ending, Enrollment, FactsChange, Invitation, IssuedCertificate,
-    NotQueued, PushAddress, Refusal, ReportOutcome, Store, StoreError, Transition, Verdicts,
+    Authentication, Change, CommandResult, Ending, Enrollment, Escrow, FactsChange, Invitation,
+    IssuedCertificate, NotQueued, PushAddress, Refusal, ReportOutcome, Store, StoreError, SystemNews,
+    Transition, Verdicts,
 };
 
 #[test]
@@ -40,6 +43,7 @@ fn every_failure_has_the_status_that_a_device_may_see() {
         (Failure::Ended, 403),
         (Failure::Refused(Refusal::WrongCertificate), 400),
         (Failure::NotAuthenticated, 400),
+        (Failure::NoUserChannel, 400),
         (Failure::Plist(codec::Error::TooDeep), 400),
         (Failure::Plist(codec::Error::TooLarge { bytes: 9 }), 413),
         (
@@ -49,6 +53,7 @@ fn every_failure_has_the_status_that_a_device_may_see() {
         (Failure::Sender(sender::Error::User), 400),
         (Failure::Endpoint(ddm::EndpointError), 400),
         (Failure::Status(ddm::StatusError::Empty), 400),
+        (Failure::DeviceChannel { message: "m" }, 400),
         (Failure::UserChannel { message: "m" }, 400),
         (Failure::UnknownMessage { name: "m".into() }, 400),
         (Failure::NotOffered { message: "m" }, 400),
@@ -58,6 +63,7 @@ fn every_failure_has_the_status_that_a_device_may_see() {
         (Failure::Store(StoreError::Closed), 503),
         (Failure::Store(damaged()), 500),
         (Failure::ManifestMissing, 503),
+        (Failure::TokenService(TokenServiceError("broken".into())), 503),
         (Failure::Stopping, 503),
     ] {
         assert_eq!(status_of(&failure).as_u16(), status, "{failure:?}");
@@ -107,11 +113,16 @@ faulty! {
     enrollment(id: &EnrollmentId) -> Option<Enrollment>;
     enrollment_by_certificate(fingerprint: Digest) -> Option<Enrollment>;
     enrollments(after: Option<&EnrollmentId>, limit: usize) -> Vec<Enrollment>;
+    users(device: &EnrollmentId) -> Vec<Enrollment>;
     end(enrollment: &EnrollmentId, ending: Ending, now: Timestamp) -> bool;
     remove_at_next_contact(enrollment: &EnrollmentId, now: Timestamp) -> bool;
-    update_system(enrollment: &EnrollmentId, os_version: &str, build_version: Option<&str>) -> ();
+    update_system(enrollment: &EnrollmentId, news: SystemNews) -> ();
     push_address(enrollment: &EnrollmentId) -> Option<PushAddress>;
     drop_push_address(enrollment: &EnrollmentId) -> ();
+    keep_escrow(enrollment: &EnrollmentId, kind: Escrow, secret: Option<Secret<Vec<u8>>>) -> bool;
+    escrow(enrollment: &EnrollmentId, kind: Escrow) -> Option<Secret<Vec<u8>>>;
+    await_configuration(enrollment: &EnrollmentId, awaiting: bool) -> ();
+    awaiting_configuration(before: Timestamp, limit: usize) -> Vec<Enrollment>;
     seen(times: &[(EnrollmentId, Timestamp)]) -> ();
     last_seen(enrollment: &EnrollmentId) -> Option<Timestamp>;
     enqueue(commands: Vec<NewCommand>, now: Timestamp) -> Vec<NotQueued>;
@@ -124,6 +135,7 @@ faulty! {
     keep_manifest(manifest: Arc<Manifest>) -> ();
     manifest(id: Digest) -> Option<Arc<Manifest>>;
     point(pointers: &[(EnrollmentId, Digest)], now: Timestamp) -> usize;
+    advertise(enrollment: &EnrollmentId, manifest: Digest) -> ();
     applied(enrollment: &EnrollmentId, manifest: Digest) -> bool;
     collect_manifests() -> usize;
     facts(enrollment: &EnrollmentId) -> Facts;

@@ -555,7 +555,10 @@ pub(in crate::store) async fn the_lookup_by_certificate_is_never_out_of_date(sto
         .await
         .unwrap();
     assert_eq!(look().await.unwrap().token_updates, 2);
-    store.update_system(&device, "26.2", Some("25C5")).await.unwrap();
+    store
+        .update_system(&device, system("26.2", Some("25C5")))
+        .await
+        .unwrap();
     assert_eq!(look().await.unwrap().os_version, "26.2");
     store.keep_manifest(manifest("m")).await.unwrap();
     store
@@ -599,13 +602,19 @@ pub(in crate::store) async fn system_versions_are_kept(store: &dyn Store) {
             enrollment.build_version.unwrap_or_default(),
         )
     };
-    store.update_system(&device, "26.2", None).await.unwrap();
+    store.update_system(&device, system("26.2", None)).await.unwrap();
     assert_eq!(
         version().await,
         ("26.2".to_owned(), "25B78".to_owned()),
         "no build said, none forgotten"
     );
-    store.update_system(&device, "26.2", Some("25C56")).await.unwrap();
+    store
+        .update_system(&device, system("26.2", Some("25C56")))
+        .await
+        .unwrap();
     assert_eq!(version().await, ("26.2".to_owned(), "25C56".to_owned()));
-    store.update_system(&id("NOBODY"), "26.2", None).await.unwrap();
+    store
+        .update_system(&id("NOBODY"), system("26.2", None))
+        .await
+        .unwrap();
 }

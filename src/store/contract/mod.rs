@@ -7,11 +7,13 @@ mod desired;
 mod enrolling;
 mod fixtures;
 mod queue;
+mod users;
 
 pub(super) use desired::*;
 pub(super) use enrolling::*;
 pub(super) use fixtures::*;
 pub(super) use queue::*;
+pub(super) use users::*;
 
 macro_rules! store_contract {
     ($open:path) => {
@@ -37,6 +39,14 @@ macro_rules! store_contract {
             the_lookup_by_certificate_is_never_out_of_date,
             last_seen_only_moves_forward,
             system_versions_are_kept,
+            a_users_channel_is_an_enrolment_of_its_own,
+            users_are_pointed_at_manifests_of_their_own,
+            users_end_with_their_device,
+            a_users_end_is_not_its_devices,
+            a_device_that_makes_users_up_fills_no_disk,
+            what_is_in_safe_keeping_is_given_to_its_owner_alone,
+            safe_keeping_ends_with_the_enrolment,
+            who_waits_in_setup_assistant_is_found,
             commands_come_in_order_and_byte_for_byte,
             a_chain_is_delivered_in_order_and_keeps_nobody_waiting,
             not_now_comes_back_at_the_next_idle,
@@ -60,6 +70,8 @@ macro_rules! store_contract {
             devices_are_not_pointed_at_what_is_not_kept,
             the_previous_manifest_is_kept_until_the_new_one_is_proved,
             manifests_that_nothing_points_at_are_removed,
+            what_a_device_was_told_of_is_kept_over_any_number_of_moves,
+            what_a_device_lacks_is_kept_until_it_enrols_again,
             facts_change_one_after_the_other,
             facts_of_an_enrolment_that_is_over_are_not_kept,
             verdicts_and_transitions_are_recorded_together,

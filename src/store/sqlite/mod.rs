@@ -3,7 +3,7 @@
 //! - One thread writes, committing in groups ([`writer`]); a few connections read beside it ([`readers`]). WAL with
 //!   `synchronous=FULL`: what was answered is on the disk.
 //! - Enrolments by certificate and manifests in use are kept in memory ([`cache`]), never older than the last commit.
-//! - Push addresses, command bodies and manifests, which may hold secrets, are sealed before they reach the file.
+//! - Push addresses, what devices give into safe keeping, command bodies and manifests, which may hold secrets, are sealed before they reach the file.
 //! - Times are kept to the microsecond.
 //!
 //! It never reads a clock, and never opens the file from two processes: the data directory's lock is the composition root's.
@@ -13,6 +13,7 @@ mod cache;
 mod columns;
 mod commands;
 mod enrollments;
+mod escrow;
 mod invitations;
 mod manifests;
 mod port;
@@ -20,6 +21,7 @@ mod readers;
 mod reports;
 mod retention;
 mod schema;
+mod users;
 mod writer;
 
 #[cfg(test)]

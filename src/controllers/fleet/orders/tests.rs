@@ -126,16 +126,43 @@ fn a_device_with_declarative_management_is_told_to_look() {
         ["DeclarativeManagement"]
     );
     assert_eq!(orders[0].deadline, at(7 * 24 * 3600));
-    let asked = |device: &Enrollment| {
-        for_evidence(device, &issue)
-            .into_iter()
-            .map(|order| order.request_type.to_string())
-            .collect::<Vec<_>>()
+}
+
+#[test]
+fn each_question_has_its_command() {
+    let entropy = SeededEntropy::new(1);
+    let issue = Issue {
+        now: at(0),
+        entropy: &entropy,
     };
-    assert_eq!(asked(&device), ["DeviceInformation", "SecurityInfo"]);
-    let old = Enrollment {
-        declarative: false,
-        ..device
+    let question = |source, queries: &[&'static str], managed_only| Question {
+        source,
+        queries: queries.to_vec(),
+        managed_only,
     };
-    assert_eq!(asked(&old), ["DeviceInformation", "SecurityInfo", "ProfileList"]);
+    let questions = [
+        question(Source::DeviceInformation, &["OSVersion"], false),
+        question(Source::SecurityInfo, &[], false),
+        question(Source::CertificateList, &[], true),
+        question(Source::InstalledApplicationList, &[], true),
+        question(Source::Restrictions, &[], false),
+        question(Source::StatusReport, &[], false),
+    ];
+    let orders = for_evidence(&enrollment("A", "lab"), &questions, &issue);
+    let kinds: Vec<&str> = orders.iter().map(|order| &*order.request_type).collect();
+    assert_eq!(
+        kinds,
+        [
+            "DeviceInformation",
+            "SecurityInfo",
+            "CertificateList",
+            "InstalledApplicationList",
+            "Restrictions",
+            "DeclarativeManagement"
+        ]
+    );
+    let says = |order: usize, text: &str| orders[order].body.contains(text);
+    assert!(says(0, "<string>OSVersion</string>"));
+    assert!(says(2, "<key>ManagedOnly</key>") && says(3, "<key>ManagedAppsOnly</key>"));
+    assert!(!says(4, "Managed"));
 }

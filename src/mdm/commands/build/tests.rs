@@ -24,6 +24,9 @@ fn ours() -> Vec<Command> {
             identifier: MDM_PROFILE.into(),
         },
         Command::SecurityInfo,
+        Command::DeviceConfigured,
+        Command::UserConfigured,
+        Command::inventory("CertificateList", true),
     ]
 }
 
@@ -45,7 +48,10 @@ fn commands_are_written_as_devices_read_them() {
 
 #[test]
 fn what_we_make_by_hand_is_what_the_table_says() {
-    for command in ours().into_iter().chain([Command::ProfileList { managed_only: true }]) {
+    let lists = ["InstalledApplicationList", "ManagedApplicationList", "Restrictions", "UserList"];
+    let lists = lists.map(|list| Command::inventory(list, true));
+    let more = lists.into_iter().chain([Command::ProfileList { managed_only: true }]);
+    for command in ours().into_iter().chain(more) {
         let built = Command::build(command.request_type(), command.arguments().into_owned()).unwrap();
         assert_eq!(body(&built), body(&command));
     }
@@ -79,10 +85,10 @@ fn what_is_built_has_the_arguments_that_were_given() {
     <dict>
     	<key>Command</key>
     	<dict>
-    		<key>PIN</key>
-    		<string>123456</string>
     		<key>RequestType</key>
     		<string>DeviceLock</string>
+    		<key>PIN</key>
+    		<string>123456</string>
     	</dict>
     	<key>CommandUUID</key>
     	<string>c-1</string>
@@ -145,7 +151,7 @@ fn a_device_is_asked_what_it_can_tell() {
         shared_ipad: None,
         automated: None,
     };
-    let asked = |target: &Target| match Command::device_information(target) {
+    let asked = |target: &Target| match Command::who_are_you(target) {
         Command::DeviceInformation { queries } => queries,
         other => panic!("{other:?}"),
     };
