@@ -99,6 +99,7 @@ pub(super) fn why(traces: &Traces<'_>, now: Timestamp) -> Waiting {
 mod tests {
     use super::*;
     use crate::ids::CommandUuid;
+    use crate::mdm::command::Priority;
 
     fn at(hour: i64) -> Timestamp {
         Timestamp::from_second(hour * 3_600).unwrap()
@@ -112,8 +113,10 @@ mod tests {
             state,
             attempts: 1,
             unanswered: 1,
+            deferrals: 0,
             intent: None,
             chain: None,
+            priority: Priority::Normal,
             queued_at: at(2),
             deadline: at(1_000),
         }
