@@ -13,7 +13,7 @@ pub use lacks::Lacks;
 pub use tables::{Apply, DeclarationType, StatusItem, declaration_type, declaration_types, status_items};
 
 /// The version of an operating system, compared number by number; a part that is missing is 0.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct OsVersion(pub [u32; 4]);
 
 impl OsVersion {

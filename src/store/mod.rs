@@ -10,6 +10,7 @@
 #[cfg(test)]
 mod contract;
 pub mod sqlite;
+mod to_many;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -23,9 +24,13 @@ use crate::api::common::{EnrollmentMode, Platform};
 use crate::compliance::Facts;
 pub use crate::compliance::{Transition, Verdicts};
 use crate::ids::{CommandUuid, Digest, EnrollmentId, Namespace, PushTopic, SerialNumber};
-use crate::mdm::command::{FinalState, NewCommand, OfferedCommand, PendingCommand, ReportStatus};
+use crate::mdm::command::{Cause, FinalState, NewCommand, OfferedCommand, PendingCommand, ReportStatus};
+use crate::mdm::commands::Target;
+use crate::mdm::commands::table::AccessRights;
 use crate::policy::{DeviceClass, Lacks, Manifest, OsVersion};
 use crate::secret::Secret;
+
+pub use to_many::{Broadcast, CHUNK, broadcast};
 
 /// Why the store could not do it.
 #[derive(Debug, thiserror::Error)]
@@ -266,6 +271,45 @@ impl SystemNews {
     }
 }
 
+impl Enrollment {
+    /// What decides which commands the device may be sent. The profiles that Provost hands out ask for all rights.
+    #[must_use]
+    pub fn target(&self) -> Target {
+        Target {
+            platform: self.platform,
+            os_version: OsVersion::read(&self.os_version),
+            mode: self.mode,
+            rights: AccessRights::ALL,
+            user_channel: self.id.is_user(),
+            shared_ipad: None,
+            automated: None,
+        }
+    }
+}
+
+/// A command that was not queued.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NotQueued {
+    /// For whom it was.
+    pub enrollment: EnrollmentId,
+    /// Why it was not.
+    pub reason: NotQueuedReason,
+}
+
+/// Why a command was not queued.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum NotQueuedReason {
+    /// Nobody of this id ever enrolled.
+    #[error("no such enrolment")]
+    Unknown,
+    /// The enrolment is over.
+    #[error("the enrolment has ended")]
+    Ended,
+    /// It is a personal device, and the command would erase, open or locate it.
+    #[error("the command is never sent to a personal device")]
+    Personal,
+}
+
 /// Why an enrolment ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ending {
@@ -323,8 +367,8 @@ pub struct CommandResult {
     pub request_type: Arc<str>,
     /// How it ended.
     pub state: FinalState,
-    /// The ErrorChain, or why it was cancelled.
-    pub detail: Vec<String>,
+    /// Why it ended so.
+    pub cause: Cause,
     /// When it was queued.
     pub queued_at: Timestamp,
     /// When it ended.
@@ -472,13 +516,19 @@ pub trait Store: Send + Sync + 'static {
 
     // ---- the command queue
 
-    /// Queues commands, all in one transaction, collapsing equal intents. Enrolments that do not exist or have ended are returned, and do not
-    /// keep the others from being queued.
-    async fn enqueue(
+    /// Queues commands, all in one transaction, collapsing equal intents. Those that cannot be queued are returned, and do not keep the others
+    /// from it. For a great many see [`broadcast()`].
+    async fn enqueue(&self, commands: Vec<NewCommand>, now: Timestamp) -> Result<Vec<NotQueued>, StoreError>;
+
+    /// Withdraws a pending command, for the `reason` that history will give. False: it is not pending. One that the device has been given
+    /// already may be carried out all the same; its report then changes nothing.
+    async fn cancel(
         &self,
-        commands: Vec<NewCommand>,
+        enrollment: &EnrollmentId,
+        uuid: &CommandUuid,
+        reason: &str,
         now: Timestamp,
-    ) -> Result<Vec<EnrollmentId>, StoreError>;
+    ) -> Result<bool, StoreError>;
 
     /// The next command for a device that went idle (`Idle`) or has just reported. `idle` offers again what answered NotNow. Expires what is
     /// past its deadline. Writes nothing where nothing is pending.

@@ -23,7 +23,7 @@ const PARTS: &[(&str, &str)] = &[
     ("compliance", "api expression ids"),
     ("policy", "api compliance expression ids suggest"),
     // Apple's messages and the rules of the queue: types and functions. The endpoint that speaks them is further down.
-    ("mdm", "api clock compliance ids policy secret"),
+    ("mdm", "api clock compliance ids policy secret suggest"),
     // Ports and their adapters.
     ("push", "clock secret"),
     ("gitops", "api ids secret suggest"),

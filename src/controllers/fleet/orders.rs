@@ -5,9 +5,9 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::clock::Entropy;
-use crate::compliance::{Facts, Question, Source, Subject};
+use crate::compliance::{Facts, Question, Subject};
 use crate::ids::{CommandUuid, PROFILE_PREFIX};
-use crate::mdm::command::NewCommand;
+use crate::mdm::command::{NewCommand, Priority};
 use crate::mdm::commands::Command;
 use crate::mdm::setup;
 use crate::policy::Manifest;
@@ -63,7 +63,7 @@ pub fn to_hold(
     let mut commands: Vec<Command> = removals.chain(installs).collect();
     // A list from before the device was pointed at this manifest proves nothing about it, even if it shows all that is wanted.
     if !commands.is_empty() || installed.is_none() || device.applied_manifest != Some(manifest.id) {
-        commands.extend([Command::ProfileList, Command::SecurityInfo]);
+        commands.extend([Command::profile_list(&device.target()), Command::SecurityInfo]);
     }
     commands.extend(last);
     issue.orders(device, Some(PROFILE_CHAIN), commands)
@@ -72,28 +72,15 @@ pub fn to_hold(
 /// The orders that ask a device what it is like now.
 #[must_use]
 pub fn for_evidence(device: &Enrollment, questions: &[Question], issue: &Issue<'_>) -> Vec<NewCommand> {
-    issue.orders(device, None, questions.iter().map(command))
-}
-
-/// The command that asks a question.
-fn command(question: &Question) -> Command {
-    let inventory = |limit| Command::Inventory {
-        request_type: question.source.into(),
-        limit: question.managed_only.then_some(limit),
-    };
-    match question.source {
-        Source::DeviceInformation => Command::DeviceInformation {
-            queries: question.queries.clone(),
-        },
-        Source::SecurityInfo => Command::SecurityInfo,
-        Source::ProfileList => Command::ProfileList,
-        Source::StatusReport => Command::DeclarativeManagement { tokens: None },
-        Source::InstalledApplicationList => inventory("ManagedAppsOnly"),
-        Source::CertificateList
-        | Source::ManagedApplicationList
-        | Source::Restrictions
-        | Source::UserList => inventory("ManagedOnly"),
+    let target = device.target();
+    let commands = questions
+        .iter()
+        .filter_map(|question| Command::asking(question, &target));
+    let mut orders = issue.orders(device, None, commands);
+    for order in &mut orders {
+        order.priority = Priority::Background;
     }
+    orders
 }
 
 /// Whom the questions are for.
@@ -122,8 +109,10 @@ impl Issue<'_> {
         commands: impl IntoIterator<Item = Command>,
     ) -> Vec<NewCommand> {
         let deadline = self.now.saturating_add(DEADLINE).unwrap_or(Timestamp::MAX);
+        let target = device.target();
         let commands = commands.into_iter();
         commands
+            .filter(|command| command.is_admissible(&target))
             .map(|command| {
                 let uuid = CommandUuid::from(self.entropy.uuid());
                 command.queued(&device.id, uuid, chain.map(Into::into), deadline)

@@ -99,6 +99,7 @@ pub(super) fn why(traces: &Traces<'_>, now: Timestamp) -> Waiting {
 mod tests {
     use super::*;
     use crate::ids::CommandUuid;
+    use crate::mdm::command::Priority;
 
     fn at(hour: i64) -> Timestamp {
         Timestamp::from_second(hour * 3_600).unwrap()
@@ -114,6 +115,8 @@ mod tests {
             unanswered: 1,
             intent: None,
             chain: None,
+            deferrals: 0,
+            priority: Priority::Normal,
             queued_at: at(2),
             deadline: at(1_000),
         }

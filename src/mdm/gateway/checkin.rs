@@ -129,7 +129,13 @@ impl Gateway {
         // First the work, then the token that makes the device reachable: if we fall over in between, the device sends the token again
         // and the work collapses into what is pending.
         if device.token_updates == 0 {
-            let commands = first_contact(&device.id, device.declarative, &*self.entropy, now);
+            let commands = first_contact(
+                &device.id,
+                &device.target(),
+                device.declarative,
+                &*self.entropy,
+                now,
+            );
             let unknown = self.store.enqueue(commands, now).await?;
             if !unknown.is_empty() {
                 return Err(Failure::NotAuthenticated);

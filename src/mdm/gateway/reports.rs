@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::{Failure, Gateway, Reply};
 use crate::ids::{CommandUuid, Digest};
-use crate::mdm::command::ReportStatus;
+use crate::mdm::command::{ErrorLink, ReportStatus};
 use crate::mdm::commands::{Command, CommandReport, Evidence, FIRST_CONTACT_DEADLINE, MDM_PROFILE, Report};
 use crate::mdm::ddm::profiles_proven;
 use crate::mdm::sender::Sender;
@@ -128,14 +128,17 @@ impl Gateway {
                         tracing::error!(command.uuid = %uuid, "a device could not parse a command");
                     }
                     ReportStatus::Error(chain) => {
-                        tracing::warn!(command.uuid = %uuid, ?chain, "a command failed");
+                        // What the device says in words may name a person; history keeps it.
+                        let codes: Vec<String> = chain.iter().map(ErrorLink::code).collect();
+                        tracing::warn!(command.uuid = %uuid, ?codes, "a command failed");
                     }
                     _ => tracing::debug!(command.uuid = %uuid, state, "a command has ended"),
                 }
             }
             ReportOutcome::Deferred => tracing::debug!(command.uuid = %uuid, "a command has to wait"),
             ReportOutcome::AlreadyKnown => {
-                tracing::info!(command.uuid = %uuid, ?status, "a report on a command that is not pending");
+                let status = status_of(status);
+                tracing::info!(command.uuid = %uuid, status, "a report on a command that is not pending");
             }
         }
         Ok(())
@@ -219,7 +222,8 @@ impl Gateway {
             .saturating_add(FIRST_CONTACT_DEADLINE)
             .unwrap_or(Timestamp::MAX);
         if let Ok(uuid) = CommandUuid::parse(&self.entropy.uuid().to_string()) {
-            let list = Command::ProfileList.queued(&enrollment.id, uuid, None, deadline);
+            let list = Command::profile_list(&enrollment.target());
+            let list = list.queued(&enrollment.id, uuid, None, deadline);
             self.store.enqueue(vec![list], now).await?;
         }
         Ok(())
@@ -249,7 +253,12 @@ impl Gateway {
                         }
                     }
                     // It is told again at its next Idle.
-                    other => tracing::warn!(status = ?other, "a device does not remove its MDM profile"),
+                    other => {
+                        tracing::warn!(
+                            status = status_of(other),
+                            "a device does not remove its MDM profile"
+                        );
+                    }
                 }
                 Ok(Reply::Nothing)
             }
@@ -267,13 +276,17 @@ impl Gateway {
 fn kind_of(report: &Report) -> &'static str {
     match report {
         Report::Idle => "Idle",
-        Report::Command { status, .. } => match status {
-            ReportStatus::Acknowledged => "Acknowledged",
-            ReportStatus::Error(_) => "Error",
-            ReportStatus::CommandFormatError => "CommandFormatError",
-            ReportStatus::NotNow => "NotNow",
-            ReportStatus::Other(_) => "Other",
-        },
+        Report::Command { status, .. } => status_of(status),
         Report::Unidentified { .. } => "Other",
+    }
+}
+
+const fn status_of(status: &ReportStatus) -> &'static str {
+    match status {
+        ReportStatus::Acknowledged => "Acknowledged",
+        ReportStatus::Error(_) => "Error",
+        ReportStatus::CommandFormatError => "CommandFormatError",
+        ReportStatus::NotNow => "NotNow",
+        ReportStatus::Other(_) => "Other",
     }
 }

@@ -22,8 +22,8 @@ use crate::policy::Manifest;
 use crate::secret::Secret;
 use crate::store::{
     Authentication, Change, CommandResult, Ending, Enrollment, Escrow, FactsChange, Invitation,
-    IssuedCertificate, PushAddress, Refusal, ReportOutcome, Store, StoreError, SystemNews, Transition,
-    Verdicts,
+    IssuedCertificate, NotQueued, PushAddress, Refusal, ReportOutcome, Store, StoreError, SystemNews,
+    Transition, Verdicts,
 };
 
 #[test]
@@ -125,7 +125,8 @@ faulty! {
     awaiting_configuration(before: Timestamp, limit: usize) -> Vec<Enrollment>;
     seen(times: &[(EnrollmentId, Timestamp)]) -> ();
     last_seen(enrollment: &EnrollmentId) -> Option<Timestamp>;
-    enqueue(commands: Vec<NewCommand>, now: Timestamp) -> Vec<EnrollmentId>;
+    enqueue(commands: Vec<NewCommand>, now: Timestamp) -> Vec<NotQueued>;
+    cancel(enrollment: &EnrollmentId, uuid: &CommandUuid, reason: &str, now: Timestamp) -> bool;
     next_command(enrollment: &EnrollmentId, idle: bool, now: Timestamp) -> Option<OfferedCommand>;
     report(enrollment: &EnrollmentId, uuid: &CommandUuid, status: &ReportStatus, now: Timestamp) -> ReportOutcome;
     pending(enrollment: &EnrollmentId) -> Vec<PendingCommand>;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::*;
 use crate::api::common::Verdict;
 use crate::compliance::{Facts, Report, Source};
-use crate::mdm::command::ReportStatus;
+use crate::mdm::command::{Cause, ReportStatus};
 use crate::store::{Ending, EnrollmentState, Refusal, Store, Transition};
 
 pub(in crate::store) async fn an_invitation_is_used_once(store: &dyn Store) {
@@ -423,7 +423,7 @@ pub(in crate::store) async fn a_new_enrolment_begins_empty_and_keeps_its_history
     let results = store.results(&device, 10).await.unwrap();
     let names: Vec<_> = results.iter().map(|result| result.uuid.as_str()).collect();
     assert_eq!(names, ["open", "done"]);
-    assert_eq!(results[0].detail, ["a new enrolment began"]);
+    assert_eq!(results[0].cause, Cause::because("a new enrolment began"));
     assert_eq!(
         (results[1].queued_at, results[1].ended_at),
         (at(1), at(20)),

@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::api::common::{EnrollmentMode, Platform};
 use crate::ids::{CommandUuid, Digest, EnrollmentId, Namespace, PushTopic, SerialNumber};
-use crate::mdm::command::{NewCommand, ReportStatus};
+use crate::mdm::command::{NewCommand, Priority, ReportStatus};
 use crate::policy::Manifest;
 use crate::secret::Secret;
 use crate::store::{
@@ -133,6 +133,7 @@ pub(in crate::store) fn command(device: &EnrollmentId, name: &str) -> NewCommand
         body: body(name).into(),
         intent: None,
         chain: None,
+        priority: Priority::Normal,
         deadline: at(100_000),
     }
 }

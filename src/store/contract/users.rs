@@ -5,6 +5,7 @@ use futures::future::join_all;
 use super::fixtures::*;
 use crate::compliance::{Facts, Report, Source};
 use crate::ids::EnrollmentId;
+use crate::mdm::command::Cause;
 use crate::mdm::command::ReportStatus;
 use crate::secret::Secret;
 use crate::store::{Ending, Enrollment, EnrollmentState, Escrow, Store};
@@ -117,14 +118,14 @@ pub(in crate::store) async fn users_end_with_their_device(store: &dyn Store) {
         assert_eq!(store.pending(&id).await.unwrap(), [], "{round}");
         assert!(store.push_address(&id).await.unwrap().is_none(), "{round}");
         let refused = store.enqueue(vec![command(&id, "late")], at(seconds + 2)).await;
-        assert_eq!(refused.unwrap(), [id.clone()]);
+        assert_eq!(refused.unwrap()[0].enrollment, id);
         if round == "check-out" {
             enroll_with(store, &device, round, seconds + 2).await;
         }
     }
     let results = store.results(&id, 10).await.unwrap();
     assert_eq!(results.len(), 3, "history stays");
-    assert_eq!(results[1].detail, [Ending::CheckOut.reason()]);
+    assert_eq!(results[1].cause, Cause::because(Ending::CheckOut.reason()));
     assert_eq!(store.pending(&theirs).await.unwrap().len(), 3);
     let untouched = store.enrollment(&theirs).await.unwrap().unwrap();
     assert_eq!(untouched.state, EnrollmentState::Enrolled);

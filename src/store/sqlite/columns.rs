@@ -10,7 +10,8 @@ use serde::de::DeserializeOwned;
 use super::invitations::CertificateState;
 use crate::api::common::{EnrollmentMode, Platform, Verdict};
 use crate::ids::{CommandUuid, Digest, EnrollmentId, Namespace, PushTopic, SerialNumber};
-use crate::mdm::command::{FinalState, PendingState};
+use crate::mdm::command::{FinalState, PendingState, Priority};
+use crate::mdm::commands::Class;
 use crate::pki::SealError;
 use crate::store::{EnrollmentState, Escrow, StoreError};
 
@@ -103,12 +104,14 @@ macro_rules! names {
 }
 names!(
     CertificateState,
+    Class,
     EnrollmentMode,
     EnrollmentState,
     Escrow,
     FinalState,
     PendingState,
     Platform,
+    Priority,
     Verdict
 );
 

@@ -95,16 +95,23 @@ impl SqliteStore {
     }
 
     /// Removes what need not be kept any longer, in small transactions between those of others: ended commands (90 days, questions to
-    /// devices one day, at most 200 a device), unneeded request bodies, invitations and certificates that ran out long ago. Ends
+    /// devices one day, at most 200 of a class and device), unneeded request bodies, invitations and certificates that ran out long ago. Ends
     /// commands past their deadline whose device never asks. To be called about once an hour.
     ///
     /// # Errors
     /// When the database fails; what was removed until then stays removed.
     pub async fn retain(&self, now: Timestamp) -> Result<Removed, StoreError> {
+        let mut expired = 0;
+        let overdue = self
+            .read("look for overdue commands", move |db| commands::overdue(db, now))
+            .await?;
+        for batch in overdue.chunks(retention::BATCH) {
+            let batch = batch.to_vec();
+            let work = move |writing: &mut Writing<'_>| commands::expire(writing, &batch, now);
+            expired += self.writer.run("end overdue commands", work).await?;
+        }
         let mut removed = Removed {
-            expired_commands: self
-                .repeat(move |writing| commands::expire(writing, now, retention::BATCH))
-                .await?,
+            expired_commands: expired,
             results: self
                 .repeat(move |writing| retention::results(writing, now))
                 .await?,

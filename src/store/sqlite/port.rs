@@ -18,8 +18,8 @@ use crate::policy::Manifest;
 use crate::secret::Secret;
 use crate::store::{
     Authentication, Change, CommandResult, Ending, Enrollment, Escrow, FactsChange, Invitation,
-    IssuedCertificate, PushAddress, Refusal, ReportOutcome, Store, StoreError, SystemNews, Transition,
-    Verdicts,
+    IssuedCertificate, NotQueued, PushAddress, Refusal, ReportOutcome, Store, StoreError, SystemNews,
+    Transition, Verdicts,
 };
 
 /// Work that needs neither async nor a database, off the async threads.
@@ -256,11 +256,7 @@ impl Store for SqliteStore {
         .await
     }
 
-    async fn enqueue(
-        &self,
-        commands: Vec<NewCommand>,
-        now: Timestamp,
-    ) -> Result<Vec<EnrollmentId>, StoreError> {
+    async fn enqueue(&self, commands: Vec<NewCommand>, now: Timestamp) -> Result<Vec<NotQueued>, StoreError> {
         if commands.is_empty() {
             return Ok(Vec::new());
         }
@@ -270,6 +266,18 @@ impl Store for SqliteStore {
         self.writer
             .run(action, move |w| commands::enqueue(w, &prepared, now))
             .await
+    }
+
+    async fn cancel(
+        &self,
+        enrollment: &EnrollmentId,
+        uuid: &CommandUuid,
+        reason: &str,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let (id, uuid, reason) = (enrollment.clone(), uuid.clone(), reason.to_owned());
+        let work = move |w: &mut Writing<'_>| commands::cancel(w, &id, &uuid, &reason, now);
+        self.writer.run("cancel a command", work).await
     }
 
     async fn next_command(

@@ -179,6 +179,7 @@ fn the_largest_device_stays_under_8_kib() {
         failing: (0..20).map(failing).collect(),
         problems: vec![long(4_000)],
         holds: false,
+        waiting: None,
     };
     let object = Object {
         uid: "u".into(),

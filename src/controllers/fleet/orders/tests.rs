@@ -2,8 +2,10 @@ use std::collections::BTreeMap;
 
 use super::*;
 use crate::clock::SeededEntropy;
+use crate::compliance::Source;
 use crate::controllers::fleet::fixtures::*;
 use crate::ids::Digest;
+use crate::mdm::command::{Intent, Priority};
 use crate::policy::ProfileDocument;
 
 fn manifest(profiles: &[(&str, &str)]) -> Manifest {
@@ -48,7 +50,12 @@ fn orders(manifest: &Manifest, facts: &Facts, again: bool) -> Vec<String> {
     );
     orders
         .into_iter()
-        .map(|order| format!("{} {}", order.request_type, order.intent.unwrap()))
+        .map(|order| {
+            let Some(Intent::Of(intent)) = order.intent else {
+                panic!("an order says what it is for");
+            };
+            format!("{} {intent}", order.request_type)
+        })
         .collect()
 }
 
@@ -139,7 +146,6 @@ fn each_question_has_its_command() {
         question(Source::SecurityInfo, &[], false),
         question(Source::CertificateList, &[], true),
         question(Source::InstalledApplicationList, &[], true),
-        question(Source::Restrictions, &[], false),
         question(Source::StatusReport, &[], false),
     ];
     let orders = for_evidence(&enrollment("A", "lab"), &questions, &issue);
@@ -151,12 +157,14 @@ fn each_question_has_its_command() {
             "SecurityInfo",
             "CertificateList",
             "InstalledApplicationList",
-            "Restrictions",
             "DeclarativeManagement"
         ]
     );
     let says = |order: usize, text: &str| orders[order].body.contains(text);
     assert!(says(0, "<string>OSVersion</string>"));
     assert!(says(2, "<key>ManagedOnly</key>") && says(3, "<key>ManagedAppsOnly</key>"));
-    assert!(!says(4, "Managed"));
+    assert!(
+        orders.iter().all(|order| order.priority == Priority::Background),
+        "whatever else a device is told goes before"
+    );
 }

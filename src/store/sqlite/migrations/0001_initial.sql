@@ -1,4 +1,4 @@
--- Times are microseconds since 1970, digests are 32 bytes, labels and details are JSON.
+-- Times are microseconds since 1970, digests are 32 bytes, labels and causes are JSON.
 
 -- The right to enrol one device, once.
 CREATE TABLE invitations (
@@ -110,8 +110,10 @@ CREATE TABLE pending (
     state TEXT NOT NULL,
     attempts INTEGER NOT NULL,
     unanswered INTEGER NOT NULL,
+    deferrals INTEGER NOT NULL,
     intent TEXT,
     chain TEXT,
+    priority TEXT NOT NULL,
     queued_at INTEGER NOT NULL,
     deadline INTEGER NOT NULL,
     PRIMARY KEY (enrollment, sequence)
@@ -133,8 +135,9 @@ CREATE TABLE results (
     enrollment INTEGER NOT NULL REFERENCES enrollments (id),
     uuid TEXT NOT NULL,
     request_type TEXT NOT NULL,
+    class TEXT NOT NULL,
     state TEXT NOT NULL,
-    detail TEXT NOT NULL,
+    cause TEXT NOT NULL,
     queued_at INTEGER NOT NULL,
     ended_at INTEGER NOT NULL,
     expires_at INTEGER NOT NULL
