@@ -20,7 +20,7 @@ use jiff::Timestamp;
 
 use super::command::{Cause, ErrorLink, FinalState, PendingCommand, PendingState, Priority, ReportStatus};
 
-pub use explain::{Waiting, explain};
+pub use explain::{Waiting, deferred, explain};
 
 /// How many times a command is offered without any report before it yields to the others.
 pub const OFFERS_BEFORE_PARKING: u32 = 3;

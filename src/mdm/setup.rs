@@ -11,7 +11,7 @@ use jiff::{SignedDuration, Timestamp};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::command::NewCommand;
+use super::command::{NewCommand, Priority};
 use super::commands::{Command, FIRST_CONTACT_DEADLINE};
 use crate::clock::Clock;
 use crate::ids::{CommandUuid, EnrollmentId};
@@ -68,6 +68,8 @@ fn release(enrollment: &Enrollment, now: Timestamp) -> Option<NewCommand> {
     let command = configured(&enrollment.id).queued(&enrollment.id, CommandUuid::from(uuid), None, deadline);
     Some(NewCommand {
         intent: None,
+        // A person stands before it.
+        priority: Priority::Urgent,
         ..command
     })
 }

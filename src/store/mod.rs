@@ -231,6 +231,21 @@ impl Enrollment {
             lacks: self.lacks,
         }
     }
+
+    /// What decides which commands it may be sent. The profiles that Provost hands out ask for all rights; who waits in Setup Assistant has come by
+    /// Automated Device Enrollment.
+    #[must_use]
+    pub fn target(&self) -> Target {
+        Target {
+            platform: self.platform,
+            os_version: OsVersion::read(&self.os_version),
+            mode: self.mode,
+            rights: AccessRights::ALL,
+            user_channel: self.id.is_user(),
+            shared_ipad: None,
+            automated: self.awaiting_configuration.then_some(true),
+        }
+    }
 }
 
 /// What a device gives into safe keeping. Shown to nobody; that it is there is no secret.
@@ -268,22 +283,6 @@ impl SystemNews {
             .is_some_and(|version| *version != known.os_version)
             || build_version.is_some() && *build_version != known.build_version
             || lacks.is_some_and(|lacks| lacks != known.lacks)
-    }
-}
-
-impl Enrollment {
-    /// What decides which commands the device may be sent. The profiles that Provost hands out ask for all rights.
-    #[must_use]
-    pub fn target(&self) -> Target {
-        Target {
-            platform: self.platform,
-            os_version: OsVersion::read(&self.os_version),
-            mode: self.mode,
-            rights: AccessRights::ALL,
-            user_channel: self.id.is_user(),
-            shared_ipad: None,
-            automated: None,
-        }
     }
 }
 

@@ -5,10 +5,10 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::clock::Entropy;
-use crate::compliance::{Facts, Question, Subject};
+use crate::compliance::{Facts, Question, Source, Subject};
 use crate::ids::{CommandUuid, PROFILE_PREFIX};
 use crate::mdm::command::{NewCommand, Priority};
-use crate::mdm::commands::Command;
+use crate::mdm::commands::{Command, Target};
 use crate::mdm::setup;
 use crate::policy::Manifest;
 use crate::store::Enrollment;
@@ -73,14 +73,27 @@ pub fn to_hold(
 #[must_use]
 pub fn for_evidence(device: &Enrollment, questions: &[Question], issue: &Issue<'_>) -> Vec<NewCommand> {
     let target = device.target();
-    let commands = questions
-        .iter()
-        .filter_map(|question| Command::asking(question, &target));
+    let commands = questions.iter().map(|question| command(question, &target));
     let mut orders = issue.orders(device, None, commands);
     for order in &mut orders {
         order.priority = Priority::Background;
     }
     orders
+}
+
+/// The command that asks a question.
+fn command(question: &Question, target: &Target) -> Command {
+    match question.source {
+        Source::DeviceInformation => Command::device_information(&question.queries, target),
+        Source::SecurityInfo => Command::SecurityInfo,
+        Source::ProfileList => Command::profile_list(target),
+        Source::StatusReport => Command::DeclarativeManagement { tokens: None },
+        Source::CertificateList
+        | Source::InstalledApplicationList
+        | Source::ManagedApplicationList
+        | Source::Restrictions
+        | Source::UserList => Command::inventory(question.source.into(), question.managed_only),
+    }
 }
 
 /// Whom the questions are for.

@@ -338,6 +338,8 @@ impl Target {
     /// Apple's schema has no plain device enrolment of Macs: since macOS 11 they are supervised by enrolling.
     fn is_supervised(&self) -> bool {
         match self.mode {
+            // So are all that come automatically.
+            _ if self.automated == Some(true) => true,
             EnrollmentMode::Supervised => true,
             EnrollmentMode::Device => self.platform == Platform::MacOS,
             EnrollmentMode::User => false,

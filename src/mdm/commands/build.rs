@@ -8,7 +8,7 @@ use plist::{Dictionary, Value};
 
 use super::admissible::{Refused, Target, admissible, admissible_values};
 use super::arguments::{self, ArgumentError};
-use super::class::Class;
+use super::class::{self, Class};
 use super::table;
 use crate::api::common::EnrollmentMode;
 use crate::ids::{CommandUuid, EnrollmentId};
@@ -97,6 +97,13 @@ pub enum Command {
     SecurityInfo,
     /// As `DeviceConfigured`, to a user of a Shared iPad.
     UserConfigured,
+    /// List what there is: certificates, apps, restrictions, users.
+    Inventory {
+        /// Apple's `RequestType`.
+        request_type: &'static str,
+        /// The key that limits it to what is managed.
+        limit: Option<&'static str>,
+    },
     /// Any other of Apple's commands; made by [`Command::build`].
     Other(Arc<Built>),
 }
@@ -130,19 +137,27 @@ impl Command {
         })))
     }
 
-    /// DeviceInformation with those of our questions that the device may be asked.
+    /// DeviceInformation with those of the queries that the device may be asked.
     #[must_use]
-    pub fn device_information(target: &Target) -> Self {
+    pub fn device_information(queries: &[&'static str], target: &Target) -> Self {
         Self::DeviceInformation {
-            queries: admissible_values("DeviceInformation", "Queries", &QUERIES, target),
+            queries: admissible_values("DeviceInformation", "Queries", queries, target),
         }
     }
 
-    /// DeviceInformation with those of `queries` that the device may be asked. None: it may be asked none of them.
+    /// DeviceInformation with what is asked at the first contact, as far as the device may be asked.
     #[must_use]
-    pub fn device_information_about(queries: &[&'static str], target: &Target) -> Option<Self> {
-        let queries = admissible_values("DeviceInformation", "Queries", queries, target);
-        (!queries.is_empty()).then_some(Self::DeviceInformation { queries })
+    pub fn who_are_you(target: &Target) -> Self {
+        Self::device_information(&QUERIES, target)
+    }
+
+    /// A list of what there is; of a kind of which all is managed, everything either way.
+    #[must_use]
+    pub fn inventory(request_type: &'static str, managed_only: bool) -> Self {
+        Self::Inventory {
+            request_type,
+            limit: class::managed_only(request_type).filter(|_| managed_only),
+        }
     }
 
     /// ProfileList as far as it may go: a personal device is asked for what is managed only.
@@ -157,6 +172,7 @@ impl Command {
     #[must_use]
     pub fn request_type(&self) -> &'static str {
         match self {
+            Self::Inventory { request_type, .. } => request_type,
             Self::Other(built) => built.request_type,
             typed => typed.into(),
         }
@@ -175,9 +191,11 @@ impl Command {
             }
             Self::InstallProfile { profile, .. } => one("Payload", Value::Data(profile.as_bytes().to_vec())),
             Self::ProfileList { managed_only: true } => one("ManagedOnly", true.into()),
+            Self::Inventory { limit: Some(key), .. } => one(key, true.into()),
             Self::RemoveProfile { identifier } => one("Identifier", (&**identifier).into()),
             Self::DeclarativeManagement { tokens: None }
             | Self::DeviceConfigured
+            | Self::Inventory { limit: None, .. }
             | Self::ProfileList { managed_only: false }
             | Self::SecurityInfo
             | Self::UserConfigured => Cow::Owned(Dictionary::new()),
@@ -212,8 +230,8 @@ impl Command {
     /// The whole command. The same command with the same UUID gives the same bytes.
     #[must_use]
     pub fn body(&self, uuid: &CommandUuid) -> Arc<str> {
-        let mut command = self.arguments().into_owned();
-        command.insert("RequestType".into(), self.request_type().into());
+        let mut command = Dictionary::from_iter([("RequestType".to_owned(), self.request_type().into())]);
+        command.extend(self.arguments().into_owned());
         body(command, uuid)
     }
 

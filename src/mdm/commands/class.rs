@@ -102,7 +102,7 @@ mod tests {
                 || spares_personal_devices(request_type)
                 || managed_only(request_type).is_some()
         };
-        assert_eq!(commands().keys().filter(named).count(), 21 + 7 + 10);
+        assert_eq!(commands().keys().filter(named).count(), 21 + 7 + 9);
     }
 
     #[test]

@@ -31,7 +31,7 @@ pub fn first_contact(
     let deadline = now
         .saturating_add(FIRST_CONTACT_DEADLINE)
         .unwrap_or(Timestamp::MAX);
-    [Command::device_information(target), Command::SecurityInfo, third]
+    [Command::who_are_you(target), Command::SecurityInfo, third]
         .iter()
         .filter(|command| command.is_admissible(target))
         .map(|command| {

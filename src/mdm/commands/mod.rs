@@ -12,7 +12,6 @@ mod arguments;
 mod build;
 mod class;
 mod first_contact;
-mod question;
 mod raw;
 mod report;
 pub mod table;

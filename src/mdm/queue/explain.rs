@@ -61,6 +61,21 @@ pub fn explain(pending: &[PendingCommand], now: Timestamp) -> Vec<Waiting> {
     waiting
 }
 
+/// How often the device has said that it cannot now, where that is all that its commands wait for: of the one that it said so of least often.
+/// None: something else can be done, or nothing is pending.
+#[must_use]
+pub fn deferred(pending: &[PendingCommand], now: Timestamp) -> Option<u32> {
+    let mut least = None;
+    for waiting in explain(pending, now) {
+        match waiting {
+            Waiting::NotNow { times } => least = Some(least.map_or(times, |least: u32| least.min(times))),
+            Waiting::Chain { .. } | Waiting::Expired => {}
+            Waiting::Contact | Waiting::Report { .. } | Waiting::Parked { .. } => return None,
+        }
+    }
+    least
+}
+
 /// What a command waits for that no other is in the way of.
 fn by_itself(command: &PendingCommand) -> Waiting {
     let offers = command.unanswered;
@@ -119,6 +134,24 @@ mod tests {
             queued_at: Timestamp::UNIX_EPOCH,
             deadline: Timestamp::MAX,
         }
+    }
+
+    #[test]
+    fn a_device_is_deferred_when_all_it_has_to_do_is_what_it_cannot() {
+        let busy = |times, chain| PendingCommand {
+            deferrals: times,
+            ..command(&format!("busy-{times}"), chain)
+        };
+        let now = Timestamp::from_second(1).unwrap();
+        assert_eq!(deferred(&[], now), None);
+        let mut pending = vec![
+            busy(3, Some("setup")),
+            command("behind", Some("setup")),
+            busy(2, None),
+        ];
+        assert_eq!(deferred(&pending, now), Some(2));
+        pending.push(command("new", None));
+        assert_eq!(deferred(&pending, now), None);
     }
 
     #[test]

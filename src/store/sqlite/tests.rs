@@ -298,6 +298,39 @@ async fn invitations_and_certificates_are_forgotten_long_after_they_ran_out() {
 }
 
 #[tokio::test]
+async fn a_broadcast_stores_its_body_once() {
+    let opened = open();
+    let store = &opened.store;
+    let mut devices = Vec::new();
+    for number in 0..40 {
+        devices.push(enroll(store, &format!("D{number}")).await);
+    }
+    let secret = format!("passphrase-of-everybody-{}", "x".repeat(100_000));
+    let to_all = NewCommand {
+        body: format!("{}{secret}", body("c-1")).into(),
+        ..command(&devices[0], "c-1")
+    };
+    let before = bytes_on_disk(opened.folder.path()).len();
+    assert_eq!(
+        broadcast(store, &to_all.into(), &devices, at(1)).await.unwrap(),
+        []
+    );
+    let grown = bytes_on_disk(opened.folder.path()).len() - before;
+    assert!(
+        grown < 10 * secret.len(),
+        "{grown} bytes for {} devices",
+        devices.len()
+    );
+    for device in &devices {
+        store
+            .cancel(device, &uuid("c-1"), "a mistake", at(2))
+            .await
+            .unwrap();
+    }
+    assert_eq!(store.retain(at(3)).await.unwrap().bodies, 1);
+}
+
+#[tokio::test]
 async fn bodies_in_use_are_not_removed() {
     let opened = open();
     let store = &opened.store;

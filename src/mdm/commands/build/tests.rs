@@ -26,6 +26,7 @@ fn ours() -> Vec<Command> {
         Command::SecurityInfo,
         Command::DeviceConfigured,
         Command::UserConfigured,
+        Command::inventory("CertificateList", true),
     ]
 }
 
@@ -49,10 +50,17 @@ fn commands_are_written_as_devices_read_them() {
 
 #[test]
 fn what_we_make_by_hand_is_what_the_table_says() {
-    for command in ours()
+    let lists = [
+        "InstalledApplicationList",
+        "ManagedApplicationList",
+        "Restrictions",
+        "UserList",
+    ];
+    let lists = lists.map(|list| Command::inventory(list, true));
+    let more = lists
         .into_iter()
-        .chain([Command::ProfileList { managed_only: true }])
-    {
+        .chain([Command::ProfileList { managed_only: true }]);
+    for command in ours().into_iter().chain(more) {
         let built = Command::build(command.request_type(), command.arguments().into_owned()).unwrap();
         assert_eq!(body(&built), body(&command));
     }
@@ -86,10 +94,10 @@ fn what_is_built_has_the_arguments_that_were_given() {
     <dict>
     	<key>Command</key>
     	<dict>
-    		<key>PIN</key>
-    		<string>123456</string>
     		<key>RequestType</key>
     		<string>DeviceLock</string>
+    		<key>PIN</key>
+    		<string>123456</string>
     	</dict>
     	<key>CommandUUID</key>
     	<string>c-1</string>
@@ -114,24 +122,24 @@ fn a_command_that_is_not_there_is_told_with_one_that_is() {
 #[test]
 fn arguments_that_cannot_be_are_told_with_what_to_do() {
     let wallpaper = |entries: &[(&str, Value)]| Value::Array(vec![Value::Dictionary(dictionary(entries))]);
-    insta::assert_snapshot!(refused("EraseDevice", &[("PINN", "1".into())]), @"");
-    insta::assert_snapshot!(refused("EraseDevice", &[("Coffee", true.into())]), @"");
-    insta::assert_snapshot!(refused("SecurityInfo", &[("Coffee", true.into())]), @"");
-    insta::assert_snapshot!(refused("EraseDevice", &[("PIN", 123_456.into())]), @"");
-    insta::assert_snapshot!(refused("EraseDevice", &[("ObliterationBehavior", "Allways".into())]), @"");
-    insta::assert_snapshot!(refused("RemoveProfile", &[]), @"");
+    insta::assert_snapshot!(refused("EraseDevice", &[("PINN", "1".into())]), @"EraseDevice: PINN: there is no such key; did you mean `PIN`?");
+    insta::assert_snapshot!(refused("EraseDevice", &[("Coffee", true.into())]), @"EraseDevice: Coffee: there is no such key; there is `DisallowProximitySetup`, `ObliterationBehavior`, `PIN`, `PreserveDataPlan` and `ReturnToService`");
+    insta::assert_snapshot!(refused("SecurityInfo", &[("Coffee", true.into())]), @"SecurityInfo: Coffee: there is no such key; leave it out");
+    insta::assert_snapshot!(refused("EraseDevice", &[("PIN", 123_456.into())]), @"EraseDevice: PIN: is an integer; give it a string");
+    insta::assert_snapshot!(refused("EraseDevice", &[("ObliterationBehavior", "Allways".into())]), @"EraseDevice: ObliterationBehavior: cannot be `Allways`; give it one of `Default`, `DoNotObliterate`, `ObliterateWithWarning` or `Always`; did you mean `Always`?");
+    insta::assert_snapshot!(refused("RemoveProfile", &[]), @"RemoveProfile: Identifier: is missing; give it a string");
     insta::assert_snapshot!(
         refused("DeviceInformation", &[("Queries", Value::Array(vec!["OSVersion".into(), "OSVersio".into()]))]),
-        @""
+        @"DeviceInformation: Queries[1]: cannot be `OSVersio`; give it one of `AccessibilitySettings`, `ActiveManagedUsers`, `AppAnalyticsEnabled`, `AutoSetupAdminAccounts`, `AvailableDeviceCapacity`, `AwaitingConfiguration`, `BatteryLevel`, `BluetoothMAC`, `BuildVersion`, `CarrierSettingsVersion`, `CellularTechnology`, `CurrentCarrierNetwork` and 73 more; did you mean `OSVersion`?"
     );
-    insta::assert_snapshot!(refused("Settings", &[("Settings", wallpaper(&[("Item", "Walpaper".into())]))]), @"");
-    insta::assert_snapshot!(refused("Settings", &[("Settings", wallpaper(&[]))]), @"");
+    insta::assert_snapshot!(refused("Settings", &[("Settings", wallpaper(&[("Item", "Walpaper".into())]))]), @"Settings: Settings[0].Item: cannot be `Walpaper`; give it one of `AccessibilitySettings`, `AppAnalytics`, `ApplicationAttributes`, `ApplicationConfiguration`, `Bluetooth`, `DataRoaming`, `DefaultApplications`, `DeviceName`, `DiagnosticSubmission`, `HostName`, `MDMOptions`, `MaximumResidentUsers` and 8 more; did you mean `Wallpaper`?");
+    insta::assert_snapshot!(refused("Settings", &[("Settings", wallpaper(&[]))]), @"Settings: Settings[0].Item: is missing; give it one of `AccessibilitySettings`, `AppAnalytics`, `ApplicationAttributes`, `ApplicationConfiguration`, `Bluetooth`, `DataRoaming`, `DefaultApplications`, `DeviceName`, `DiagnosticSubmission`, `HostName`, `MDMOptions`, `MaximumResidentUsers` and 8 more");
     insta::assert_snapshot!(
         refused("Settings", &[("Settings", wallpaper(&[("Item", "Wallpaper".into()), ("Where", 4.into())]))]),
-        @""
+        @"Settings: Settings[0].Where: cannot be 4; give it one of 1, 2 or 3; Settings[0].Image: is missing; give it data"
     );
     let returning = Value::Dictionary(dictionary(&[("Enabled", "yes".into())]));
-    insta::assert_snapshot!(refused("EraseDevice", &[("ReturnToService", returning)]), @"");
+    insta::assert_snapshot!(refused("EraseDevice", &[("ReturnToService", returning)]), @"EraseDevice: ReturnToService.Enabled: is a string; give it true or false");
 }
 
 #[test]
@@ -154,7 +162,7 @@ fn a_device_is_asked_what_it_can_tell() {
         shared_ipad: None,
         automated: None,
     };
-    let asked = |target: &Target| match Command::device_information(target) {
+    let asked = |target: &Target| match Command::who_are_you(target) {
         Command::DeviceInformation { queries } => queries,
         other => panic!("{other:?}"),
     };
