@@ -9,7 +9,7 @@ use crate::mdm::command::{NewCommand, ReportStatus};
 use crate::pki::KeyFile;
 use crate::secret::Secret;
 use crate::store::contract::*;
-use crate::store::{Escrow, Refusal, Store};
+use crate::store::{Escrow, Refusal, Store, broadcast};
 
 struct Opened {
     // Dropped before its folder.
