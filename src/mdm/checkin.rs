@@ -273,7 +273,11 @@ fn token_request(message: &Dictionary) -> Result<TokenRequest, Error> {
         key: "TokenServiceType",
     })?;
     let parameters = message.get("TokenParameters").and_then(Value::as_dictionary);
-    let parameter = |key| parameters.and_then(|parameters| text(parameters, key)).map(clipped);
+    let parameter = |key| {
+        parameters
+            .and_then(|parameters| text(parameters, key))
+            .map(clipped)
+    };
     Ok(TokenRequest {
         service: clipped(service),
         security_token: parameter("SecurityToken"),

@@ -50,6 +50,7 @@ pub(super) fn answer(state: &mut DeviceState, command: &Dictionary, parse: Parse
         }
         "InstallProfile" => install_profile(state, command, parse),
         "RemoveProfile" => remove_profile(state, command),
+        "DeviceConfigured" => Answer::acknowledged(),
         "DeclarativeManagement" if state.identity.is_declarative() => declarative_management(command),
         _ => Answer::error(12021, "MCMDMErrorDomain", "Unknown command"),
     }
@@ -65,7 +66,8 @@ impl Answer {
         }
     }
 
-    fn acknowledged() -> Self {
+    /// Done, and nothing to tell.
+    pub(super) fn acknowledged() -> Self {
         Self::with_status("Acknowledged")
     }
 

@@ -7,7 +7,7 @@ use crate::compliance::{Facts, Report, Source};
 use crate::ids::EnrollmentId;
 use crate::mdm::command::ReportStatus;
 use crate::secret::Secret;
-use crate::store::{Ending, Enrollment, EnrollmentState, Escrow, Store};
+use crate::store::{Change, Ending, Enrollment, EnrollmentState, Escrow, Store};
 
 fn user(device: &EnrollmentId, name: &str) -> EnrollmentId {
     EnrollmentId::of_user(device, name).unwrap()
@@ -180,9 +180,12 @@ pub(in crate::store) async fn what_is_in_safe_keeping_is_given_to_its_owner_alon
         (read.bootstrap_token, read.unlock_token)
     };
     assert_eq!(shown().await, (false, false));
+    let mut changes = store.changes();
     assert!(keep(&device, Escrow::BootstrapToken, Some("first")).await);
+    assert_eq!(changes.recv().await.unwrap(), Change::Enrollment(device.clone()));
     assert_eq!(shown().await, (true, false));
     assert!(keep(&device, Escrow::BootstrapToken, Some("second")).await);
+    assert!(changes.try_recv().is_err(), "another value is no news to people");
     assert!(keep(&device, Escrow::UnlockToken, Some("third")).await);
     assert_eq!(shown().await, (true, true));
     assert_eq!(
