@@ -143,7 +143,7 @@ impl Session<'_> {
                 return Ok(());
             };
             count(&self.common.counters.user_commands);
-            report = commands::Answer::acknowledged().report;
+            report = Answer::acknowledged().report;
             report.insert("CommandUUID".to_owned(), uuid.into());
         }
         Ok(())
