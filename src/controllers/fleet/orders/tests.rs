@@ -168,3 +168,30 @@ fn each_question_has_its_command() {
         "whatever else a device is told goes before"
     );
 }
+
+#[test]
+fn a_device_in_setup_assistant_goes_on_when_all_else_has_been_said() {
+    let entropy = SeededEntropy::new(1);
+    let issue = Issue {
+        now: at(0),
+        entropy: &entropy,
+    };
+    let waiting = Enrollment {
+        awaiting_configuration: true,
+        ..enrollment("A", "lab")
+    };
+    let told = |device: &Enrollment| {
+        let wanted = manifest(&[("a", "U-1")]);
+        let orders = to_hold(device, &wanted, &Facts::default(), false, &issue);
+        let last = orders.last().unwrap();
+        (last.request_type.to_string(), last.chain.clone(), orders.len())
+    };
+    // It does not hear of declarations before, so it is not to wait for them.
+    assert_eq!(told(&waiting), ("DeviceConfigured".to_owned(), None, 2));
+    let old = Enrollment {
+        declarative: false,
+        ..waiting
+    };
+    let chain = Some(PROFILE_CHAIN.into());
+    assert_eq!(told(&old), ("DeviceConfigured".to_owned(), chain, 4));
+}
