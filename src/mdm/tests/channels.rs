@@ -68,7 +68,12 @@ impl<'d> User<'d> {
 async fn enqueue(world: &World, id: &EnrollmentId, uuid: &str) -> bool {
     let now = world.clock.now();
     let uuid = CommandUuid::parse(uuid).unwrap();
-    let command = Command::ProfileList.queued(id, uuid, None, now + SignedDuration::from_hours(1));
+    let command = Command::ProfileList { managed_only: false }.queued(
+        id,
+        uuid,
+        None,
+        now + SignedDuration::from_hours(1),
+    );
     world.store.enqueue(vec![command], now).await.unwrap().is_empty()
 }
 

@@ -67,7 +67,10 @@ async fn nobody_waits_in_setup_assistant_for_ever() {
     // The plan's own word is stuck behind something that the device never can do.
     let now = world.clock.now();
     let chain = || Some("profiles".into());
-    for (command, uuid) in [(Command::ProfileList, "c-1"), (Command::DeviceConfigured, "c-2")] {
+    for (command, uuid) in [
+        (Command::ProfileList { managed_only: false }, "c-1"),
+        (Command::DeviceConfigured, "c-2"),
+    ] {
         let uuid = crate::ids::CommandUuid::parse(uuid).unwrap();
         let command = command.queued(&device.id(), uuid, chain(), now + PATIENCE * 10);
         world.store.enqueue(vec![command], now).await.unwrap();
