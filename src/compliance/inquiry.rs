@@ -31,8 +31,6 @@ pub use schedule::next_look;
 const SAFETY_SYNC: SignedDuration = SignedDuration::from_hours(26);
 /// How many intervals pass between two lists of things, which are long and change seldom.
 const LISTS: i32 = 6;
-/// An answer that came this long ago is an answer to what just happened, too.
-const JUST_NOW: SignedDuration = SignedDuration::from_secs(10);
 
 /// Whom to ask.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -208,8 +206,8 @@ fn is_due(source: Source, facts: &Facts, asked: &[(Source, Timestamp)], moment: 
             answered.is_some_and(|at| since(at) > SAFETY_SYNC)
                 && asked.is_none_or(|at| since(at) > SAFETY_SYNC)
         }
-        (_, Occasion::Request) => true,
-        (_, Occasion::Event) => answered.is_none_or(|at| since(at) > JUST_NOW),
+        // What was true a moment ago was true before it happened.
+        (_, Occasion::Event | Occasion::Request) => true,
         (_, Occasion::Schedule) => {
             let pace = match source {
                 Source::DeviceInformation | Source::ProfileList | Source::SecurityInfo => 1,

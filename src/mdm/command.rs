@@ -86,7 +86,8 @@ impl ErrorLink {
     #[must_use]
     pub fn code(&self) -> String {
         let domain = if self.domain.is_empty() { "?" } else { &self.domain };
-        self.code.map_or_else(|| format!("{domain}/?"), |code| format!("{domain}/{code}"))
+        self.code
+            .map_or_else(|| format!("{domain}/?"), |code| format!("{domain}/{code}"))
     }
 }
 

@@ -51,6 +51,7 @@ pub(super) fn answer(state: &mut DeviceState, command: &Dictionary, parse: Parse
         }
         "InstallProfile" => install_profile(state, command, parse),
         "RemoveProfile" => remove_profile(state, command),
+        "DeviceConfigured" => Answer::acknowledged(),
         "DeclarativeManagement" if state.identity.is_declarative() => declarative_management(command),
         other => match inventory::list(other, command, &state.identity) {
             Some((key, list)) => Answer::with(key, list),
@@ -69,7 +70,8 @@ impl Answer {
         }
     }
 
-    fn acknowledged() -> Self {
+    /// Done, and nothing to tell.
+    pub(super) fn acknowledged() -> Self {
         Self::with_status("Acknowledged")
     }
 

@@ -170,6 +170,10 @@ pub struct PushAddress {
 
 /// One enrolment.
 #[derive(Debug, Clone)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a fact of its own, as devices tell them"
+)]
 pub struct Enrollment {
     /// Who.
     pub id: EnrollmentId,

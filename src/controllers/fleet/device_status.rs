@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::api::common::VerdictCounts;
 use crate::api::condition::{ConditionType, Reason, Statement, Status, merge};
-use crate::api::device::{DeviceStatus, FailingRule, TransitionRecord};
+use crate::api::device::{DeviceStatus, EscrowedSecret, FailingRule, TransitionRecord};
 use crate::ids::Digest;
 use crate::store::EnrollmentState;
 
@@ -77,6 +77,13 @@ pub fn build(
         platform: Some(enrollment.platform),
         os_version: Some(enrollment.os_version.clone()),
         declarative_management: enrollment.declarative,
+        escrowed: [
+            (enrollment.bootstrap_token, EscrowedSecret::BootstrapToken),
+            (enrollment.unlock_token, EscrowedSecret::UnlockToken),
+        ]
+        .into_iter()
+        .filter_map(|(kept, secret)| kept.then_some(secret))
+        .collect(),
         manifest: enrollment.manifest.as_ref().map(Digest::short),
         applied_manifest: enrollment.applied_manifest.as_ref().map(Digest::short),
         revision: device

@@ -148,12 +148,17 @@ pub(super) fn admissible(request_type: &str, arguments: &Dictionary, target: &Ta
     target.meets(conditions, || request_type.to_owned())?;
     if target.mode == EnrollmentMode::User
         && let Some(key) = managed_only(request_type)
-        && facts.request.get(key).is_some_and(|key| is_there(key, system, conditions))
+        && facts
+            .request
+            .get(key)
+            .is_some_and(|key| is_there(key, system, conditions))
         && arguments.get(key).and_then(Value::as_boolean) != Some(true)
     {
         return Err(Refused::PersonalInventory { request_type, key });
     }
-    let Some(conditions) = conditions else { return Ok(()) };
+    let Some(conditions) = conditions else {
+        return Ok(());
+    };
     keys(&facts.request, arguments, &conditions, target, &|name| {
         format!("{name} of {request_type}")
     })
@@ -168,7 +173,12 @@ pub(super) fn admissible_values<'v>(
 ) -> Vec<&'v str> {
     let may = |value: &&&'v str| {
         let list = Value::Array(vec![Value::from(**value)]);
-        admissible(request_type, &Dictionary::from_iter([(key.to_owned(), list)]), target).is_ok()
+        admissible(
+            request_type,
+            &Dictionary::from_iter([(key.to_owned(), list)]),
+            target,
+        )
+        .is_ok()
     };
     values.iter().filter(may).copied().collect()
 }
@@ -221,7 +231,12 @@ fn one(
         }
         Value::String(text) if key.kind == Kind::String => match table::key(&key.keys, text) {
             Some(named) => {
-                let conditions = named.on.get(&system).copied().unwrap_or_default().over(&conditions);
+                let conditions = named
+                    .on
+                    .get(&system)
+                    .copied()
+                    .unwrap_or_default()
+                    .over(&conditions);
                 target.meets(Some(conditions), || what(text))
             }
             None => Ok(()),
@@ -242,7 +257,9 @@ impl Target {
             EnrollmentMode::User if on.user_enrollment == Some(Mode::Forbidden) => {
                 return Err(Refused::UserEnrollment { what: what() });
             }
-            EnrollmentMode::Device | EnrollmentMode::Supervised if on.user_enrollment == Some(Mode::Required) => {
+            EnrollmentMode::Device | EnrollmentMode::Supervised
+                if on.user_enrollment == Some(Mode::Required) =>
+            {
                 return Err(Refused::System { what: what(), system });
             }
             _ => {}
@@ -297,8 +314,8 @@ impl Target {
             _ => {}
         }
         // An iPad has users' channels only as a Shared iPad, and its rules for them stand there.
-        let shared_ipad = self.shared_ipad == Some(true)
-            || self.user_channel && System::from(self.platform) == System::IOS;
+        let shared_ipad =
+            self.shared_ipad == Some(true) || self.user_channel && System::from(self.platform) == System::IOS;
         let (device, user) = if shared_ipad {
             (shared.device_channel, shared.user_channel)
         } else {
@@ -312,7 +329,10 @@ impl Target {
         if open {
             return Ok(());
         }
-        Err(Refused::Channel { what: what(), channel })
+        Err(Refused::Channel {
+            what: what(),
+            channel,
+        })
     }
 
     /// Apple's schema has no plain device enrolment of Macs: since macOS 11 they are supervised by enrolling.

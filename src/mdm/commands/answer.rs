@@ -122,7 +122,12 @@ impl Answer {
     }
 
     /// `keys` None: below a key that the schema does not know or does not describe.
-    fn dictionary(&mut self, path: &str, keys: Option<&BTreeMap<String, Key>>, entries: Dictionary) -> Dictionary {
+    fn dictionary(
+        &mut self,
+        path: &str,
+        keys: Option<&BTreeMap<String, Key>>,
+        entries: Dictionary,
+    ) -> Dictionary {
         let mut kept = Dictionary::new();
         for (name, value) in entries {
             if let Some(secret) = SECRETS.into_iter().find(|secret| *secret == name) {
@@ -134,7 +139,11 @@ impl Answer {
                 self.secrets.insert(secret, Secret::new(bytes));
                 continue;
             }
-            let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
+            let path = if path.is_empty() {
+                name.clone()
+            } else {
+                format!("{path}.{name}")
+            };
             let key = keys.map(|keys| table::key(keys, &name));
             if key == Some(None) {
                 note(&mut self.unknown, &path);
@@ -164,7 +173,9 @@ impl Answer {
                 items
                     .into_iter()
                     .filter_map(|item| {
-                        let discriminator = item.as_dictionary().and_then(|entries| entries.get(DISCRIMINATOR));
+                        let discriminator = item
+                            .as_dictionary()
+                            .and_then(|entries| entries.get(DISCRIMINATOR));
                         let discriminator = discriminator.and_then(Value::as_string);
                         let kind = key.and_then(|key| key.item(discriminator));
                         self.one(path, kind, item)
@@ -216,12 +227,24 @@ mod tests {
         );
         assert_eq!(answer.text(&["QueryResponses", "OSVersion"]), Some("15.4"));
         assert_eq!(answer.flag(&["QueryResponses", "IsSupervised"]), Some(true));
-        assert_eq!(answer.value(&["QueryResponses", "BatteryLevel"]), None, "it proves nothing");
+        assert_eq!(
+            answer.value(&["QueryResponses", "BatteryLevel"]),
+            None,
+            "it proves nothing"
+        );
         assert_eq!(answer.mistyped, ["QueryResponses.BatteryLevel"]);
         assert_eq!(answer.unknown, ["QueryResponses.FromTheFuture"]);
-        assert_eq!(answer.flag(&["QueryResponses", "FromTheFuture", "x"]), Some(true), "kept");
+        assert_eq!(
+            answer.flag(&["QueryResponses", "FromTheFuture", "x"]),
+            Some(true),
+            "kept"
+        );
         assert_eq!(answer.value(&["Status"]), None, "the report's own");
-        assert_eq!(answer.value(&["QueryResponses", "HostName"]), None, "missing is missing");
+        assert_eq!(
+            answer.value(&["QueryResponses", "HostName"]),
+            None,
+            "missing is missing"
+        );
     }
 
     #[test]
@@ -247,7 +270,10 @@ mod tests {
             "<key>Anything</key><array><dict><key>ActivationLockBypassCode</key><string>c</string></dict></array>",
         );
         assert_eq!(misplaced.json(&["Anything"]), Some(serde_json::json!([{}])));
-        assert_eq!(misplaced.secret("ActivationLockBypassCode").unwrap().reveal(), b"c");
+        assert_eq!(
+            misplaced.secret("ActivationLockBypassCode").unwrap().reveal(),
+            b"c"
+        );
         assert!(!format!("{misplaced:?}").contains("[99]"));
     }
 }

@@ -66,7 +66,11 @@ impl fmt::Display for Problem {
             Self::Unknown { hint } => write!(f, "there is no such key{hint}"),
             Self::Missing { expected } => write!(f, "is missing; give it {expected}"),
             Self::WrongType { expected, found } => write!(f, "is {found}; give it {expected}"),
-            Self::NotAllowed { found, expected, hint } => write!(f, "cannot be {found}; give it {expected}{hint}"),
+            Self::NotAllowed {
+                found,
+                expected,
+                hint,
+            } => write!(f, "cannot be {found}; give it {expected}{hint}"),
         }
     }
 }
@@ -184,7 +188,9 @@ impl Check {
             Problem::NotAllowed {
                 found: match value {
                     Value::String(text) => shown(text),
-                    other => number(other).map_or_else(|| found(other).to_owned(), |number| number.to_string()),
+                    other => {
+                        number(other).map_or_else(|| found(other).to_owned(), |number| number.to_string())
+                    }
                 },
                 expected: expected(key),
                 hint: did_you_mean(text, names.chain(values)),
@@ -195,7 +201,11 @@ impl Check {
 
 fn below(path: &str, name: &str) -> String {
     let name = clip(name);
-    if path.is_empty() { name } else { format!("{path}.{name}") }
+    if path.is_empty() {
+        name
+    } else {
+        format!("{path}.{name}")
+    }
 }
 
 fn clip(text: &str) -> String {

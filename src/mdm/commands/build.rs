@@ -230,8 +230,8 @@ impl Command {
     /// The whole command. The same command with the same UUID gives the same bytes.
     #[must_use]
     pub fn body(&self, uuid: &CommandUuid) -> Arc<str> {
-        let mut command = Dictionary::new();
-        command.insert("RequestType".into(), self.request_type().into());
+        let mut command =
+            Dictionary::from_iter([("RequestType".to_owned(), Value::from(self.request_type()))]);
         command.extend(self.arguments().into_owned());
         body(command, uuid)
     }

@@ -109,7 +109,10 @@ mod tests {
     fn what_is_kept_from_personal_devices_is_kept_from_them_by_apple_too() {
         for (request_type, facts) in commands() {
             if spares_personal_devices(request_type) {
-                let allowed = facts.on.values().any(|on| on.user_enrollment == Some(Mode::Allowed));
+                let allowed = facts
+                    .on
+                    .values()
+                    .any(|on| on.user_enrollment == Some(Mode::Allowed));
                 assert!(!allowed, "{request_type}");
             }
         }

@@ -36,10 +36,14 @@ pub enum RawError {
     #[error("the command cannot be read; send an XML or binary property list")]
     PropertyList(#[source] codec::Error),
     /// No `Command` in it.
-    #[error("the property list has no dictionary `Command`; a command is {{Command: {{RequestType: …}}, CommandUUID: …}}")]
+    #[error(
+        "the property list has no dictionary `Command`; a command is {{Command: {{RequestType: …}}, CommandUUID: …}}"
+    )]
     NoCommand,
     /// No `RequestType` in `Command`.
-    #[error("`Command` has no string `RequestType`, or one that is empty, longer than {REQUEST_TYPE_LIMIT} bytes or not plain letters and digits")]
+    #[error(
+        "`Command` has no string `RequestType`, or one that is empty, longer than {REQUEST_TYPE_LIMIT} bytes or not plain letters and digits"
+    )]
     NoRequestType,
     /// A UUID that cannot be one.
     #[error("the CommandUUID cannot be used; leave it out to have one made")]
@@ -76,7 +80,8 @@ impl RawCommand {
         let command = command.ok_or(RawError::NoCommand)?;
         let request_type = text(&command, "RequestType")
             .filter(|name| {
-                (1..=REQUEST_TYPE_LIMIT).contains(&name.len()) && name.bytes().all(|byte| byte.is_ascii_alphanumeric())
+                (1..=REQUEST_TYPE_LIMIT).contains(&name.len())
+                    && name.bytes().all(|byte| byte.is_ascii_alphanumeric())
             })
             .ok_or(RawError::NoRequestType)?;
         Ok(Self {
@@ -156,7 +161,10 @@ mod tests {
     #[test]
     fn a_command_passes_as_it_is_with_its_uuid_or_without() {
         let with = read(&format!("{ERASE}<key>CommandUUID</key><string>c-1</string>")).unwrap();
-        assert_eq!((with.request_type(), with.uuid().unwrap().as_str()), ("EraseDevice", "c-1"));
+        assert_eq!(
+            (with.request_type(), with.uuid().unwrap().as_str()),
+            ("EraseDevice", "c-1")
+        );
         let without = read(ERASE).unwrap();
         assert_eq!(without.uuid(), None);
         let body = without.body(with.uuid().unwrap());
@@ -171,14 +179,23 @@ mod tests {
             ("", "`Command`"),
             ("<key>Command</key><string>x</string>", "`Command`"),
             ("<key>Command</key><dict/>", "`RequestType`"),
-            ("<key>Command</key><dict><key>RequestType</key><string>a b</string></dict>", "`RequestType`"),
+            (
+                "<key>Command</key><dict><key>RequestType</key><string>a b</string></dict>",
+                "`RequestType`",
+            ),
             (&format!("{ERASE}<key>CommandUUID</key><true/>"), "not a string"),
-            (&format!("{ERASE}<key>CommandUUID</key><string/>"), "cannot be used"),
+            (
+                &format!("{ERASE}<key>CommandUUID</key><string/>"),
+                "cannot be used",
+            ),
         ] {
             let error = read(entries).unwrap_err().to_string();
             assert!(error.contains(told), "{error}");
         }
-        assert!(matches!(RawCommand::read(b"nonsense"), Err(RawError::PropertyList(_))));
+        assert!(matches!(
+            RawCommand::read(b"nonsense"),
+            Err(RawError::PropertyList(_))
+        ));
         assert!(matches!(
             RawCommand::read(&vec![b' '; RAW_COMMAND_LIMIT + 1]),
             Err(RawError::TooLarge { .. })
@@ -199,6 +216,10 @@ mod tests {
         let raw = read(ERASE).unwrap();
         assert!(matches!(raw.admissible(&target), Err(Refused::Personal { .. })));
         target.mode = EnrollmentMode::Device;
-        assert_eq!(raw.admissible(&target), Ok(()), "all else is between sender and device");
+        assert_eq!(
+            raw.admissible(&target),
+            Ok(()),
+            "all else is between sender and device"
+        );
     }
 }

@@ -100,9 +100,13 @@ impl Evidence {
     fn of(message: &Dictionary) -> Self {
         let tree = |request_type: &str, key: &str| {
             message.get(key)?;
-            Answer::read(request_type, message).json(&[key]).filter(serde_json::Value::is_object)
+            Answer::read(request_type, message)
+                .json(&[key])
+                .filter(serde_json::Value::is_object)
         };
-        let profiles = message.get("ProfileList").map(|_| Answer::read("ProfileList", message));
+        let profiles = message
+            .get("ProfileList")
+            .map(|_| Answer::read("ProfileList", message));
         Self {
             device_information: tree("DeviceInformation", "QueryResponses"),
             security_info: tree("SecurityInfo", "SecurityInfo"),
@@ -222,7 +226,9 @@ mod tests {
                 ErrorLink::default(),
             ])
         );
-        let ReportStatus::Error(chain) = status else { unreachable!() };
+        let ReportStatus::Error(chain) = status else {
+            unreachable!()
+        };
         assert_eq!(chain[0].to_string(), "MCMDMErrorDomain/12021: Unknown command");
         assert_eq!(chain[1].to_string(), "?/?");
     }

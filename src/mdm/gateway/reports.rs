@@ -254,7 +254,10 @@ impl Gateway {
                     }
                     // It is told again at its next Idle.
                     other => {
-                        tracing::warn!(status = status_of(other), "a device does not remove its MDM profile");
+                        tracing::warn!(
+                            status = status_of(other),
+                            "a device does not remove its MDM profile"
+                        );
                     }
                 }
                 Ok(Reply::Nothing)

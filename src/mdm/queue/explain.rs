@@ -48,9 +48,10 @@ pub fn explain(pending: &[PendingCommand], now: Timestamp) -> Vec<Waiting> {
             waiting.push(Waiting::Expired);
             continue;
         }
-        let head = command.chain.as_deref().map_or(&command.uuid, |chain| {
-            heads.entry(chain).or_insert(&command.uuid)
-        });
+        let head = command
+            .chain
+            .as_deref()
+            .map_or(&command.uuid, |chain| heads.entry(chain).or_insert(&command.uuid));
         waiting.push(if *head == command.uuid {
             by_itself(command)
         } else {
@@ -96,7 +97,9 @@ impl fmt::Display for Waiting {
         match self {
             Self::Contact => f.write_str("the device has not asked for work since"),
             Self::Report { offers: 1 } => f.write_str("the device was given it and has not reported"),
-            Self::Report { offers } => write!(f, "the device was given it {offers} times and has not reported"),
+            Self::Report { offers } => {
+                write!(f, "the device was given it {offers} times and has not reported")
+            }
             Self::NotNow { times } => write!(
                 f,
                 "the device cannot now (said {times} times); it is woken again from time to time"
@@ -141,7 +144,11 @@ mod tests {
         };
         let now = Timestamp::from_second(1).unwrap();
         assert_eq!(deferred(&[], now), None);
-        let mut pending = vec![busy(3, Some("setup")), command("behind", Some("setup")), busy(2, None)];
+        let mut pending = vec![
+            busy(3, Some("setup")),
+            command("behind", Some("setup")),
+            busy(2, None),
+        ];
         assert_eq!(deferred(&pending, now), Some(2));
         pending.push(command("new", None));
         assert_eq!(deferred(&pending, now), None);

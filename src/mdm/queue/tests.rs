@@ -105,10 +105,7 @@ fn commands_come_in_the_order_they_were_queued() {
     assert_eq!(queue.idle(), Some(1));
     assert_eq!(queue.report(1, &Acknowledged), Some(2));
     assert_eq!(
-        queue.report(
-            2,
-            &ReportStatus::Error(vec![ErrorLink::default()])
-        ),
+        queue.report(2, &ReportStatus::Error(vec![ErrorLink::default()])),
         Some(3)
     );
     assert_eq!(queue.report(3, &ReportStatus::CommandFormatError), None);

@@ -2,7 +2,12 @@
 
 mod attribution;
 mod bad_input;
+mod channels;
 mod declarations;
 mod faults;
+mod formats;
 mod life;
+mod safekeeping;
+mod setup;
+mod tokens;
 mod world;

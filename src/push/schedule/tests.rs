@@ -96,14 +96,22 @@ fn a_device_that_cannot_now_is_woken_again_ever_more_rarely_and_for_new_work_at_
     }
     let waits: Vec<f64> = pushes.windows(2).map(|pair| pair[1] - pair[0]).collect();
     assert!(waits[0] >= 30.0 && waits[0] < 60.0, "{waits:?}");
-    assert!(waits.windows(2).all(|pair| pair[1] > pair[0] || pair[0] > 14_000.0), "{waits:?}");
+    assert!(
+        waits
+            .windows(2)
+            .all(|pair| pair[1] > pair[0] || pair[0] > 14_000.0),
+        "{waits:?}"
+    );
     assert!(pushes.len() < 25, "{} pushes", pushes.len());
     assert!(*waits.last().unwrap() < 5.0 * 3600.0, "never given up: {waits:?}");
 
     schedule.wake(wake_up("a", None), at(now));
     assert_eq!(pushed(&mut schedule, now), ["a"]);
     schedule.wake(wake_up("a", None), at(now));
-    assert!(!schedule.deferred("a", times, at(now)), "work arrived while it was asked about");
+    assert!(
+        !schedule.deferred("a", times, at(now)),
+        "work arrived while it was asked about"
+    );
 }
 
 #[test]

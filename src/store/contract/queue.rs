@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::*;
-use crate::mdm::command::ReportStatus::{Acknowledged, CommandFormatError, Error, NotNow, Other};
 use crate::api::common::{EnrollmentMode, Platform};
+use crate::mdm::command::ReportStatus::{Acknowledged, CommandFormatError, Error, NotNow, Other};
 use crate::mdm::command::{Cause, ErrorLink, FinalState, Intent, NewCommand, PendingState, Priority};
 use crate::mdm::commands::table::commands;
 use crate::mdm::queue::{OFFERS_BEFORE_PARKING, Waiting, explain};
@@ -114,7 +114,11 @@ pub(in crate::store) async fn a_chain_is_delivered_in_order_and_keeps_nobody_wai
         ended(FinalState::Failed)
     );
     let results = store.results(&device, 3).await.unwrap();
-    assert_eq!((&results[1].cause.errors, &results[1].cause.reason), (&chain, &None), "whole");
+    assert_eq!(
+        (&results[1].cause.errors, &results[1].cause.reason),
+        (&chain, &None),
+        "whole"
+    );
     assert_eq!(
         store.results(&device, 1).await.unwrap(),
         results[..1],
@@ -489,20 +493,37 @@ pub(in crate::store) async fn a_person_cancels_one_command_and_no_other(store: &
     let commands = vec![chained("c-1"), chained("c-2"), command(&device, "c-3")];
     store.enqueue(commands, at(1)).await.unwrap();
     assert_eq!(next(store, &device, true).await.as_deref(), Some("c-1"));
-    let cancel = async |name| store.cancel(&device, &uuid(name), "a mistake", at(5)).await.unwrap();
+    let cancel = async |name| {
+        store
+            .cancel(&device, &uuid(name), "a mistake", at(5))
+            .await
+            .unwrap()
+    };
     assert!(cancel("c-1").await);
     assert!(!cancel("c-1").await, "it has ended");
     assert!(!cancel("never-queued").await);
-    assert!(!store.cancel(&id("NOBODY"), &uuid("c-2"), "a mistake", at(5)).await.unwrap());
+    assert!(
+        !store
+            .cancel(&id("NOBODY"), &uuid("c-2"), "a mistake", at(5))
+            .await
+            .unwrap()
+    );
     let results = store.results(&device, 10).await.unwrap();
-    assert_eq!((results[0].state, results[0].ended_at), (FinalState::Cancelled, at(5)));
+    assert_eq!(
+        (results[0].state, results[0].ended_at),
+        (FinalState::Cancelled, at(5))
+    );
     assert_eq!(results[0].cause, Cause::because("a mistake"));
     assert_eq!(
         report(store, &device, "c-1", Acknowledged).await,
         ReportOutcome::AlreadyKnown,
         "carried out all the same"
     );
-    assert_eq!(next(store, &device, false).await.as_deref(), Some("c-2"), "its chain goes on");
+    assert_eq!(
+        next(store, &device, false).await.as_deref(),
+        Some("c-2"),
+        "its chain goes on"
+    );
     assert_eq!(pending(store, &device).await, ["c-2", "c-3"]);
 }
 
@@ -518,7 +539,11 @@ pub(in crate::store) async fn the_very_same_command_is_not_given_twice(store: &d
     };
     let commands = vec![identical("c-1"), other("c-2"), identical("c-3"), other("c-4")];
     store.enqueue(commands, at(1)).await.unwrap();
-    assert_eq!(pending(store, &device).await, ["c-1", "c-2"], "another argument is another command");
+    assert_eq!(
+        pending(store, &device).await,
+        ["c-1", "c-2"],
+        "another argument is another command"
+    );
     assert_eq!(store.results(&device, 10).await.unwrap(), []);
 }
 
@@ -561,14 +586,22 @@ pub(in crate::store) async fn every_kind_of_command_survives_a_not_now(store: &d
         let mut given = next(store, &device, idle).await;
         for name in &names {
             assert_eq!(given.as_ref(), Some(name), "each is offered again, in order");
-            assert_eq!(report(store, &device, name, NotNow).await, ReportOutcome::Deferred);
+            assert_eq!(
+                report(store, &device, name, NotNow).await,
+                ReportOutcome::Deferred
+            );
             given = next(store, &device, false).await;
         }
         assert_eq!(given, None, "and not twice in one session");
     }
     let waiting = store.pending(&device).await.unwrap();
     let reasons = explain(&waiting, at(2));
-    assert!(reasons.iter().all(|reason| *reason == Waiting::NotNow { times: 3 }), "{reasons:?}");
+    assert!(
+        reasons
+            .iter()
+            .all(|reason| *reason == Waiting::NotNow { times: 3 }),
+        "{reasons:?}"
+    );
 }
 
 pub(in crate::store) async fn a_broadcast_reaches_everybody_once(store: &dyn Store) {
@@ -587,8 +620,15 @@ pub(in crate::store) async fn a_broadcast_reaches_everybody_once(store: &dyn Sto
         }
     }
     // More than a chunk of names that nobody has, between the devices.
-    let nobody: Vec<_> = (0..=CHUNK).map(|number| id(&format!("NOBODY-{number}"))).collect();
-    let mixed: Vec<_> = devices[..5].iter().chain(&nobody).chain(&devices[5..]).cloned().collect();
+    let nobody: Vec<_> = (0..=CHUNK)
+        .map(|number| id(&format!("NOBODY-{number}")))
+        .collect();
+    let mixed: Vec<_> = devices[..5]
+        .iter()
+        .chain(&nobody)
+        .chain(&devices[5..])
+        .cloned()
+        .collect();
     let unknown: Vec<_> = nobody.iter().map(|device| not_queued(device, Unknown)).collect();
     let command = to_all("c-mixed");
     assert_eq!(broadcast(store, &command, &mixed, at(2)).await.unwrap(), unknown);
@@ -597,6 +637,10 @@ pub(in crate::store) async fn a_broadcast_reaches_everybody_once(store: &dyn Sto
     for (place, device) in devices.iter().enumerate() {
         let names = pending(store, device).await;
         let got = names.iter().filter(|name| *name == "c-mixed").count();
-        assert_eq!(got, usize::from(place > 0), "begun again, and nobody gets it twice");
+        assert_eq!(
+            got,
+            usize::from(place > 0),
+            "begun again, and nobody gets it twice"
+        );
     }
 }

@@ -10,6 +10,7 @@ use super::columns::{Fault, Json, Micros};
 use super::enrollments::{row_limit, row_of};
 use super::retention;
 use super::writer::Writing;
+use crate::api::common::EnrollmentMode;
 use crate::ids::{CommandUuid, Digest, EnrollmentId};
 use crate::mdm::command::{
     Cause, FinalState, Intent, NewCommand, OfferedCommand, PendingCommand, PendingState, ReportStatus,
@@ -17,7 +18,6 @@ use crate::mdm::command::{
 use crate::mdm::commands::{Class, spares_personal_devices};
 use crate::mdm::queue::{self, Effect};
 use crate::pki::Sealer;
-use crate::api::common::EnrollmentMode;
 use crate::store::{Change, CommandResult, EnrollmentState, NotQueued, NotQueuedReason, ReportOutcome};
 
 /// Commands to queue, with their bodies ready to be kept.
@@ -52,8 +52,7 @@ pub(super) fn prepare(commands: Vec<NewCommand>, sealer: &dyn Sealer) -> Result<
 }
 
 /// What [`Pending::found`] reads.
-const PENDING: &str =
-    "sequence, uuid, request_type, body, state, attempts, unanswered, deferrals, intent, chain, priority, queued_at, deadline";
+const PENDING: &str = "sequence, uuid, request_type, body, state, attempts, unanswered, deferrals, intent, chain, priority, queued_at, deadline";
 
 /// A pending command, and the row of its body.
 struct Pending {
@@ -192,7 +191,14 @@ fn place(
         && let Some(old) = Pending::of_intent(writing, enrollment, intent)?
     {
         if queue::is_expired(&old.command, now) {
-            finish(writing, enrollment, &old.command, FinalState::Expired, &Cause::default(), now)?;
+            finish(
+                writing,
+                enrollment,
+                &old.command,
+                FinalState::Expired,
+                &Cause::default(),
+                now,
+            )?;
         } else if old.body == body {
             // It stands for the new one for as long as the new one would have lived, and is as urgent.
             let deadline = old.command.deadline.max(new.deadline);
@@ -207,7 +213,14 @@ fn place(
             return Ok(None);
         } else {
             let cause = Cause::because(format!("replaced by {}", new.uuid));
-            finish(writing, enrollment, &old.command, FinalState::Cancelled, &cause, now)?;
+            finish(
+                writing,
+                enrollment,
+                &old.command,
+                FinalState::Cancelled,
+                &cause,
+                now,
+            )?;
             if old.command.chain == new.chain {
                 return Ok(Some(old.command.sequence));
             }
@@ -370,7 +383,14 @@ pub(super) fn next(
                 body: bodies::body(writing, sealer, body, &command.uuid)?,
             });
         } else if plan.expired.contains(&sequence) {
-            finish(writing, enrollment, command, FinalState::Expired, &Cause::default(), now)?;
+            finish(
+                writing,
+                enrollment,
+                command,
+                FinalState::Expired,
+                &Cause::default(),
+                now,
+            )?;
         }
     }
     for sequence in plan.requeued {
@@ -446,7 +466,14 @@ pub(super) fn expire(writing: &Writing<'_>, overdue: &[(i64, i64)], now: Timesta
             .map(|pending| pending.command)
             .filter(|command| queue::is_expired(command, now));
         if let Some(command) = command {
-            finish(writing, *enrollment, &command, FinalState::Expired, &Cause::default(), now)?;
+            finish(
+                writing,
+                *enrollment,
+                &command,
+                FinalState::Expired,
+                &Cause::default(),
+                now,
+            )?;
             expired += 1;
         }
     }

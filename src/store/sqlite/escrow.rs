@@ -7,7 +7,7 @@ use super::columns::{Fault, Micros};
 use super::enrollments::{active, found, row_limit, select_enrollments};
 use super::writer::Writing;
 use crate::ids::EnrollmentId;
-use crate::store::{Enrollment, EnrollmentState, Escrow};
+use crate::store::{Change, Enrollment, EnrollmentState, Escrow};
 
 /// What a sealed secret is bound to: it opens for no other enrolment, and as nothing else.
 pub(super) fn context(id: &EnrollmentId, kind: Escrow) -> String {
@@ -35,8 +35,15 @@ pub(super) fn keep(
             .prepare_cached("DELETE FROM escrow WHERE enrollment = ?1 AND kind = ?2")?
             .execute(params![before.row, kind])?,
     };
-    // That it is there is part of the enrolment.
-    writing.forget(before.enrollment.certificate);
+    let known = match kind {
+        Escrow::BootstrapToken => before.enrollment.bootstrap_token,
+        Escrow::UnlockToken => before.enrollment.unlock_token,
+    };
+    if known != sealed.is_some() {
+        // That it is there is part of the enrolment, and what people see of it.
+        writing.forget(before.enrollment.certificate);
+        writing.announce(Change::Enrollment(id.clone()));
+    }
     Ok(true)
 }
 

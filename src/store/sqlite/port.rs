@@ -256,11 +256,7 @@ impl Store for SqliteStore {
         .await
     }
 
-    async fn enqueue(
-        &self,
-        commands: Vec<NewCommand>,
-        now: Timestamp,
-    ) -> Result<Vec<NotQueued>, StoreError> {
+    async fn enqueue(&self, commands: Vec<NewCommand>, now: Timestamp) -> Result<Vec<NotQueued>, StoreError> {
         if commands.is_empty() {
             return Ok(Vec::new());
         }

@@ -311,11 +311,21 @@ async fn a_broadcast_stores_its_body_once() {
         ..command(&devices[0], "c-1")
     };
     let before = bytes_on_disk(opened.folder.path()).len();
-    assert_eq!(broadcast(store, &to_all.into(), &devices, at(1)).await.unwrap(), []);
+    assert_eq!(
+        broadcast(store, &to_all.into(), &devices, at(1)).await.unwrap(),
+        []
+    );
     let grown = bytes_on_disk(opened.folder.path()).len() - before;
-    assert!(grown < 10 * secret.len(), "{grown} bytes for {} devices", devices.len());
+    assert!(
+        grown < 10 * secret.len(),
+        "{grown} bytes for {} devices",
+        devices.len()
+    );
     for device in &devices {
-        store.cancel(device, &uuid("c-1"), "a mistake", at(2)).await.unwrap();
+        store
+            .cancel(device, &uuid("c-1"), "a mistake", at(2))
+            .await
+            .unwrap();
     }
     assert_eq!(store.retain(at(3)).await.unwrap().bodies, 1);
 }

@@ -24,11 +24,13 @@ pub(super) fn begin(
         return Ok(None);
     };
     let known = by_id(writing, id)?;
-    match known {
-        Some(known) if known.enrollment.state != EnrollmentState::Ended => return Ok(Some(known)),
-        Some(_) => {}
-        None if count(writing, device.row)? >= USERS => return Ok(None),
-        None => {}
+    if known.is_none() && count(writing, device.row)? >= USERS {
+        return Ok(None);
+    }
+    if let Some(known) = known
+        && known.enrollment.state != EnrollmentState::Ended
+    {
+        return Ok(Some(known));
     }
     let row: i64 = writing
         .prepare_cached(

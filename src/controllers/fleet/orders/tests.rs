@@ -2,9 +2,10 @@ use std::collections::BTreeMap;
 
 use super::*;
 use crate::clock::SeededEntropy;
+use crate::compliance::Source;
 use crate::controllers::fleet::fixtures::*;
 use crate::ids::Digest;
-use crate::mdm::command::Intent;
+use crate::mdm::command::{Intent, Priority};
 use crate::policy::ProfileDocument;
 
 fn manifest(profiles: &[(&str, &str)]) -> Manifest {
@@ -145,7 +146,6 @@ fn each_question_has_its_command() {
         question(Source::SecurityInfo, &[], false),
         question(Source::CertificateList, &[], true),
         question(Source::InstalledApplicationList, &[], true),
-        question(Source::Restrictions, &[], false),
         question(Source::StatusReport, &[], false),
     ];
     let orders = for_evidence(&enrollment("A", "lab"), &questions, &issue);
@@ -157,12 +157,41 @@ fn each_question_has_its_command() {
             "SecurityInfo",
             "CertificateList",
             "InstalledApplicationList",
-            "Restrictions",
             "DeclarativeManagement"
         ]
     );
     let says = |order: usize, text: &str| orders[order].body.contains(text);
     assert!(says(0, "<string>OSVersion</string>"));
     assert!(says(2, "<key>ManagedOnly</key>") && says(3, "<key>ManagedAppsOnly</key>"));
-    assert!(!says(4, "Managed"));
+    assert!(
+        orders.iter().all(|order| order.priority == Priority::Background),
+        "whatever else a device is told goes before"
+    );
+}
+
+#[test]
+fn a_device_in_setup_assistant_goes_on_when_all_else_has_been_said() {
+    let entropy = SeededEntropy::new(1);
+    let issue = Issue {
+        now: at(0),
+        entropy: &entropy,
+    };
+    let waiting = Enrollment {
+        awaiting_configuration: true,
+        ..enrollment("A", "lab")
+    };
+    let told = |device: &Enrollment| {
+        let wanted = manifest(&[("a", "U-1")]);
+        let orders = to_hold(device, &wanted, &Facts::default(), false, &issue);
+        let last = orders.last().unwrap();
+        (last.request_type.to_string(), last.chain.clone(), orders.len())
+    };
+    // It does not hear of declarations before, so it is not to wait for them.
+    assert_eq!(told(&waiting), ("DeviceConfigured".to_owned(), None, 2));
+    let old = Enrollment {
+        declarative: false,
+        ..waiting
+    };
+    let chain = Some(PROFILE_CHAIN.into());
+    assert_eq!(told(&old), ("DeviceConfigured".to_owned(), chain, 4));
 }

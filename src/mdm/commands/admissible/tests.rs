@@ -34,16 +34,28 @@ fn a_command_fits_the_system_and_its_version() {
     let old = target(IOS, "10.2", Supervised);
     insta::assert_snapshot!(answer("RestartDevice", &[], &old), @"RestartDevice needs iOS 10.3 or later; the device has 10.2");
     insta::assert_snapshot!(answer("EnableRemoteDesktop", &[], &old), @"EnableRemoteDesktop is not there on iOS");
-    assert_eq!(answer("RestartDevice", &[], &target(IOS, "10.3", Supervised)), "yes");
-    assert_eq!(answer("RestartDevice", &[], &target(IOS, "unreadable", Supervised)), "yes");
+    assert_eq!(
+        answer("RestartDevice", &[], &target(IOS, "10.3", Supervised)),
+        "yes"
+    );
+    assert_eq!(
+        answer("RestartDevice", &[], &target(IOS, "unreadable", Supervised)),
+        "yes"
+    );
     insta::assert_snapshot!(answer("AvailableOSUpdates", &[], &target(MacOS, "27.0", Supervised)), @"AvailableOSUpdates is no longer there since macOS 27.0; the device has 27.0");
-    assert_eq!(answer("AvailableOSUpdates", &[], &target(MacOS, "26.4", Supervised)), "yes");
+    assert_eq!(
+        answer("AvailableOSUpdates", &[], &target(MacOS, "26.4", Supervised)),
+        "yes"
+    );
 }
 
 #[test]
 fn a_key_fits_them_too() {
     let pin = [("PIN", Value::from("123456"))];
-    assert_eq!(answer("EraseDevice", &pin, &target(MacOS, "15", Supervised)), "yes");
+    assert_eq!(
+        answer("EraseDevice", &pin, &target(MacOS, "15", Supervised)),
+        "yes"
+    );
     insta::assert_snapshot!(answer("EraseDevice", &pin, &target(IOS, "18", Supervised)), @"PIN of EraseDevice is not there on iOS");
     let ask = |query: &str| [("Queries", Value::Array(vec![query.into()]))];
     insta::assert_snapshot!(answer("DeviceInformation", &ask("TimeZone"), &target(MacOS, "15", Supervised)), @"TimeZone of DeviceInformation is not there on macOS");
@@ -56,7 +68,14 @@ fn a_key_fits_them_too() {
         answer("Settings", &setting("DataRoaming", true.into()), &target(MacOS, "15", Supervised)),
         @"DataRoaming of Settings is not there on macOS"
     );
-    assert_eq!(answer("Settings", &setting("DataRoaming", true.into()), &target(IOS, "18", Device)), "yes");
+    assert_eq!(
+        answer(
+            "Settings",
+            &setting("DataRoaming", true.into()),
+            &target(IOS, "18", Device)
+        ),
+        "yes"
+    );
 }
 
 #[test]
@@ -115,16 +134,29 @@ fn a_personal_device_is_neither_erased_nor_opened_nor_located_nor_searched() {
     insta::assert_snapshot!(answer("DeviceLocation", &[], &own), @"DeviceLocation is never sent to a personal device");
     insta::assert_snapshot!(answer("Restrictions", &[], &own), @"Restrictions is not there in a User Enrollment");
     insta::assert_snapshot!(answer("InstalledApplicationList", &[], &own), @"a personal device tells only of what is managed: InstalledApplicationList needs ManagedAppsOnly to be true");
-    assert_eq!(answer("InstalledApplicationList", &[("ManagedAppsOnly", true.into())], &own), "yes");
+    assert_eq!(
+        answer(
+            "InstalledApplicationList",
+            &[("ManagedAppsOnly", true.into())],
+            &own
+        ),
+        "yes"
+    );
     assert_eq!(answer("DeviceLock", &[], &own), "yes", "without losing anything");
     let serial = [("Queries", Value::Array(vec!["SerialNumber".into()]))];
     insta::assert_snapshot!(answer("DeviceInformation", &serial, &own), @"SerialNumber of DeviceInformation is not there in a User Enrollment");
     for (request_type, facts) in commands() {
-        let forbidden = facts.on.values().all(|on| on.user_enrollment == Some(Mode::Forbidden));
+        let forbidden = facts
+            .on
+            .values()
+            .all(|on| on.user_enrollment == Some(Mode::Forbidden));
         if spares_personal_devices(request_type) || forbidden {
             for platform in [IOS, MacOS] {
                 let target = target(platform, "26", User);
-                assert!(admissible(request_type, &Dictionary::new(), &target).is_err(), "{request_type}");
+                assert!(
+                    admissible(request_type, &Dictionary::new(), &target).is_err(),
+                    "{request_type}"
+                );
             }
         }
     }
@@ -133,5 +165,8 @@ fn a_personal_device_is_neither_erased_nor_opened_nor_located_nor_searched() {
 #[test]
 fn what_the_table_does_not_know_is_not_refused() {
     let made_up = dictionary(&[("Any", "thing".into())]);
-    assert_eq!(admissible("FromTheFuture", &made_up, &target(IOS, "27", User)), Ok(()));
+    assert_eq!(
+        admissible("FromTheFuture", &made_up, &target(IOS, "27", User)),
+        Ok(())
+    );
 }

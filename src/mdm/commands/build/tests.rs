@@ -36,7 +36,9 @@ fn dictionary(entries: &[(&str, Value)]) -> Dictionary {
 }
 
 fn refused(request_type: &str, arguments: &[(&str, Value)]) -> String {
-    Command::build(request_type, dictionary(arguments)).unwrap_err().to_string()
+    Command::build(request_type, dictionary(arguments))
+        .unwrap_err()
+        .to_string()
 }
 
 #[test]
@@ -48,9 +50,16 @@ fn commands_are_written_as_devices_read_them() {
 
 #[test]
 fn what_we_make_by_hand_is_what_the_table_says() {
-    let lists = ["InstalledApplicationList", "ManagedApplicationList", "Restrictions", "UserList"];
+    let lists = [
+        "InstalledApplicationList",
+        "ManagedApplicationList",
+        "Restrictions",
+        "UserList",
+    ];
     let lists = lists.map(|list| Command::inventory(list, true));
-    let more = lists.into_iter().chain([Command::ProfileList { managed_only: true }]);
+    let more = lists
+        .into_iter()
+        .chain([Command::ProfileList { managed_only: true }]);
     for command in ours().into_iter().chain(more) {
         let built = Command::build(command.request_type(), command.arguments().into_owned()).unwrap();
         assert_eq!(body(&built), body(&command));
@@ -135,7 +144,9 @@ fn arguments_that_cannot_be_are_told_with_what_to_do() {
 
 #[test]
 fn many_mistakes_and_long_ones_give_a_message_of_bounded_length() {
-    let arguments: Dictionary = (0..10_000).map(|n| (format!("{n}{}", "x".repeat(10_000)), Value::from(true))).collect();
+    let arguments: Dictionary = (0..10_000)
+        .map(|n| (format!("{n}{}", "x".repeat(10_000)), Value::from(true)))
+        .collect();
     let error = Command::build("EraseDevice", arguments).unwrap_err().to_string();
     assert!(error.len() < 10_000, "{} bytes", error.len());
 }
@@ -157,7 +168,14 @@ fn a_device_is_asked_what_it_can_tell() {
     };
     assert_eq!(
         asked(&target),
-        ["BuildVersion", "IsSupervised", "MDMOptions", "ModelName", "OSVersion", "ProductName"]
+        [
+            "BuildVersion",
+            "IsSupervised",
+            "MDMOptions",
+            "ModelName",
+            "OSVersion",
+            "ProductName"
+        ]
     );
     let mac = Target {
         platform: Platform::MacOS,
@@ -181,7 +199,10 @@ fn a_device_is_asked_what_it_can_tell() {
             "SupplementalOSVersionExtra",
         ]
     );
-    assert_eq!(Command::profile_list(&mac), Command::ProfileList { managed_only: false });
+    assert_eq!(
+        Command::profile_list(&mac),
+        Command::ProfileList { managed_only: false }
+    );
     let list = Command::profile_list(&target);
     assert_eq!(list.admissible(&target), Ok(()));
 }

@@ -8,7 +8,9 @@ use crate::api::common::Platform;
 use crate::policy::OsVersion;
 
 /// An operating system, as Apple's schema tells them apart.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, strum::Display)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, strum::Display,
+)]
 pub enum System {
     /// iOS and iPadOS.
     #[serde(rename = "iOS")]

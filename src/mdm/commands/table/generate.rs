@@ -16,9 +16,18 @@ const REMOVED_IN_27: [(&str, &[&str]); 8] = [
     ("OSUpdateStatus", &[]),
     ("ScheduleOSUpdate", &[]),
     ("ScheduleOSUpdateScan", &[]),
-    ("DeviceInformation", &["Queries", "QueriesItem", "OSUpdateSettings"]),
-    ("DeviceInformation", &["Queries", "QueriesItem", "SoftwareUpdateDeviceID"]),
-    ("DeviceInformation", &["Queries", "QueriesItem", "SoftwareUpdateSettings"]),
+    (
+        "DeviceInformation",
+        &["Queries", "QueriesItem", "OSUpdateSettings"],
+    ),
+    (
+        "DeviceInformation",
+        &["Queries", "QueriesItem", "SoftwareUpdateDeviceID"],
+    ),
+    (
+        "DeviceInformation",
+        &["Queries", "QueriesItem", "SoftwareUpdateSettings"],
+    ),
     ("Settings", &["Settings", "SoftwareUpdateSettings"]),
 ];
 
@@ -48,7 +57,9 @@ fn rights(name: &str) -> Option<AccessRights> {
 fn scalar(value: &Value) -> Option<Scalar> {
     Some(match value {
         Value::Bool(flag) => Scalar::Boolean(*flag),
-        Value::Number(number) => number.as_i64().map_or_else(|| Scalar::Real(number.as_f64().unwrap()), Scalar::Integer),
+        Value::Number(number) => number
+            .as_i64()
+            .map_or_else(|| Scalar::Real(number.as_f64().unwrap()), Scalar::Integer),
         Value::String(text) => Scalar::Text(text.clone()),
         _ => return None,
     })
@@ -100,7 +111,13 @@ fn systems(value: &Value) -> BTreeMap<System, Conditions> {
         })
         // A key that is never there needs no further conditions, and says so only where what it is part of is.
         .map(|(system, on)| match on.since {
-            Some(Since::Never) => (system, Conditions { since: on.since, ..Conditions::default() }),
+            Some(Since::Never) => (
+                system,
+                Conditions {
+                    since: on.since,
+                    ..Conditions::default()
+                },
+            ),
             _ => (system, on),
         })
         .filter(|(_, on)| *on != Conditions::default())
@@ -109,23 +126,29 @@ fn systems(value: &Value) -> BTreeMap<System, Conditions> {
 
 fn keys(value: &Value) -> BTreeMap<String, Key> {
     let entries = value.as_sequence().into_iter().flatten();
-    entries.map(|value| {
-        let kind = value["type"].as_str().unwrap().trim_matches(['<', '>']);
-        let key = Key {
-            kind: serde_yaml::from_str(kind).expect("a type that is known here"),
-            required: value["presence"].as_str() == Some("required"),
-            values: value["rangelist"].as_sequence().into_iter().flatten().filter_map(scalar).collect(),
-            range: value["range"].as_mapping().map(|_| {
-                let bound = |name: &str| value["range"][name].as_f64().expect("both bounds");
-                (bound("min"), bound("max"))
-            }),
-            default: scalar(&value["default"]),
-            on: systems(&value["supportedOS"]),
-            keys: keys(&value["subkeys"]),
-        };
-        (value["key"].as_str().unwrap().to_owned(), key)
-    })
-    .collect()
+    entries
+        .map(|value| {
+            let kind = value["type"].as_str().unwrap().trim_matches(['<', '>']);
+            let key = Key {
+                kind: serde_yaml::from_str(kind).expect("a type that is known here"),
+                required: value["presence"].as_str() == Some("required"),
+                values: value["rangelist"]
+                    .as_sequence()
+                    .into_iter()
+                    .flatten()
+                    .filter_map(scalar)
+                    .collect(),
+                range: value["range"].as_mapping().map(|_| {
+                    let bound = |name: &str| value["range"][name].as_f64().expect("both bounds");
+                    (bound("min"), bound("max"))
+                }),
+                default: scalar(&value["default"]),
+                on: systems(&value["supportedOS"]),
+                keys: keys(&value["subkeys"]),
+            };
+            (value["key"].as_str().unwrap().to_owned(), key)
+        })
+        .collect()
 }
 
 /// Reads the schema in `folder`, which holds one file for each command.
@@ -174,7 +197,10 @@ pub(super) fn write(table: &BTreeMap<String, CommandFacts>) -> String {
         if keys.is_empty() {
             return;
         }
-        let lines: Vec<String> = keys.iter().map(|(name, key)| format!("   {}: {}", json(name), json(key))).collect();
+        let lines: Vec<String> = keys
+            .iter()
+            .map(|(name, key)| format!("   {}: {}", json(name), json(key)))
+            .collect();
         write!(text, ",\n  \"{name}\": {{\n{}\n  }}", lines.join(",\n")).unwrap();
     }
     let commands: Vec<String> = table

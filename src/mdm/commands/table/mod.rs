@@ -167,14 +167,21 @@ impl Key {
         let mut kinds = self.keys.values();
         match (kinds.next(), kinds.next()) {
             (Some(only), None) => Some(only),
-            _ => self.kinds().find(|(name, _)| Some(*name) == discriminator).map(|(_, key)| key),
+            _ => self
+                .kinds()
+                .find(|(name, _)| Some(*name) == discriminator)
+                .map(|(_, key)| key),
         }
     }
 
     /// The kinds of items, by what their `Item` says, where there are several.
     pub fn kinds(&self) -> impl Iterator<Item = (&str, &Self)> {
         self.keys.values().flat_map(|kind| {
-            let values = kind.keys.get(DISCRIMINATOR).map(|item| item.values.as_slice()).unwrap_or_default();
+            let values = kind
+                .keys
+                .get(DISCRIMINATOR)
+                .map(|item| item.values.as_slice())
+                .unwrap_or_default();
             values.iter().filter_map(move |value| match value {
                 Scalar::Text(name) => Some((name.as_str(), kind)),
                 _ => None,

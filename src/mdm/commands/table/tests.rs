@@ -17,7 +17,10 @@ fn the_table_says_what_the_schema_says() {
         let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/mdm/commands/table/commands.json");
         std::fs::write(file, expected).unwrap();
     } else {
-        assert!(COMMANDS == expected, "the table is stale: run `make command-table SCHEMA=…`");
+        assert!(
+            COMMANDS == expected,
+            "the table is stale: run `make command-table SCHEMA=…`"
+        );
     }
 }
 
@@ -58,6 +61,9 @@ fn items_are_told_apart_by_their_name() {
 
 #[test]
 fn rights_are_named() {
-    assert_eq!(AccessRights(8 | 1024).to_string(), "erase the device, query security information");
+    assert_eq!(
+        AccessRights(8 | 1024).to_string(),
+        "erase the device, query security information"
+    );
     assert!(AccessRights::ALL.include(AccessRights(8)) && !AccessRights(4).include(AccessRights(8)));
 }

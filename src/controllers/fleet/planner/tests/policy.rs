@@ -172,21 +172,22 @@ async fn somebody_asks_for_a_look_now() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn evidence_is_asked_for_at_its_interval() {
     let stage = Stage::new().await;
+    stage.lab(8, "main@sha1:1").await;
     let a = stage.enroll("A", "lab", "fleet").await;
     stage.pointed(&a, None).await;
     stage.obey(&a).await;
     stage.stands("a", "Synced", "True InSync").await;
+    let asked = async |what: &str| {
+        let orders = async || Some(stage.take_orders(&a).await).filter(|orders| !orders.is_empty());
+        stage.until(what, orders).await
+    };
     stage.quiet().await;
-    stage.take_orders(&a).await;
+    let first = asked("what was just applied is looked at").await;
+    assert!(first.contains(&"SecurityInfo".to_owned()), "{first:?}");
+    stage.quiet().await;
     for _ in 0..2 {
         stage.clock.advance(Duration::from_mins(16));
-        let orders = stage
-            .until("the next look", async || {
-                let orders = stage.take_orders(&a).await;
-                (!orders.is_empty()).then_some(orders)
-            })
-            .await;
         // No check reads DeviceInformation, and the system is a status item.
-        assert_eq!(orders, ["SecurityInfo"]);
+        assert_eq!(asked("the next look").await, ["SecurityInfo"]);
     }
 }
