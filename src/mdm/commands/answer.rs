@@ -156,15 +156,10 @@ impl Answer {
     }
 
     fn one(&mut self, path: &str, key: Option<&Key>, value: Value) -> Option<Value> {
-        let value = match key {
-            Some(key) => match of_type(key.kind, value) {
-                Some(value) => value,
-                None => {
-                    note(&mut self.mistyped, path);
-                    return None;
-                }
-            },
-            None => value,
+        let kind = key.map_or(Kind::Any, |key| key.kind);
+        let Some(value) = of_type(kind, value) else {
+            note(&mut self.mistyped, path);
+            return None;
         };
         let keys = key.map(|key| &key.keys).filter(|keys| !keys.is_empty());
         Some(match value {

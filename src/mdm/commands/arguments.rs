@@ -178,7 +178,7 @@ impl Check {
         if listed && named && within {
             return;
         }
-        let names = key.keys.keys().map(String::as_str);
+        let near = key.keys.keys().map(String::as_str);
         let values = key.values.iter().filter_map(|value| match value {
             Scalar::Text(text) => Some(text.as_str()),
             _ => None,
@@ -193,7 +193,7 @@ impl Check {
                     }
                 },
                 expected: expected(key),
-                hint: did_you_mean(text, names.chain(values)),
+                hint: did_you_mean(text, near.chain(values)),
             },
         );
     }

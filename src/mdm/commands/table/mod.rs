@@ -79,7 +79,7 @@ pub struct Key {
     pub on: BTreeMap<System, Conditions>,
     /// See the module.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub keys: BTreeMap<String, Key>,
+    pub keys: BTreeMap<String, Self>,
 }
 
 /// The type of a key.
