@@ -29,10 +29,10 @@ use crate::enrollment::{IdentityIssuer, Invite, Limiter, MdmAddress, Rate};
 use crate::gitops::validate::SchemaSet;
 use crate::ids::PushTopic;
 use crate::kubeapi::KubeApi;
-use crate::mdm::gateway::Gateway;
+use crate::mdm::gateway::{Gateway, NetworkUsers, setup};
 use crate::mdm::metrics::GatewayMetrics;
 use crate::mdm::seen::SeenBatch;
-use crate::mdm::{http as device_http, serve as device_serve, setup};
+use crate::mdm::{http as device_http, serve as device_serve};
 use crate::pki::ca::{ClientTrust, Pki, server_names};
 use crate::pki::{KeyFile, Sealer};
 use crate::store::Store;
@@ -293,18 +293,23 @@ impl Devices<'_> {
         let store: Arc<dyn Store> = self.store.clone();
         let seen = Arc::new(SeenBatch::default());
         let gateway_metrics = GatewayMetrics::default();
-        let reachable = topic.clone();
+        let (reachable, unreachable) = (topic.clone(), gateway_metrics.unreachable_topics.clone());
         let gateway = Gateway::new(
             store.clone(),
             self.clock.clone(),
             self.entropy.clone(),
             seen.clone(),
         )
-        .with_network_users(self.settings.network_users)
-        .with_topics(
-            move |topic| *topic == reachable,
-            gateway_metrics.unreachable_topics.clone(),
-        );
+        .with_network_users(if self.settings.accept_network_users {
+            NetworkUsers::Accept
+        } else {
+            NetworkUsers::Decline
+        })
+        .with_topics(move |topic| {
+            let held = *topic == reachable;
+            unreachable.inc_by(u64::from(!held));
+            held
+        });
         let gateway = Arc::new(gateway);
         let issuer = Arc::new(IdentityIssuer::new(
             store.clone(),

@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::controllers::leader::Timing;
-use crate::mdm::gateway::NetworkUsers;
 use crate::secret::Secret;
 
 /// Settings of a server.
@@ -24,7 +23,7 @@ pub struct Settings {
     /// How devices are woken.
     pub push: PushSettings,
     /// Whether network and mobile users of Macs are managed.
-    pub network_users: NetworkUsers,
+    pub accept_network_users: bool,
     /// How often each device is asked for evidence.
     pub evidence_interval: Duration,
     /// Where people are told the evidence about each rule. None: nowhere.
@@ -111,7 +110,7 @@ impl Settings {
             admin_listen: loopback,
             public_url: None,
             push: PushSettings::None,
-            network_users: NetworkUsers::default(),
+            accept_network_users: false,
             evidence_interval: Duration::from_hours(1),
             evidence: None,
         }

@@ -12,7 +12,6 @@ use crate::app::evidence::NAMESPACE;
 use crate::app::{EvidenceSettings, Kubernetes, PushCredentials, PushSettings, Server, Settings};
 use crate::clock::{SystemClock, SystemEntropy};
 use crate::controllers::duration;
-use crate::mdm::gateway::NetworkUsers;
 use crate::secret::Secret;
 
 /// Options of every server.
@@ -153,11 +152,7 @@ impl ServerArgs {
             admin_listen: self.admin_listen,
             public_url: self.public_url,
             push,
-            network_users: if self.accept_network_users {
-                NetworkUsers::Accept
-            } else {
-                NetworkUsers::Decline
-            },
+            accept_network_users: self.accept_network_users,
             evidence_interval: length("--evidence-interval", &self.evidence_interval)?,
             evidence: self.evidence_listen.map(|listen| EvidenceSettings {
                 listen,

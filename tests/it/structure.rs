@@ -33,7 +33,10 @@ const PARTS: &[(&str, &str)] = &[
     ("mdm::metrics", ""),
     ("mdm::peer", "ids pki"),
     ("mdm::seen", "ids store"),
-    ("mdm::gateway", "clock ids mdm mdm::peer mdm::seen policy store"),
+    (
+        "mdm::gateway",
+        "clock ids mdm mdm::peer mdm::seen policy secret store",
+    ),
     (
         "mdm::http",
         "body clock ids mdm mdm::gateway mdm::metrics mdm::peer pki store",

@@ -5,7 +5,9 @@
 mod build;
 mod first_contact;
 mod report;
+mod setup;
 
 pub use build::{Command, MDM_PROFILE};
 pub use first_contact::{FIRST_CONTACT_DEADLINE, first_contact};
 pub use report::{CommandReport, Evidence, Report};
+pub use setup::{configured, ends_setup};

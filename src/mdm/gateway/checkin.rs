@@ -5,13 +5,11 @@ use plist::{Dictionary, Value};
 
 use super::{Failure, Gateway, NetworkUsers, Reply};
 use crate::ids::{CommandUuid, Digest};
-use crate::mdm::checkin::{Authenticate, CheckIn, Message, TokenUpdate};
-use crate::mdm::commands::{FIRST_CONTACT_DEADLINE, first_contact};
+use crate::mdm::checkin::{Authenticate, CheckIn, Message, TokenRequest, TokenUpdate};
+use crate::mdm::commands::{FIRST_CONTACT_DEADLINE, configured, first_contact};
 use crate::mdm::peer::Peer;
 use crate::mdm::plist::to_xml;
 use crate::mdm::sender::Sender;
-use crate::mdm::setup;
-use crate::mdm::token_service::TokenRequest;
 use crate::secret::Secret;
 use crate::store::{Authentication, Ending, Enrollment, EnrollmentState, Escrow, PushAddress};
 
@@ -182,7 +180,7 @@ impl Gateway {
                 .saturating_add(FIRST_CONTACT_DEADLINE)
                 .unwrap_or(Timestamp::MAX);
             let uuid = CommandUuid::from(self.entropy.uuid());
-            let command = setup::configured(&user.id).queued(&user.id, uuid, None, deadline);
+            let command = configured(&user.id).queued(&user.id, uuid, None, deadline);
             self.store.enqueue(vec![command], now).await?;
         }
         Ok(Reply::Nothing)

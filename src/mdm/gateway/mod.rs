@@ -9,6 +9,8 @@ mod checkin;
 mod declarations;
 mod failure;
 mod reports;
+pub mod setup;
+pub mod token_service;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -16,9 +18,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use jiff::Timestamp;
 use plist::Dictionary;
-use prometheus_client::metrics::counter::Counter;
 
 pub use failure::Failure;
+use token_service::TokenService;
 
 use super::checkin::CheckIn;
 use super::commands::CommandReport;
@@ -26,7 +28,6 @@ use super::peer::Peer;
 use super::plist::read_dictionary;
 use super::seen::SeenBatch;
 use super::sender::Sender;
-use super::token_service::TokenService;
 use crate::clock::{Clock, Entropy};
 use crate::ids::{Digest, PushTopic};
 use crate::policy::{Manifest, ProfileDocument};
@@ -63,7 +64,7 @@ pub struct Gateway {
     seen: Arc<SeenBatch>,
     network_users: NetworkUsers,
     token_services: HashMap<String, Arc<dyn TokenService>>,
-    topics: Option<Topics>,
+    reachable: Option<Reachable>,
 }
 
 /// What a network or mobile user of a Mac gets who asks to be managed (`UserAuthenticate`).
@@ -76,11 +77,8 @@ pub enum NetworkUsers {
     Accept,
 }
 
-/// The push topics that devices can be woken by.
-struct Topics {
-    reachable: Box<dyn Fn(&PushTopic) -> bool + Send + Sync>,
-    unreachable: Counter,
-}
+/// Tells whether devices of a push topic can be woken.
+type Reachable = Box<dyn Fn(&PushTopic) -> bool + Send + Sync>;
 
 impl Gateway {
     /// A gateway to `store`. Somebody has to [`SeenBatch::run`] the batch.
@@ -98,7 +96,7 @@ impl Gateway {
             seen,
             network_users: NetworkUsers::default(),
             token_services: HashMap::new(),
-            topics: None,
+            reachable: None,
         }
     }
 
@@ -120,17 +118,11 @@ impl Gateway {
         self
     }
 
-    /// Has devices whose topic is not `reachable` counted and logged: no push certificate of ours will ever wake them. Without this nobody looks.
+    /// Raises the alarm over devices whose topic is not `reachable`: no push certificate of ours will ever wake them. Asked whenever a device
+    /// tells its topic; without this nobody looks.
     #[must_use]
-    pub fn with_topics(
-        mut self,
-        reachable: impl Fn(&PushTopic) -> bool + Send + Sync + 'static,
-        unreachable: Counter,
-    ) -> Self {
-        self.topics = Some(Topics {
-            reachable: Box::new(reachable),
-            unreachable,
-        });
+    pub fn with_topics(mut self, reachable: impl Fn(&PushTopic) -> bool + Send + Sync + 'static) -> Self {
+        self.reachable = Some(Box::new(reachable));
         self
     }
 
@@ -247,10 +239,9 @@ impl Gateway {
 
     /// Raises the alarm over a topic that nobody can push to.
     fn look_at_topic(&self, topic: &PushTopic) {
-        if let Some(topics) = &self.topics
-            && !(topics.reachable)(topic)
+        if let Some(reachable) = &self.reachable
+            && !reachable(topic)
         {
-            topics.unreachable.inc();
             tracing::error!(%topic, "a device cannot be woken: there is no push certificate for its topic");
         }
     }
