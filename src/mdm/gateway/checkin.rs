@@ -201,7 +201,7 @@ impl Gateway {
         now: Timestamp,
     ) -> Result<Reply, Failure> {
         // Checking out twice is checking out once, so ended enrolments are welcome.
-        let device = self.attribute(fingerprint, sender).await?;
+        let device = self.attribute(fingerprint, sender, now).await?;
         if self.store.end(&sender.id, Ending::CheckOut, now).await? {
             let who = if sender.is_device() { "a device" } else { "a user" };
             tracing::info!(namespace = %device.namespace, "{who} has checked out");
