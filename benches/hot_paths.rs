@@ -61,17 +61,28 @@ fn main() -> Result<()> {
         (DEVICES[1], HISTORY[0]),
     ] {
         // Once is enough for a test.
-        let (devices, history) = if bench.timed { (devices, history) } else { (ASKED, 2) };
+        let (devices, history) = if bench.timed {
+            (devices, history)
+        } else {
+            (ASKED, 2)
+        };
         let queue = Queue::open(devices, history)?;
         let of = format!("with {history} commands behind it, of {devices} devices");
-        bench.try_time(&format!("Idle of a device that has nothing to do, {of}"), || queue.idle())?;
-        cycles.push(bench.try_time(&format!("Idle, command, acknowledgement of a device {of}"), || {
-            queue.cycle()
-        })?);
+        bench.try_time(&format!("Idle of a device that has nothing to do, {of}"), || {
+            queue.idle()
+        })?;
+        cycles.push(bench.try_time(
+            &format!("Idle, command, acknowledgement of a device {of}"),
+            || queue.cycle(),
+        )?);
     }
     if let [Some(base), Some(history), Some(fleet)] = cycles.as_slice() {
         let times = |other: &Duration| other.as_secs_f64() / base.as_secs_f64();
-        println!("ratios: {:.2} for history, {:.2} for the fleet", times(history), times(fleet));
+        println!(
+            "ratios: {:.2} for history, {:.2} for the fleet",
+            times(history),
+            times(fleet)
+        );
     }
     Ok(())
 }
@@ -199,7 +210,8 @@ impl Queue {
             enrolling.buffer_unordered(AT_ONCE).try_collect::<()>().await
         })?;
         queue.runtime.block_on(async {
-            let making = futures::stream::iter(&queue.asked).map(|device| queue.make_history(device, history));
+            let making =
+                futures::stream::iter(&queue.asked).map(|device| queue.make_history(device, history));
             making.buffer_unordered(AT_ONCE).try_collect::<()>().await
         })?;
         Ok(queue)
@@ -309,5 +321,7 @@ impl Queue {
 }
 
 fn device(number: u32) -> Result<EnrollmentId> {
-    Ok(EnrollmentId::parse(&format!("A0000000-0000-4000-8000-{number:012}"))?)
+    Ok(EnrollmentId::parse(&format!(
+        "A0000000-0000-4000-8000-{number:012}"
+    ))?)
 }

@@ -14,7 +14,11 @@ mod class;
 mod first_contact;
 mod raw;
 mod report;
+<<<<<<< HEAD
 pub mod table;
+=======
+mod setup;
+>>>>>>> checkin
 
 pub use admissible::{Refused, Target};
 pub use answer::Answer;
@@ -24,3 +28,4 @@ pub use class::{Class, spares_personal_devices};
 pub use first_contact::{FIRST_CONTACT_DEADLINE, first_contact};
 pub use raw::{RAW_COMMAND_LIMIT, RawCommand, RawError};
 pub use report::{CommandReport, Evidence, Report};
+pub use setup::{configured, ends_setup};
