@@ -4,11 +4,8 @@
 //! The handshake, or the signature, proves that the client holds the certificate's key, and nothing else. Whether the certificate is one of ours
 //! is decided once; whether it still is valid, at every request; whose it is, by the store.
 
-<<<<<<< HEAD
-=======
 use std::sync::{Arc, Mutex, PoisonError};
 
->>>>>>> checkin
 use jiff::Timestamp;
 use rustls::pki_types::CertificateDer;
 

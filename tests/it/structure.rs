@@ -59,11 +59,7 @@ const PARTS: &[(&str, &str)] = &[
     ("simulator", "secret"),
     (
         "app",
-<<<<<<< HEAD
-        "api clock compliance controllers enrollment files gitops ids kubeapi mdm mdm::gateway mdm::http mdm::metrics mdm::seen mdm::serve pki push secret store telemetry",
-=======
-        "api bearer clock compliance controllers enrollment files gitops ids kubeapi listener mdm::gateway mdm::http mdm::metrics mdm::peer mdm::proxy mdm::seen mdm::serve pki push secret store telemetry",
->>>>>>> checkin
+        "api bearer clock compliance controllers enrollment files gitops ids kubeapi listener mdm mdm::gateway mdm::http mdm::metrics mdm::peer mdm::proxy mdm::seen mdm::serve pki push secret store telemetry",
     ),
     (
         "cli",

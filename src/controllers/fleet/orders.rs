@@ -7,14 +7,8 @@ use jiff::Timestamp;
 use crate::clock::Entropy;
 use crate::compliance::{Facts, Question, Source, Subject};
 use crate::ids::{CommandUuid, PROFILE_PREFIX};
-<<<<<<< HEAD
 use crate::mdm::command::{NewCommand, Priority};
-use crate::mdm::commands::{Command, Target};
-use crate::mdm::setup;
-=======
-use crate::mdm::command::NewCommand;
-use crate::mdm::commands::{Command, configured};
->>>>>>> checkin
+use crate::mdm::commands::{Command, Target, configured};
 use crate::policy::Manifest;
 use crate::store::Enrollment;
 

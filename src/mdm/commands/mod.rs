@@ -14,11 +14,8 @@ mod class;
 mod first_contact;
 mod raw;
 mod report;
-<<<<<<< HEAD
-pub mod table;
-=======
 mod setup;
->>>>>>> checkin
+pub mod table;
 
 pub use admissible::{Refused, Target};
 pub use answer::Answer;

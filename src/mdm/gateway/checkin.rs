@@ -5,14 +5,8 @@ use plist::{Dictionary, Value};
 
 use super::{Failure, Gateway, NetworkUsers, Reply};
 use crate::ids::{CommandUuid, Digest};
-<<<<<<< HEAD
-use crate::mdm::checkin::{Authenticate, CheckIn, Message, TokenUpdate};
-use crate::mdm::commands::{FIRST_CONTACT_DEADLINE, first_contact};
-=======
 use crate::mdm::checkin::{Authenticate, CheckIn, Message, TokenRequest, TokenUpdate};
 use crate::mdm::commands::{FIRST_CONTACT_DEADLINE, configured, first_contact};
-use crate::mdm::peer::Peer;
->>>>>>> checkin
 use crate::mdm::plist::to_xml;
 use crate::mdm::sender::Sender;
 use crate::secret::Secret;

@@ -8,22 +8,13 @@ use uuid::Uuid;
 
 use super::{Failure, Gateway, Reply};
 use crate::ids::{CommandUuid, Digest};
-<<<<<<< HEAD
 use crate::mdm::command::{ErrorLink, ReportStatus};
-use crate::mdm::commands::{Command, CommandReport, Evidence, FIRST_CONTACT_DEADLINE, MDM_PROFILE, Report};
-use crate::mdm::ddm::profiles_proven;
-use crate::mdm::sender::Sender;
-use crate::mdm::setup;
-use crate::store::{Ending, Enrollment, EnrollmentState, ReportOutcome, SystemNews};
-=======
-use crate::mdm::command::ReportStatus;
 use crate::mdm::commands::{
     Command, CommandReport, Evidence, FIRST_CONTACT_DEADLINE, MDM_PROFILE, Report, ends_setup,
 };
 use crate::mdm::ddm::profiles_proven;
 use crate::mdm::sender::Sender;
-use crate::store::{Ending, Enrollment, EnrollmentState, ReportOutcome};
->>>>>>> checkin
+use crate::store::{Ending, Enrollment, EnrollmentState, ReportOutcome, SystemNews};
 
 impl Gateway {
     pub(super) async fn report(

@@ -11,14 +11,9 @@ use jiff::{SignedDuration, Timestamp};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-<<<<<<< HEAD:src/mdm/setup.rs
-use super::command::{NewCommand, Priority};
-use super::commands::{Command, FIRST_CONTACT_DEADLINE};
-=======
->>>>>>> checkin:src/mdm/gateway/setup.rs
 use crate::clock::Clock;
 use crate::ids::CommandUuid;
-use crate::mdm::command::NewCommand;
+use crate::mdm::command::{NewCommand, Priority};
 use crate::mdm::commands::{FIRST_CONTACT_DEADLINE, configured};
 use crate::store::{Enrollment, Store, StoreError};
 

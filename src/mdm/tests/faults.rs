@@ -22,15 +22,9 @@ use crate::mdm::{ddm, peer, plist as codec, sender};
 use crate::policy::Manifest;
 use crate::secret::Secret;
 use crate::store::{
-<<<<<<< HEAD
-    Authentication, Change, CommandResult, Ending, Enrollment, Escrow, FactsChange, Invitation,
-    IssuedCertificate, NotQueued, PushAddress, Refusal, ReportOutcome, Store, StoreError, SystemNews,
-    Transition, Verdicts,
-=======
     Authentication, Change, CommandResult, Ending, Enrollment, EnrollmentState, Escrow, FactsChange,
-    Invitation, IssuedCertificate, PushAddress, Refusal, ReportOutcome, Store, StoreError, Transition,
-    Verdicts,
->>>>>>> checkin
+    Invitation, IssuedCertificate, NotQueued, PushAddress, Refusal, ReportOutcome, Store, StoreError,
+    SystemNews, Transition, Verdicts,
 };
 
 #[test]

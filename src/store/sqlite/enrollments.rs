@@ -11,12 +11,8 @@ use crate::ids::{Digest, EnrollmentId, PushTopic};
 use crate::pki::Sealer;
 use crate::secret::Secret;
 use crate::store::{
-<<<<<<< HEAD
-    Authentication, Change, Ending, Enrollment, EnrollmentState, PushAddress, Refusal, SystemNews, Transition,
-=======
     Authentication, Change, Ending, Enrollment, EnrollmentState, IssuedCertificate, PushAddress,
-    RENEWAL_GRACE, Refusal, Transition,
->>>>>>> checkin
+    RENEWAL_GRACE, Refusal, SystemNews, Transition,
 };
 
 /// A user's certificate is that of its device.
@@ -217,8 +213,11 @@ fn go_on(
     update_system(
         writing,
         &device.enrollment,
-        &device.os_version,
-        device.build_version.as_deref(),
+        &SystemNews {
+            os_version: Some(device.os_version.clone()),
+            build_version: device.build_version.clone(),
+            lacks: None,
+        },
     )?;
     let now_so = by_id(writing, &device.enrollment)?;
     let now_so = now_so.ok_or(Fault::Sqlite(rusqlite::Error::QueryReturnedNoRows))?;
