@@ -17,10 +17,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use axum::Router;
 use kube::Client;
 use tokio_util::sync::CancellationToken;
 
-pub use settings::{ClusterSettings, EvidenceSettings, Kubernetes, PushCredentials, PushSettings, Settings};
+pub use settings::{
+    ClusterSettings, EvidenceSettings, Kubernetes, ProxySettings, PushCredentials, PushSettings, Settings,
+};
 
 use crate::api::crds;
 use crate::clock::{Clock, Entropy};
@@ -29,11 +32,14 @@ use crate::enrollment::{IdentityIssuer, Invite, Limiter, MdmAddress, Rate};
 use crate::gitops::validate::SchemaSet;
 use crate::ids::PushTopic;
 use crate::kubeapi::KubeApi;
-use crate::mdm::gateway::Gateway;
+use crate::listener::{ConnectionMetrics, TlsConfig, raise_descriptor_limit};
+use crate::mdm::gateway::{Gateway, NetworkUsers, setup};
 use crate::mdm::metrics::GatewayMetrics;
+use crate::mdm::peer::Peers;
 use crate::mdm::seen::SeenBatch;
-use crate::mdm::{http as device_http, serve as device_serve, setup};
+use crate::mdm::{http as device_http, proxy, serve as device_serve};
 use crate::pki::ca::{ClientTrust, Pki, server_names};
+use crate::pki::cms::HashPolicy;
 use crate::pki::{KeyFile, Sealer};
 use crate::store::Store;
 use crate::store::sqlite::SqliteStore;
@@ -78,7 +84,11 @@ impl Server {
         entropy: Arc<dyn Entropy>,
     ) -> anyhow::Result<Self> {
         let data_dir = DataDir::open(&settings.data_dir)?;
+        let descriptors = raise_descriptor_limit();
+        tracing::debug!(descriptors, "files may be open");
         let metrics = Metrics::new();
+        let connections = ConnectionMetrics::default();
+        metrics.register(|registry| connections.register(registry.sub_registry_with_prefix("provost")));
         let readiness = Readiness::default();
         let tasks = Tasks::default();
         let gauges = match &settings.kubernetes {
@@ -87,8 +97,7 @@ impl Server {
         };
         let health = admin_http::health_router(readiness.clone(), gauges.clone(), metrics.clone());
         let admin = tasks
-            .http(settings.admin_listen, health)
-            .await
+            .admin(settings.admin_listen, health, connections.clone())
             .context("--admin-listen")?;
 
         let sealer: Arc<dyn Sealer> = Arc::new(KeyFile::open(
@@ -102,6 +111,7 @@ impl Server {
             clock: &clock,
             entropy: &entropy,
             gauges,
+            connections: connections.clone(),
             tasks: &tasks,
         };
         let plane = Plane::open(&settings.kubernetes, ground).await?;
@@ -114,6 +124,7 @@ impl Server {
             clock: &clock,
             entropy: &entropy,
             metrics: &metrics,
+            connections: connections.clone(),
         };
         let served = devices.serve(&tasks)?;
         let public_url = served.public_url;
@@ -126,6 +137,7 @@ impl Server {
                 tls: served.tls,
                 authority: served.authority,
                 clients: plane.client_authority(),
+                connections,
             };
             evidence::start(evidence, ground, &tasks).context("--evidence-listen")?;
         }
@@ -151,6 +163,7 @@ impl Server {
                 evidence_interval: settings.evidence_interval,
             },
             schemas: Arc::new(SchemaSet::new(&crds::all())?),
+            fetcher: Arc::default(),
             clones: data_dir.git(),
         };
         tasks.run("tidying", tidy(store, clock, tasks.shutdown()));
@@ -243,7 +256,7 @@ impl Server {
 struct DeviceEndpoint {
     /// The address that devices use.
     public_url: String,
-    tls: device_serve::TlsConfig,
+    tls: TlsConfig,
     /// What vouches for it, PEM.
     authority: String,
 }
@@ -256,6 +269,7 @@ struct Devices<'a> {
     clock: &'a Arc<dyn Clock>,
     entropy: &'a Arc<dyn Entropy>,
     metrics: &'a Metrics,
+    connections: ConnectionMetrics,
 }
 
 impl Devices<'_> {
@@ -288,23 +302,28 @@ impl Devices<'_> {
         };
         let tls = device_serve::tls_config(&pki.server)?;
         let authority = pki.servers.certificate_pem().to_owned();
-        let trust = Arc::new(ClientTrust::new(&pki.devices)?);
+        let peers = Arc::new(self.peers(&pki)?);
 
         let store: Arc<dyn Store> = self.store.clone();
         let seen = Arc::new(SeenBatch::default());
         let gateway_metrics = GatewayMetrics::default();
-        let reachable = topic.clone();
+        let (reachable, unreachable) = (topic.clone(), gateway_metrics.unreachable_topics.clone());
         let gateway = Gateway::new(
             store.clone(),
             self.clock.clone(),
             self.entropy.clone(),
             seen.clone(),
         )
-        .with_network_users(self.settings.network_users)
-        .with_topics(
-            move |topic| *topic == reachable,
-            gateway_metrics.unreachable_topics.clone(),
-        );
+        .with_network_users(if self.settings.accept_network_users {
+            NetworkUsers::Accept
+        } else {
+            NetworkUsers::Decline
+        })
+        .with_topics(move |topic| {
+            let held = *topic == reachable;
+            unreachable.inc_by(u64::from(!held));
+            held
+        });
         let gateway = Arc::new(gateway);
         let issuer = Arc::new(IdentityIssuer::new(
             store.clone(),
@@ -318,18 +337,21 @@ impl Devices<'_> {
         self.metrics
             .register(|registry| gateway_metrics.register(registry.sub_registry_with_prefix("provost")));
         let limiter = Arc::new(Limiter::new(Rate::default()));
-        let router = device_http::router(gateway, limits).merge(crate::enrollment::http::router(
-            issuer,
-            limiter,
-            self.clock.clone(),
-        ));
+        let router = device_http::router(gateway, peers.clone(), limits).merge(
+            crate::enrollment::http::router(issuer, limiter, self.clock.clone()),
+        );
         let router = device_http::guarded(router, limits, gateway_metrics, self.entropy.clone());
+        if let Some(settings) = &self.settings.proxies {
+            self.serve_proxies(settings, router.clone(), &peers, tasks)
+                .context("--mdm-proxy-listen")?;
+        }
         let serving = device_serve::serve(
             router,
             listener,
             tls.clone(),
-            trust,
+            peers,
             self.clock.clone(),
+            self.connections,
             tasks.shutdown(),
         )?;
         tasks.serving("the device endpoint", serving.task);
@@ -347,6 +369,38 @@ impl Devices<'_> {
             tls,
             authority,
         })
+    }
+}
+
+impl Devices<'_> {
+    /// What devices are judged by.
+    fn peers(&self, pki: &Pki) -> anyhow::Result<Peers> {
+        let former = &self.settings.former_device_authorities;
+        let trust = ClientTrust::with_former(&pki.devices, former).context("--device-ca")?;
+        let hashes = if self.settings.sha1_signatures {
+            HashPolicy::AllowSha1
+        } else {
+            HashPolicy::Strong
+        };
+        Ok(Peers::new(trust, hashes))
+    }
+
+    /// Starts the endpoint for proxies, with what answers devices.
+    fn serve_proxies(
+        &self,
+        settings: &ProxySettings,
+        router: Router,
+        peers: &Arc<Peers>,
+        tasks: &Tasks,
+    ) -> anyhow::Result<()> {
+        let socket = listen::bind(settings.listen)?;
+        let proxies = settings.proxies.clone();
+        let router = proxy::behind(router, proxies, peers.clone(), self.clock.clone());
+        let serving =
+            device_serve::serve_proxies(router, socket, self.connections.clone(), tasks.shutdown())?;
+        tracing::info!(address = %serving.address, "proxies are served");
+        tasks.serving("the endpoint for proxies", serving.task);
+        Ok(())
     }
 }
 

@@ -7,7 +7,6 @@ use plist::{Dictionary, Value};
 
 use super::sender::{self, Sender, text};
 use super::system::platform_of;
-use super::token_service::TokenRequest;
 use crate::api::common::{EnrollmentMode, Platform};
 use crate::ids::{IdError, PushTopic, SerialNumber};
 use crate::policy::OsVersion;
@@ -113,6 +112,19 @@ pub struct TokenUpdate {
     pub unlock_token: Option<Secret<Vec<u8>>>,
     /// Whether it waits in Setup Assistant. None: the message says nothing about it, and what is known stays.
     pub awaiting_configuration: Option<bool>,
+}
+
+/// A token of another service that a device asks for. Texts are clipped to 128 bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TokenRequest {
+    /// Apple's `TokenServiceType`.
+    pub service: String,
+    /// `SecurityToken` of the `TokenParameters`: for the pairing of a watch.
+    pub security_token: Option<String>,
+    /// `PhoneUDID`, likewise.
+    pub phone_udid: Option<String>,
+    /// `WatchUDID`, likewise.
+    pub watch_udid: Option<String>,
 }
 
 /// A step of declarative management.

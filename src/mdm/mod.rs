@@ -1,8 +1,7 @@
 //! Apple's device-management protocol.
 //!
 //! Pure, from the inside out: [`plist`], [`sender`] and [`system`], then messages ([`checkin`], [`commands`], [`ddm`]). Around them the
-//! [`gateway`], which is what happens when a device speaks, and around that [`http`] and [`serve`]. Beside the gateway, [`setup`]
-//! ends Setup Assistant, and [`token_service`] is the port to the tokens of other services.
+//! [`gateway`], which is what happens when a device speaks, and around that [`http`] and [`serve`].
 
 pub mod checkin;
 pub mod command;
@@ -13,12 +12,12 @@ pub mod http;
 pub mod metrics;
 pub mod peer;
 pub mod plist;
+pub mod proxy;
 pub mod queue;
 pub mod seen;
 pub mod sender;
 pub mod serve;
-pub mod setup;
+pub mod signature;
 pub mod system;
 #[cfg(test)]
 mod tests;
-pub mod token_service;

@@ -16,6 +16,9 @@ const PARTS: &[(&str, &str)] = &[
     ("ids", ""),
     ("files", ""),
     ("body", ""),
+    ("cache", ""),
+    ("bearer", ""),
+    ("listener", ""),
     ("telemetry", ""),
     ("expression", "suggest"),
     ("api", ""),
@@ -28,21 +31,26 @@ const PARTS: &[(&str, &str)] = &[
     ("push", "clock secret"),
     ("gitops", "api ids secret suggest"),
     ("pki", "clock files ids secret"),
-    ("store", "api compliance files ids mdm pki policy secret"),
+    ("store", "api cache compliance files ids mdm pki policy secret"),
     // The endpoint for devices, from the inside out.
     ("mdm::metrics", ""),
-    ("mdm::peer", "ids pki"),
+    ("mdm::peer", "cache ids pki"),
+    ("mdm::signature", "ids mdm::peer pki"),
     ("mdm::seen", "ids store"),
-    ("mdm::gateway", "clock ids mdm mdm::peer mdm::seen policy store"),
+    (
+        "mdm::gateway",
+        "clock ids mdm mdm::peer mdm::seen mdm::signature policy secret store",
+    ),
     (
         "mdm::http",
-        "body clock ids mdm mdm::gateway mdm::metrics mdm::peer pki store",
+        "body clock ids mdm mdm::gateway mdm::metrics mdm::peer mdm::signature pki store",
     ),
-    ("mdm::serve", "clock mdm::peer pki"),
+    ("mdm::proxy", "clock ids mdm::peer pki"),
+    ("mdm::serve", "clock listener mdm::peer pki"),
     // It answers on the same port as the device endpoint, within the same limits.
     ("enrollment", "body clock ids mdm::http pki store"),
     // The embedded Kubernetes API: it knows no kind of Provost's, only how schemas and selectors are read.
-    ("kubeapi", "api body clock files pki secret"),
+    ("kubeapi", "api bearer body clock files listener pki secret"),
     (
         "controllers",
         "api clock compliance gitops ids mdm policy secret store telemetry",
@@ -51,11 +59,11 @@ const PARTS: &[(&str, &str)] = &[
     ("simulator", "secret"),
     (
         "app",
-        "api clock compliance controllers enrollment files gitops ids kubeapi mdm mdm::gateway mdm::http mdm::metrics mdm::seen mdm::serve pki push secret store telemetry",
+        "api bearer clock compliance controllers enrollment files gitops ids kubeapi listener mdm mdm::gateway mdm::http mdm::metrics mdm::peer mdm::proxy mdm::seen mdm::serve pki push secret store telemetry",
     ),
     (
         "cli",
-        "api app clock compliance controllers enrollment gitops ids kubeapi policy secret simulator suggest telemetry",
+        "api app clock compliance controllers enrollment gitops ids kubeapi mdm::proxy policy secret simulator suggest telemetry",
     ),
     ("main", "cli"),
 ];
@@ -69,10 +77,15 @@ const ROOMS: &[(&str, &str)] = &[
         "k8s_openapi",
         "api app cli::plugin compliance controllers gitops kubeapi",
     ),
-    // Servers. The router of the device endpoint is in its `http`, the listener below it in its `serve`.
-    ("axum", "app body enrollment::http kubeapi mdm::http mdm::serve"),
-    ("axum_server", "app::evidence kubeapi::serve mdm::serve"),
-    ("hyper", "cli::enroll push::http2 simulator"),
+    // Servers: routers where there is something to answer, and one listener below all of them.
+    (
+        "axum",
+        "app body enrollment::http kubeapi listener mdm::http mdm::proxy mdm::serve",
+    ),
+    ("axum_server", "listener"),
+    ("tokio_rustls", "listener push simulator"),
+    ("rustix", "listener"),
+    ("hyper", "cli::enroll listener push::http2 simulator"),
     // SQL: the store of the device plane, and that of the embedded Kubernetes API.
     ("rusqlite", "kubeapi::storage store::sqlite"),
     ("git2", "gitops"),
@@ -94,20 +107,26 @@ const ROOMS: &[(&str, &str)] = &[
         "x509_parser",
         "gitops::fetch kubeapi::access pki push::certificate",
     ),
-    ("aws_lc_rs", "gitops::fetch pki::seal"),
+    ("aws_lc_rs", "gitops::fetch pki"),
+    ("cms", "pki"),
+    ("der", "pki"),
+    ("x509_cert", "pki"),
     // Tokens of service accounts.
     ("jsonwebtoken", "kubeapi::access::tokens"),
     (
         "rustls",
-        "gitops::fetch kubeapi::serve main mdm::serve pki push simulator",
+        "gitops::fetch kubeapi::serve listener main mdm::peer mdm::proxy mdm::serve pki push simulator",
     ),
     // What waits. Whatever is not named here is pure or blocks.
     (
         "tokio",
-        "app body cli controllers kubeapi mdm::gateway mdm::http mdm::seen mdm::serve push simulator store",
+        "app body cli controllers kubeapi listener mdm::gateway mdm::http mdm::seen push simulator store",
     ),
     ("rand", "clock"),
-    ("prometheus_client", "app::push mdm::http mdm::metrics telemetry"),
+    (
+        "prometheus_client",
+        "app::push listener mdm::http mdm::metrics telemetry",
+    ),
     ("tracing_subscriber", "telemetry"),
     // The command line; options that are a component's own stand beside it.
     ("clap", "cli simulator::run telemetry::logging"),

@@ -14,8 +14,10 @@ use tokio::sync::Mutex;
 
 use super::access::{Memory, User};
 use super::refusal::Refusal;
+use crate::bearer;
 use crate::clock::Clock;
 use crate::ids::Digest;
+use crate::listener::ClientCertificates;
 use crate::pki::ca::ClientTrust;
 
 /// Where a cluster says which authority its client certificates are of.
@@ -57,7 +59,7 @@ impl Callers {
         }
     }
 
-    /// The caller with these headers on a connection with this client certificate and its chain (DER), if any. The credential is taken out
+    /// The caller with these headers on a connection with these client certificates. The credential is taken out
     /// of the headers.
     ///
     /// # Errors
@@ -65,7 +67,7 @@ impl Callers {
     pub(super) async fn identify(
         &self,
         headers: &mut HeaderMap,
-        certificates: &[Vec<u8>],
+        certificates: &ClientCertificates,
     ) -> Result<User, Refusal> {
         let authorization = headers.remove(AUTHORIZATION);
         if !certificates.is_empty()
@@ -81,8 +83,11 @@ impl Callers {
                 extra: BTreeMap::new(),
             });
         }
-        let authorization = authorization.as_ref().and_then(|value| value.to_str().ok());
-        let token = authorization.and_then(bearer).ok_or(Refusal::Unauthorized)?;
+        let token = authorization
+            .as_ref()
+            .and_then(bearer::token)
+            .filter(|token| token.len() <= LONGEST_TOKEN)
+            .ok_or(Refusal::Unauthorized)?;
         let digest = Digest::of(token.as_bytes());
         let user = if let Some(user) = self.tokens.recall(&digest) {
             user
@@ -160,12 +165,4 @@ fn user(info: UserInfo) -> Option<User> {
         groups: info.groups.unwrap_or_default(),
         extra: info.extra.unwrap_or_default(),
     })
-}
-
-/// The token of `Bearer TOKEN`.
-fn bearer(authorization: &str) -> Option<&str> {
-    let (scheme, token) = authorization.trim().split_once(' ')?;
-    let token = token.trim();
-    let fits = !token.is_empty() && token.len() <= LONGEST_TOKEN;
-    (scheme.eq_ignore_ascii_case("bearer") && fits).then_some(token)
 }

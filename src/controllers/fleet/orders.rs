@@ -8,8 +8,7 @@ use crate::clock::Entropy;
 use crate::compliance::{Facts, Question, Source, Subject};
 use crate::ids::{CommandUuid, PROFILE_PREFIX};
 use crate::mdm::command::{NewCommand, Priority};
-use crate::mdm::commands::{Command, Target};
-use crate::mdm::setup;
+use crate::mdm::commands::{Command, Target, configured};
 use crate::policy::Manifest;
 use crate::store::Enrollment;
 
@@ -29,9 +28,7 @@ pub fn to_hold(
     issue: &Issue<'_>,
 ) -> Vec<NewCommand> {
     // A device in Setup Assistant goes on when all else has been said. Declarations cannot come before: it answers NotNow to them there.
-    let last = device
-        .awaiting_configuration
-        .then(|| setup::configured(&device.id));
+    let last = device.awaiting_configuration.then(|| configured(&device.id));
     if device.declarative {
         // The device compares the token by itself and fetches what is new; the command also makes it look again at what it holds.
         let commands = [Command::DeclarativeManagement { tokens: None }];

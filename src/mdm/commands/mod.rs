@@ -14,6 +14,7 @@ mod class;
 mod first_contact;
 mod raw;
 mod report;
+mod setup;
 pub mod table;
 
 pub use admissible::{Refused, Target};
@@ -24,3 +25,4 @@ pub use class::{Class, spares_personal_devices};
 pub use first_contact::{FIRST_CONTACT_DEADLINE, first_contact};
 pub use raw::{RAW_COMMAND_LIMIT, RawCommand, RawError};
 pub use report::{CommandReport, Evidence, Report};
+pub use setup::{configured, ends_setup};

@@ -5,12 +5,10 @@ use plist::{Dictionary, Value};
 
 use super::{Failure, Gateway, NetworkUsers, Reply};
 use crate::ids::{CommandUuid, Digest};
-use crate::mdm::checkin::{Authenticate, CheckIn, Message, TokenUpdate};
-use crate::mdm::commands::{FIRST_CONTACT_DEADLINE, first_contact};
+use crate::mdm::checkin::{Authenticate, CheckIn, Message, TokenRequest, TokenUpdate};
+use crate::mdm::commands::{FIRST_CONTACT_DEADLINE, configured, first_contact};
 use crate::mdm::plist::to_xml;
 use crate::mdm::sender::Sender;
-use crate::mdm::setup;
-use crate::mdm::token_service::TokenRequest;
 use crate::secret::Secret;
 use crate::store::{Authentication, Ending, Enrollment, EnrollmentState, Escrow, PushAddress};
 
@@ -186,7 +184,7 @@ impl Gateway {
                 .saturating_add(FIRST_CONTACT_DEADLINE)
                 .unwrap_or(Timestamp::MAX);
             let uuid = CommandUuid::from(self.entropy.uuid());
-            let command = setup::configured(&user.id).queued(&user.id, uuid, None, deadline);
+            let command = configured(&user.id).queued(&user.id, uuid, None, deadline);
             self.store.enqueue(vec![command], now).await?;
         }
         Ok(Reply::Nothing)
@@ -207,7 +205,7 @@ impl Gateway {
         now: Timestamp,
     ) -> Result<Reply, Failure> {
         // Checking out twice is checking out once, so ended enrolments are welcome.
-        let device = self.attribute(fingerprint, sender).await?;
+        let device = self.attribute(fingerprint, sender, now).await?;
         if self.store.end(&sender.id, Ending::CheckOut, now).await? {
             let who = if sender.is_device() { "a device" } else { "a user" };
             tracing::info!(namespace = %device.namespace, "{who} has checked out");

@@ -1,6 +1,6 @@
 //! Why a device does not get what it asked for. What status each of these becomes is decided in one place: [`crate::mdm::http`].
 
-use crate::mdm::token_service::TokenServiceError;
+use super::token_service::TokenServiceError;
 use crate::mdm::{checkin, ddm, peer, plist, sender};
 use crate::store::{Refusal, StoreError};
 

@@ -9,32 +9,35 @@ mod checkin;
 mod declarations;
 mod failure;
 mod reports;
+pub mod setup;
+pub mod token_service;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use http::HeaderMap;
 use jiff::Timestamp;
 use plist::Dictionary;
-use prometheus_client::metrics::counter::Counter;
 
 use declarations::served;
 pub use failure::Failure;
+use token_service::TokenService;
 
 use super::checkin::CheckIn;
 use super::commands::CommandReport;
-use super::peer::Peer;
+use super::peer::{Peer, Peers};
 use super::plist::read_dictionary;
 use super::seen::SeenBatch;
 use super::sender::Sender;
-use super::token_service::TokenService;
+use super::signature::Claim;
 use crate::clock::{Clock, Entropy};
 use crate::ids::{Digest, PushTopic};
 use crate::policy::{Manifest, ProfileDocument};
 use crate::store::{Enrollment, EnrollmentState, Store};
 
 /// Bodies above this many bytes are parsed aside, so that other devices need not wait for it.
-const PARSE_ASIDE: usize = 64 * 1024;
+pub(super) const PARSE_ASIDE: usize = 64 * 1024;
 
 /// What a device gets.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,7 +67,7 @@ pub struct Gateway {
     seen: Arc<SeenBatch>,
     network_users: NetworkUsers,
     token_services: HashMap<String, Arc<dyn TokenService>>,
-    topics: Option<Topics>,
+    reachable: Option<Reachable>,
 }
 
 /// What a network or mobile user of a Mac gets who asks to be managed (`UserAuthenticate`).
@@ -77,11 +80,8 @@ pub enum NetworkUsers {
     Accept,
 }
 
-/// The push topics that devices can be woken by.
-struct Topics {
-    reachable: Box<dyn Fn(&PushTopic) -> bool + Send + Sync>,
-    unreachable: Counter,
-}
+/// Tells whether devices of a push topic can be woken.
+type Reachable = Box<dyn Fn(&PushTopic) -> bool + Send + Sync>;
 
 impl Gateway {
     /// A gateway to `store`. Somebody has to [`SeenBatch::run`] the batch.
@@ -99,7 +99,7 @@ impl Gateway {
             seen,
             network_users: NetworkUsers::default(),
             token_services: HashMap::new(),
-            topics: None,
+            reachable: None,
         }
     }
 
@@ -121,27 +121,30 @@ impl Gateway {
         self
     }
 
-    /// Has devices whose topic is not `reachable` counted and logged: no push certificate of ours will ever wake them. Without this nobody looks.
+    /// Raises the alarm over devices whose topic is not `reachable`: no push certificate of ours will ever wake them. Asked whenever a device
+    /// tells its topic; without this nobody looks.
     #[must_use]
-    pub fn with_topics(
-        mut self,
-        reachable: impl Fn(&PushTopic) -> bool + Send + Sync + 'static,
-        unreachable: Counter,
-    ) -> Self {
-        self.topics = Some(Topics {
-            reachable: Box::new(reachable),
-            unreachable,
-        });
+    pub fn with_topics(mut self, reachable: impl Fn(&PushTopic) -> bool + Send + Sync + 'static) -> Self {
+        self.reachable = Some(Box::new(reachable));
         self
     }
 
-    /// Whether a client is anybody at all by its certificate. Asked before its body is read: nobody gets memory out of us.
+    /// Who a client is, by its connection or as what it claims to have signed, if it is anybody at all. Asked before its body is read: nobody
+    /// gets memory out of us. A claim has still to be proven.
     ///
     /// # Errors
-    /// [`Failure::Peer`] when not.
-    pub fn admit(&self, peer: &Peer) -> Result<(), Failure> {
-        peer.fingerprint(self.clock.now())?;
-        Ok(())
+    /// [`Failure::Peer`] when it is nobody.
+    pub fn admit(
+        &self,
+        connection: &Arc<Peer>,
+        headers: &HeaderMap,
+        peers: &Peers,
+    ) -> Result<(Arc<Peer>, Option<Claim>), Failure> {
+        let now = self.clock.now();
+        let claim = Claim::read(headers, connection, peers, now)?;
+        let peer = claim.as_ref().map_or(connection, Claim::peer);
+        peer.fingerprint(now)?;
+        Ok((Arc::clone(peer), claim))
     }
 
     /// Handles a message. It is a check-in message when `declared_check_in` says so (its Content-Type), or when it looks like one.
@@ -182,10 +185,11 @@ impl Gateway {
         let fingerprint = peer.fingerprint(now).map_err(|_| Failure::NotFound)?;
         let enrollment = self
             .store
-            .enrollment_by_certificate(fingerprint)
+            .enrollment_by_certificate(fingerprint, now)
             .await?
             .filter(|enrollment| enrollment.state != EnrollmentState::Ended)
             .ok_or(Failure::NotFound)?;
+        let enrollment = self.renewed(enrollment, fingerprint, now).await?;
         tracing::Span::current().record("device.id", enrollment.id.as_str());
         self.seen.note(&enrollment.id, now);
         for id in served(&enrollment) {
@@ -206,7 +210,7 @@ impl Gateway {
         sender: &Sender,
         now: Timestamp,
     ) -> Result<Enrollment, Failure> {
-        let enrollment = self.attribute(fingerprint, sender).await?;
+        let enrollment = self.attribute(fingerprint, sender, now).await?;
         if enrollment.state == EnrollmentState::Ended {
             return Err(Failure::Ended);
         }
@@ -215,15 +219,20 @@ impl Gateway {
     }
 
     /// As [`Self::recognise`], ended enrolments included.
-    async fn attribute(&self, fingerprint: Digest, sender: &Sender) -> Result<Enrollment, Failure> {
+    async fn attribute(
+        &self,
+        fingerprint: Digest,
+        sender: &Sender,
+        now: Timestamp,
+    ) -> Result<Enrollment, Failure> {
         tracing::Span::current().record("device.id", sender.enrollment.as_str());
         let enrollment = self
             .store
-            .enrollment_by_certificate(fingerprint)
+            .enrollment_by_certificate(fingerprint, now)
             .await?
             .ok_or(Failure::Stranger)?;
         if enrollment.id == sender.enrollment {
-            Ok(enrollment)
+            self.renewed(enrollment, fingerprint, now).await
         } else {
             tracing::warn!(pinned = %enrollment.id, "a device speaks in the name of another");
             Err(Failure::AnotherDevice)
@@ -245,12 +254,26 @@ impl Gateway {
 
     /// Raises the alarm over a topic that nobody can push to.
     fn look_at_topic(&self, topic: &PushTopic) {
-        if let Some(topics) = &self.topics
-            && !(topics.reachable)(topic)
+        if let Some(reachable) = &self.reachable
+            && !reachable(topic)
         {
-            topics.unreachable.inc();
             tracing::error!(%topic, "a device cannot be woken: there is no push certificate for its topic");
         }
+    }
+
+    /// The enrolment, with the certificate that is used as its pin where that is a renewed one.
+    async fn renewed(
+        &self,
+        enrollment: Enrollment,
+        fingerprint: Digest,
+        now: Timestamp,
+    ) -> Result<Enrollment, Failure> {
+        if enrollment.certificate == fingerprint {
+            return Ok(enrollment);
+        }
+        // None: it is the pin before, for as long as that is accepted.
+        let adopted = self.store.adopt(fingerprint, now).await?;
+        Ok(adopted.unwrap_or(enrollment))
     }
 
     /// What the device should hold. None: nothing, or nothing yet.

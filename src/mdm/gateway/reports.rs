@@ -9,10 +9,11 @@ use uuid::Uuid;
 use super::{Failure, Gateway, Reply};
 use crate::ids::{CommandUuid, Digest};
 use crate::mdm::command::{ErrorLink, ReportStatus};
-use crate::mdm::commands::{Command, CommandReport, Evidence, FIRST_CONTACT_DEADLINE, MDM_PROFILE, Report};
+use crate::mdm::commands::{
+    Command, CommandReport, Evidence, FIRST_CONTACT_DEADLINE, MDM_PROFILE, Report, ends_setup,
+};
 use crate::mdm::ddm::profiles_proven;
 use crate::mdm::sender::Sender;
-use crate::mdm::setup;
 use crate::store::{Ending, Enrollment, EnrollmentState, ReportOutcome, SystemNews};
 
 impl Gateway {
@@ -118,7 +119,7 @@ impl Gateway {
         match self.store.report(&enrollment.id, uuid, status, now).await? {
             ReportOutcome::Ended { state, request_type } => {
                 tracing::Span::current().record("command.kind", &*request_type);
-                if setup::ends_setup(&request_type) {
+                if ends_setup(&request_type) {
                     // One that answers with an error waits for nothing either.
                     self.store.await_configuration(&enrollment.id, false).await?;
                 }

@@ -7,7 +7,7 @@ use super::world::{Device, TOPIC, World};
 use crate::clock::Clock as _;
 use crate::ids::EnrollmentId;
 use crate::mdm::commands::Command;
-use crate::mdm::setup::{self, PATIENCE};
+use crate::mdm::gateway::setup::{self, PATIENCE};
 
 const UDID: &str = "A0000000-0000-4000-8000-000000000001";
 

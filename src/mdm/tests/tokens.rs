@@ -1,15 +1,16 @@
 //! Tokens of other services, and push topics that nobody can push to.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_trait::async_trait;
 use axum::http::StatusCode;
 use jiff::Timestamp;
 use plist::Value;
-use prometheus_client::metrics::counter::Counter;
 
 use super::world::{Answer, Device, TOPIC, World, dictionary};
-use crate::mdm::token_service::{TokenRequest, TokenService, TokenServiceError};
+use crate::mdm::checkin::TokenRequest;
+use crate::mdm::gateway::token_service::{TokenService, TokenServiceError};
 use crate::secret::Secret;
 use crate::store::Enrollment;
 
@@ -79,11 +80,17 @@ async fn a_token_is_had_where_its_service_is_and_declined_without_harm_elsewhere
 
 #[tokio::test]
 async fn a_topic_that_nobody_can_push_to_raises_an_alarm() {
-    let foreign = Counter::default();
-    let counted = foreign.clone();
-    let world = World::with_gateway(|gateway| gateway.with_topics(|topic| topic.as_str() == TOPIC, counted));
+    let foreign = Arc::new(AtomicU64::new(0));
+    let counted = Arc::clone(&foreign);
+    let world = World::with_gateway(|gateway| {
+        gateway.with_topics(move |topic| {
+            let held = topic.as_str() == TOPIC;
+            counted.fetch_add(u64::from(!held), Ordering::Relaxed);
+            held
+        })
+    });
     let device = world.enrolled(UDID).await;
-    assert_eq!(foreign.get(), 0);
+    assert_eq!(foreign.load(Ordering::Relaxed), 0);
     let entries = [
         ("Topic", "com.apple.mgmt.External.another".into()),
         ("Token", Value::Data(vec![7; 32])),
@@ -95,5 +102,5 @@ async fn a_topic_that_nobody_can_push_to_raises_an_alarm() {
         StatusCode::OK,
         "that is our fault, not the device's"
     );
-    assert_eq!(foreign.get(), 1);
+    assert_eq!(foreign.load(Ordering::Relaxed), 1);
 }

@@ -72,7 +72,17 @@ impl ClientTrust {
     /// # Errors
     /// When its own certificate cannot be used as an anchor.
     pub fn new(authority: &Authority) -> Result<Self, Error> {
-        Self::in_roots(std::iter::once(Ok(authority.certificate().clone())))
+        Self::with_former(authority, "")
+    }
+
+    /// Trust in what `authority` has issued, and the authorities of a bundle (PEM, which may be empty) before it: those of devices that came
+    /// from another server. What they issue is one of ours from then on, and whose it is still is the pin's to say.
+    ///
+    /// # Errors
+    /// When the bundle cannot be read, or one certificate cannot be used as an anchor.
+    pub fn with_former(authority: &Authority, former: &str) -> Result<Self, Error> {
+        let former = CertificateDer::pem_slice_iter(former.as_bytes());
+        Self::in_roots(std::iter::once(Ok(authority.certificate().clone())).chain(former))
     }
 
     /// Trust in what the authorities of a bundle have issued, PEM.
@@ -138,14 +148,10 @@ impl ClientTrust {
             .map(|_| ())
     }
 
-    /// For whom `chain` (DER) was issued, by Kubernetes' reading of the subject, if it is trusted and valid now. That the client holds the key of
+    /// For whom `chain` was issued, by Kubernetes' reading of the subject, if it is trusted and valid now. That the client holds the key of
     /// its first certificate is the handshake's to prove.
     #[must_use]
-    pub fn subject(&self, chain: &[Vec<u8>], now: Timestamp) -> Option<Subject> {
-        let chain: Vec<CertificateDer<'_>> = chain
-            .iter()
-            .map(|der| CertificateDer::from(der.as_slice()))
-            .collect();
+    pub fn subject(&self, chain: &[CertificateDer<'_>], now: Timestamp) -> Option<Subject> {
         let (certificate, intermediates) = chain.split_first()?;
         self.verify(certificate, intermediates, now).ok()?;
         let (_, certificate) = X509Certificate::from_der(certificate).ok()?;

@@ -63,6 +63,7 @@ const CONFIGURATIONS: &[Known] = &[
     known("siri.settings", (26, 4), (26, 4)),
     known("softwareupdate.enforcement.specific", (14, 0), (17, 0)),
     known("softwareupdate.settings", (15, 0), (18, 0)),
+    known("watch.enrollment", NEVER, (17, 0)),
 ];
 
 const CONFIGURATION: &str = "com.apple.configuration.";

@@ -179,7 +179,11 @@ pub(in crate::store) async fn what_a_device_was_told_of_is_kept_over_any_number_
     let device = enroll(store, "A").await;
     let pin = store.enrollment(&device).await.unwrap().unwrap().certificate;
     let told = async || {
-        let found = store.enrollment_by_certificate(pin).await.unwrap().unwrap();
+        let found = store
+            .enrollment_by_certificate(pin, at(1))
+            .await
+            .unwrap()
+            .unwrap();
         found.advertised_manifest
     };
     for content in ["m1", "m2", "m3"] {

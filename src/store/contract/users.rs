@@ -50,7 +50,7 @@ pub(in crate::store) async fn a_users_channel_is_an_enrolment_of_its_own(store: 
     assert_eq!(ids(&store.enrollments(None, 10).await.unwrap()), ["A"]);
     let users = store.users(&device).await.unwrap();
     assert_eq!(ids(&users), ["A:m@example.com", "A:u"]);
-    let found = store.enrollment_by_certificate(digest("A")).await.unwrap();
+    let found = store.enrollment_by_certificate(digest("A"), at(1)).await.unwrap();
     assert_eq!(found.unwrap().id, device);
 
     let address = store.push_address(&begun.id).await.unwrap().unwrap();
@@ -177,7 +177,7 @@ pub(in crate::store) async fn what_is_in_safe_keeping_is_given_to_its_owner_alon
         store.keep_escrow(id, kind, secret).await.unwrap()
     };
     let shown = async || {
-        let cached = store.enrollment_by_certificate(digest("A")).await.unwrap();
+        let cached = store.enrollment_by_certificate(digest("A"), at(1)).await.unwrap();
         let (cached, read) = (cached.unwrap(), store.enrollment(&device).await.unwrap().unwrap());
         assert_eq!(cached.bootstrap_token, read.bootstrap_token);
         assert_eq!(cached.unlock_token, read.unlock_token);
@@ -246,7 +246,7 @@ pub(in crate::store) async fn who_waits_in_setup_assistant_is_found(store: &dyn 
     }
     let told = sign_in(store, &first, "u", 30).await.id;
     store.await_configuration(&told, true).await.unwrap();
-    let cached = store.enrollment_by_certificate(digest("A")).await.unwrap();
+    let cached = store.enrollment_by_certificate(digest("A"), at(1)).await.unwrap();
     assert!(cached.unwrap().awaiting_configuration);
     assert_eq!(waiting(100, 10).await, "A B A:u", "the longest first");
     assert_eq!(waiting(100, 1).await, "A");
@@ -256,4 +256,33 @@ pub(in crate::store) async fn who_waits_in_setup_assistant_is_found(store: &dyn 
     store.end(&first, Ending::CheckOut, at(40)).await.unwrap();
     enroll_with(store, &second, "again", 50).await;
     assert_eq!(waiting(100, 10).await, "", "a new enrolment says for itself");
+}
+
+pub(in crate::store) async fn a_renewal_takes_neither_secrets_nor_users_away(store: &dyn Store) {
+    let device = enroll(store, "A").await;
+    let secret = || Some(Secret::new(b"secret".to_vec()));
+    for kind in [Escrow::BootstrapToken, Escrow::UnlockToken] {
+        assert!(store.keep_escrow(&device, kind, secret()).await.unwrap());
+    }
+    let theirs = sign_in(store, &device, "u", 1).await.id;
+    store.enqueue(vec![command(&theirs, "c-1")], at(1)).await.unwrap();
+    let mut renewed = certificate("renewed", &device);
+    renewed.not_after = at(2_000_000);
+    store.renew(digest("A"), renewed, at(2)).await.unwrap().unwrap();
+    // The device installs its profile again, which begins with Authenticate.
+    let goes_on = store.authenticate(authentication(&device, "renewed"), at(3));
+    let goes_on = goes_on.await.unwrap().unwrap();
+    assert!(goes_on.bootstrap_token && goes_on.unlock_token);
+    let user = store.enrollment(&theirs).await.unwrap().unwrap();
+    assert_eq!(user.state, EnrollmentState::Enrolled);
+    assert_eq!(
+        user.certificate,
+        digest("renewed"),
+        "its device speaks for it still"
+    );
+    assert_eq!(store.pending(&theirs).await.unwrap().len(), 1);
+    // Whoever is invited anew is another device.
+    let begun = enroll_with(store, &device, "invited", 4).await;
+    assert!(!begun.bootstrap_token && !begun.unlock_token);
+    assert_eq!(store.pending(&theirs).await.unwrap(), []);
 }

@@ -6,21 +6,9 @@
 use async_trait::async_trait;
 use jiff::Timestamp;
 
+use crate::mdm::checkin::TokenRequest;
 use crate::secret::Secret;
 use crate::store::Enrollment;
-
-/// What a device asks for. Texts are clipped to 128 bytes.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TokenRequest {
-    /// Apple's `TokenServiceType`.
-    pub service: String,
-    /// `SecurityToken` of the `TokenParameters`: for the pairing of a watch.
-    pub security_token: Option<String>,
-    /// `PhoneUDID`, likewise.
-    pub phone_udid: Option<String>,
-    /// `WatchUDID`, likewise.
-    pub watch_udid: Option<String>,
-}
 
 /// Why a service that is there could not issue a token. The device may ask again.
 #[derive(Debug, thiserror::Error)]

@@ -11,10 +11,10 @@ use jiff::{SignedDuration, Timestamp};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::command::{NewCommand, Priority};
-use super::commands::{Command, FIRST_CONTACT_DEADLINE};
 use crate::clock::Clock;
-use crate::ids::{CommandUuid, EnrollmentId};
+use crate::ids::CommandUuid;
+use crate::mdm::command::{NewCommand, Priority};
+use crate::mdm::commands::{FIRST_CONTACT_DEADLINE, configured};
 use crate::store::{Enrollment, Store, StoreError};
 
 /// How long a person waits before a device at most, from its enrolment on.
@@ -25,22 +25,6 @@ const INTERVAL: Duration = Duration::from_secs(30);
 
 /// Those who are let go in one turn, at most.
 const TURN: usize = 1_000;
-
-/// The command that ends Setup Assistant.
-#[must_use]
-pub fn configured(enrollment: &EnrollmentId) -> Command {
-    if enrollment.is_user() {
-        Command::UserConfigured
-    } else {
-        Command::DeviceConfigured
-    }
-}
-
-/// Whether a command of this `RequestType` ends Setup Assistant.
-#[must_use]
-pub fn ends_setup(request_type: &str) -> bool {
-    matches!(request_type, "DeviceConfigured" | "UserConfigured")
-}
 
 /// Lets go who has waited too long, whatever else is in the queue. Returns how many were found. Doing it again does nothing.
 ///
