@@ -72,6 +72,10 @@ doc: build-packages ## Build the code's documentation, private items included.
 	$(CARGO) doc --locked --no-deps --document-private-items
 	@echo "docs/ is the guide for people: 'mdbook serve' shows it as a book."
 
+.PHONY: command-table
+command-table: test-packages ## Write the table of Apple's commands again (SCHEMA: a copy of github.com/apple/device-management).
+	PROVOST_APPLE_SCHEMA="$(SCHEMA)" PROVOST_TEST_WRITE=1 $(CARGO) test --quiet --locked --lib commands::table
+
 .PHONY: bench
 bench: build-packages ## Run the benchmarks.
 	$(CARGO) bench --locked --bench hot_paths $(ARGS)

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
+use futures::{StreamExt as _, TryStreamExt as _};
 use jiff::{SignedDuration, Timestamp};
 use provost::api::Baseline;
 use provost::api::assignment::AssignmentMode;
@@ -17,7 +18,7 @@ use provost::api::common::{EnrollmentMode, Platform};
 use provost::clock::SeededEntropy;
 use provost::compliance::{Checks, Facts, judge};
 use provost::ids::{CommandUuid, Digest, EnrollmentId, Namespace, PushTopic};
-use provost::mdm::command::{NewCommand, ReportStatus};
+use provost::mdm::command::{NewCommand, Priority, ReportStatus};
 use provost::pki::KeyFile;
 use provost::policy::{AssignmentInput, BaselineInput, CompileInput, DeviceClass, OsVersion, Plan, compile};
 use provost::secret::Secret;
@@ -30,8 +31,14 @@ use tokio::runtime::Runtime;
 const TIME: Duration = Duration::from_secs(2);
 /// How many batches the time is cut into.
 const BATCHES: u32 = 50;
-/// Commands that a device has acknowledged before: an answer must not cost more for them.
-const HISTORY: u32 = 2_000;
+/// Fleets of the store, small and large, and the commands that each of the devices asked has acknowledged before: an answer must not cost more
+/// for either.
+const DEVICES: [u32; 2] = [1_000, 100_000];
+const HISTORY: [u32; 2] = [20, 2_000];
+/// The devices asked, spread over the fleet.
+const ASKED: u32 = 25;
+/// Enrolments on their way at once while a fleet is made.
+const AT_ONCE: usize = 500;
 
 fn main() -> Result<()> {
     let bench = Bench {
@@ -47,10 +54,37 @@ fn main() -> Result<()> {
     let title = format!("judge a device by {} rules", plan.demands.len());
     bench.time(&title, || judge(&plan.demands, &facts));
 
-    let queue = Queue::open()?;
-    let title = format!("next command of an idle device with {HISTORY} behind it and none before it");
-    bench.try_time(&title, || queue.idle())?;
-    bench.try_time("queue a command, offer it and take the report", || queue.cycle())
+    let mut cycles = Vec::new();
+    for (devices, history) in [
+        (DEVICES[0], HISTORY[0]),
+        (DEVICES[0], HISTORY[1]),
+        (DEVICES[1], HISTORY[0]),
+    ] {
+        // Once is enough for a test.
+        let (devices, history) = if bench.timed {
+            (devices, history)
+        } else {
+            (ASKED, 2)
+        };
+        let queue = Queue::open(devices, history)?;
+        let of = format!("with {history} commands behind it, of {devices} devices");
+        bench.try_time(&format!("Idle of a device that has nothing to do, {of}"), || {
+            queue.idle()
+        })?;
+        cycles.push(bench.try_time(
+            &format!("Idle, command, acknowledgement of a device {of}"),
+            || queue.cycle(),
+        )?);
+    }
+    if let [Some(base), Some(history), Some(fleet)] = cycles.as_slice() {
+        let times = |other: &Duration| other.as_secs_f64() / base.as_secs_f64();
+        println!(
+            "ratios: {:.2} for history, {:.2} for the fleet",
+            times(history),
+            times(fleet)
+        );
+    }
+    Ok(())
 }
 
 struct Bench {
@@ -63,10 +97,11 @@ impl Bench {
         let _ = self.try_time(title, || Ok(work()));
     }
 
-    fn try_time<T>(&self, title: &str, mut work: impl FnMut() -> Result<T>) -> Result<()> {
+    /// The median, if anything was timed.
+    fn try_time<T>(&self, title: &str, mut work: impl FnMut() -> Result<T>) -> Result<Option<Duration>> {
         black_box(work()?);
         if !self.timed {
-            return Ok(());
+            return Ok(None);
         }
         let started = Instant::now();
         let mut rounds = 0_u32;
@@ -90,7 +125,7 @@ impl Bench {
             at(times.len() / 2),
             at(0)
         );
-        Ok(())
+        Ok(Some(at(times.len() / 2)))
     }
 }
 
@@ -142,18 +177,18 @@ fn facts() -> Facts {
     facts
 }
 
-/// The queue of one device.
+/// The queues of a fleet.
 struct Queue {
     _folder: tempfile::TempDir,
     runtime: Runtime,
     store: SqliteStore,
-    device: EnrollmentId,
+    asked: Vec<EnrollmentId>,
     now: Timestamp,
     next: std::cell::Cell<u32>,
 }
 
 impl Queue {
-    fn open() -> Result<Self> {
+    fn open(devices: u32, history: u32) -> Result<Self> {
         let folder = tempfile::tempdir()?;
         let sealer = KeyFile::open(&folder.path().join("seal.key"), SeededEntropy::new(1))?;
         let store = SqliteStore::open(&folder.path().join("store.db"), Arc::new(sealer))?;
@@ -164,19 +199,28 @@ impl Queue {
             _folder: folder,
             runtime,
             store,
-            device: EnrollmentId::parse("A0000000-0000-4000-8000-000000000001")?,
+            asked: (0..ASKED)
+                .map(|number| device(number * (devices / ASKED)))
+                .collect::<Result<_>>()?,
             now: Timestamp::from_second(1_800_000_000)?,
             next: std::cell::Cell::new(0),
         };
-        queue.runtime.block_on(queue.enroll())?;
-        for _ in 0..HISTORY {
-            queue.cycle()?;
-        }
+        queue.runtime.block_on(async {
+            let enrolling = futures::stream::iter(0..devices).map(|number| queue.enroll(number));
+            enrolling.buffer_unordered(AT_ONCE).try_collect::<()>().await
+        })?;
+        queue.runtime.block_on(async {
+            let making =
+                futures::stream::iter(&queue.asked).map(|device| queue.make_history(device, history));
+            making.buffer_unordered(AT_ONCE).try_collect::<()>().await
+        })?;
         Ok(queue)
     }
 
-    async fn enroll(&self) -> Result<()> {
-        let (challenge, certificate) = (Digest::of(b"challenge"), Digest::of(b"certificate"));
+    async fn enroll(&self, number: u32) -> Result<()> {
+        let device = device(number)?;
+        let challenge = Digest::of(format!("challenge {number}").as_bytes());
+        let certificate = Digest::of(format!("certificate {number}").as_bytes());
         let namespace = Namespace::parse("fleet")?;
         let topic = PushTopic::parse("com.apple.mgmt.External.bench")?;
         let later = self.now.saturating_add(SignedDuration::from_hours(24))?;
@@ -192,7 +236,7 @@ impl Queue {
         let issued = IssuedCertificate {
             fingerprint: certificate,
             key: Digest::of(b"key"),
-            enrollment: self.device.clone(),
+            enrollment: device.clone(),
             not_after: later,
             namespace,
             labels: BTreeMap::new(),
@@ -201,7 +245,7 @@ impl Queue {
         let issued = self.store.issue(challenge, issued, self.now).await?;
         issued.context("the certificate is refused")?;
         let authentication = Authentication {
-            enrollment: self.device.clone(),
+            enrollment: device.clone(),
             certificate,
             topic: topic.clone(),
             platform: Platform::MacOS,
@@ -219,39 +263,65 @@ impl Queue {
             token: Secret::new(vec![7; 32]),
             magic: Secret::new("magic".to_owned()),
         };
-        let enrolled = self.store.token_update(&self.device, push, self.now).await?;
+        let enrolled = self.store.token_update(&device, push, self.now).await?;
         enrolled.context("the device is gone")?;
         Ok(())
     }
 
+    /// Gives a device commands that it has acknowledged.
+    async fn make_history(&self, device: &EnrollmentId, history: u32) -> Result<()> {
+        for _ in 0..history {
+            self.one(device).await?;
+        }
+        Ok(())
+    }
+
     fn idle(&self) -> Result<()> {
+        let device = self.turn()?;
         let next = self
             .runtime
-            .block_on(self.store.next_command(&self.device, true, self.now))?;
+            .block_on(self.store.next_command(device, true, self.now))?;
         anyhow::ensure!(next.is_none(), "nothing is pending");
         Ok(())
     }
 
     fn cycle(&self) -> Result<()> {
+        self.runtime.block_on(self.one(self.turn()?))
+    }
+
+    fn turn(&self) -> Result<&EnrollmentId> {
+        let number = self.next.replace(self.next.get() + 1);
+        let place = usize::try_from(number % ASKED)?;
+        self.asked.get(place).context("somebody is asked")
+    }
+
+    async fn one(&self, device: &EnrollmentId) -> Result<()> {
         let number = self.next.replace(self.next.get() + 1);
         let uuid = CommandUuid::parse(&format!("00000000-0000-4000-8000-{number:012}"))?;
         let command = NewCommand {
-            enrollment: self.device.clone(),
+            enrollment: device.clone(),
             uuid: uuid.clone(),
             request_type: "SecurityInfo".into(),
             body: format!("<plist><dict><key>CommandUUID</key><string>{uuid}</string></dict></plist>").into(),
             intent: None,
             chain: None,
+            priority: Priority::Normal,
             deadline: self.now.saturating_add(SignedDuration::from_hours(1))?,
         };
-        self.runtime.block_on(async {
-            self.store.enqueue(vec![command], self.now).await?;
-            let offered = self.store.next_command(&self.device, true, self.now).await?;
-            offered.context("nothing is offered")?;
-            self.store
-                .report(&self.device, &uuid, &ReportStatus::Acknowledged, self.now)
-                .await?;
-            Ok(())
-        })
+        self.store.enqueue(vec![command], self.now).await?;
+        let offered = self.store.next_command(device, true, self.now).await?;
+        offered.context("nothing is offered")?;
+        self.store
+            .report(device, &uuid, &ReportStatus::Acknowledged, self.now)
+            .await?;
+        let next = self.store.next_command(device, false, self.now).await?;
+        anyhow::ensure!(next.is_none(), "nothing is left");
+        Ok(())
     }
+}
+
+fn device(number: u32) -> Result<EnrollmentId> {
+    Ok(EnrollmentId::parse(&format!(
+        "A0000000-0000-4000-8000-{number:012}"
+    ))?)
 }

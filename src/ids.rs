@@ -114,7 +114,10 @@ const fn hardware(c: char) -> bool {
 }
 
 identifier!(
-    /// The device part of an enrolment: a UDID, or the EnrollmentID of a User Enrollment. Kept byte-exact.
+    /// Who is enrolled: a device, by its UDID or the EnrollmentID of a User Enrollment, or one of its users. Kept byte-exact.
+    ///
+    /// A user's is written `DEVICE:USER`. Only [`EnrollmentId::of_user`] and [`EnrollmentId::parse_with_user`] make one: wherever an id is read by
+    /// `parse` it is a device's. The user's part may be a person's account name: log [`EnrollmentId::device`], never the whole.
     EnrollmentId, "enrolment id", 128, hardware
 );
 identifier!(
@@ -140,12 +143,68 @@ impl From<uuid::Uuid> for CommandUuid {
     }
 }
 
+/// What stands between the device and the user in an [`EnrollmentId`]; the device part cannot hold it.
+const USER_SEPARATOR: char = ':';
+
+/// The longest name of a user in an id, in bytes: a user's UUID, or an account name.
+const USER_LIMIT: usize = 256;
+
 impl EnrollmentId {
-    /// The name of the Device object of this enrolment: the id in lower case, with `_` as `-`, which
-    /// makes it a DNS subdomain as Kubernetes wants.
+    /// The id of one of a device's users.
+    ///
+    /// # Errors
+    /// When the user's part is empty, too long or holds control characters.
+    pub fn of_user(device: &Self, user: &str) -> Result<Self, IdError> {
+        check("user id", user, USER_LIMIT, |c| !c.is_control())?;
+        Ok(Self(
+            format!("{}{USER_SEPARATOR}{user}", device.device_part()).into(),
+        ))
+    }
+
+    /// Reads the id of a device, or of a user as it is written.
+    ///
+    /// # Errors
+    /// When either part cannot be one.
+    pub fn parse_with_user(text: &str) -> Result<Self, IdError> {
+        match text.split_once(USER_SEPARATOR) {
+            None => Self::parse(text),
+            Some((device, user)) => Self::of_user(&Self::parse(device)?, user),
+        }
+    }
+
+    /// The device: itself, unless this is a user.
+    #[must_use]
+    pub fn device(&self) -> Self {
+        if self.is_user() {
+            Self(self.device_part().into())
+        } else {
+            self.clone()
+        }
+    }
+
+    /// Whether this is one of a device's users.
+    #[must_use]
+    pub fn is_user(&self) -> bool {
+        self.user().is_some()
+    }
+
+    /// The user's part.
+    #[must_use]
+    pub fn user(&self) -> Option<&str> {
+        self.as_str().split_once(USER_SEPARATOR).map(|(_, user)| user)
+    }
+
+    fn device_part(&self) -> &str {
+        self.as_str()
+            .split_once(USER_SEPARATOR)
+            .map_or(self.as_str(), |(device, _)| device)
+    }
+
+    /// The name of the Device object of this enrolment: the device's id in lower case, with `_` as `-`, which
+    /// makes it a DNS subdomain as Kubernetes wants. Users have no object of their own.
     #[must_use]
     pub fn device_name(&self) -> String {
-        self.as_str().to_ascii_lowercase().replace('_', "-")
+        self.device_part().to_ascii_lowercase().replace('_', "-")
     }
 }
 
@@ -230,6 +289,27 @@ mod tests {
             "enrolment id may not hold the character ':'"
         );
         assert!(SerialNumber::parse(&"X".repeat(65)).is_err());
+    }
+
+    #[test]
+    fn a_user_is_told_from_its_device_and_never_taken_for_one() {
+        let device = EnrollmentId::parse("A0-1").unwrap();
+        let user = EnrollmentId::of_user(&device, "m:x@example.com").unwrap();
+        assert_eq!(user.as_str(), "A0-1:m:x@example.com");
+        assert_eq!(EnrollmentId::parse_with_user(user.as_str()).unwrap(), user);
+        assert_eq!(
+            (user.device(), user.user()),
+            (device.clone(), Some("m:x@example.com"))
+        );
+        assert_eq!((device.device(), device.user()), (device.clone(), None));
+        assert_eq!(user.device_name(), "a0-1");
+        // Another user of the same device, not a user of a user.
+        assert_eq!(EnrollmentId::of_user(&user, "b").unwrap().as_str(), "A0-1:b");
+        for user in ["", "a\nb", &"x".repeat(257)] {
+            assert!(EnrollmentId::of_user(&device, user).is_err(), "{user:?}");
+            assert!(EnrollmentId::parse_with_user(&format!("A0-1:{user}")).is_err());
+        }
+        assert!(EnrollmentId::parse_with_user(":b").is_err());
     }
 
     #[test]

@@ -171,8 +171,9 @@ pub struct Enforcement {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Check {
-    /// A CEL expression over what the device reports: `SecurityInfo`, `DeviceInformation`, `StatusItems`, and `params`. It gives
-    /// true (pass) or false (fail); something that was not reported makes the verdict unknown.
+    /// A CEL expression over what the device reports: `StatusItems`, the answers `SecurityInfo`, `DeviceInformation`, `CertificateList`,
+    /// `InstalledApplicationList`, `ManagedApplicationList`, `Restrictions` and `UserList`, and `params`. Only what checks read is asked
+    /// for. It gives true (pass) or false (fail); something that was not reported makes the verdict unknown.
     #[schemars(length(min = 1, max = 4096))]
     pub cel: String,
 }

@@ -71,6 +71,8 @@ pub enum Reason {
     InSync,
     /// The device has not yet reported what it should hold.
     AwaitingReport,
+    /// The device has not been heard of for a day or longer, and does not hold what it should.
+    NotSeen,
     /// The device reports that it could not apply something.
     DeviceReportedError,
     /// Every applicable rule passes.

@@ -109,6 +109,10 @@ pub struct DeviceStatus {
     /// Whether it is managed by declarations.
     #[serde(default)]
     pub declarative_management: bool,
+    /// What it has given into safe keeping. The values are shown nowhere.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8))]
+    pub escrowed: Vec<EscrowedSecret>,
     /// What it should hold: the first digits of the manifest's digest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub manifest: Option<String>,
@@ -136,6 +140,15 @@ pub struct DeviceStatus {
     /// The value of the `provost.dev/reconcile` annotation last acted upon.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_handled_reconcile_at: Option<String>,
+}
+
+/// A secret of a device that is in safe keeping.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+pub enum EscrowedSecret {
+    /// A Mac's, by which software updates and erasing are authorised.
+    BootstrapToken,
+    /// Of an iPhone or iPad, by which a forgotten passcode is cleared.
+    UnlockToken,
 }
 
 /// A rule that fails on this device.

@@ -33,7 +33,7 @@ use crate::gitops::validate::SchemaSet;
 use crate::ids::PushTopic;
 use crate::kubeapi::KubeApi;
 use crate::listener::{ConnectionMetrics, TlsConfig, raise_descriptor_limit};
-use crate::mdm::gateway::Gateway;
+use crate::mdm::gateway::{Gateway, NetworkUsers, setup};
 use crate::mdm::metrics::GatewayMetrics;
 use crate::mdm::peer::Peers;
 use crate::mdm::seen::SeenBatch;
@@ -306,12 +306,25 @@ impl Devices<'_> {
 
         let store: Arc<dyn Store> = self.store.clone();
         let seen = Arc::new(SeenBatch::default());
-        let gateway = Arc::new(Gateway::new(
+        let gateway_metrics = GatewayMetrics::default();
+        let (reachable, unreachable) = (topic.clone(), gateway_metrics.unreachable_topics.clone());
+        let gateway = Gateway::new(
             store.clone(),
             self.clock.clone(),
             self.entropy.clone(),
             seen.clone(),
-        ));
+        )
+        .with_network_users(if self.settings.accept_network_users {
+            NetworkUsers::Accept
+        } else {
+            NetworkUsers::Decline
+        })
+        .with_topics(move |topic| {
+            let held = *topic == reachable;
+            unreachable.inc_by(u64::from(!held));
+            held
+        });
+        let gateway = Arc::new(gateway);
         let issuer = Arc::new(IdentityIssuer::new(
             store.clone(),
             self.clock.clone(),
@@ -321,7 +334,6 @@ impl Devices<'_> {
             pki.servers.certificate_pem().to_owned(),
         ));
         let limits = device_http::Limits::default();
-        let gateway_metrics = GatewayMetrics::default();
         self.metrics
             .register(|registry| gateway_metrics.register(registry.sub_registry_with_prefix("provost")));
         let limiter = Arc::new(Limiter::new(Rate::default()));
@@ -346,6 +358,10 @@ impl Devices<'_> {
         tasks.run(
             "times of contact",
             seen.clone().run(store.clone(), SEEN_INTERVAL, tasks.shutdown()),
+        );
+        tasks.run(
+            "ending Setup Assistant",
+            setup::run(store.clone(), self.clock.clone(), tasks.shutdown()),
         );
         push.start(tasks, &store, self.clock, &seen, self.metrics);
         Ok(DeviceEndpoint {

@@ -14,8 +14,9 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::Clock;
 use crate::controllers::watch::Chain;
 use crate::ids::{Digest, EnrollmentId, PushTopic};
+use crate::mdm::queue;
 use crate::mdm::seen::SeenBatch;
-use crate::push::schedule::{PushObserver, PushScheduler, PushTarget, ScheduleSettings, WakeUp};
+use crate::push::schedule::{Pending, PushObserver, PushScheduler, PushTarget, ScheduleSettings, WakeUp};
 use crate::push::{ApnsPusher, Http2Pusher, Http2Settings, PushCertificate, Pusher, Unconfigured};
 use crate::store::{Change, EnrollmentState, Store, StoreError};
 use crate::telemetry::Metrics;
@@ -107,6 +108,7 @@ impl Push {
         });
         let observer = Arc::new(Observer {
             store: store.clone(),
+            clock: clock.clone(),
             pushes,
         });
         tasks.run(
@@ -152,7 +154,7 @@ async fn follow(store: Arc<dyn Store>, scheduler: PushScheduler, shutdown: Cance
         match change {
             Ok(Change::Work(id)) => {
                 if let Err(error) = wake(&store, &scheduler, &id).await {
-                    tracing::warn!(device.id = %id, error = %Chain(&error), "a device could not be scheduled for a push");
+                    tracing::warn!(device.id = %id.device(), error = %Chain(&error), "a device could not be scheduled for a push");
                     all = true;
                 }
             }
@@ -205,32 +207,39 @@ struct Pushed {
 
 struct Observer {
     store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
     pushes: Family<Pushed, Counter>,
 }
 
 impl PushObserver for Observer {
-    fn pending<'a>(&'a self, device: &'a str) -> BoxFuture<'a, bool> {
+    fn pending<'a>(&'a self, device: &'a str) -> BoxFuture<'a, Pending> {
         Box::pin(async move {
-            let Ok(id) = EnrollmentId::parse(device) else {
-                return false;
+            let Ok(id) = EnrollmentId::parse_with_user(device) else {
+                return Pending::Nothing;
             };
             let removing =
                 self.store.enrollment(&id).await.map(|found| {
                     found.is_some_and(|enrollment| enrollment.state == EnrollmentState::Removing)
                 });
-            let pending = self.store.pending(&id).await.map(|pending| !pending.is_empty());
             // What cannot be read is taken for pending: a push too many does no harm, one too few does.
-            removing.unwrap_or(true) || pending.unwrap_or(true)
+            match (removing, self.store.pending(&id).await) {
+                (Ok(false), Ok(pending)) if pending.is_empty() => Pending::Nothing,
+                (Ok(false), Ok(pending)) => match queue::deferred(&pending, self.clock.now()) {
+                    Some(times) => Pending::Deferred { times },
+                    None => Pending::Work,
+                },
+                _ => Pending::Work,
+            }
         })
     }
 
     fn unregistered<'a>(&'a self, device: &'a str, _token: &'a [u8]) -> BoxFuture<'a, ()> {
         Box::pin(async move {
-            let Ok(id) = EnrollmentId::parse(device) else {
+            let Ok(id) = EnrollmentId::parse_with_user(device) else {
                 return;
             };
             if let Err(error) = self.store.drop_push_address(&id).await {
-                tracing::warn!(device.id = device, error = %Chain(&error), "a dead push address could not be dropped");
+                tracing::warn!(device.id = %id.device(), error = %Chain(&error), "a dead push address could not be dropped");
             }
         })
     }

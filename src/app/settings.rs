@@ -29,6 +29,8 @@ pub struct Settings {
     pub sha1_signatures: bool,
     /// How devices are woken.
     pub push: PushSettings,
+    /// Whether network and mobile users of Macs are managed.
+    pub accept_network_users: bool,
     /// How often each device is asked for evidence.
     pub evidence_interval: Duration,
     /// Where people are told the evidence about each rule. None: nowhere.
@@ -127,6 +129,7 @@ impl Settings {
             former_device_authorities: String::new(),
             sha1_signatures: false,
             push: PushSettings::None,
+            accept_network_users: false,
             evidence_interval: Duration::from_hours(1),
             evidence: None,
         }

@@ -132,6 +132,10 @@ pub(super) struct ServerArgs {
         requires = "apns_url"
     )]
     apns_ca: Option<PathBuf>,
+    /// Manage the network and mobile users of Macs too, without asking them for a password: whoever may sign in to the Mac is
+    /// managed. Without it they are declined; users of the Mac itself always are managed.
+    #[arg(long, env = "PROVOST_ACCEPT_NETWORK_USERS", hide_env_values = true)]
+    accept_network_users: bool,
     /// How often each device is asked for evidence, such as 15m or 1h.
     #[arg(
         long,
@@ -206,6 +210,7 @@ impl ServerArgs {
             admin_listen: self.admin_listen,
             public_url: self.public_url,
             push,
+            accept_network_users: self.accept_network_users,
             evidence_interval: length("--evidence-interval", &self.evidence_interval)?,
             evidence: self.evidence_listen.map(|listen| EvidenceSettings {
                 listen,

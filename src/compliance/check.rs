@@ -1,7 +1,7 @@
 //! Checks: CEL over what a device reported.
 //!
-//! Variables: `SecurityInfo`, `DeviceInformation`, `StatusItems` (Apple's status items as a tree, such as
-//! `StatusItems.diskmanagement.filevault.enabled`) and `params`.
+//! Variables: the answers of commands under the names of those, in the shapes that [`Source`] tells, `StatusItems` (Apple's status items as
+//! a tree, such as `StatusItems.diskmanagement.filevault.enabled`) and `params`.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,18 +12,27 @@ use crate::expression::{CompileError, Program};
 /// The name of a baseline's parameters in an expression.
 pub const PARAMETERS: &str = "params";
 /// Everything a check may read.
-pub const VARIABLES: [&str; 4] = ["SecurityInfo", "DeviceInformation", "StatusItems", PARAMETERS];
+pub const VARIABLES: [&str; 9] = [
+    "SecurityInfo",
+    "DeviceInformation",
+    "StatusItems",
+    "CertificateList",
+    "InstalledApplicationList",
+    "ManagedApplicationList",
+    "Restrictions",
+    "UserList",
+    PARAMETERS,
+];
 /// The most programs kept; a fleet has as many as it has rules.
 const MAX_PROGRAMS: usize = 8192;
 
 /// The variable that a source's report is read as.
 #[must_use]
-pub const fn variable(source: Source) -> Option<&'static str> {
+pub fn variable(source: Source) -> Option<&'static str> {
     match source {
-        Source::DeviceInformation => Some("DeviceInformation"),
-        Source::SecurityInfo => Some("SecurityInfo"),
         Source::StatusReport => Some("StatusItems"),
         Source::ProfileList => None,
+        command => Some(command.into()),
     }
 }
 
@@ -31,10 +40,9 @@ pub const fn variable(source: Source) -> Option<&'static str> {
 #[must_use]
 pub fn source(variable: &str) -> Option<Source> {
     match variable {
-        "DeviceInformation" => Some(Source::DeviceInformation),
-        "SecurityInfo" => Some(Source::SecurityInfo),
         "StatusItems" => Some(Source::StatusReport),
-        _ => None,
+        "ProfileList" | "StatusReport" => None,
+        command => command.parse().ok(),
     }
 }
 
@@ -88,13 +96,10 @@ mod tests {
 
     #[test]
     fn every_report_that_has_a_variable_is_found_by_it() {
-        for reported in [
-            Source::DeviceInformation,
-            Source::SecurityInfo,
-            Source::StatusReport,
-        ] {
-            assert_eq!(variable(reported).and_then(source), Some(reported));
+        for name in VARIABLES.into_iter().filter(|name| *name != PARAMETERS) {
+            assert_eq!(source(name).and_then(variable), Some(name));
         }
         assert_eq!(variable(Source::ProfileList), None);
+        assert_eq!((source("ProfileList"), source("params")), (None, None));
     }
 }

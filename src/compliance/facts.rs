@@ -4,9 +4,12 @@
 //! reported is absent: absence is never read as false. What does not fit into the limits is left out whole (a list is never
 //! cut: "all of them are fine" must not hold for half of them), and what is secret is never kept.
 
+mod answers;
+mod items;
 mod status;
+mod variables;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -14,7 +17,9 @@ use serde_json::{Map, Value};
 
 use crate::ids::PROFILE_PREFIX;
 
+pub use items::is_known_item;
 pub use status::StatusError;
+pub use variables::{EQUIVALENT, Variables};
 
 /// The most one source's tree may take, in bytes of JSON text.
 pub const MAX_REPORT: usize = 64 * 1024;
@@ -49,6 +54,7 @@ const SECRETS: [&str; 7] = [
     Deserialize,
     strum::IntoStaticStr,
     strum::Display,
+    strum::EnumString,
 )]
 pub enum Source {
     /// The response to `DeviceInformation`.
@@ -57,6 +63,16 @@ pub enum Source {
     SecurityInfo,
     /// The response to `ProfileList`.
     ProfileList,
+    /// The response to `CertificateList`: each certificate with its `sha256` in place of its data.
+    CertificateList,
+    /// The response to `InstalledApplicationList`: `Identifier`, `Name`, `ShortVersion` and `Version` of each app.
+    InstalledApplicationList,
+    /// The response to `ManagedApplicationList`: what is known of each managed app, by its identifier.
+    ManagedApplicationList,
+    /// The response to `Restrictions`: `GlobalRestrictions`, the restrictions in effect.
+    Restrictions,
+    /// The response to `UserList`: `UserName`, `HasSecureToken`, `MobileAccount` and `IsLoggedIn` of each user.
+    UserList,
     /// A status report of declarative management.
     StatusReport,
 }
@@ -87,9 +103,18 @@ pub struct DeclarationState {
 /// Everything a device has reported.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Facts {
-    /// The roots of CEL expressions: `DeviceInformation`, `SecurityInfo`, and `StatusItems` under `StatusReport`.
+    /// The roots of CEL expressions by what they come from; see [`Facts::variables`]. Null: it was reported, and did not fit.
     #[serde(default)]
     pub reports: BTreeMap<Source, Report>,
+    /// When each status item was last confirmed: named by a report, or part of a full one.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub items: BTreeMap<String, Timestamp>,
+    /// Status items that did not fit: not known until the next full report.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub lost_items: BTreeSet<String>,
+    /// Status items that the device could not tell, and why, as `code: description`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub item_errors: BTreeMap<String, String>,
     /// Declarations by identifier.
     #[serde(default)]
     pub declarations: BTreeMap<String, DeclarationState>,
@@ -101,12 +126,24 @@ pub struct Facts {
 impl Facts {
     /// Takes the `QueryResponses` of a `DeviceInformation` response. Returns whether anything but time changed.
     pub fn device_information(&mut self, responses: &Value, observed_at: Timestamp) -> bool {
-        self.replace(Source::DeviceInformation, bounded(responses), observed_at)
+        self.answer(Source::DeviceInformation, responses, observed_at)
     }
 
     /// Takes the `SecurityInfo` of a `SecurityInfo` response. Returns whether anything but time changed.
     pub fn security_info(&mut self, info: &Value, observed_at: Timestamp) -> bool {
-        self.replace(Source::SecurityInfo, bounded(info), observed_at)
+        self.answer(Source::SecurityInfo, info, observed_at)
+    }
+
+    /// Takes the answer of a command: the tree or list under Apple's key for it, as [`Source`] says. Returns whether anything but time changed.
+    /// Profiles and status reports come by their own ways.
+    pub fn answer(&mut self, source: Source, answer: &Value, observed_at: Timestamp) -> bool {
+        self.replace(source, answers::normalised(source, answer), observed_at)
+    }
+
+    /// When a source last answered.
+    #[must_use]
+    pub fn observed_at(&self, source: Source) -> Option<Timestamp> {
+        self.reports.get(&source).map(|report| report.observed_at)
     }
 
     /// Takes a complete `ProfileList`: `PayloadUUID` by `PayloadIdentifier`. Returns whether anything but time changed.

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::check;
 use super::demand::{Demand, Evidence};
-use super::facts::{DeclarationState, Facts, Source};
+use super::facts::{DeclarationState, Facts, Source, Variables};
 use crate::api::common::Verdict;
 use crate::expression::{Obstacle, Path, Program};
 
@@ -49,9 +49,10 @@ impl Judgement {
 /// Judges each demand; one judgement for each, in their order.
 #[must_use]
 pub fn judge(demands: &[Demand], facts: &Facts) -> Vec<Judgement> {
+    let variables = facts.variables();
     demands
         .iter()
-        .map(|demand| judge_evidence(&demand.evidence, facts))
+        .map(|demand| judge_with(&demand.evidence, facts, &variables))
         .collect()
 }
 
@@ -69,11 +70,8 @@ pub fn observed_values(evidence: &Evidence, facts: &Facts) -> BTreeMap<String, V
     };
     match evidence {
         Evidence::Cel { program, .. } => {
-            let variables: Vec<(&str, &Value)> = facts
-                .reports
-                .iter()
-                .filter_map(|(source, report)| Some((check::variable(*source)?, &report.value)))
-                .collect();
+            let variables = facts.variables();
+            let variables: Vec<(&str, &Value)> = variables.roots().collect();
             let found = program
                 .paths()
                 .iter()
@@ -100,9 +98,13 @@ pub fn observed_values(evidence: &Evidence, facts: &Facts) -> BTreeMap<String, V
 /// Judges one piece of evidence.
 #[must_use]
 pub fn judge_evidence(evidence: &Evidence, facts: &Facts) -> Judgement {
+    judge_with(evidence, facts, &facts.variables())
+}
+
+fn judge_with(evidence: &Evidence, facts: &Facts, variables: &Variables<'_>) -> Judgement {
     match evidence {
         Evidence::NotApplicable { reason } => Judgement::by_policy(Verdict::NotApplicable, &**reason),
-        Evidence::Cel { program, parameters } => judge_check(program, parameters, facts),
+        Evidence::Cel { program, parameters } => judge_check(program, parameters, facts, variables),
         Evidence::InstalledDeclaration {
             identifier,
             server_token,
@@ -126,28 +128,29 @@ pub fn judge_evidence(evidence: &Evidence, facts: &Facts) -> Judgement {
     }
 }
 
-fn judge_check(program: &Program, parameters: &Value, facts: &Facts) -> Judgement {
-    let mut variables: [(&str, &Value); 4] = [(check::PARAMETERS, parameters); 4];
-    let mut filled = 1;
-    for (source, report) in &facts.reports {
-        if let Some(name) = check::variable(*source)
-            && let Some(slot) = variables.get_mut(filled)
-        {
-            *slot = (name, &report.value);
-            filled += 1;
-        }
-    }
-    let source = program.paths().iter().find_map(|path| check::source(&path.root));
+fn judge_check(program: &Program, parameters: &Value, facts: &Facts, variables: &Variables<'_>) -> Judgement {
+    let roots: Vec<(&str, &Value)> = variables
+        .roots()
+        .chain([(check::PARAMETERS, parameters)])
+        .collect();
+    let source_of = |root: &str, key: Option<&str>| Some(variables.source_of(check::source(root)?, key));
+    let source = program
+        .paths()
+        .iter()
+        .find_map(|path| source_of(&path.root, path.keys.first().map(|key| &**key)));
     let judgement = |verdict, reason| match source {
         Some(source) => Judgement::new(verdict, source, reason),
         None => Judgement::by_policy(verdict, reason),
     };
-    match program.evaluate(&variables) {
-        Ok(true) => judgement(Verdict::Pass, observed(program, &variables)),
-        Ok(false) => judgement(Verdict::Fail, observed(program, &variables)),
+    match program.evaluate(&roots) {
+        Ok(true) => judgement(Verdict::Pass, observed(program, &roots)),
+        Ok(false) => judgement(Verdict::Fail, observed(program, &roots)),
         Err(Obstacle::NotReported { path }) => {
             let root = path.split(['.', '[']).next().unwrap_or_default();
-            let reason = format!("{path} was not reported");
+            let reason = match untold(facts, &path) {
+                Some(error) => format!("{path} was not reported: {error}"),
+                None => format!("{path} was not reported"),
+            };
             match check::source(root) {
                 Some(source) => Judgement::new(Verdict::Unknown, source, reason),
                 None => judgement(Verdict::Unknown, reason),
@@ -155,6 +158,16 @@ fn judge_check(program: &Program, parameters: &Value, facts: &Facts) -> Judgemen
         }
         Err(obstacle) => judgement(Verdict::Unknown, obstacle.to_string()),
     }
+}
+
+/// Why the device could not tell a status item.
+fn untold<'f>(facts: &'f Facts, path: &str) -> Option<&'f str> {
+    let item = path.strip_prefix("StatusItems.")?;
+    let known = facts.item_errors.iter().find(|(name, reason)| {
+        let rest = item.strip_prefix(name.as_str());
+        !reason.is_empty() && rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+    });
+    known.map(|(_, reason)| reason.as_str())
 }
 
 /// What a check saw, such as `SecurityInfo.FDE_Enabled is false`.

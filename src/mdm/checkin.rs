@@ -59,16 +59,19 @@ pub enum Message {
     /// The MDM profile has been removed.
     CheckOut,
     /// A network user of a Mac asks to be managed.
-    UserAuthenticate,
-    /// A Mac hands over its bootstrap token; true: or takes it back, by an absent or empty one.
+    UserAuthenticate {
+        /// Whether it answers the challenge of before.
+        answered: bool,
+    },
+    /// A Mac hands over its bootstrap token.
     SetBootstrapToken {
-        /// Whether a stored token is to be deleted.
-        delete: bool,
+        /// The token. None: the Mac takes it back, by an absent or empty one.
+        token: Option<Secret<Vec<u8>>>,
     },
     /// A Mac asks for its bootstrap token.
     GetBootstrapToken,
     /// A device asks for a token of another service.
-    GetToken,
+    GetToken(TokenRequest),
     /// A step of declarative management.
     DeclarativeManagement(DeclarativeManagement),
     /// None of the above.
@@ -96,7 +99,7 @@ pub struct Authenticate {
     pub declarative: bool,
 }
 
-/// The push address of an enrolment.
+/// The push address of an enrolment. That a Mac's user is not at the console (`NotOnConsole`) changes nothing about it.
 #[derive(Debug)]
 pub struct TokenUpdate {
     /// The push topic of the MDM profile.
@@ -105,6 +108,23 @@ pub struct TokenUpdate {
     pub token: Secret<Vec<u8>>,
     /// What a push has to say.
     pub magic: Secret<String>,
+    /// What clears the passcode. None: the message says nothing about it, and what is known stays.
+    pub unlock_token: Option<Secret<Vec<u8>>>,
+    /// Whether it waits in Setup Assistant. None: the message says nothing about it, and what is known stays.
+    pub awaiting_configuration: Option<bool>,
+}
+
+/// A token of another service that a device asks for. Texts are clipped to 128 bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TokenRequest {
+    /// Apple's `TokenServiceType`.
+    pub service: String,
+    /// `SecurityToken` of the `TokenParameters`: for the pairing of a watch.
+    pub security_token: Option<String>,
+    /// `PhoneUDID`, likewise.
+    pub phone_udid: Option<String>,
+    /// `WatchUDID`, likewise.
+    pub watch_udid: Option<String>,
 }
 
 /// A step of declarative management.
@@ -125,6 +145,9 @@ const PUSH_TOKEN_LIMIT: usize = 1024;
 /// The longest push magic that is kept, in bytes. Today's are UUIDs.
 const PUSH_MAGIC_LIMIT: usize = 256;
 
+/// The largest bootstrap or unlock token that is kept, in bytes. Today's have a few thousand at most.
+const ESCROW_LIMIT: usize = 64 * 1024;
+
 impl CheckIn {
     /// Reads a check-in message.
     ///
@@ -140,15 +163,14 @@ impl CheckIn {
             "Authenticate" => Message::Authenticate(Authenticate::read(message, &sender)?),
             "TokenUpdate" => Message::TokenUpdate(TokenUpdate::read(message)?),
             "CheckOut" => Message::CheckOut,
-            "UserAuthenticate" => Message::UserAuthenticate,
+            "UserAuthenticate" => Message::UserAuthenticate {
+                answered: text(message, "DigestResponse").is_some(),
+            },
             "SetBootstrapToken" => Message::SetBootstrapToken {
-                delete: message
-                    .get("BootstrapToken")
-                    .and_then(Value::as_data)
-                    .is_none_or(<[u8]>::is_empty),
+                token: bootstrap_token(message)?,
             },
             "GetBootstrapToken" => Message::GetBootstrapToken,
-            "GetToken" => Message::GetToken,
+            "GetToken" => Message::GetToken(token_request(message)?),
             "DeclarativeManagement" => Message::DeclarativeManagement(DeclarativeManagement::read(message)?),
             other => Message::Unknown(clipped(other)),
         };
@@ -210,6 +232,8 @@ impl TokenUpdate {
             topic: topic(message, "TokenUpdate")?,
             token: Secret::new(token.to_vec()),
             magic: Secret::new(magic.to_owned()),
+            unlock_token: unlock_token(message),
+            awaiting_configuration: message.get("AwaitingConfiguration").and_then(Value::as_boolean),
         })
     }
 }
@@ -229,6 +253,49 @@ impl DeclarativeManagement {
                 .map(<[u8]>::to_vec),
         })
     }
+}
+
+/// An absent or empty token is the order to delete what is kept, so anything else that is no token must not be taken for one.
+fn bootstrap_token(message: &Dictionary) -> Result<Option<Secret<Vec<u8>>>, Error> {
+    let key = "BootstrapToken";
+    match message.get(key) {
+        None => Ok(None),
+        Some(Value::Data(token)) if token.is_empty() => Ok(None),
+        Some(Value::Data(token)) if token.len() <= ESCROW_LIMIT => Ok(Some(Secret::new(token.clone()))),
+        Some(_) => Err(Error::Missing {
+            message: "SetBootstrapToken",
+            key,
+        }),
+    }
+}
+
+/// An unlock token that cannot be kept is no reason to do without the push address that it comes with.
+fn unlock_token(message: &Dictionary) -> Option<Secret<Vec<u8>>> {
+    let token = message.get("UnlockToken").and_then(Value::as_data)?;
+    if token.len() > ESCROW_LIMIT {
+        tracing::warn!(bytes = token.len(), "an unlock token is too large to be kept");
+        return None;
+    }
+    (!token.is_empty()).then(|| Secret::new(token.to_vec()))
+}
+
+fn token_request(message: &Dictionary) -> Result<TokenRequest, Error> {
+    let service = text(message, "TokenServiceType").ok_or(Error::Missing {
+        message: "GetToken",
+        key: "TokenServiceType",
+    })?;
+    let parameters = message.get("TokenParameters").and_then(Value::as_dictionary);
+    let parameter = |key| {
+        parameters
+            .and_then(|parameters| text(parameters, key))
+            .map(clipped)
+    };
+    Ok(TokenRequest {
+        service: clipped(service),
+        security_token: parameter("SecurityToken"),
+        phone_udid: parameter("PhoneUDID"),
+        watch_udid: parameter("WatchUDID"),
+    })
 }
 
 fn topic(message: &Dictionary, of: &'static str) -> Result<PushTopic, Error> {
@@ -251,107 +318,4 @@ fn clipped(text: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::mdm::plist::read_dictionary;
-    use crate::mdm::sender::Channel;
-
-    fn read(entries: &str) -> Result<CheckIn, Error> {
-        let xml = format!("<plist version=\"1.0\"><dict>{entries}</dict></plist>");
-        CheckIn::read(&read_dictionary(xml.as_bytes()).unwrap())
-    }
-
-    const MAC: &str = "<key>MessageType</key><string>Authenticate</string>\
-        <key>Topic</key><string>com.apple.mgmt.External.00000000-0000-4000-8000-000000000001</string>\
-        <key>UDID</key><string>A0000000-0000-4000-8000-000000000001</string>\
-        <key>SerialNumber</key><string>TESTSERIAL01</string><key>DeviceName</key><string>m1</string>\
-        <key>Model</key><string>Mac16,10</string><key>ModelName</key><string>Mac mini</string>\
-        <key>ProductName</key><string>Mac16,10</string><key>OSVersion</key><string>15.4</string>\
-        <key>BuildVersion</key><string>24E263</string><key>Challenge</key><data>AAEC</data>";
-
-    #[test]
-    fn authenticate_says_what_the_device_is() {
-        let Message::Authenticate(mac) = read(MAC).unwrap().message else {
-            panic!("not read as Authenticate");
-        };
-        assert_eq!(mac.platform, Platform::MacOS);
-        assert_eq!(mac.mode, EnrollmentMode::Device);
-        assert_eq!(mac.serial_number.unwrap().as_str(), "TESTSERIAL01");
-        assert_eq!((mac.os_version.as_str(), mac.declarative), ("15.4", true));
-    }
-
-    #[test]
-    fn a_personal_device_shows_no_hardware() {
-        let CheckIn { sender, message } = read(
-            "<key>MessageType</key><string>Authenticate</string><key>Topic</key><string>com.apple.mgmt.x</string>\
-             <key>EnrollmentID</key><string>E0-1</string><key>SerialNumber</key><string>TESTSERIAL01</string>\
-             <key>OSVersion</key><string>17.0</string>",
-        )
-        .unwrap();
-        let Message::Authenticate(phone) = message else {
-            panic!("not read as Authenticate");
-        };
-        assert!(sender.user_enrollment);
-        assert_eq!(phone.mode, EnrollmentMode::User);
-        assert_eq!(phone.serial_number, None);
-        assert_eq!(phone.platform, Platform::IOS);
-    }
-
-    #[test]
-    fn a_push_address_must_be_whole() {
-        let with = |rest: &str| {
-            read(&format!(
-                "<key>MessageType</key><string>TokenUpdate</string><key>UDID</key><string>A0-1</string>\
-                 <key>Topic</key><string>com.apple.mgmt.x</string>{rest}"
-            ))
-        };
-        let whole = with("<key>Token</key><data>AAEC\n\tAw==</data><key>PushMagic</key><string>M-1</string>")
-            .unwrap();
-        let Message::TokenUpdate(update) = whole.message else {
-            panic!("not read as TokenUpdate");
-        };
-        assert_eq!(update.token.reveal(), &[0, 1, 2, 3]);
-        assert_eq!(update.magic.reveal(), "M-1");
-        for part in [
-            "<key>Token</key><data>AAEC</data>",
-            "<key>PushMagic</key><string>M-1</string>",
-            "<key>Token</key><data></data><key>PushMagic</key><string>M-1</string>",
-        ] {
-            assert!(matches!(with(part), Err(Error::Missing { .. })), "{part}");
-        }
-    }
-
-    #[test]
-    fn an_absent_or_empty_bootstrap_token_takes_it_back() {
-        for (token, deletes) in [
-            ("", true),
-            ("<key>BootstrapToken</key><data></data>", true),
-            ("<key>BootstrapToken</key><data>AAEC</data>", false),
-        ] {
-            let read = read(&format!(
-                "<key>MessageType</key><string>SetBootstrapToken</string><key>UDID</key><string>A0-1</string>{token}"
-            ));
-            assert!(
-                matches!(read.unwrap().message, Message::SetBootstrapToken { delete } if delete == deletes),
-                "{token}"
-            );
-        }
-    }
-
-    #[test]
-    fn a_user_channel_is_recognised() {
-        let read = read(
-            "<key>MessageType</key><string>UserAuthenticate</string><key>UDID</key><string>A0-1</string>\
-             <key>UserID</key><string>B0-1</string>",
-        )
-        .unwrap();
-        assert_eq!(read.sender.channel, Channel::User("B0-1".into()));
-        assert!(matches!(read.message, Message::UserAuthenticate));
-    }
-
-    #[test]
-    fn an_unknown_message_is_told_by_its_name() {
-        let read = read("<key>MessageType</key><string>Sing</string><key>UDID</key><string>A0-1</string>");
-        assert!(matches!(read.unwrap().message, Message::Unknown(name) if name == "Sing"));
-    }
-}
+mod tests;

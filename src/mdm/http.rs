@@ -186,11 +186,13 @@ pub const fn status_of(failure: &Failure) -> StatusCode {
         | Failure::AnotherDevice
         | Failure::Refused(_)
         | Failure::NotAuthenticated
+        | Failure::NoUserChannel
         | Failure::Plist(_)
         | Failure::CheckIn(_)
         | Failure::Sender(_)
         | Failure::Endpoint(_)
         | Failure::Status(_)
+        | Failure::DeviceChannel { .. }
         | Failure::UserChannel { .. }
         | Failure::UnknownMessage { .. }
         | Failure::NotOffered { .. } => StatusCode::BAD_REQUEST,
@@ -199,6 +201,7 @@ pub const fn status_of(failure: &Failure) -> StatusCode {
         Failure::UserDeclined => StatusCode::GONE,
         Failure::Store(StoreError::Database { .. } | StoreError::Closed)
         | Failure::ManifestMissing
+        | Failure::TokenService(_)
         | Failure::Stopping => StatusCode::SERVICE_UNAVAILABLE,
         Failure::Store(_) => StatusCode::INTERNAL_SERVER_ERROR,
     }

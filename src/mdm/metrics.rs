@@ -34,6 +34,8 @@ pub struct GatewayMetrics {
     pub in_flight: Gauge,
     /// Panics caught: defects.
     pub panics: Counter,
+    /// Enrolments that no push certificate can wake, counted whenever they tell their topic.
+    pub unreachable_topics: Counter,
 }
 
 impl Default for GatewayMetrics {
@@ -43,6 +45,7 @@ impl Default for GatewayMetrics {
             seconds: Family::new_with_constructor(|| Histogram::new(exponential_buckets(0.000_5, 3.0, 9))),
             in_flight: Gauge::default(),
             panics: Counter::default(),
+            unreachable_topics: Counter::default(),
         }
     }
 }
@@ -69,6 +72,11 @@ impl GatewayMetrics {
             "device_request_panics",
             "Requests of devices that ran into a defect",
             self.panics.clone(),
+        );
+        registry.register(
+            "device_unreachable_topics",
+            "Authenticate and TokenUpdate messages with a push topic that no push certificate is for",
+            self.unreachable_topics.clone(),
         );
     }
 }

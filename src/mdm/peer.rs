@@ -52,18 +52,13 @@ pub enum Error {
 #[derive(Debug)]
 pub struct Peer {
     identity: Identity,
-    /// The manifest whose items were last served on this connection.
-    advertised: Mutex<Option<Digest>>,
 }
 
 impl Peer {
     /// A new connection.
     #[must_use]
     pub const fn new(identity: Identity) -> Self {
-        Self {
-            identity,
-            advertised: Mutex::new(None),
-        }
+        Self { identity }
     }
 
     /// Whether the client has shown no certificate at all.
@@ -97,16 +92,6 @@ impl Peer {
                 }
             }
         }
-    }
-
-    /// Remembers which manifest this client has been told of, so that what it fetches next comes from the same one.
-    pub fn advertise(&self, manifest: Option<Digest>) {
-        *self.advertised.lock().unwrap_or_else(PoisonError::into_inner) = manifest;
-    }
-
-    /// The manifest that this client was last told of on this connection.
-    pub fn advertised(&self) -> Option<Digest> {
-        *self.advertised.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -6,25 +6,30 @@
 //! A *session* is what follows one Idle: the device reports and is given the next command until there is none. Within a
 //! session, `Sent` means offered and not yet reported on, `NotNow` means answered so; an Idle starts everything over. What keeps the
 //! queue flowing:
-//! - of a chain only the oldest command is eligible, independent commands always are;
+//! - of a chain only the oldest command is eligible, independent commands always are; of what is eligible the most urgent goes first, then
+//!   the oldest, and a chain is as urgent as the most urgent of its commands;
 //! - a NotNow command is passed over for the rest of its session;
 //! - a command offered [`OFFERS_BEFORE_PARKING`] times without a report is parked: offered once a session, after everything
 //!   else, under the same UUID, until it is reported on or its deadline passes.
 
-use std::collections::HashSet;
+mod explain;
+
+use std::collections::{HashMap, HashSet};
 
 use jiff::Timestamp;
 
-use super::command::{FinalState, PendingCommand, PendingState, ReportStatus};
+use super::command::{Cause, ErrorLink, FinalState, PendingCommand, PendingState, Priority, ReportStatus};
+
+pub use explain::{Waiting, deferred, explain};
 
 /// How many times a command is offered without any report before it yields to the others.
 pub const OFFERS_BEFORE_PARKING: u32 = 3;
 
 /// Links of an ErrorChain that history keeps. Devices send one to three.
-const DETAIL_LINKS: usize = 8;
+const CHAIN_LINKS: usize = 8;
 
-/// Characters of each link that history keeps.
-const DETAIL_LENGTH: usize = 500;
+/// Characters of each text of a link that history keeps.
+const LINK_LENGTH: usize = 500;
 
 /// What a poll leads to. All of it is to be carried out together. Commands are named by their sequence.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -42,8 +47,9 @@ pub struct Plan {
 #[must_use]
 pub fn plan(pending: &[PendingCommand], idle: bool, now: Timestamp) -> Plan {
     let mut plan = Plan::default();
+    let urgency = urgency_of_chains(pending, now);
     let mut chains = HashSet::new();
-    let mut first: Option<i64> = None;
+    let mut first: Option<(Priority, i64)> = None;
     let mut parked: Option<(u32, i64)> = None;
     for command in pending {
         if is_expired(command, now) {
@@ -55,12 +61,17 @@ pub fn plan(pending: &[PendingCommand], idle: bool, now: Timestamp) -> Plan {
             plan.requeued.push(command.sequence);
             state = PendingState::Queued;
         }
-        if command.chain.as_ref().is_some_and(|chain| !chains.insert(chain)) {
-            continue;
+        let mut priority = command.priority;
+        if let Some(chain) = command.chain.as_deref() {
+            if !chains.insert(chain) {
+                continue;
+            }
+            priority = urgency.get(chain).copied().unwrap_or(priority);
         }
         if command.unanswered < OFFERS_BEFORE_PARKING {
             if state != PendingState::NotNow {
-                first = first.or(Some(command.sequence));
+                let candidate = (priority, command.sequence);
+                first = Some(first.map_or(candidate, |best| best.min(candidate)));
             }
         } else if state == PendingState::Queued {
             // The least often offered first, so that one stuck command does not keep another from its turn.
@@ -68,10 +79,23 @@ pub fn plan(pending: &[PendingCommand], idle: bool, now: Timestamp) -> Plan {
             parked = Some(parked.map_or(candidate, |best| best.min(candidate)));
         }
     }
+    let first = first.map(|(_, sequence)| sequence);
     plan.offer = first.or_else(|| parked.map(|(_, sequence)| sequence));
     // What is offered at once need not be requeued before.
     plan.requeued.retain(|sequence| Some(*sequence) != plan.offer);
     plan
+}
+
+/// How urgent each chain is: an urgent command does not wait behind others for the sake of those that have to go before it.
+fn urgency_of_chains(pending: &[PendingCommand], now: Timestamp) -> HashMap<&str, Priority> {
+    let mut urgency = HashMap::new();
+    for command in pending.iter().filter(|command| !is_expired(command, now)) {
+        if let Some(chain) = command.chain.as_deref() {
+            let best = urgency.entry(chain).or_insert(command.priority);
+            *best = (*best).min(command.priority);
+        }
+    }
+    urgency
 }
 
 /// Whether a command is to be given up.
@@ -88,9 +112,9 @@ pub enum Effect {
         /// How.
         state: FinalState,
         /// What history keeps beside it.
-        detail: Vec<String>,
+        cause: Cause,
     },
-    /// It becomes [`PendingState::NotNow`], and its unanswered offers are counted from zero.
+    /// It becomes [`PendingState::NotNow`], its unanswered offers are counted from zero, and its deferrals are one more.
     Defer,
     /// Nothing.
     Keep,
@@ -102,22 +126,31 @@ pub fn apply(status: &ReportStatus) -> Effect {
     match status {
         ReportStatus::Acknowledged => Effect::End {
             state: FinalState::Acknowledged,
-            detail: Vec::new(),
+            cause: Cause::default(),
         },
         ReportStatus::Error(chain) => Effect::End {
             state: FinalState::Failed,
-            detail: chain
-                .iter()
-                .take(DETAIL_LINKS)
-                .map(|link| link.chars().take(DETAIL_LENGTH).collect())
-                .collect(),
+            cause: Cause {
+                errors: chain.iter().take(CHAIN_LINKS).map(clipped).collect(),
+                reason: None,
+            },
         },
         ReportStatus::CommandFormatError => Effect::End {
             state: FinalState::Failed,
-            detail: vec!["the device could not parse the command (CommandFormatError)".to_owned()],
+            cause: Cause::because("the device could not parse the command (CommandFormatError)"),
         },
         ReportStatus::NotNow => Effect::Defer,
         ReportStatus::Other(_) => Effect::Keep,
+    }
+}
+
+fn clipped(link: &ErrorLink) -> ErrorLink {
+    let clip = |text: &String| text.chars().take(LINK_LENGTH).collect();
+    ErrorLink {
+        domain: clip(&link.domain),
+        code: link.code,
+        localized: link.localized.as_ref().map(clip),
+        us_english: link.us_english.as_ref().map(clip),
     }
 }
 

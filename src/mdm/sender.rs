@@ -10,9 +10,6 @@ use crate::ids::{EnrollmentId, IdError};
 /// The `UserID` that every user of a Shared iPad has.
 const SHARED_IPAD_USER: &str = "FFFFFFFF-FFFF-FFFF-FFFF-FFFFFFFFFFFF";
 
-/// The longest user id or short name that is taken seriously, in bytes.
-const USER_LIMIT: usize = 256;
-
 /// Why a message has no sender.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -28,7 +25,7 @@ pub enum Error {
         #[source]
         source: IdError,
     },
-    /// A user id that is empty or absurdly long, or a Shared iPad user without a name.
+    /// A user id that cannot be one, or a Shared iPad user without a name.
     #[error("the message is from a user but does not say whom")]
     User,
 }
@@ -47,6 +44,8 @@ pub enum Channel {
 /// Who sent a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sender {
+    /// The enrolment of its own: that of the device, or that of the user.
+    pub id: EnrollmentId,
     /// The device part, which the certificate is pinned to.
     pub enrollment: EnrollmentId,
     /// Whether the device part is an EnrollmentID: a personal device, which never shows its UDID.
@@ -68,10 +67,18 @@ impl Sender {
         };
         let id = text(message, key).ok_or(Error::Anonymous)?;
         let enrollment = EnrollmentId::parse(id).map_err(|source| Error::Malformed { key, source })?;
+        let channel = channel(message, user_key, user_enrollment)?;
+        let id = match &channel {
+            Channel::Device => enrollment.clone(),
+            Channel::User(user) | Channel::SharedIPadUser(user) => {
+                EnrollmentId::of_user(&enrollment, user).map_err(|_| Error::User)?
+            }
+        };
         Ok(Self {
+            id,
             enrollment,
             user_enrollment,
-            channel: channel(message, user_key)?,
+            channel,
         })
     }
 
@@ -82,15 +89,11 @@ impl Sender {
     }
 }
 
-fn channel(message: &Dictionary, user_key: &str) -> Result<Channel, Error> {
-    let named = |name: Option<&str>| {
-        name.filter(|name| !name.is_empty() && name.len() <= USER_LIMIT)
-            .map(str::to_owned)
-            .ok_or(Error::User)
-    };
+fn channel(message: &Dictionary, user_key: &str, user_enrollment: bool) -> Result<Channel, Error> {
+    let named = |name: Option<&str>| name.map(str::to_owned).ok_or(Error::User);
     match message.get(user_key) {
         None => Ok(Channel::Device),
-        Some(Value::String(user)) if user == SHARED_IPAD_USER => {
+        Some(Value::String(user)) if user == SHARED_IPAD_USER && !user_enrollment => {
             named(text(message, "UserShortName")).map(Channel::SharedIPadUser)
         }
         Some(user) => named(user.as_string()).map(Channel::User),
@@ -116,29 +119,31 @@ mod tests {
 
     #[test]
     fn each_kind_of_sender_is_told_apart() {
-        let check = |entries: &[(&str, &str)], user_enrollment: bool, channel: Channel| {
+        let check = |entries: &[(&str, &str)], id: &str, user_enrollment: bool, channel: Channel| {
             let sender = sender(entries).unwrap();
-            assert_eq!(sender.enrollment.as_str(), "A0-1");
+            assert_eq!((sender.id.as_str(), sender.enrollment.as_str()), (id, "A0-1"));
             assert_eq!(
                 (sender.user_enrollment, sender.channel),
                 (user_enrollment, channel)
             );
         };
-        check(&[("UDID", "A0-1")], false, Channel::Device);
+        check(&[("UDID", "A0-1")], "A0-1", false, Channel::Device);
         let user = Channel::User("B0-1".into());
-        check(&[("UDID", "A0-1"), ("UserID", "B0-1")], false, user.clone());
+        let mac = [("UDID", "A0-1"), ("UserID", "B0-1"), ("UserShortName", "m")];
+        check(&mac, "A0-1:B0-1", false, user.clone());
         let shared = [
             ("UDID", "A0-1"),
             ("UserID", SHARED_IPAD_USER),
             ("UserShortName", "m@example.com"),
         ];
-        check(&shared, false, Channel::SharedIPadUser("m@example.com".into()));
-        check(&[("EnrollmentID", "A0-1")], true, Channel::Device);
-        check(
-            &[("EnrollmentID", "A0-1"), ("EnrollmentUserID", "B0-1")],
-            true,
-            user,
-        );
+        let account = Channel::SharedIPadUser("m@example.com".into());
+        check(&shared, "A0-1:m@example.com", false, account);
+        check(&[("EnrollmentID", "A0-1")], "A0-1", true, Channel::Device);
+        let personal = [("EnrollmentID", "A0-1"), ("EnrollmentUserID", "B0-1")];
+        check(&personal, "A0-1:B0-1", true, user);
+        // The keys of the one kind say nothing in the other.
+        let mixed = [("EnrollmentID", "A0-1"), ("UserID", "B0-1")];
+        check(&mixed, "A0-1", true, Channel::Device);
     }
 
     #[test]
@@ -164,5 +169,11 @@ mod tests {
             sender(&[("UDID", "A0-1"), ("UserID", SHARED_IPAD_USER)]),
             Err(Error::User)
         ));
+        for user in ["a\nb", &"x".repeat(257)] {
+            assert!(matches!(
+                sender(&[("UDID", "A0-1"), ("UserID", user)]),
+                Err(Error::User)
+            ));
+        }
     }
 }

@@ -15,7 +15,7 @@ pub(in crate::policy) use gather::{Target, select};
 use crate::api::assignment::{AssignmentMode, RuleExclusion};
 use crate::api::common::{ParameterValues, Verdict};
 use crate::api::{BaselineSpec, ProfileSpec};
-use crate::compliance::{Checks, Demand, Evidence, Facts, judge_evidence};
+use crate::compliance::{Checks, Demand, Evidence, Facts, Needs, judge_evidence};
 use crate::expression::Path;
 
 use super::declaration;
@@ -87,6 +87,8 @@ pub struct Plan {
     pub manifest: Manifest,
     /// What to meet.
     pub demands: Vec<Demand>,
+    /// What has to be known to tell.
+    pub needs: Needs,
     /// Contradictions: what was not served, and who wants it differently.
     pub conflicts: Vec<Conflict>,
     /// What would prove each Profile object installed, by name.
@@ -171,6 +173,7 @@ pub fn compile(input: &CompileInput<'_>) -> Plan {
     }
     Plan {
         manifest: Manifest::new(assembled.declarations, assembled.profiles),
+        needs: Needs::of(&demands),
         demands,
         conflicts: assembled.conflicts,
         profile_proofs,

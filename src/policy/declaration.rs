@@ -10,6 +10,8 @@ use super::content::{canonical, for_declaration};
 use super::manifest::{Declaration, ProfileDocument, Section};
 use super::platform::{DeviceClass, declaration_type, status_items};
 use crate::api::common::Platform;
+use crate::compliance::check;
+use crate::compliance::facts::EQUIVALENT;
 use crate::expression::Path;
 use crate::ids::Digest;
 
@@ -160,6 +162,7 @@ fn subscribed(class: &DeviceClass, read: &[&Path]) -> Vec<&'static str> {
             || read.iter().any(|path| {
                 // One reads the whole of what the other names a part of.
                 path.root == "StatusItems" && item.split('.').zip(&path.keys).all(|(part, key)| part == key)
+                    || stands_in(item, path)
             })
     };
     let mut items: Vec<&str> = status_items(class)
@@ -168,6 +171,15 @@ fn subscribed(class: &DeviceClass, read: &[&Path]) -> Vec<&'static str> {
         .collect();
     items.sort_unstable();
     items
+}
+
+/// Whether an item says what a check reads under the name of a command's answer.
+fn stands_in(item: &str, path: &Path) -> bool {
+    EQUIVALENT.iter().any(|(same, source, key)| {
+        *same == item
+            && check::source(&path.root) == Some(*source)
+            && path.keys.first().is_some_and(|read| read == key)
+    })
 }
 
 fn activation(text: &str, configurations: &[&str], predicate: Option<String>) -> Declaration {
@@ -195,7 +207,7 @@ mod tests {
     use super::*;
     use crate::api::common::EnrollmentMode;
     use crate::expression::Program;
-    use crate::policy::OsVersion;
+    use crate::policy::{Lacks, OsVersion};
 
     fn class(platform: Platform, version: &str) -> DeviceClass {
         DeviceClass {
@@ -203,6 +215,7 @@ mod tests {
             os_version: OsVersion::read(version),
             mode: EnrollmentMode::Supervised,
             declarative: true,
+            lacks: Lacks::default(),
         }
     }
 
@@ -257,6 +270,22 @@ mod tests {
         assert!(
             mac.contains(&"management.declarations") && !mac.iter().any(|item| item.starts_with("passcode"))
         );
+        let command = Program::compile(
+            "SecurityInfo.FDE_Enabled && SecurityInfo.SystemIntegrityProtectionEnabled",
+            &["SecurityInfo"],
+        )
+        .unwrap();
+        let by_name: Vec<&Path> = command.paths().iter().collect();
+        assert!(
+            subscribed(&class(Platform::MacOS, "14.0"), &by_name)
+                .contains(&"diskmanagement.filevault.enabled"),
+            "what the device tells by itself need not be asked for"
+        );
+        let without = DeviceClass {
+            lacks: serde_json::from_value(json!({ "items": ["softwareupdate.install-state"] })).unwrap(),
+            ..class(Platform::MacOS, "14.0")
+        };
+        assert!(!subscribed(&without, &read).contains(&"softwareupdate.install-state"));
         let old = subscribed(&class(Platform::MacOS, "13.0"), &read);
         assert_eq!(old, ALWAYS);
         let phone = subscribed(&class(Platform::IOS, "26.0"), &read);

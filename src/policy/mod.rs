@@ -20,5 +20,5 @@ pub use compile::{
 };
 pub use group::{Candidate, Group, GroupError};
 pub use manifest::{Declaration, Manifest, ProfileDocument, Section};
-pub use platform::{DeviceClass, OsVersion};
+pub use platform::{DeviceClass, Lacks, OsVersion};
 pub use spec_check::{SpecError, check_assignment_against, check_baseline, check_group, check_profile};

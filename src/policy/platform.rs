@@ -2,16 +2,18 @@
 //!
 //! The tables are facts of Apple's published schema (declarations and status items, 27.0).
 
+mod lacks;
 mod tables;
 
 use std::fmt;
 
 use crate::api::common::{EnrollmentMode, Platform, PlatformRange};
 
+pub use lacks::Lacks;
 pub use tables::{Apply, DeclarationType, StatusItem, declaration_type, declaration_types, status_items};
 
 /// The version of an operating system, compared number by number; a part that is missing is 0.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct OsVersion(pub [u32; 4]);
 
 impl OsVersion {
@@ -60,6 +62,8 @@ pub struct DeviceClass {
     pub mode: EnrollmentMode,
     /// Whether it is managed by declarations.
     pub declarative: bool,
+    /// What it says it does not take.
+    pub lacks: Lacks,
 }
 
 impl DeviceClass {
@@ -136,6 +140,7 @@ mod tests {
             os_version: OsVersion::read(version),
             mode: EnrollmentMode::Supervised,
             declarative: true,
+            lacks: Lacks::default(),
         }
     }
 
@@ -258,6 +263,13 @@ mod tests {
             allows(passcode, not_declarative).unwrap_err(),
             "the device is not managed by declarations"
         );
+    }
+
+    #[test]
+    fn every_item_that_can_be_asked_for_has_its_place_among_the_facts() {
+        for name in tables::item_names() {
+            assert!(crate::compliance::facts::is_known_item(name), "{name}");
+        }
     }
 
     #[test]

@@ -196,8 +196,13 @@ async fn without_a_certificate_every_push_says_so() {
 struct Dead(Mutex<Vec<(String, Vec<u8>)>>);
 
 impl PushObserver for Dead {
-    fn pending<'a>(&'a self, device: &'a str) -> futures::future::BoxFuture<'a, bool> {
-        Box::pin(async move { device != "content" })
+    fn pending<'a>(&'a self, device: &'a str) -> futures::future::BoxFuture<'a, Pending> {
+        Box::pin(async move {
+            match device {
+                "content" => Pending::Nothing,
+                _ => Pending::Work,
+            }
+        })
     }
 
     fn unregistered<'a>(&'a self, device: &'a str, token: &'a [u8]) -> futures::future::BoxFuture<'a, ()> {

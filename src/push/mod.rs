@@ -22,5 +22,5 @@ pub use apns::ApnsPusher;
 pub use certificate::{CertificateError, PushCertificate};
 pub use http2::{Http2Pusher, Http2Settings};
 pub use port::{PushError, PushRequest, Pusher};
-pub use schedule::{PushObserver, PushScheduler, PushTarget, ScheduleSettings, WakeUp};
+pub use schedule::{Pending, PushObserver, PushScheduler, PushTarget, ScheduleSettings, WakeUp};
 pub use unconfigured::Unconfigured;

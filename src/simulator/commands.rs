@@ -7,6 +7,7 @@ use std::sync::Arc;
 use plist::{Dictionary, Value};
 
 use super::declarative::SyncTokens;
+use super::inventory;
 use super::model::{Family, Identity};
 use super::profile::{Profile, ProfileError};
 use super::settings::Settings;
@@ -50,8 +51,12 @@ pub(super) fn answer(state: &mut DeviceState, command: &Dictionary, parse: Parse
         }
         "InstallProfile" => install_profile(state, command, parse),
         "RemoveProfile" => remove_profile(state, command),
+        "DeviceConfigured" => Answer::acknowledged(),
         "DeclarativeManagement" if state.identity.is_declarative() => declarative_management(command),
-        _ => Answer::error(12021, "MCMDMErrorDomain", "Unknown command"),
+        other => match inventory::list(other, command, &state.identity) {
+            Some((key, list)) => Answer::with(key, list),
+            None => Answer::error(12021, "MCMDMErrorDomain", "Unknown command"),
+        },
     }
 }
 
@@ -65,7 +70,8 @@ impl Answer {
         }
     }
 
-    fn acknowledged() -> Self {
+    /// Done, and nothing to tell.
+    pub(super) fn acknowledged() -> Self {
         Self::with_status("Acknowledged")
     }
 

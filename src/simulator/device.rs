@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::apns::{FakeApns, PushSink};
-use super::enroll::{self, CertificateRequest, Enrollment, Invitation};
+use super::enroll::{self, CertificateRequest, Enrollment, Invitation, PushAddress, PushToken, user_token};
 use super::events::{Event, count};
 use super::link::Link;
 use super::mailbox::{Mailbox, Phase};
@@ -75,7 +75,7 @@ impl World {
 pub(super) struct Device {
     pub(super) world: Arc<World>,
     pub(super) mailbox: Arc<Mailbox>,
-    pub(super) token: [u8; 32],
+    pub(super) token: PushToken,
     pub(super) state: Box<DeviceState>,
     pub(super) seed: Seed,
 }
@@ -128,16 +128,27 @@ impl Device {
 
     async fn announce(&mut self, enrollment: &Enrollment, failures: &mut u32) -> Option<()> {
         let world = Arc::clone(&self.world);
-        let sink = Arc::<Mailbox>::clone(&self.mailbox) as Arc<dyn PushSink>;
-        world
-            .apns
-            .attach(self.token.to_vec(), Arc::clone(&enrollment.topic), sink);
-        world.apns.connect(&self.token, self.mailbox.is_online());
+        let user = self.state.identity.user.as_ref();
+        for token in [Some(self.token), user.map(|_| user_token(&self.token))]
+            .into_iter()
+            .flatten()
+        {
+            let sink = Arc::<Mailbox>::clone(&self.mailbox) as Arc<dyn PushSink>;
+            world
+                .apns
+                .attach(token.to_vec(), Arc::clone(&enrollment.topic), sink);
+            world.apns.connect(&token, self.mailbox.is_online());
+        }
+        let user_magic = self.mailbox.user_magic();
         loop {
             let turn = world.enrolling.acquire().await.ok()?;
             let mut link = Link::new(Arc::clone(&enrollment.tls), Arc::clone(&world.connections));
-            let identity = &self.state.identity;
-            match enroll::announce(&mut link, enrollment, identity, &self.token, self.mailbox.magic()).await {
+            let push = PushAddress {
+                token: &self.token,
+                magic: self.mailbox.magic(),
+                user_magic: &user_magic,
+            };
+            match enroll::announce(&mut link, enrollment, &self.state.identity, &push).await {
                 Ok(()) => {
                     self.mailbox.set_phase(Phase::Enrolled);
                     return Some(());
@@ -198,8 +209,13 @@ impl Device {
         link: &mut Link,
     ) -> Result<Left, Ended> {
         let Self {
-            world, state, seed, ..
+            world,
+            state,
+            seed,
+            mailbox,
+            ..
         } = self;
+        memory.user_is_called |= mailbox.take_user_push();
         Session {
             state,
             memory,
@@ -252,7 +268,7 @@ impl Device {
             }
             let now = Instant::now();
             let is_online = self.mailbox.is_online();
-            if pushed || drifted {
+            if pushed || drifted || self.mailbox.has_user_push() {
                 alarms.next_contact = now;
             }
             if is_online && now >= alarms.next_contact {
@@ -344,6 +360,7 @@ impl Device {
 
     fn unenroll(&mut self, reason: String) {
         self.world.apns.detach(&self.token);
+        self.world.apns.detach(&user_token(&self.token));
         self.state.leave_management();
         self.mailbox.set_phase(Phase::Gone);
         count(&self.world.common.counters.unenrolled);

@@ -154,13 +154,29 @@ impl CertificateRequest {
     }
 }
 
-/// Announces the device: `Authenticate`, then `TokenUpdate`.
+/// The push token of a device, which its user's follows from.
+pub(super) type PushToken = [u8; 32];
+
+/// The push token of the channel of a device's user.
+pub(super) fn user_token(token: &PushToken) -> PushToken {
+    token.map(|byte| !byte)
+}
+
+/// What the push service and the device know each other by.
+pub(super) struct PushAddress<'a> {
+    pub(super) token: &'a PushToken,
+    pub(super) magic: &'a str,
+    /// Of the user's channel.
+    pub(super) user_magic: &'a str,
+}
+
+/// Announces the device: `Authenticate`, then `TokenUpdate`. A Mac with a managed user then hands over its bootstrap token, and its user's
+/// channel begins.
 pub(super) async fn announce(
     link: &mut Link,
     enrollment: &Enrollment,
     identity: &Identity,
-    token: &[u8],
-    magic: &str,
+    push: &PushAddress<'_>,
 ) -> Result<(), Ended> {
     let mut authenticate = check_in("Authenticate", identity, enrollment);
     let mac = identity.family == Family::Mac;
@@ -185,17 +201,53 @@ pub(super) async fn announce(
     check(put(link, &enrollment.check_in_url, CHECK_IN, &authenticate).await?)?;
 
     let mut update = check_in("TokenUpdate", identity, enrollment);
-    update.insert("Token".to_owned(), Value::Data(token.to_vec()));
-    update.insert("PushMagic".to_owned(), magic.into());
+    update.insert("Token".to_owned(), Value::Data(push.token.to_vec()));
+    update.insert("PushMagic".to_owned(), push.magic.into());
     update.insert("AwaitingConfiguration".to_owned(), false.into());
     if !mac {
         update.insert(
             "UnlockToken".to_owned(),
-            Value::Data(token.iter().rev().copied().collect()),
+            Value::Data(push.token.iter().rev().copied().collect()),
         );
     }
     check(put(link, &enrollment.check_in_url, CHECK_IN, &update).await?)?;
+    if let Some(user) = &identity.user {
+        announce_user(link, enrollment, identity, user, push).await?;
+    }
     Ok(())
+}
+
+/// A Mac makes its bootstrap token when its first user signs in.
+async fn announce_user(
+    link: &mut Link,
+    enrollment: &Enrollment,
+    identity: &Identity,
+    user: &str,
+    push: &PushAddress<'_>,
+) -> Result<(), Ended> {
+    let mut handed_over = check_in("SetBootstrapToken", identity, enrollment);
+    let token = format!("bootstrap token of {}", identity.udid);
+    handed_over.insert("BootstrapToken".to_owned(), Value::Data(token.into_bytes()));
+    check(put(link, &enrollment.check_in_url, CHECK_IN, &handed_over).await?)?;
+
+    let mut update = check_in("TokenUpdate", identity, enrollment);
+    update.insert("Token".to_owned(), Value::Data(user_token(push.token).to_vec()));
+    update.insert("PushMagic".to_owned(), push.user_magic.into());
+    update.insert("NotOnConsole".to_owned(), false.into());
+    speak_for(user, &mut update);
+    check(put(link, &enrollment.check_in_url, CHECK_IN, &update).await?)?;
+    Ok(())
+}
+
+/// Makes a message one of a user.
+pub(super) fn speak_for(user: &str, message: &mut Dictionary) {
+    for (key, value) in [
+        ("UserID", user),
+        ("UserShortName", "user"),
+        ("UserLongName", "User"),
+    ] {
+        message.insert(key.to_owned(), value.into());
+    }
 }
 
 /// The content type of check-in messages.

@@ -78,6 +78,8 @@ pub struct Progress {
     pub pushes: u64,
     /// Commands carried out.
     pub commands: u64,
+    /// Commands carried out on users' channels.
+    pub user_commands: u64,
     /// Commands answered with `NotNow`.
     pub not_now: u64,
     /// Status reports taken by the server.
@@ -108,6 +110,7 @@ pub(super) struct Counters {
     pub(super) corrected: AtomicU64,
     pub(super) pushes: AtomicU64,
     pub(super) commands: AtomicU64,
+    pub(super) user_commands: AtomicU64,
     pub(super) not_now: AtomicU64,
     pub(super) reports: AtomicU64,
     pub(super) moves: AtomicU64,
@@ -130,6 +133,7 @@ impl Counters {
             corrected: read(&self.corrected),
             pushes: read(&self.pushes),
             commands: read(&self.commands),
+            user_commands: read(&self.user_commands),
             not_now: read(&self.not_now),
             reports: read(&self.reports),
             moves: read(&self.moves),

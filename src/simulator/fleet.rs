@@ -10,7 +10,7 @@ use tokio_util::task::TaskTracker;
 
 use super::apns::FakeApns;
 use super::device::{Device, Timing, World};
-use super::enroll::Invitation;
+use super::enroll::{Invitation, user_token};
 use super::events::{Event, Progress};
 use super::mailbox::{Mailbox, Phase};
 use super::model::Identity;
@@ -33,6 +33,8 @@ pub struct FleetSettings {
     pub seed: u64,
     /// How many devices of a hundred have a system without declarative management.
     pub classic_percent: u8,
+    /// How many Macs of a hundred have a managed user, with a channel of their own, and hand over a bootstrap token.
+    pub users_percent: u8,
     /// How many devices may be connected at once.
     pub connections: usize,
     /// How many devices may enrol at once.
@@ -46,6 +48,7 @@ impl Default for FleetSettings {
         Self {
             seed: 1,
             classic_percent: 10,
+            users_percent: 10,
             connections: 128,
             enrolling: 64,
             timing: Timing::default(),
@@ -115,7 +118,14 @@ impl Fleet {
         for invitation in invitations {
             let mut roll = self.roll();
             let index = u64::try_from(roll.members.len()).unwrap_or(u64::MAX);
-            let mut identity = Identity::draw(self.settings.seed, index, self.settings.classic_percent);
+            let FleetSettings {
+                seed,
+                classic_percent,
+                users_percent,
+                ..
+            } = self.settings;
+            let identity = Identity::draw(seed, index, classic_percent);
+            let mut identity = identity.with_user(seed, index, users_percent);
             if let Some(udid) = &invitation.udid {
                 identity.udid.clone_from(udid);
             }
@@ -123,7 +133,7 @@ impl Fleet {
                 identity.serial.clone_from(serial);
             }
             // Other choices than those that drew the identity.
-            let mut seed = Seed::new(!self.settings.seed, index);
+            let mut seed = Seed::new(!seed, index);
             let token = seed.bytes();
             let mailbox = Arc::new(Mailbox::new(seed.uuid().to_string()));
             let udid = identity.udid.clone();
@@ -189,7 +199,10 @@ impl Fleet {
     /// Tells the push service who is connected.
     fn follow_network(&self) {
         for member in &self.roll().members {
-            self.world.apns.connect(&member.token, member.mailbox.is_online());
+            let online = member.mailbox.is_online();
+            self.world.apns.connect(&member.token, online);
+            // Nothing happens for those that have no user.
+            self.world.apns.connect(&user_token(&member.token), online);
         }
     }
 

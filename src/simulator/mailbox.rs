@@ -9,6 +9,9 @@ use super::apns::{Delivery, PushSink};
 /// Answers an order to drift: in which way, or not.
 pub(super) type DriftReply = oneshot::Sender<Option<&'static str>>;
 
+/// What the magic of the user's channel has more than the device's.
+const USER_MAGIC: &str = "-user";
+
 /// Where a device stands in its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Phase {
@@ -25,6 +28,8 @@ pub(super) enum Phase {
 #[derive(Debug)]
 struct Post {
     pushed: bool,
+    /// The push was for the user's channel.
+    user_pushed: bool,
     online: bool,
     drift: Option<DriftReply>,
     phase: Phase,
@@ -43,6 +48,7 @@ impl Mailbox {
     pub(super) fn new(magic: String) -> Self {
         let post = Post {
             pushed: false,
+            user_pushed: false,
             online: true,
             drift: None,
             phase: Phase::New,
@@ -60,6 +66,11 @@ impl Mailbox {
 
     pub(super) fn magic(&self) -> &str {
         &self.magic
+    }
+
+    /// What pushes to the user's channel say.
+    pub(super) fn user_magic(&self) -> String {
+        format!("{}{USER_MAGIC}", self.magic)
     }
 
     /// Waits until something may have come.
@@ -89,6 +100,16 @@ impl Mailbox {
         std::mem::take(&mut self.post().pushed)
     }
 
+    /// Whether a push to the user's channel has come and not been taken.
+    pub(super) fn has_user_push(&self) -> bool {
+        self.post().user_pushed
+    }
+
+    /// Takes the push that has come to the user's channel, if any.
+    pub(super) fn take_user_push(&self) -> bool {
+        std::mem::take(&mut self.post().user_pushed)
+    }
+
     /// Orders the device to drift.
     pub(super) fn order_drift(&self, reply: DriftReply) {
         self.post().drift = Some(reply);
@@ -103,9 +124,11 @@ impl Mailbox {
 impl PushSink for Mailbox {
     /// A push with another magic is not for this enrolment.
     fn deliver(&self, push: &Delivery) {
-        if push.push_magic == self.magic {
-            self.post().pushed = true;
-            self.news.notify_one();
+        match push.push_magic.strip_prefix(&self.magic) {
+            Some("") => self.post().pushed = true,
+            Some(USER_MAGIC) => self.post().user_pushed = true,
+            _ => return,
         }
+        self.news.notify_one();
     }
 }

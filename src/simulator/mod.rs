@@ -16,6 +16,7 @@ pub mod device;
 pub mod enroll;
 pub mod events;
 pub mod fleet;
+mod inventory;
 mod link;
 mod mailbox;
 mod model;

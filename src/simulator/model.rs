@@ -94,7 +94,12 @@ pub(super) struct Identity {
     pub(super) model_name: &'static str,
     pub(super) model_number: &'static str,
     pub(super) release: &'static Release,
+    /// The user of a Mac who is managed, if there is one: their `UserID`.
+    pub(super) user: Option<String>,
 }
+
+/// Apart from the choices that draw a device, so that who has a user changes nothing else about it.
+const USERS: u64 = 1 << 41;
 
 impl Identity {
     /// Device `index` of the fleet with this seed; `classic_percent` of them have a system without declarative
@@ -134,7 +139,18 @@ impl Identity {
             model_name,
             model_number,
             release,
+            user: None,
         }
+    }
+
+    /// Lets `percent` of a hundred Macs have a managed user.
+    #[must_use]
+    pub(super) fn with_user(mut self, seed: u64, index: u64, percent: u8) -> Self {
+        let mut seed = Seed::new(seed ^ USERS, index);
+        if self.family == Family::Mac && seed.chance(percent) {
+            self.user = Some(seed.uuid().to_string().to_uppercase());
+        }
+        self
     }
 
     /// Whether the system can be managed by declarations: iOS 15, macOS 13 and later.

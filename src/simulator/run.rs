@@ -56,6 +56,9 @@ pub struct SimulateArgs {
     /// How many devices of a hundred are too old for declarative management.
     #[arg(long, value_name = "PERCENT", default_value_t = 10, value_parser = clap::value_parser!(u8).range(..=100))]
     pub classic_percent: u8,
+    /// How many Macs of a hundred have a managed user, with a channel of their own, and hand over a bootstrap token.
+    #[arg(long, value_name = "PERCENT", default_value_t = 10, value_parser = clap::value_parser!(u8).range(..=100))]
+    pub users_percent: u8,
     /// How many devices may be connected at once.
     #[arg(long, value_name = "N", default_value_t = 128)]
     pub connections: usize,
@@ -251,6 +254,7 @@ fn fleet_settings(args: &SimulateArgs) -> FleetSettings {
     FleetSettings {
         seed: args.seed,
         classic_percent: args.classic_percent,
+        users_percent: args.users_percent,
         connections: args.connections,
         enrolling: args.enrolling,
         timing: Timing {

@@ -10,7 +10,7 @@ use plist::{Dictionary, Value};
 
 use super::commands::{self, Answer, Then};
 use super::declarative::{Declaration, Kind, Manifest, SyncTokens};
-use super::enroll::{CHECK_IN, Enrollment, check_in};
+use super::enroll::{CHECK_IN, Enrollment, check_in, speak_for};
 use super::events::{Counters, count};
 use super::link::{Link, LinkError, Message, Reply};
 use super::profile::Profile;
@@ -92,6 +92,8 @@ pub(super) struct Memory {
     pub(super) sync: Option<SyncRequest>,
     /// Whether declarative management is on, and whether the server still needs a complete report.
     pub(super) declarative: Option<Reporting>,
+    /// Whether the user's channel was pushed to and has not been looked after.
+    pub(super) user_is_called: bool,
 }
 
 /// A sync to do.
@@ -121,7 +123,30 @@ impl Session<'_> {
             left.incomplete = !self.sync(request.token).await?;
             self.memory.sync = None;
         }
+        if self.memory.user_is_called {
+            self.take_user_commands().await?;
+            self.memory.user_is_called = false;
+        }
         Ok(left)
+    }
+
+    /// Takes the commands of the user's channel. All of them are done as soon as they are there: a user has no settings here.
+    async fn take_user_commands(&mut self) -> Result<(), Ended> {
+        let Some(user) = self.state.identity.user.clone() else {
+            return Ok(());
+        };
+        let mut report = Dictionary::new();
+        report.insert("Status".to_owned(), "Idle".into());
+        for _ in 0..MAX_COMMANDS {
+            speak_for(&user, &mut report);
+            let Some((uuid, _)) = self.tell(report).await? else {
+                return Ok(());
+            };
+            count(&self.common.counters.user_commands);
+            report = Answer::acknowledged().report;
+            report.insert("CommandUUID".to_owned(), uuid.into());
+        }
+        Ok(())
     }
 
     /// Polls until the server has no more commands; true if one was put off.

@@ -39,6 +39,15 @@ const fn item(
 }
 
 const ITEMS: &[Item] = &[
+    item("account.list.caldav", NEVER, (16, 0), |_| json!([])),
+    item("account.list.carddav", NEVER, (16, 0), |_| json!([])),
+    item("account.list.exchange", NEVER, (16, 0), |_| json!([])),
+    item("account.list.google", NEVER, (16, 0), |_| json!([])),
+    item("account.list.ldap", NEVER, (16, 0), |_| json!([])),
+    item("account.list.mail.incoming", NEVER, (16, 0), |_| json!([])),
+    item("account.list.mail.outgoing", NEVER, (16, 0), |_| json!([])),
+    item("account.list.subscribed-calendar", NEVER, (16, 0), |_| json!([])),
+    item("app.managed.list", (26, 0), (17, 2), |_| json!([])),
     item("device.identifier.serial-number", (13, 0), (16, 0), |o| {
         json!(o.identity.serial)
     }),
@@ -88,12 +97,21 @@ const ITEMS: &[Item] = &[
         json!(o.settings.file_vault)
     }),
     item("mdm.app", NEVER, (16, 0), |_| json!([])),
+    item("migration-assistant.report", (26, 4), NEVER, |_| json!({})),
+    item("migration-assistant.state", (26, 4), NEVER, |_| json!("none")),
+    item("package.list", (26, 0), NEVER, |_| json!([])),
     item("passcode.is-compliant", NEVER, (16, 0), |o| {
         json!(o.settings.passcode.is_compliant())
     }),
     item("passcode.is-present", NEVER, (16, 0), |o| {
         json!(o.settings.passcode.present)
     }),
+    item(
+        "screensharing.connection.group.unresolved-connection",
+        (14, 1),
+        NEVER,
+        |_| json!([]),
+    ),
     item("security.certificate.list", (14, 0), (17, 0), |_| json!([])),
     item("services.background-task", (14, 0), NEVER, |_| json!([])),
     item("softwareupdate.beta-enrollment", (15, 0), (18, 0), |_| json!("")),
@@ -127,6 +145,17 @@ pub(super) fn value(path: &str, observed: &Observed<'_>) -> Option<Value> {
         .then(|| (item.value)(observed))
 }
 
+/// The assets that declarations may refer to.
+const ASSETS: [&str; 7] = [
+    "com.apple.asset.credential.acme",
+    "com.apple.asset.credential.certificate",
+    "com.apple.asset.credential.identity",
+    "com.apple.asset.credential.scep",
+    "com.apple.asset.credential.userpassword",
+    "com.apple.asset.data",
+    "com.apple.asset.useridentity",
+];
+
 /// What the device tells about its own abilities: `management.client-capabilities`.
 pub(super) fn client_capabilities(identity: &Identity, configurations: &[String]) -> Value {
     let items: Vec<&str> = ITEMS
@@ -141,7 +170,7 @@ pub(super) fn client_capabilities(identity: &Identity, configurations: &[String]
         "supported-payloads": {
             "declarations": {
                 "activations": ["com.apple.activation.simple"],
-                "assets": ["com.apple.asset.data", "com.apple.asset.useridentity"],
+                "assets": ASSETS,
                 "configurations": configurations,
                 "management": [
                     "com.apple.management.organization-info",

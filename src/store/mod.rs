@@ -2,11 +2,15 @@
 //!
 //! Both planes meet here. Controllers write manifests, pointers and commands; the gateway writes enrolments, reports and
 //! results; [`Store::changes`] wakes the other side. Every method that changes something is one transaction and returns after it is
-//! durable. Secrets (push tokens, push magics) are sealed by the adapter and never stand in clear in the database.
+//! durable. Secrets (push tokens, push magics, what devices give into safe keeping) are sealed by the adapter and never stand in clear in the database.
+//!
+//! A user's channel is an enrolment of its own ([`EnrollmentId::is_user`]): its own queue, push address, pointers and facts. It belongs to its
+//! device, whose certificate speaks for it, and ends with it.
 
 #[cfg(test)]
 mod contract;
 pub mod sqlite;
+mod to_many;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -20,9 +24,13 @@ use crate::api::common::{EnrollmentMode, Platform};
 use crate::compliance::Facts;
 pub use crate::compliance::{Transition, Verdicts};
 use crate::ids::{CommandUuid, Digest, EnrollmentId, Namespace, PushTopic, SerialNumber};
-use crate::mdm::command::{FinalState, NewCommand, OfferedCommand, PendingCommand, ReportStatus};
-use crate::policy::Manifest;
+use crate::mdm::command::{Cause, FinalState, NewCommand, OfferedCommand, PendingCommand, ReportStatus};
+use crate::mdm::commands::Target;
+use crate::mdm::commands::table::AccessRights;
+use crate::policy::{DeviceClass, Lacks, Manifest, OsVersion};
 use crate::secret::Secret;
+
+pub use to_many::{Broadcast, CHUNK, broadcast};
 
 /// Why the store could not do it.
 #[derive(Debug, thiserror::Error)]
@@ -171,6 +179,10 @@ pub struct PushAddress {
 
 /// One enrolment.
 #[derive(Debug, Clone)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a fact of its own, as devices tell them"
+)]
 pub struct Enrollment {
     /// Who.
     pub id: EnrollmentId,
@@ -196,6 +208,8 @@ pub struct Enrollment {
     pub build_version: Option<String>,
     /// Whether it is managed by declarations.
     pub declarative: bool,
+    /// What it says it does not take, of what its system has.
+    pub lacks: Lacks,
     /// How often TokenUpdate came since Authenticate; 1 is the enrolling one.
     pub token_updates: u32,
     /// When Authenticate came.
@@ -206,8 +220,106 @@ pub struct Enrollment {
     pub manifest_at: Option<Timestamp>,
     /// What it should have held before; served until the new one is reported.
     pub previous_manifest: Option<Digest>,
+    /// What it was last told of; its declarations are served until it is told of another.
+    pub advertised_manifest: Option<Digest>,
     /// What it last proved to hold.
     pub applied_manifest: Option<Digest>,
+    /// Whether it waits in Setup Assistant to be told that it is configured.
+    pub awaiting_configuration: bool,
+    /// Whether its bootstrap token is in safe keeping.
+    pub bootstrap_token: bool,
+    /// Whether its unlock token is.
+    pub unlock_token: bool,
+}
+
+impl Enrollment {
+    /// What decides which content it can take.
+    #[must_use]
+    pub fn class(&self) -> DeviceClass {
+        DeviceClass {
+            platform: self.platform,
+            os_version: OsVersion::read(&self.os_version),
+            mode: self.mode,
+            declarative: self.declarative,
+            lacks: self.lacks,
+        }
+    }
+
+    /// What decides which commands it may be sent. The profiles that Provost hands out ask for all rights; who waits in Setup Assistant has come by
+    /// Automated Device Enrollment.
+    #[must_use]
+    pub fn target(&self) -> Target {
+        Target {
+            platform: self.platform,
+            os_version: OsVersion::read(&self.os_version),
+            mode: self.mode,
+            rights: AccessRights::ALL,
+            user_channel: self.id.is_user(),
+            shared_ipad: None,
+            automated: self.awaiting_configuration.then_some(true),
+        }
+    }
+}
+
+/// What a device gives into safe keeping. Shown to nobody; that it is there is no secret.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::IntoStaticStr, strum::EnumString)]
+#[strum(serialize_all = "snake_case")]
+pub enum Escrow {
+    /// A Mac's, by which it authorises what otherwise needs an administrator's password.
+    BootstrapToken,
+    /// Of the other systems, by which a forgotten passcode is cleared.
+    UnlockToken,
+}
+
+/// What a report says about the system. What it does not say stays as it was.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SystemNews {
+    /// Its version.
+    pub os_version: Option<String>,
+    /// Its build.
+    pub build_version: Option<String>,
+    /// What it does not take.
+    pub lacks: Option<Lacks>,
+}
+
+impl SystemNews {
+    /// Whether any of it is not known yet.
+    #[must_use]
+    pub fn is_news(&self, known: &Enrollment) -> bool {
+        let Self {
+            os_version,
+            build_version,
+            lacks,
+        } = self;
+        os_version
+            .as_ref()
+            .is_some_and(|version| *version != known.os_version)
+            || build_version.is_some() && *build_version != known.build_version
+            || lacks.is_some_and(|lacks| lacks != known.lacks)
+    }
+}
+
+/// A command that was not queued.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NotQueued {
+    /// For whom it was.
+    pub enrollment: EnrollmentId,
+    /// Why it was not.
+    pub reason: NotQueuedReason,
+}
+
+/// Why a command was not queued.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum NotQueuedReason {
+    /// Nobody of this id ever enrolled.
+    #[error("no such enrolment")]
+    Unknown,
+    /// The enrolment is over.
+    #[error("the enrolment has ended")]
+    Ended,
+    /// It is a personal device, and the command would erase, open or locate it.
+    #[error("the command is never sent to a personal device")]
+    Personal,
 }
 
 /// Why an enrolment ends.
@@ -267,8 +379,8 @@ pub struct CommandResult {
     pub request_type: Arc<str>,
     /// How it ended.
     pub state: FinalState,
-    /// The ErrorChain, or why it was cancelled.
-    pub detail: Vec<String>,
+    /// Why it ended so.
+    pub cause: Cause,
     /// When it was queued.
     pub queued_at: Timestamp,
     /// When it ended.
@@ -335,7 +447,8 @@ pub trait Store: Send + Sync + 'static {
     /// A new enrolment begins: refused unless the certificate was issued for this enrolment, has not run out and is not withdrawn, and the
     /// serial number fits the invitation. An enrolment that is pinned to another certificate gives way only to one issued after it, that is on a new
     /// invitation; the old pin is withdrawn. The pin itself is accepted again, unless the enrolment is to be removed. An id that gives the same
-    /// Device name as another's is refused. Clears queue, push address, facts, verdicts and manifest pointers of the enrolment before; keeps history.
+    /// Device name as another's is refused. Clears queue, push address, facts, verdicts, manifest pointers and what was in safe keeping of the
+    /// enrolment before, and ends the device's users; keeps history.
     ///
     /// On a renewed certificate nothing begins and nothing is cleared: the device has installed its profile again to get it. It is the way in
     /// which a certificate was issued that decides, not what waits for the device.
@@ -347,6 +460,8 @@ pub trait Store: Send + Sync + 'static {
 
     /// Keeps a push address and counts the TokenUpdate; `Authenticated` becomes `Enrolled`, which is recorded as a transition. What waited for a push address is told as
     /// [`Change::Work`]. None: no such enrolment, or it has ended.
+    ///
+    /// A user's channel begins here, and begins anew after its end, as long as its device is enrolled and has not too many. It is of the device's fleet.
     async fn token_update(
         &self,
         enrollment: &EnrollmentId,
@@ -369,15 +484,18 @@ pub trait Store: Send + Sync + 'static {
     /// issued before it are withdrawn. None, and nothing done, for every other certificate.
     async fn adopt(&self, fingerprint: Digest, now: Timestamp) -> Result<Option<Enrollment>, StoreError>;
 
-    /// Enrolments in the order of their ids, after `after`, at most `limit`.
+    /// Enrolments of devices in the order of their ids, after `after`, at most `limit`.
     async fn enrollments(
         &self,
         after: Option<&EnrollmentId>,
         limit: usize,
     ) -> Result<Vec<Enrollment>, StoreError>;
 
-    /// Ends an enrolment: all its certificates withdrawn, queue cleared, push address and manifest pointers dropped. Facts and verdicts stay as
-    /// they were last; the end is recorded as a transition. False: it had ended before or never was.
+    /// The users' channels of a device, ended ones included, in the order of their ids.
+    async fn users(&self, device: &EnrollmentId) -> Result<Vec<Enrollment>, StoreError>;
+
+    /// Ends an enrolment: all its certificates withdrawn, queue cleared, push address, manifest pointers and what was in safe keeping dropped. Facts
+    /// and verdicts stay as they were last; the end is recorded as a transition. With a device its users end. False: it had ended before or never was.
     async fn end(
         &self,
         enrollment: &EnrollmentId,
@@ -394,18 +512,38 @@ pub trait Store: Send + Sync + 'static {
     ) -> Result<bool, StoreError>;
 
     /// Keeps what a report says about the system (`DeviceInformation`, status items).
-    async fn update_system(
-        &self,
-        enrollment: &EnrollmentId,
-        os_version: &str,
-        build_version: Option<&str>,
-    ) -> Result<(), StoreError>;
+    async fn update_system(&self, enrollment: &EnrollmentId, news: SystemNews) -> Result<(), StoreError>;
 
     /// How to wake a device. None: it has no push address, or the enrolment has ended.
     async fn push_address(&self, enrollment: &EnrollmentId) -> Result<Option<PushAddress>, StoreError>;
 
     /// Forgets a push address that APNs calls unregistered.
     async fn drop_push_address(&self, enrollment: &EnrollmentId) -> Result<(), StoreError>;
+
+    /// Takes something into safe keeping, in place of what was there; None: gives it up. False: no such enrolment, or it has ended.
+    async fn keep_escrow(
+        &self,
+        enrollment: &EnrollmentId,
+        kind: Escrow,
+        secret: Option<Secret<Vec<u8>>>,
+    ) -> Result<bool, StoreError>;
+
+    /// What is in safe keeping for an enrolment.
+    async fn escrow(
+        &self,
+        enrollment: &EnrollmentId,
+        kind: Escrow,
+    ) -> Result<Option<Secret<Vec<u8>>>, StoreError>;
+
+    /// Keeps whether an enrolment waits in Setup Assistant. Nothing changes for one that is unknown or has ended.
+    async fn await_configuration(&self, enrollment: &EnrollmentId, awaiting: bool) -> Result<(), StoreError>;
+
+    /// Enrolments that have waited in Setup Assistant since `before` or longer, the longest first, at most `limit`; users' channels too.
+    async fn awaiting_configuration(
+        &self,
+        before: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<Enrollment>, StoreError>;
 
     /// Keeps when devices were last heard of; called in batches.
     async fn seen(&self, times: &[(EnrollmentId, Timestamp)]) -> Result<(), StoreError>;
@@ -415,13 +553,19 @@ pub trait Store: Send + Sync + 'static {
 
     // ---- the command queue
 
-    /// Queues commands, all in one transaction, collapsing equal intents. Enrolments that do not exist or have ended are returned, and do not
-    /// keep the others from being queued.
-    async fn enqueue(
+    /// Queues commands, all in one transaction, collapsing equal intents. Those that cannot be queued are returned, and do not keep the others
+    /// from it. For a great many see [`broadcast()`].
+    async fn enqueue(&self, commands: Vec<NewCommand>, now: Timestamp) -> Result<Vec<NotQueued>, StoreError>;
+
+    /// Withdraws a pending command, for the `reason` that history will give. False: it is not pending. One that the device has been given
+    /// already may be carried out all the same; its report then changes nothing.
+    async fn cancel(
         &self,
-        commands: Vec<NewCommand>,
+        enrollment: &EnrollmentId,
+        uuid: &CommandUuid,
+        reason: &str,
         now: Timestamp,
-    ) -> Result<Vec<EnrollmentId>, StoreError>;
+    ) -> Result<bool, StoreError>;
 
     /// The next command for a device that went idle (`Idle`) or has just reported. `idle` offers again what answered NotNow. Expires what is
     /// past its deadline. Writes nothing where nothing is pending.
@@ -469,6 +613,9 @@ pub trait Store: Send + Sync + 'static {
     /// Points devices at manifests, all in one transaction; a pointer that stands right already is not written, nor one of an enrolment that
     /// is unknown or has ended. Returns how many were. A manifest must be kept first ([`StoreError::NoManifest`]).
     async fn point(&self, pointers: &[(EnrollmentId, Digest)], now: Timestamp) -> Result<usize, StoreError>;
+
+    /// Records which manifest a device was told of (`declaration-items`). Nothing happens where there is no enrolment, or it has ended.
+    async fn advertise(&self, enrollment: &EnrollmentId, manifest: Digest) -> Result<(), StoreError>;
 
     /// Records that a device has proved to hold a manifest. True: that is news.
     async fn applied(&self, enrollment: &EnrollmentId, manifest: Digest) -> Result<bool, StoreError>;

@@ -9,7 +9,7 @@ use provost::api::assignment::AssignmentMode;
 use provost::api::common::EnrollmentMode;
 use provost::api::{Assignment, Baseline, BaselineSpec, DeviceGroup, GitSource, Profile};
 use provost::compliance::{self, Checks, Evidence};
-use provost::policy::platform::supports_declarations;
+use provost::policy::platform::{Lacks, supports_declarations};
 use provost::policy::{
     AssignmentInput, BaselineInput, CompileInput, DeviceClass, OsVersion, check_assignment_against,
     check_baseline, check_group, check_profile, compile,
@@ -156,6 +156,7 @@ fn every_rule_can_be_proven_on_every_device_it_is_for() {
                         os_version,
                         mode,
                         declarative: supports_declarations(range.name, os_version),
+                        lacks: Lacks::default(),
                     };
                     let plan = compile(&CompileInput {
                         namespace: "fleet",

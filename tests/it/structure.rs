@@ -26,7 +26,7 @@ const PARTS: &[(&str, &str)] = &[
     ("compliance", "api expression ids"),
     ("policy", "api compliance expression ids suggest"),
     // Apple's messages and the rules of the queue: types and functions. The endpoint that speaks them is further down.
-    ("mdm", "api clock compliance ids policy secret"),
+    ("mdm", "api clock compliance ids policy secret suggest"),
     // Ports and their adapters.
     ("push", "clock secret"),
     ("gitops", "api ids secret suggest"),
@@ -39,7 +39,7 @@ const PARTS: &[(&str, &str)] = &[
     ("mdm::seen", "ids store"),
     (
         "mdm::gateway",
-        "clock ids mdm mdm::peer mdm::seen mdm::signature policy store",
+        "clock ids mdm mdm::peer mdm::seen mdm::signature policy secret store",
     ),
     (
         "mdm::http",
@@ -59,7 +59,7 @@ const PARTS: &[(&str, &str)] = &[
     ("simulator", "secret"),
     (
         "app",
-        "api bearer clock compliance controllers enrollment files gitops ids kubeapi listener mdm::gateway mdm::http mdm::metrics mdm::peer mdm::proxy mdm::seen mdm::serve pki push secret store telemetry",
+        "api bearer clock compliance controllers enrollment files gitops ids kubeapi listener mdm mdm::gateway mdm::http mdm::metrics mdm::peer mdm::proxy mdm::seen mdm::serve pki push secret store telemetry",
     ),
     (
         "cli",

@@ -1,4 +1,5 @@
 use super::*;
+use crate::ids::Digest;
 use proptest::prelude::*;
 use serde_json::json;
 
@@ -43,14 +44,15 @@ fn secrets_are_not_kept() {
     );
     status(
         &mut facts,
-        &json!({ "StatusItems": { "mdm": { "push-token": "x", "app": "y" } } }),
+        &json!({ "StatusItems": { "mdm": { "push-token": "x", "push-magic": "x", "is-shared-ipad": false },
+                                  "later": { "push-token": "x" } } }),
     );
     let text = serde_json::to_string(&facts).unwrap();
     assert!(
         !text.contains("AAAA") && !text.contains("Unlock") && !text.contains("push-token"),
         "{text}"
     );
-    assert!(text.contains("\"app\":\"y\""));
+    assert!(text.contains("\"is-shared-ipad\":false"));
 }
 
 #[test]
@@ -93,7 +95,7 @@ fn incremental_reports_add_up_and_a_full_one_replaces() {
     ));
     assert_eq!(
         facts.reports[&Source::StatusReport].value,
-        json!({ "device": { "operating-system": { "version": "26.1", "family": "macOS" } }, "management": {} })
+        json!({ "device": { "operating-system": { "version": "26.1", "family": "macOS" } } })
     );
     assert_eq!(
         facts.declarations.len(),
@@ -107,10 +109,7 @@ fn incremental_reports_add_up_and_a_full_one_replaces() {
         "management": { "declarations": { "configurations": [declared("a", true)] } } } })
     ));
     assert_eq!(facts.declarations.keys().collect::<Vec<_>>(), ["a"]);
-    assert_eq!(
-        facts.reports[&Source::StatusReport].value,
-        json!({ "management": {} })
-    );
+    assert_eq!(facts.reports[&Source::StatusReport].value, json!({}));
 }
 
 #[test]
@@ -167,8 +166,197 @@ fn keyed_lists_merge_other_lists_replace_and_errors_end_what_was_known() {
     );
     assert_eq!(
         facts.reports[&Source::StatusReport].value,
-        json!({ "app": { "list": [{ "identifier": "x", "v": 2 }, { "identifier": "z", "v": 1 }] }, "plain": [3], "passcode": {} })
+        json!({ "app": { "list": [{ "identifier": "x", "v": 2 }, { "identifier": "z", "v": 1 }] }, "plain": [3] })
     );
+    assert_eq!(facts.item_errors["passcode.is-present"], "Error");
+    // It is told again: the error is over.
+    status(
+        &mut facts,
+        &json!({ "StatusItems": { "passcode": { "is-present": true } } }),
+    );
+    assert!(facts.item_errors.is_empty());
+}
+
+#[test]
+fn every_item_of_the_table_is_read_and_kept_in_its_shape() {
+    let entry = json!({ "identifier": "a" });
+    for item in items::all() {
+        let values = [
+            json!(true),
+            json!(7),
+            json!(1.5),
+            json!("text"),
+            json!({ "k": 1 }),
+            json!([entry]),
+            json!([1]),
+        ];
+        let kept: Vec<&Value> = values
+            .iter()
+            .filter(|value| {
+                let mut tree = Map::new();
+                items::put(&mut tree, item.name, (*value).clone());
+                let mut facts = Facts::default();
+                status(&mut facts, &json!({ "StatusItems": tree }));
+                let told = facts.items.get(item.name) == Some(&at(1));
+                let value = items::find(
+                    facts.reports[&Source::StatusReport].value.as_object().unwrap(),
+                    item.name,
+                );
+                assert!(told || value.is_none(), "{}", item.name);
+                value.is_some()
+            })
+            .collect();
+        let apart = item.kind == items::Kind::Apart;
+        assert_eq!(kept.is_empty(), apart, "{}", item.name);
+    }
+    // Spot checks of shapes: a text is no truth, and a list of numbers no list of apps.
+    let mut facts = Facts::default();
+    status(
+        &mut facts,
+        &json!({ "StatusItems": { "passcode": { "is-present": true, "is-compliant": "yes" }, "mdm": { "app": [1] } } }),
+    );
+    assert_eq!(
+        facts.reports[&Source::StatusReport].value,
+        json!({ "passcode": { "is-present": true } })
+    );
+    // What was known before is over when it is told in a way that cannot be read.
+    assert!(status(
+        &mut facts,
+        &json!({ "StatusItems": { "passcode": { "is-present": "maybe" } } })
+    ));
+    assert_eq!(facts.reports[&Source::StatusReport].value, json!({}));
+}
+
+#[test]
+fn each_item_remembers_when_it_was_last_confirmed() {
+    let mut facts = Facts::default();
+    let report = json!({ "StatusItems": { "passcode": { "is-present": true, "is-compliant": true } } });
+    facts.status_report(&report, at(1)).unwrap();
+    let later = json!({ "StatusItems": { "passcode": { "is-compliant": true } } });
+    assert_eq!(
+        facts.status_report(&later, at(2)),
+        Ok(false),
+        "time alone is no news"
+    );
+    assert_eq!(facts.items["passcode.is-present"], at(1));
+    assert_eq!(facts.items["passcode.is-compliant"], at(2));
+    let full = json!({ "StatusItems": { "passcode": { "is-present": true } }, "FullReport": true });
+    assert_eq!(facts.status_report(&full, at(3)), Ok(true));
+    assert_eq!(facts.items.len(), 1, "what a full report does not name is gone");
+}
+
+#[test]
+fn a_certificate_is_kept_by_its_fingerprint() {
+    let mut facts = Facts::default();
+    status(
+        &mut facts,
+        &json!({ "StatusItems": { "security": { "certificate": { "list": [
+            { "identifier": "c", "subject-summary": "Root", "is-identity": false, "data": "AAEC" }] } } } }),
+    );
+    let list = &facts.reports[&Source::StatusReport].value["security"]["certificate"]["list"];
+    assert_eq!(
+        list,
+        &json!([{ "identifier": "c", "subject-summary": "Root", "is-identity": false,
+                  "sha256": Digest::of(&[0, 1, 2]).to_string() }])
+    );
+    let listed = json!([{ "CommonName": "Root", "IsIdentity": false, "Data": "AAEC", "More": 1 }]);
+    facts.answer(Source::CertificateList, &listed, at(1));
+    assert_eq!(
+        facts.reports[&Source::CertificateList].value,
+        json!([{ "CommonName": "Root", "IsIdentity": false, "sha256": Digest::of(&[0, 1, 2]).to_string() }])
+    );
+}
+
+#[test]
+fn a_long_list_never_crowds_out_a_fact_and_is_never_kept_in_part() {
+    let mut facts = Facts::default();
+    let apps = |range: std::ops::Range<u32>| -> Vec<Value> {
+        let app = |n| json!({ "identifier": format!("com.example.app{n}"), "name": "x".repeat(100) });
+        range.map(app).collect()
+    };
+    status(
+        &mut facts,
+        &json!({ "StatusItems": { "app": { "managed": { "list": apps(0..2_000) } }, "softwareupdate": { "install-state": "none" } } }),
+    );
+    let tree = |facts: &Facts| facts.reports[&Source::StatusReport].value.clone();
+    assert_eq!(
+        tree(&facts),
+        json!({ "softwareupdate": { "install-state": "none" } })
+    );
+    // One more app would look like the only one.
+    let more = json!({ "StatusItems": { "app": { "managed": { "list": apps(0..1) } } } });
+    status(&mut facts, &more);
+    assert_eq!(
+        tree(&facts),
+        json!({ "softwareupdate": { "install-state": "none" } })
+    );
+    let full = json!({ "StatusItems": { "app": { "managed": { "list": apps(0..2) } } }, "FullReport": true });
+    status(&mut facts, &full);
+    assert_eq!(tree(&facts)["app"]["managed"]["list"], json!(apps(0..2)));
+}
+
+#[test]
+fn the_order_of_a_list_is_no_news_and_what_nobody_asked_for_is_not_kept() {
+    let mut facts = Facts::default();
+    let app = |identifier: &str| json!({ "Identifier": identifier, "Version": "1", "BundleSize": 7 });
+    assert!(facts.answer(
+        Source::InstalledApplicationList,
+        &json!([app("b"), app("a")]),
+        at(1)
+    ));
+    assert!(!facts.answer(
+        Source::InstalledApplicationList,
+        &json!([app("a"), app("b")]),
+        at(2)
+    ));
+    assert_eq!(
+        facts.reports[&Source::InstalledApplicationList].value,
+        json!([{ "Identifier": "a", "Version": "1" }, { "Identifier": "b", "Version": "1" }])
+    );
+    let user = json!([{ "UserName": "a", "FullName": "Some Body", "HasSecureToken": true }]);
+    facts.answer(Source::UserList, &user, at(1));
+    assert_eq!(
+        facts.reports[&Source::UserList].value,
+        json!([{ "HasSecureToken": true, "UserName": "a" }])
+    );
+    let many: Vec<Value> = (0..5_000).map(|n| app(&format!("com.example.app{n}"))).collect();
+    facts.answer(Source::InstalledApplicationList, &json!(many), at(3));
+    assert_eq!(
+        facts.reports[&Source::InstalledApplicationList].value,
+        Value::Null
+    );
+    assert!(
+        facts
+            .variables()
+            .roots()
+            .all(|(name, _)| name != "InstalledApplicationList"),
+        "what did not fit was not reported"
+    );
+}
+
+#[test]
+fn a_status_item_stands_in_for_the_answer_of_a_command_while_it_is_newer() {
+    let mut facts = Facts::default();
+    let seen = |facts: &Facts| {
+        let variables = facts.variables();
+        let (_, root) = variables.roots().find(|(name, _)| *name == "SecurityInfo")?;
+        let value = root.get("FDE_Enabled")?.clone();
+        Some((
+            value,
+            variables.source_of(Source::SecurityInfo, Some("FDE_Enabled")),
+        ))
+    };
+    assert_eq!(seen(&facts), None);
+    let item = |on: bool| json!({ "StatusItems": { "diskmanagement": { "filevault": { "enabled": on } } } });
+    facts.status_report(&item(true), at(1)).unwrap();
+    assert_eq!(seen(&facts), Some((json!(true), Source::StatusReport)));
+    facts.security_info(&json!({ "FDE_Enabled": false, "X": 1 }), at(2));
+    assert_eq!(seen(&facts), Some((json!(false), Source::SecurityInfo)));
+    facts.status_report(&item(true), at(3)).unwrap();
+    assert_eq!(seen(&facts), Some((json!(true), Source::StatusReport)));
+    let both = facts.variables();
+    let (_, root) = both.roots().find(|(name, _)| *name == "SecurityInfo").unwrap();
+    assert_eq!(root["X"], json!(1), "the other keys stay");
 }
 
 #[test]
@@ -234,7 +422,40 @@ fn any_json() -> impl Strategy<Value = Value> {
     })
 }
 
+/// An entry of a keyed list that a report tells: its key, and its value or that it went.
+fn entries() -> impl Strategy<Value = Vec<(u8, Option<u8>)>> {
+    prop::collection::vec((0..4_u8, prop::option::of(any::<u8>())), 0..6)
+}
+
 proptest! {
+    #[test]
+    fn what_changed_bit_by_bit_is_what_a_full_report_would_tell(reports in prop::collection::vec(entries(), 0..6)) {
+        let mut facts = Facts::default();
+        let mut wanted: BTreeMap<u8, u8> = BTreeMap::new();
+        for report in reports {
+            let mut list = Vec::new();
+            for (key, value) in report {
+                match value {
+                    Some(value) => {
+                        wanted.insert(key, value);
+                        list.push(json!({ "identifier": key.to_string(), "version": value }));
+                    }
+                    None => {
+                        wanted.remove(&key);
+                        list.push(json!({ "identifier": key.to_string(), "_removed": true }));
+                    }
+                }
+            }
+            status(&mut facts, &json!({ "StatusItems": { "mdm": { "app": list } } }));
+        }
+        let told = facts.reports.get(&Source::StatusReport).and_then(|report| report.value.pointer("/mdm/app")?.as_array());
+        let told: BTreeMap<u8, u8> = told.into_iter().flatten().map(|entry| {
+            let key = entry["identifier"].as_str().unwrap().parse().unwrap();
+            (key, u8::try_from(entry["version"].as_u64().unwrap()).unwrap())
+        }).collect();
+        prop_assert_eq!(told, wanted);
+    }
+
     #[test]
     fn any_report_is_taken_without_harm_and_taking_it_twice_is_no_news(items in any_json(), full: bool) {
         let mut facts = Facts::default();

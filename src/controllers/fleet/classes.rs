@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::compliance::Checks;
 use crate::ids::Namespace;
-use crate::policy::{CompileInput, DeviceClass, OsVersion, Plan, compile};
+use crate::policy::{CompileInput, DeviceClass, Plan, compile};
 use crate::store::Enrollment;
 
 use super::policies::Policies;
@@ -76,14 +76,8 @@ impl Classes {
         assignments: &Arc<[Arc<str>]>,
         compiled: impl FnOnce(),
     ) -> Arc<Plan> {
-        let class = DeviceClass {
-            platform: enrollment.platform,
-            os_version: OsVersion::read(&enrollment.os_version),
-            mode: enrollment.mode,
-            declarative: enrollment.declarative,
-        };
         let key = Key {
-            class,
+            class: enrollment.class(),
             assignments: assignments.clone(),
         };
         if let Some(plan) = self.plans.get(&key) {

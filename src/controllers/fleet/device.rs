@@ -7,6 +7,7 @@ use jiff::Timestamp;
 
 use crate::api::common::Verdict;
 use crate::api::names;
+use crate::compliance::{Occasion, Source};
 use crate::ids::{EnrollmentId, Namespace, SerialNumber};
 use crate::policy::{Candidate, Plan};
 use crate::store::{Enrollment, EnrollmentState};
@@ -111,6 +112,10 @@ pub struct Device {
     pub status_digest: Option<u64>,
     /// When to ask for evidence again.
     pub evidence_due: Timestamp,
+    /// Why then.
+    pub occasion: Occasion,
+    /// Which questions were last asked when, as far as is known since the start.
+    pub asked: Box<[(Source, Timestamp)]>,
     /// When it was last told to apply again what it has left.
     pub corrected_at: Option<Timestamp>,
     /// The reconcile annotation last acted upon.
@@ -140,6 +145,8 @@ impl Device {
             ordered: enrollment.manifest.is_some() && enrollment.manifest == enrollment.applied_manifest,
             status_digest: None,
             evidence_due,
+            occasion: Occasion::Schedule,
+            asked: Box::default(),
             corrected_at: None,
             handled: None,
             enrollment,
@@ -192,6 +199,15 @@ impl Device {
         self.has_applied() && self.holds != Some(false)
     }
 
+    /// Notes that questions were asked.
+    pub fn note_asked(&mut self, sources: &[Source], now: Timestamp) {
+        let before = self.asked.iter().filter(|(source, _)| !sources.contains(source));
+        self.asked = before
+            .copied()
+            .chain(sources.iter().map(|source| (*source, now)))
+            .collect();
+    }
+
     /// Whether something that is served to it is not proved to be in effect: telling it to apply again can help.
     #[must_use]
     pub fn needs_correction(&self) -> bool {
@@ -229,7 +245,7 @@ mod tests {
     #[test]
     fn a_device_takes_little_memory() {
         // 100,000 of them, with the texts they point to, have to stay well under 100 MB.
-        assert!(size_of::<Device>() <= 640, "{}", size_of::<Device>());
+        assert!(size_of::<Device>() <= 704, "{}", size_of::<Device>());
     }
 
     #[test]

@@ -8,11 +8,12 @@ use serde::Serialize;
 
 use crate::api::common::VerdictCounts;
 use crate::api::condition::{ConditionType, Reason, Statement, Status, merge};
-use crate::api::device::{DeviceStatus, FailingRule, TransitionRecord};
+use crate::api::device::{DeviceStatus, EscrowedSecret, FailingRule, TransitionRecord};
 use crate::ids::Digest;
 use crate::store::EnrollmentState;
 
 use super::device::{Device, Object};
+use super::waiting::Waiting;
 
 /// The most bytes of JSON that a status may take: a Device with its metadata stays under 8 KiB.
 const LARGEST: usize = 7 * 1024;
@@ -32,6 +33,8 @@ pub struct Judged {
     pub problems: Vec<String>,
     /// Whether the newest facts prove what the device should hold.
     pub holds: bool,
+    /// Why the device is not where it should be, where it is not and has said nothing about it.
+    pub waiting: Option<Waiting>,
 }
 
 /// Everything that a status is built from, but for its times and its history.
@@ -74,6 +77,13 @@ pub fn build(
         platform: Some(enrollment.platform),
         os_version: Some(enrollment.os_version.clone()),
         declarative_management: enrollment.declarative,
+        escrowed: [
+            (enrollment.bootstrap_token, EscrowedSecret::BootstrapToken),
+            (enrollment.unlock_token, EscrowedSecret::UnlockToken),
+        ]
+        .into_iter()
+        .filter_map(|(kept, secret)| kept.then_some(secret))
+        .collect(),
         manifest: enrollment.manifest.as_ref().map(Digest::short),
         applied_manifest: enrollment.applied_manifest.as_ref().map(Digest::short),
         revision: device
@@ -224,12 +234,15 @@ fn synced(device: &Device, judged: &Judged) -> Statement {
             shortened(&judged.problems.join("; ")),
         );
     }
-    let message = if device.has_applied() {
-        "the device no longer reports all that it should hold"
-    } else {
-        "the device has not yet reported what it should hold"
-    };
-    Statement::new(kind, false, Reason::AwaitingReport, message)
+    match &judged.waiting {
+        Some(Waiting { reason, message }) => Statement::new(kind, false, *reason, shortened(message)),
+        None => Statement::new(
+            kind,
+            false,
+            Reason::AwaitingReport,
+            "the device does not report all that it should hold",
+        ),
+    }
 }
 
 fn compliant(judged: &Judged) -> Statement {

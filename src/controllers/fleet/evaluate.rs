@@ -14,7 +14,8 @@ use crate::api;
 use crate::api::common::Verdict;
 use crate::api::device::TransitionRecord;
 use crate::compliance::{
-    Demand, Facts, Judgement, Verdicts, count, failing_rules, judge, push_history, transitions,
+    DeclarationState, Demand, Facts, Judgement, Verdicts, count, failing_rules, judge, push_history,
+    transitions,
 };
 use crate::controllers::{Context, status};
 use crate::mdm::ddm::{declarations_proven, profiles_proven};
@@ -25,12 +26,16 @@ use super::device::{Device, Object};
 use super::device_status::{self, Judged, Sight};
 use super::object;
 use super::orders::{self, Issue};
+use super::waiting::{Traces, Waiting, why};
 
 /// The shortest time between two corrections of one device.
 pub(super) const CORRECTION_PAUSE: Duration = Duration::from_mins(1);
 
 /// How many recorded transitions a status is built from; it shows the newest twenty, several of one moment as one.
 const RECORDED: usize = 200;
+
+/// How many ended commands are looked through for what went wrong.
+const RESULTS: usize = 20;
 
 /// How many declarations that failed a condition names.
 const PROBLEMS: usize = 5;
@@ -108,6 +113,7 @@ pub async fn evaluate(context: &Context, device: &Device) -> Result<Outcome, Err
         counts: count(after.values().copied()),
         failing: failing_rules(demands, &judgements),
         problems: problems(device, &facts),
+        waiting: waiting(context, device, holds, now).await?,
         holds,
     };
     let changed = !transitions.is_empty();
@@ -129,6 +135,30 @@ pub async fn evaluate(context: &Context, device: &Device) -> Result<Outcome, Err
         correction,
         written: write(context, device, &judged, changed).await?,
     })
+}
+
+/// Why a device is not where it should be. None: it is, or cannot be.
+async fn waiting(
+    context: &Context,
+    device: &Device,
+    holds: bool,
+    now: Timestamp,
+) -> Result<Option<Waiting>, StoreError> {
+    let Some(told_at) = device
+        .enrollment
+        .manifest_at
+        .filter(|_| device.active() && !(device.has_applied() && holds))
+    else {
+        return Ok(None);
+    };
+    let (store, id) = (&context.store, device.id());
+    let traces = Traces {
+        told_at,
+        last_seen: store.last_seen(id).await?,
+        pending: &store.pending(id).await?,
+        results: &store.results(id, RESULTS).await?,
+    };
+    Ok(Some(why(&traces, now)))
 }
 
 /// Whether the newest facts prove what the plan wants held.
@@ -193,12 +223,18 @@ fn problems(device: &Device, facts: &Facts) -> Vec<String> {
     let declarations = device.plan.iter().flat_map(|plan| &plan.manifest.declarations);
     declarations
         .filter_map(|declaration| Some((declaration, facts.declarations.get(&*declaration.identifier)?)))
-        .filter(|(declaration, state)| {
-            state.valid == "invalid" && *state.server_token == *declaration.server_token
+        .filter(|(declaration, state)| *state.server_token == *declaration.server_token && has_failed(state))
+        .map(|(declaration, state)| match state.reasons.as_slice() {
+            [] => format!("{}: {}", declaration.identifier, state.valid),
+            reasons => format!("{}: {}", declaration.identifier, reasons.join(", ")),
         })
-        .map(|(declaration, state)| format!("{}: {}", declaration.identifier, state.reasons.join(", ")))
         .take(PROBLEMS)
         .collect()
+}
+
+/// Whether a device says that it cannot apply a declaration: it calls it invalid, or gives an error with whatever it calls it.
+fn has_failed(state: &DeclarationState) -> bool {
+    state.valid == "invalid" || state.reasons.iter().any(|reason| reason.starts_with("Error."))
 }
 
 /// Writes the status of a device where it says something new. None: nothing new, or there is no object to write to.

@@ -15,6 +15,7 @@ use crate::api::common::{EnrollmentMode, Platform};
 use crate::api::{self, Assignment, Baseline, DeviceGroup, Profile, names};
 use crate::controllers::watch::Watched;
 use crate::ids::{Digest, EnrollmentId, Namespace, SerialNumber};
+use crate::policy::Lacks;
 use crate::store::{Enrollment, EnrollmentState};
 
 /// `seconds` after the beginning of the story.
@@ -45,12 +46,17 @@ pub(super) fn enrollment(device: &str, team: &str) -> Enrollment {
         os_version: "26.1".to_owned(),
         build_version: None,
         declarative: true,
+        lacks: Lacks::default(),
         token_updates: 1,
         enrolled_at: at(0),
         manifest: None,
         manifest_at: None,
         previous_manifest: None,
+        advertised_manifest: None,
         applied_manifest: None,
+        awaiting_configuration: false,
+        bootstrap_token: false,
+        unlock_token: false,
     }
 }
 

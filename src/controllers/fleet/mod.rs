@@ -32,6 +32,7 @@ mod schedule;
 mod shared;
 mod sums;
 mod tally;
+mod waiting;
 mod world;
 
 use std::time::Duration;

@@ -2,11 +2,12 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 
 use crate::api::common::Verdict;
-use crate::compliance::Demand;
+use crate::compliance::{Demand, Occasion, next_look};
 use crate::ids::{EnrollmentId, Namespace};
 use crate::policy::Plan;
 use crate::store::EnrollmentState;
@@ -14,6 +15,9 @@ use crate::store::EnrollmentState;
 use super::assignment_status::InForce;
 use super::device::Device;
 use super::world::{Fleet, World};
+
+/// Over how long the devices are spread that have to be asked for what a changed policy wants to know.
+pub(super) const NEWS_SPREAD: Duration = Duration::from_mins(1);
 
 impl World {
     /// Finds the plan of every device whose place may have changed. Gives those that have to be pointed at its manifest, or have not been
@@ -27,7 +31,7 @@ impl World {
         let mut kept = Kept::default();
         let ids = self.concerned(now);
         let placed = ids.into_iter().filter_map(|id| {
-            let plan = self.place_one(&id, public_url, &mut kept, &compiled)?;
+            let plan = self.place_one(&id, public_url, now, &mut kept, &compiled)?;
             Some((id, plan))
         });
         placed.collect()
@@ -72,6 +76,7 @@ impl World {
         &mut self,
         id: &EnrollmentId,
         public_url: &str,
+        now: Timestamp,
         kept: &mut Kept,
         compiled: impl FnOnce(),
     ) -> Option<Arc<Plan>> {
@@ -103,6 +108,16 @@ impl World {
             .as_ref()
             .is_none_or(|known| !Arc::ptr_eq(known, &plan))
         {
+            if device
+                .plan
+                .as_ref()
+                .is_some_and(|known| known.needs != plan.needs)
+            {
+                // What was never asked for is not known.
+                device.evidence_due = next_look(id, NEWS_SPREAD, now);
+                device.occasion = Occasion::Event;
+                self.evidence.at(device.evidence_due, id.clone());
+            }
             device.verdicts = kept.verdicts(device, &plan);
             device.profiles = Box::default();
             device.plan = Some(plan.clone());

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use kube::{Resource, ResourceExt as _};
 
+use crate::compliance::Occasion;
 use crate::controllers::watch::Watched;
 use crate::ids::{EnrollmentId, Namespace};
 use crate::store::{Enrollment, EnrollmentState};
@@ -234,7 +235,10 @@ impl World {
         let was = &known.enrollment;
         if was.enrolled_at == new.enrolled_at {
             let moved = was.manifest != new.manifest;
-            if moved || (&was.os_version, was.state) != (&new.os_version, new.state) {
+            if moved
+                || (was.class(), was.state) != (new.class(), new.state)
+                || was.os_version != new.os_version
+            {
                 self.replace.insert(id.clone());
             }
             let news = new.applied_manifest.is_some() && was.applied_manifest != new.applied_manifest;
@@ -244,7 +248,7 @@ impl World {
             };
             if news {
                 // What was just applied shows in fresh evidence only.
-                self.look_at(&id, now);
+                self.look_at(&id, now, Occasion::Event);
             }
         } else {
             known.begin_anew(new, first_look);
@@ -281,10 +285,11 @@ impl World {
         self.devices.insert(id, device);
     }
 
-    /// Has a device asked for evidence.
-    pub(super) fn look_at(&mut self, id: &EnrollmentId, when: Timestamp) {
+    /// Has a device asked for evidence, and not before `when`.
+    pub(super) fn look_at(&mut self, id: &EnrollmentId, when: Timestamp, occasion: Occasion) {
         if let Some(device) = self.devices.get_mut(id) {
             device.evidence_due = when;
+            device.occasion = occasion;
             self.evidence.at(when, id.clone());
         }
     }

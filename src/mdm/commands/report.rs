@@ -4,19 +4,17 @@ use std::collections::BTreeMap;
 
 use plist::{Dictionary, Value};
 
+use super::answer::Answer;
+use crate::compliance::Source;
 use crate::ids::CommandUuid;
-use crate::mdm::command::ReportStatus;
-use crate::mdm::plist::to_json;
+use crate::mdm::command::{ErrorLink, ReportStatus};
 use crate::mdm::sender::{self, Sender, text};
 
 /// The most links of an ErrorChain that are kept.
 const CHAIN_LIMIT: usize = 16;
 
-/// The longest text of one link that is kept, in characters.
+/// The longest of its texts that is kept, in characters.
 const LINK_LIMIT: usize = 512;
-
-/// Keys of SecurityInfo that hold secrets. They never become facts.
-const SECRET_KEYS: [&str; 2] = ["FDE_PersonalRecoveryKeyCMS", "FDE_PersonalRecoveryKeyDeviceKey"];
 
 /// A message on the command channel and who sent it.
 #[derive(Debug)]
@@ -57,7 +55,18 @@ pub struct Evidence {
     pub security_info: Option<serde_json::Value>,
     /// The answer to ProfileList: the `PayloadUUID` of each `PayloadIdentifier`.
     pub profiles: Option<BTreeMap<String, String>>,
+    /// The answer to another question.
+    pub other: Option<(Source, serde_json::Value)>,
 }
+
+/// The answers that come under a key of their own, and the commands they answer.
+const ANSWERS: [(&str, Source); 5] = [
+    ("CertificateList", Source::CertificateList),
+    ("GlobalRestrictions", Source::Restrictions),
+    ("InstalledApplicationList", Source::InstalledApplicationList),
+    ("ManagedApplicationList", Source::ManagedApplicationList),
+    ("Users", Source::UserList),
+];
 
 impl CommandReport {
     /// Reads a message of the command channel.
@@ -89,22 +98,30 @@ impl CommandReport {
 
 impl Evidence {
     fn of(message: &Dictionary) -> Self {
-        let tree = |key: &str| message.get(key).filter(|value| value.as_dictionary().is_some());
+        let tree = |request_type: &str, key: &str| {
+            message.get(key)?;
+            Answer::read(request_type, message)
+                .json(&[key])
+                .filter(serde_json::Value::is_object)
+        };
+        let profiles = message
+            .get("ProfileList")
+            .map(|_| Answer::read("ProfileList", message));
         Self {
-            device_information: tree("QueryResponses").map(to_json),
-            security_info: tree("SecurityInfo").map(|info| {
-                let mut info = to_json(info);
-                if let Some(info) = info.as_object_mut() {
-                    for key in SECRET_KEYS {
-                        info.remove(key);
-                    }
-                }
-                info
+            device_information: tree("DeviceInformation", "QueryResponses"),
+            security_info: tree("SecurityInfo", "SecurityInfo"),
+            profiles: profiles
+                .filter(|answer| answer.value(&["ProfileList"]).is_some())
+                .map(|answer| answer.entries(&["ProfileList"]).filter_map(installed).collect()),
+            other: ANSWERS.iter().find_map(|(key, source)| {
+                message.get(key)?;
+                let answer = Answer::read(source.into(), message).json(&[key])?;
+                Some(match source {
+                    // Kept as it comes, under the name that Apple gives it.
+                    Source::Restrictions => (*source, serde_json::json!({ *key: answer })),
+                    source => (*source, answer),
+                })
             }),
-            profiles: message
-                .get("ProfileList")
-                .and_then(Value::as_array)
-                .map(|profiles| profiles.iter().filter_map(installed).collect()),
         }
     }
 
@@ -116,8 +133,7 @@ impl Evidence {
 }
 
 /// The identifier and the UUID of one entry of a ProfileList.
-fn installed(profile: &Value) -> Option<(String, String)> {
-    let profile = profile.as_dictionary()?;
+fn installed(profile: &Dictionary) -> Option<(String, String)> {
     let identifier = text(profile, "PayloadIdentifier")?;
     let uuid = text(profile, "PayloadUUID")?;
     Some((identifier.to_owned(), uuid.to_owned()))
@@ -133,23 +149,18 @@ fn read_status(status: &str, message: &Dictionary) -> ReportStatus {
     }
 }
 
-fn error_chain(message: &Dictionary) -> Vec<String> {
+fn error_chain(message: &Dictionary) -> Vec<ErrorLink> {
     let links = message.get("ErrorChain").and_then(Value::as_array);
     links
         .into_iter()
         .flatten()
         .filter_map(Value::as_dictionary)
         .take(CHAIN_LIMIT)
-        .map(|link| {
-            let domain = text(link, "ErrorDomain").unwrap_or("?");
-            let code = link
-                .get("ErrorCode")
-                .and_then(Value::as_signed_integer)
-                .map_or_else(|| "?".to_owned(), |code| code.to_string());
-            let words = text(link, "USEnglishDescription")
-                .or_else(|| text(link, "LocalizedDescription"))
-                .unwrap_or_default();
-            clipped(&format!("{domain}/{code}: {words}"))
+        .map(|link| ErrorLink {
+            domain: text(link, "ErrorDomain").map(clipped).unwrap_or_default(),
+            code: link.get("ErrorCode").and_then(Value::as_signed_integer),
+            localized: text(link, "LocalizedDescription").map(clipped),
+            us_english: text(link, "USEnglishDescription").map(clipped),
         })
         .collect()
 }
@@ -196,7 +207,8 @@ mod tests {
             "<key>CommandUUID</key><string>c-2</string><key>Status</key><string>Error</string>\
              <key>ErrorChain</key><array><dict><key>ErrorCode</key><integer>12021</integer>\
              <key>ErrorDomain</key><string>MCMDMErrorDomain</string>\
-             <key>LocalizedDescription</key><string>Unknown command</string></dict></array>",
+             <key>LocalizedDescription</key><string>Unbekannter Befehl</string>\
+             <key>USEnglishDescription</key><string>Unknown command</string></dict><dict/></array>",
         );
         let Report::Command { uuid, status, .. } = report else {
             panic!("not read as a report on a command");
@@ -204,8 +216,21 @@ mod tests {
         assert_eq!(uuid.as_str(), "c-2");
         assert_eq!(
             status,
-            ReportStatus::Error(vec!["MCMDMErrorDomain/12021: Unknown command".into()])
+            ReportStatus::Error(vec![
+                ErrorLink {
+                    domain: "MCMDMErrorDomain".into(),
+                    code: Some(12021),
+                    localized: Some("Unbekannter Befehl".into()),
+                    us_english: Some("Unknown command".into()),
+                },
+                ErrorLink::default(),
+            ])
         );
+        let ReportStatus::Error(chain) = status else {
+            unreachable!()
+        };
+        assert_eq!(chain[0].to_string(), "MCMDMErrorDomain/12021: Unknown command");
+        assert_eq!(chain[1].to_string(), "?/?");
     }
 
     #[test]
@@ -238,6 +263,40 @@ mod tests {
     }
 
     #[test]
+    fn every_list_is_told_from_the_others() {
+        for (entries, expected) in [
+            (
+                "<key>CertificateList</key><array><dict><key>CommonName</key><string>R</string><key>Data</key><data>AAEC</data></dict></array>",
+                (
+                    Source::CertificateList,
+                    serde_json::json!([{"CommonName": "R", "Data": "AAEC"}]),
+                ),
+            ),
+            (
+                "<key>InstalledApplicationList</key><array/>",
+                (Source::InstalledApplicationList, serde_json::json!([])),
+            ),
+            (
+                "<key>ManagedApplicationList</key><dict/>",
+                (Source::ManagedApplicationList, serde_json::json!({})),
+            ),
+            (
+                "<key>GlobalRestrictions</key><dict/>",
+                (
+                    Source::Restrictions,
+                    serde_json::json!({"GlobalRestrictions": {}}),
+                ),
+            ),
+            (
+                "<key>Users</key><array/>",
+                (Source::UserList, serde_json::json!([])),
+            ),
+        ] {
+            assert_eq!(evidence(entries).other, Some(expected));
+        }
+    }
+
+    #[test]
     fn a_recovery_key_never_becomes_a_fact() {
         let security = evidence(
             "<key>SecurityInfo</key><dict><key>FDE_Enabled</key><true/>\
@@ -246,6 +305,18 @@ mod tests {
         assert_eq!(
             security.security_info,
             Some(serde_json::json!({"FDE_Enabled": true}))
+        );
+    }
+
+    #[test]
+    fn a_value_of_another_type_never_becomes_a_fact() {
+        let security = evidence(
+            "<key>SecurityInfo</key><dict><key>FDE_Enabled</key><string>yes</string>\
+             <key>RemoteDesktopEnabled</key><false/></dict>",
+        );
+        assert_eq!(
+            security.security_info,
+            Some(serde_json::json!({"RemoteDesktopEnabled": false}))
         );
     }
 

@@ -31,12 +31,14 @@ pub enum Error {
 /// A status report.
 #[derive(Debug, PartialEq)]
 pub struct StatusReport {
-    /// The whole of it, without secrets.
+    /// The whole of it, without secrets and capabilities.
     pub value: Value,
     /// `device.operating-system.version`.
     pub os_version: Option<String>,
     /// `device.operating-system.build-version`.
     pub build_version: Option<String>,
+    /// `management.client-capabilities`.
+    pub capabilities: Option<Value>,
 }
 
 impl StatusReport {
@@ -63,10 +65,15 @@ impl StatusReport {
                 .and_then(Value::as_str)
                 .map(str::to_owned)
         };
+        let (os_version, build_version) = (system("version"), system("build-version"));
+        let capabilities = value
+            .pointer_mut("/StatusItems/management")
+            .and_then(|management| management.as_object_mut()?.remove("client-capabilities"));
         Ok(Self {
-            os_version: system("version"),
-            build_version: system("build-version"),
             value,
+            os_version,
+            build_version,
+            capabilities,
         })
     }
 }
@@ -190,6 +197,22 @@ mod tests {
         );
         assert_eq!(report.os_version.as_deref(), Some("15.4"));
         assert_eq!(report.build_version.as_deref(), Some("24E263"));
+    }
+
+    #[test]
+    fn capabilities_are_no_facts() {
+        let report = StatusReport::read(Some(
+            br#"{"StatusItems":{"management":{"client-capabilities":{"supported-versions":["1.0.0"]},"declarations":{}}}}"#,
+        ))
+        .unwrap();
+        assert_eq!(
+            report.capabilities,
+            Some(serde_json::json!({"supported-versions": ["1.0.0"]}))
+        );
+        assert_eq!(
+            report.value,
+            serde_json::json!({"StatusItems": {"management": {"declarations": {}}}})
+        );
     }
 
     #[test]

@@ -1,4 +1,7 @@
 //! What the steps of declarative management do.
+//!
+//! A user's channel is served from its own pointers, like a device. Policy has no content for users yet, so nothing points them anywhere, and
+//! every user is told the same empty set.
 
 use std::sync::{Arc, OnceLock};
 
@@ -10,15 +13,13 @@ use crate::mdm::checkin::DeclarativeManagement;
 use crate::mdm::ddm::{
     self, Endpoint, StatusReport, declaration, declaration_items, declarations_proven, tokens,
 };
-use crate::mdm::peer::Peer;
 use crate::mdm::sender::Sender;
-use crate::policy::{Manifest, Section};
-use crate::store::Enrollment;
+use crate::policy::{DeviceClass, Lacks, OsVersion, Section};
+use crate::store::{Enrollment, SystemNews};
 
 impl Gateway {
     pub(super) async fn declarative_management(
         &self,
-        peer: &Peer,
         fingerprint: Digest,
         sender: &Sender,
         step: DeclarativeManagement,
@@ -32,10 +33,14 @@ impl Gateway {
             Endpoint::Declaration { .. } => "DeclarativeManagement/declaration",
             Endpoint::Status => "DeclarativeManagement/status",
         };
-        let enrollment = self.recognise(fingerprint, sender, now).await?;
-        if !sender.is_device() {
-            return user_step(endpoint, &enrollment);
-        }
+        let device = self.recognise(fingerprint, sender, now).await?;
+        let enrollment = if sender.is_device() {
+            device
+        } else if let Some(user) = self.user(sender, now).await? {
+            user
+        } else {
+            return nothing(endpoint, &device);
+        };
         match endpoint {
             Endpoint::Tokens => {
                 let manifest = self.manifest_of(&enrollment).await?;
@@ -43,37 +48,46 @@ impl Gateway {
                     tokens(manifest.as_deref(), changed_at(&enrollment)).into(),
                 ))
             }
-            Endpoint::DeclarationItems => {
-                let manifest = self.manifest_of(&enrollment).await?;
-                peer.advertise(enrollment.manifest);
-                Ok(Reply::Json(declaration_items(manifest.as_deref()).into()))
-            }
+            Endpoint::DeclarationItems => self.declaration_items(&enrollment).await,
             Endpoint::Declaration { section, identifier } => {
-                self.declaration(peer, &enrollment, section, identifier).await
+                self.declaration(&enrollment, section, identifier).await
             }
-            Endpoint::Status => self.status(&enrollment, step.data.as_deref(), now).await,
+            Endpoint::Status if sender.is_device() => {
+                self.status(&enrollment, step.data.as_deref(), now).await
+            }
+            // Nothing is asked of users, and what they tell is not the device's.
+            Endpoint::Status => Ok(Reply::Nothing),
         }
+    }
+
+    /// The items of what the device should hold. That it was told of them is kept first: whatever happens in between, and whichever replica
+    /// it asks next, it gets the declarations of these items.
+    async fn declaration_items(&self, enrollment: &Enrollment) -> Result<Reply, Failure> {
+        let manifest = self.manifest_of(enrollment).await?;
+        if let Some(told) = enrollment.manifest
+            && enrollment.advertised_manifest != Some(told)
+        {
+            self.store.advertise(&enrollment.id, told).await?;
+        }
+        Ok(Reply::Json(declaration_items(manifest.as_deref()).into()))
     }
 
     /// A declaration of the manifest that the device was told of, which the pointer may have left behind in the meantime.
     async fn declaration(
         &self,
-        peer: &Peer,
         enrollment: &Enrollment,
         section: Section,
         identifier: &str,
     ) -> Result<Reply, Failure> {
-        let mut ids = [enrollment.manifest, enrollment.previous_manifest];
-        if ids[1].is_some() && ids[1] == peer.advertised() {
-            ids.reverse();
+        for id in served(enrollment) {
+            let Some(manifest) = self.store.manifest(id).await? else {
+                continue;
+            };
+            if let Some(found) = declaration([&*manifest], section, identifier) {
+                return Ok(Reply::Json(found.body.clone()));
+            }
         }
-        let mut manifests: Vec<Arc<Manifest>> = Vec::with_capacity(ids.len());
-        for id in ids.into_iter().flatten() {
-            manifests.extend(self.store.manifest(id).await?);
-        }
-        declaration(manifests.iter().map(|manifest| &**manifest), section, identifier)
-            .map(|declaration| Reply::Json(declaration.body.clone()))
-            .ok_or(Failure::NotFound)
+        Err(Failure::NotFound)
     }
 
     async fn status(
@@ -86,6 +100,7 @@ impl Gateway {
             value,
             os_version,
             build_version,
+            capabilities,
         } = StatusReport::read(data)?;
         let manifest = self.manifest_of(enrollment).await?;
         let taken = Arc::new(OnceLock::new());
@@ -113,8 +128,16 @@ impl Gateway {
             Some(Err(reason)) => return Err(ddm::StatusError::Refused(reason.clone()).into()),
             None => false,
         };
-        self.note_system(enrollment, os_version.as_deref(), build_version.as_deref())
-            .await?;
+        let class = DeviceClass {
+            os_version: OsVersion::read(os_version.as_deref().unwrap_or(&enrollment.os_version)),
+            ..enrollment.class()
+        };
+        let news = SystemNews {
+            os_version,
+            build_version,
+            lacks: capabilities.and_then(|capabilities| Lacks::read(&capabilities, &class)),
+        };
+        self.note_system(enrollment, news).await?;
         if let Some(manifest) = manifest
             && proven
         {
@@ -124,18 +147,9 @@ impl Gateway {
     }
 
     /// Keeps the system that a report tells of, where that is news.
-    pub(super) async fn note_system(
-        &self,
-        enrollment: &Enrollment,
-        os_version: Option<&str>,
-        build_version: Option<&str>,
-    ) -> Result<(), Failure> {
-        let os_version = os_version.unwrap_or(&enrollment.os_version);
-        let build_version = build_version.or(enrollment.build_version.as_deref());
-        if os_version != enrollment.os_version || build_version != enrollment.build_version.as_deref() {
-            self.store
-                .update_system(&enrollment.id, os_version, build_version)
-                .await?;
+    pub(super) async fn note_system(&self, enrollment: &Enrollment, news: SystemNews) -> Result<(), Failure> {
+        if news.is_news(enrollment) {
+            self.store.update_system(&enrollment.id, news).await?;
         }
         Ok(())
     }
@@ -160,10 +174,24 @@ fn changed_at(enrollment: &Enrollment) -> Timestamp {
     enrollment.manifest_at.unwrap_or(enrollment.enrolled_at)
 }
 
-/// The users of a device have nothing to hold, and what they report is not the device's.
-fn user_step(endpoint: Endpoint<'_>, enrollment: &Enrollment) -> Result<Reply, Failure> {
+/// The manifests whose declarations and profiles a device may have, in the order in which they are looked through: the one it was told of,
+/// the one it should hold, and the one before until that is proved.
+pub(super) fn served(enrollment: &Enrollment) -> impl Iterator<Item = Digest> {
+    let Enrollment {
+        advertised_manifest: told,
+        manifest,
+        previous_manifest: previous,
+        ..
+    } = enrollment;
+    let manifest = manifest.filter(|id| Some(*id) != *told);
+    let previous = previous.filter(|id| Some(*id) != *told && Some(*id) != manifest);
+    [*told, manifest, previous].into_iter().flatten()
+}
+
+/// A user whose channel has not begun holds nothing.
+fn nothing(endpoint: Endpoint<'_>, device: &Enrollment) -> Result<Reply, Failure> {
     match endpoint {
-        Endpoint::Tokens => Ok(Reply::Json(tokens(None, enrollment.enrolled_at).into())),
+        Endpoint::Tokens => Ok(Reply::Json(tokens(None, device.enrolled_at).into())),
         Endpoint::DeclarationItems => Ok(Reply::Json(declaration_items(None).into())),
         Endpoint::Declaration { .. } => Err(Failure::NotFound),
         Endpoint::Status => Ok(Reply::Nothing),

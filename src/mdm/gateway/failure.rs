@@ -1,5 +1,6 @@
 //! Why a device does not get what it asked for. What status each of these becomes is decided in one place: [`crate::mdm::http`].
 
+use super::token_service::TokenServiceError;
 use crate::mdm::{checkin, ddm, peer, plist, sender};
 use crate::store::{Refusal, StoreError};
 
@@ -24,6 +25,9 @@ pub enum Failure {
     /// TokenUpdate without Authenticate.
     #[error("the device has not authenticated")]
     NotAuthenticated,
+    /// The device has more users than are kept of one, or has ended in the meantime.
+    #[error("no channel can be begun for this user")]
+    NoUserChannel,
     /// The body is no property list.
     #[error("the body cannot be read")]
     Plist(#[from] plist::Error),
@@ -39,6 +43,12 @@ pub enum Failure {
     /// The status report is none.
     #[error("the status report cannot be read")]
     Status(#[from] ddm::StatusError),
+    /// A message that belongs to users came from the device itself.
+    #[error("only users may send {message}")]
+    DeviceChannel {
+        /// Which message.
+        message: &'static str,
+    },
     /// A message that belongs to the device came from a user.
     #[error("only the device itself may send {message}")]
     UserChannel {
@@ -57,6 +67,9 @@ pub enum Failure {
         /// Which message.
         message: &'static str,
     },
+    /// A service that is offered failed.
+    #[error("no token could be had")]
+    TokenService(#[from] TokenServiceError),
     /// Users of this device are not managed.
     #[error("the user channel is declined")]
     UserDeclined,

@@ -9,7 +9,10 @@ mod checkin;
 mod declarations;
 mod failure;
 mod reports;
+pub mod setup;
+pub mod token_service;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -17,7 +20,9 @@ use http::HeaderMap;
 use jiff::Timestamp;
 use plist::Dictionary;
 
+use declarations::served;
 pub use failure::Failure;
+use token_service::TokenService;
 
 use super::checkin::CheckIn;
 use super::commands::CommandReport;
@@ -27,7 +32,7 @@ use super::seen::SeenBatch;
 use super::sender::Sender;
 use super::signature::Claim;
 use crate::clock::{Clock, Entropy};
-use crate::ids::Digest;
+use crate::ids::{Digest, PushTopic};
 use crate::policy::{Manifest, ProfileDocument};
 use crate::store::{Enrollment, EnrollmentState, Store};
 
@@ -60,7 +65,23 @@ pub struct Gateway {
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
     seen: Arc<SeenBatch>,
+    network_users: NetworkUsers,
+    token_services: HashMap<String, Arc<dyn TokenService>>,
+    reachable: Option<Reachable>,
 }
+
+/// What a network or mobile user of a Mac gets who asks to be managed (`UserAuthenticate`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum NetworkUsers {
+    /// 410: the Mac gives up that user's channel. Users of the Mac itself do not ask and have theirs all the same.
+    #[default]
+    Decline,
+    /// A challenge of length zero, which the Mac answers without a password: who may sign in to the Mac is managed. Never in a User Enrollment.
+    Accept,
+}
+
+/// Tells whether devices of a push topic can be woken.
+type Reachable = Box<dyn Fn(&PushTopic) -> bool + Send + Sync>;
 
 impl Gateway {
     /// A gateway to `store`. Somebody has to [`SeenBatch::run`] the batch.
@@ -76,7 +97,36 @@ impl Gateway {
             clock,
             entropy,
             seen,
+            network_users: NetworkUsers::default(),
+            token_services: HashMap::new(),
+            reachable: None,
         }
+    }
+
+    /// Decides about network users; without this they are declined.
+    #[must_use]
+    pub const fn with_network_users(mut self, users: NetworkUsers) -> Self {
+        self.network_users = users;
+        self
+    }
+
+    /// Offers the tokens of a service, by Apple's `TokenServiceType`. Without this no tokens are issued.
+    #[must_use]
+    pub fn with_token_service(
+        mut self,
+        service_type: impl Into<String>,
+        service: Arc<dyn TokenService>,
+    ) -> Self {
+        self.token_services.insert(service_type.into(), service);
+        self
+    }
+
+    /// Raises the alarm over devices whose topic is not `reachable`: no push certificate of ours will ever wake them. Asked whenever a device
+    /// tells its topic; without this nobody looks.
+    #[must_use]
+    pub fn with_topics(mut self, reachable: impl Fn(&PushTopic) -> bool + Send + Sync + 'static) -> Self {
+        self.reachable = Some(Box::new(reachable));
+        self
     }
 
     /// Who a client is, by its connection or as what it claims to have signed, if it is anybody at all. Asked before its body is read: nobody
@@ -119,14 +169,14 @@ impl Gateway {
         let message = parse(body).await?;
         if declared_check_in || (message.contains_key("MessageType") && !message.contains_key("Status")) {
             let checkin = CheckIn::read(&message)?;
-            self.check_in(peer, fingerprint, checkin, now, kind).await
+            self.check_in(fingerprint, checkin, now, kind).await
         } else {
             let report = CommandReport::read(&message)?;
             self.report(fingerprint, report, now, kind).await
         }
     }
 
-    /// A profile that the client's manifest names, or the one before it.
+    /// A profile that a manifest names which the client was told of, should hold or was to hold before.
     ///
     /// # Errors
     /// [`Failure::NotFound`] whenever this client may not have it, whatever the reason; [`Failure::Store`] when the store fails.
@@ -142,10 +192,7 @@ impl Gateway {
         let enrollment = self.renewed(enrollment, fingerprint, now).await?;
         tracing::Span::current().record("device.id", enrollment.id.as_str());
         self.seen.note(&enrollment.id, now);
-        for id in [enrollment.manifest, enrollment.previous_manifest]
-            .into_iter()
-            .flatten()
-        {
+        for id in served(&enrollment) {
             let Some(manifest) = self.store.manifest(id).await? else {
                 continue;
             };
@@ -189,6 +236,28 @@ impl Gateway {
         } else {
             tracing::warn!(pinned = %enrollment.id, "a device speaks in the name of another");
             Err(Failure::AnotherDevice)
+        }
+    }
+
+    /// The user's channel of a message from a user. None: it has not begun, or has ended.
+    async fn user(&self, sender: &Sender, now: Timestamp) -> Result<Option<Enrollment>, Failure> {
+        let user = self
+            .store
+            .enrollment(&sender.id)
+            .await?
+            .filter(|user| user.state != EnrollmentState::Ended);
+        if let Some(user) = &user {
+            self.seen.note(&user.id, now);
+        }
+        Ok(user)
+    }
+
+    /// Raises the alarm over a topic that nobody can push to.
+    fn look_at_topic(&self, topic: &PushTopic) {
+        if let Some(reachable) = &self.reachable
+            && !reachable(topic)
+        {
+            tracing::error!(%topic, "a device cannot be woken: there is no push certificate for its topic");
         }
     }
 

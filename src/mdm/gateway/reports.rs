@@ -8,10 +8,13 @@ use uuid::Uuid;
 
 use super::{Failure, Gateway, Reply};
 use crate::ids::{CommandUuid, Digest};
-use crate::mdm::command::ReportStatus;
-use crate::mdm::commands::{Command, CommandReport, Evidence, FIRST_CONTACT_DEADLINE, MDM_PROFILE, Report};
+use crate::mdm::command::{ErrorLink, ReportStatus};
+use crate::mdm::commands::{
+    Command, CommandReport, Evidence, FIRST_CONTACT_DEADLINE, MDM_PROFILE, Report, ends_setup,
+};
 use crate::mdm::ddm::profiles_proven;
-use crate::store::{Ending, Enrollment, EnrollmentState, ReportOutcome};
+use crate::mdm::sender::Sender;
+use crate::store::{Ending, Enrollment, EnrollmentState, ReportOutcome, SystemNews};
 
 impl Gateway {
     pub(super) async fn report(
@@ -25,9 +28,7 @@ impl Gateway {
         *kind = kind_of(&report);
         let enrollment = self.recognise(fingerprint, &sender, now).await?;
         if !sender.is_device() {
-            // Users have no queue; what they report is none of the device's commands.
-            tracing::debug!(kind = *kind, "a report from a user's channel");
-            return Ok(Reply::Nothing);
+            return self.user_report(&enrollment, &sender, report, now).await;
         }
         if enrollment.state == EnrollmentState::Removing {
             return self.remove(&enrollment, &report, now).await;
@@ -47,6 +48,40 @@ impl Gateway {
                 false
             }
         };
+        self.offer(&enrollment, idle, now).await
+    }
+
+    /// A report of a user, who has a queue of their own. What the answers say is no evidence about the device.
+    async fn user_report(
+        &self,
+        device: &Enrollment,
+        sender: &Sender,
+        report: Report,
+        now: Timestamp,
+    ) -> Result<Reply, Failure> {
+        if device.state == EnrollmentState::Removing {
+            return Ok(Reply::Nothing);
+        }
+        let Some(user) = self.user(sender, now).await? else {
+            // A channel that has not begun here has nothing to do.
+            return Ok(Reply::Nothing);
+        };
+        let idle = match report {
+            Report::Idle => true,
+            Report::Command { uuid, status, .. } => {
+                self.settle(&user, &uuid, &status, now).await?;
+                false
+            }
+            Report::Unidentified { status } => {
+                tracing::warn!(%status, "a report names no command");
+                false
+            }
+        };
+        self.offer(&user, idle, now).await
+    }
+
+    /// The next command of a queue.
+    async fn offer(&self, enrollment: &Enrollment, idle: bool, now: Timestamp) -> Result<Reply, Failure> {
         let next = self.store.next_command(&enrollment.id, idle, now).await?;
         Ok(next.map_or(Reply::Nothing, |command| {
             tracing::Span::current().record("command.kind", &*command.request_type);
@@ -70,23 +105,41 @@ impl Gateway {
         {
             self.look_after_profiles(enrollment, uuid, now).await?;
         }
+        self.settle(enrollment, uuid, status, now).await
+    }
+
+    /// Ends a command, if it ends by this.
+    async fn settle(
+        &self,
+        enrollment: &Enrollment,
+        uuid: &CommandUuid,
+        status: &ReportStatus,
+        now: Timestamp,
+    ) -> Result<(), Failure> {
         match self.store.report(&enrollment.id, uuid, status, now).await? {
             ReportOutcome::Ended { state, request_type } => {
                 tracing::Span::current().record("command.kind", &*request_type);
+                if ends_setup(&request_type) {
+                    // One that answers with an error waits for nothing either.
+                    self.store.await_configuration(&enrollment.id, false).await?;
+                }
                 let state: &'static str = state.into();
                 match status {
                     ReportStatus::CommandFormatError => {
                         tracing::error!(command.uuid = %uuid, "a device could not parse a command");
                     }
                     ReportStatus::Error(chain) => {
-                        tracing::warn!(command.uuid = %uuid, ?chain, "a command failed");
+                        // What the device says in words may name a person; history keeps it.
+                        let codes: Vec<String> = chain.iter().map(ErrorLink::code).collect();
+                        tracing::warn!(command.uuid = %uuid, ?codes, "a command failed");
                     }
                     _ => tracing::debug!(command.uuid = %uuid, state, "a command has ended"),
                 }
             }
             ReportOutcome::Deferred => tracing::debug!(command.uuid = %uuid, "a command has to wait"),
             ReportOutcome::AlreadyKnown => {
-                tracing::info!(command.uuid = %uuid, ?status, "a report on a command that is not pending");
+                let status = status_of(status);
+                tracing::info!(command.uuid = %uuid, status, "a report on a command that is not pending");
             }
         }
         Ok(())
@@ -102,6 +155,7 @@ impl Gateway {
             device_information,
             security_info,
             profiles,
+            other,
         } = evidence;
         let system = |key: &str| {
             let information = device_information.as_ref()?;
@@ -125,6 +179,9 @@ impl Gateway {
                     if let Some(info) = security_info {
                         changed |= facts.security_info(&info, now);
                     }
+                    if let Some((source, answer)) = other {
+                        changed |= facts.answer(source, &answer, now);
+                    }
                     if let Some(profiles) = profiles {
                         let held = manifest.is_some_and(|manifest| profiles_proven(&manifest, &profiles));
                         verdict.store(held, Ordering::Release);
@@ -134,8 +191,12 @@ impl Gateway {
                 }),
             )
             .await?;
-        self.note_system(enrollment, os_version.as_deref(), build_version.as_deref())
-            .await?;
+        let news = SystemNews {
+            os_version,
+            build_version,
+            lacks: None,
+        };
+        self.note_system(enrollment, news).await?;
         if let Some(manifest) = wanted
             && proven.load(Ordering::Acquire)
         {
@@ -162,7 +223,8 @@ impl Gateway {
             .saturating_add(FIRST_CONTACT_DEADLINE)
             .unwrap_or(Timestamp::MAX);
         if let Ok(uuid) = CommandUuid::parse(&self.entropy.uuid().to_string()) {
-            let list = Command::ProfileList.queued(&enrollment.id, uuid, None, deadline);
+            let list = Command::profile_list(&enrollment.target());
+            let list = list.queued(&enrollment.id, uuid, None, deadline);
             self.store.enqueue(vec![list], now).await?;
         }
         Ok(())
@@ -192,7 +254,12 @@ impl Gateway {
                         }
                     }
                     // It is told again at its next Idle.
-                    other => tracing::warn!(status = ?other, "a device does not remove its MDM profile"),
+                    other => {
+                        tracing::warn!(
+                            status = status_of(other),
+                            "a device does not remove its MDM profile"
+                        );
+                    }
                 }
                 Ok(Reply::Nothing)
             }
@@ -210,13 +277,17 @@ impl Gateway {
 fn kind_of(report: &Report) -> &'static str {
     match report {
         Report::Idle => "Idle",
-        Report::Command { status, .. } => match status {
-            ReportStatus::Acknowledged => "Acknowledged",
-            ReportStatus::Error(_) => "Error",
-            ReportStatus::CommandFormatError => "CommandFormatError",
-            ReportStatus::NotNow => "NotNow",
-            ReportStatus::Other(_) => "Other",
-        },
+        Report::Command { status, .. } => status_of(status),
         Report::Unidentified { .. } => "Other",
+    }
+}
+
+const fn status_of(status: &ReportStatus) -> &'static str {
+    match status {
+        ReportStatus::Acknowledged => "Acknowledged",
+        ReportStatus::Error(_) => "Error",
+        ReportStatus::CommandFormatError => "CommandFormatError",
+        ReportStatus::NotNow => "NotNow",
+        ReportStatus::Other(_) => "Other",
     }
 }

@@ -36,8 +36,10 @@ impl Queue {
             state: PendingState::Queued,
             attempts: 0,
             unanswered: 0,
+            deferrals: 0,
             intent: None,
             chain: chain.map(Into::into),
+            priority: Priority::Normal,
             queued_at: START,
             deadline,
         });
@@ -103,10 +105,7 @@ fn commands_come_in_the_order_they_were_queued() {
     assert_eq!(queue.idle(), Some(1));
     assert_eq!(queue.report(1, &Acknowledged), Some(2));
     assert_eq!(
-        queue.report(
-            2,
-            &ReportStatus::Error(vec!["MCMDMErrorDomain/12021: Unknown".into()])
-        ),
+        queue.report(2, &ReportStatus::Error(vec![ErrorLink::default()])),
         Some(3)
     );
     assert_eq!(queue.report(3, &ReportStatus::CommandFormatError), None);
@@ -199,11 +198,17 @@ fn a_status_that_nobody_knows_does_not_make_an_endless_loop() {
 
 #[test]
 fn an_endless_error_chain_is_cut() {
-    let Effect::End { state, detail } = apply(&ReportStatus::Error(vec!["é".repeat(10_000); 1000])) else {
+    let link = |length| ErrorLink {
+        domain: "d".repeat(length),
+        code: Some(1),
+        localized: Some("é".repeat(length)),
+        us_english: Some("e".repeat(length)),
+    };
+    let Effect::End { state, cause } = apply(&ReportStatus::Error(vec![link(10_000); 1000])) else {
         panic!("an error ends a command");
     };
     assert_eq!(state, FinalState::Failed);
-    assert_eq!(detail, vec!["é".repeat(DETAIL_LENGTH); DETAIL_LINKS]);
+    assert_eq!(cause.errors, vec![link(LINK_LENGTH); CHAIN_LINKS]);
 }
 
 #[test]
@@ -270,7 +275,7 @@ impl Answer {
     fn status(&self) -> ReportStatus {
         match self {
             Self::Acknowledged => Acknowledged,
-            Self::Error => ReportStatus::Error(vec!["X/1: no".into()]),
+            Self::Error => ReportStatus::Error(vec![ErrorLink::default()]),
             Self::FormatError => ReportStatus::CommandFormatError,
             Self::NotNow => NotNow,
             Self::Other => ReportStatus::Other("Maybe".into()),

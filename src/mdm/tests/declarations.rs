@@ -6,6 +6,7 @@ use axum::http::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use super::world::{Answer, Device, World, manifest};
+use crate::clock::Clock as _;
 
 const UDID: &str = "A0000000-0000-4000-8000-000000000001";
 
@@ -86,6 +87,116 @@ async fn a_declaration_is_served_from_the_manifest_that_the_device_was_told_of()
     assert_eq!(token("old").await, "s-1");
     device.declarative("declaration-items", None).await;
     assert_eq!(token("conf").await, "s-2");
+}
+
+#[tokio::test]
+async fn however_often_the_pointer_moves_a_device_gets_what_it_was_told_of() {
+    let world = World::new();
+    let device = world.enrolled(UDID).await;
+    let sets = [("t-1", "s-1"), ("t-2", "s-2"), ("t-3", "s-3")]
+        .map(|(token, revision)| manifest(token, &[("conf", revision), (revision, revision)]));
+    world.point(&device, &sets[0]).await;
+    device.declarative("declaration-items", None).await;
+    world.point(&device, &sets[1]).await;
+    world.point(&device, &sets[2]).await;
+    // Each request is a connection of its own: nothing about it is remembered but in the store, which every replica shares.
+    let conf = json_of(&device.declarative("declaration/configuration/conf", None).await);
+    assert_eq!(conf["ServerToken"], "s-1");
+    let told = json_of(&device.declarative("declaration/configuration/s-1", None).await);
+    assert_eq!(told["ServerToken"], "s-1");
+    let profile = format!("/mdm/profiles/{}", sets[0].profiles[0].digest);
+    let fetched = device.client.send(Method::GET, &profile, &[], vec![]).await;
+    assert_eq!(fetched.status, StatusCode::OK);
+    // Told of the newest set, it gets that, and the first is out of reach.
+    let items = json_of(&device.declarative("declaration-items", None).await);
+    assert_eq!(items["DeclarationsToken"], "t-3");
+    let conf = json_of(&device.declarative("declaration/configuration/conf", None).await);
+    assert_eq!(conf["ServerToken"], "s-3");
+    let gone = device.declarative("declaration/configuration/s-1", None).await;
+    assert_eq!(gone.status, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn a_device_tells_what_it_does_not_take() {
+    let world = World::new();
+    let device = world.enrolled(UDID).await;
+    let lacks = async || {
+        let enrollment = world.store.enrollment(&device.id()).await.unwrap().unwrap();
+        serde_json::to_value(enrollment.lacks).unwrap()
+    };
+    assert_eq!(lacks().await, json!({}));
+    let capabilities = json!({"supported-payloads": {"declarations": {"management": []}}});
+    let report = json!({"StatusItems": {"management": {"client-capabilities": capabilities}}}).to_string();
+    device.declarative("status", Some(&report)).await;
+    assert_eq!(
+        lacks().await["declarations"],
+        json!([
+            "com.apple.management.organization-info",
+            "com.apple.management.properties",
+            "com.apple.management.server-capabilities"
+        ])
+    );
+}
+
+#[tokio::test]
+async fn the_users_of_a_device_have_a_set_of_their_own_which_is_empty_until_they_are_pointed_at_one() {
+    let world = World::new();
+    let device = world.enrolled(UDID).await;
+    world.point(&device, &manifest("t-1", &[("conf", "s-1")])).await;
+    let user = "B0000000-0000-4000-8000-000000000001";
+    let send = async |kind: &str, entries: &[(&str, plist::Value)]| {
+        let mut entries = entries.to_vec();
+        entries.push(("UserID", user.into()));
+        device.check_in(kind, &entries).await
+    };
+    let ask = async |endpoint: &str| send("DeclarativeManagement", &[("Endpoint", endpoint.into())]).await;
+    let push = [
+        ("Topic", super::world::TOPIC.into()),
+        ("Token", plist::Value::Data(vec![9; 32])),
+        ("PushMagic", "of the user".into()),
+    ];
+    assert_eq!(send("TokenUpdate", &push).await.status, StatusCode::OK);
+    let empty = json_of(&ask("declaration-items").await);
+    assert_eq!(empty["DeclarationsToken"], "provost-empty");
+    assert_eq!(
+        ask("declaration/configuration/conf").await.status,
+        StatusCode::NOT_FOUND,
+        "what the device should hold is not the user's"
+    );
+    let own = manifest("t-u", &[("mail", "s-u")]);
+    world.store.keep_manifest(own.clone()).await.unwrap();
+    let id = crate::ids::EnrollmentId::of_user(&device.id(), user).unwrap();
+    let pointers = [(id, own.id)];
+    world.store.point(&pointers, world.clock.now()).await.unwrap();
+    assert_eq!(
+        json_of(&ask("declaration-items").await)["DeclarationsToken"],
+        "t-u"
+    );
+    assert_eq!(
+        json_of(&ask("declaration/configuration/mail").await)["ServerToken"],
+        "s-u"
+    );
+    let devices = device.declarative("declaration/configuration/mail", None).await;
+    assert_eq!(devices.status, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn an_enrolment_that_begins_again_is_told_to_sync_though_nothing_changed() {
+    let world = World::new();
+    let device = world.enrolled(UDID).await;
+    let set = manifest("t-1", &[("conf", "s-1")]);
+    world.point(&device, &set).await;
+    device
+        .declarative("status", Some(&holding(&[("conf", "s-1")])))
+        .await;
+    device.drain().await;
+    assert_eq!(applied(&world, &device).await, Some(set.id));
+    device.enroll().await;
+    assert_eq!(applied(&world, &device).await, None);
+    assert!(device.drain().await.contains(&"DeclarativeManagement".to_owned()));
+    world.point(&device, &set).await;
+    let items = json_of(&device.declarative("declaration-items", None).await);
+    assert_eq!(items["DeclarationsToken"], "t-1");
 }
 
 #[tokio::test]

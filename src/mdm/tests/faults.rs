@@ -16,12 +16,15 @@ use crate::ids::{CommandUuid, Digest, EnrollmentId};
 use crate::mdm::checkin;
 use crate::mdm::command::{NewCommand, OfferedCommand, PendingCommand, ReportStatus};
 use crate::mdm::gateway::Failure;
+use crate::mdm::gateway::token_service::TokenServiceError;
 use crate::mdm::http::{Limits, status_of};
 use crate::mdm::{ddm, peer, plist as codec, sender};
 use crate::policy::Manifest;
+use crate::secret::Secret;
 use crate::store::{
-    Authentication, Change, CommandResult, Ending, Enrollment, EnrollmentState, FactsChange, Invitation,
-    IssuedCertificate, PushAddress, Refusal, ReportOutcome, Store, StoreError, Transition, Verdicts,
+    Authentication, Change, CommandResult, Ending, Enrollment, EnrollmentState, Escrow, FactsChange,
+    Invitation, IssuedCertificate, NotQueued, PushAddress, Refusal, ReportOutcome, Store, StoreError,
+    SystemNews, Transition, Verdicts,
 };
 
 #[test]
@@ -41,6 +44,7 @@ fn every_failure_has_the_status_that_a_device_may_see() {
         (Failure::Ended, 403),
         (Failure::Refused(Refusal::WrongCertificate), 400),
         (Failure::NotAuthenticated, 400),
+        (Failure::NoUserChannel, 400),
         (Failure::Plist(codec::Error::TooDeep), 400),
         (Failure::Plist(codec::Error::TooLarge { bytes: 9 }), 413),
         (
@@ -50,6 +54,7 @@ fn every_failure_has_the_status_that_a_device_may_see() {
         (Failure::Sender(sender::Error::User), 400),
         (Failure::Endpoint(ddm::EndpointError), 400),
         (Failure::Status(ddm::StatusError::Empty), 400),
+        (Failure::DeviceChannel { message: "m" }, 400),
         (Failure::UserChannel { message: "m" }, 400),
         (Failure::UnknownMessage { name: "m".into() }, 400),
         (Failure::NotOffered { message: "m" }, 400),
@@ -59,6 +64,7 @@ fn every_failure_has_the_status_that_a_device_may_see() {
         (Failure::Store(StoreError::Closed), 503),
         (Failure::Store(damaged()), 500),
         (Failure::ManifestMissing, 503),
+        (Failure::TokenService(TokenServiceError("broken".into())), 503),
         (Failure::Stopping, 503),
     ] {
         assert_eq!(status_of(&failure).as_u16(), status, "{failure:?}");
@@ -110,14 +116,20 @@ faulty! {
     enrollment_by_certificate(fingerprint: Digest, now: Timestamp) -> Option<Enrollment>;
     adopt(fingerprint: Digest, now: Timestamp) -> Option<Enrollment>;
     enrollments(after: Option<&EnrollmentId>, limit: usize) -> Vec<Enrollment>;
+    users(device: &EnrollmentId) -> Vec<Enrollment>;
     end(enrollment: &EnrollmentId, ending: Ending, now: Timestamp) -> bool;
     remove_at_next_contact(enrollment: &EnrollmentId, now: Timestamp) -> bool;
-    update_system(enrollment: &EnrollmentId, os_version: &str, build_version: Option<&str>) -> ();
+    update_system(enrollment: &EnrollmentId, news: SystemNews) -> ();
     push_address(enrollment: &EnrollmentId) -> Option<PushAddress>;
     drop_push_address(enrollment: &EnrollmentId) -> ();
+    keep_escrow(enrollment: &EnrollmentId, kind: Escrow, secret: Option<Secret<Vec<u8>>>) -> bool;
+    escrow(enrollment: &EnrollmentId, kind: Escrow) -> Option<Secret<Vec<u8>>>;
+    await_configuration(enrollment: &EnrollmentId, awaiting: bool) -> ();
+    awaiting_configuration(before: Timestamp, limit: usize) -> Vec<Enrollment>;
     seen(times: &[(EnrollmentId, Timestamp)]) -> ();
     last_seen(enrollment: &EnrollmentId) -> Option<Timestamp>;
-    enqueue(commands: Vec<NewCommand>, now: Timestamp) -> Vec<EnrollmentId>;
+    enqueue(commands: Vec<NewCommand>, now: Timestamp) -> Vec<NotQueued>;
+    cancel(enrollment: &EnrollmentId, uuid: &CommandUuid, reason: &str, now: Timestamp) -> bool;
     next_command(enrollment: &EnrollmentId, idle: bool, now: Timestamp) -> Option<OfferedCommand>;
     report(enrollment: &EnrollmentId, uuid: &CommandUuid, status: &ReportStatus, now: Timestamp) -> ReportOutcome;
     pending(enrollment: &EnrollmentId) -> Vec<PendingCommand>;
@@ -126,6 +138,7 @@ faulty! {
     keep_manifest(manifest: Arc<Manifest>) -> ();
     manifest(id: Digest) -> Option<Arc<Manifest>>;
     point(pointers: &[(EnrollmentId, Digest)], now: Timestamp) -> usize;
+    advertise(enrollment: &EnrollmentId, manifest: Digest) -> ();
     applied(enrollment: &EnrollmentId, manifest: Digest) -> bool;
     collect_manifests() -> usize;
     facts(enrollment: &EnrollmentId) -> Facts;

@@ -194,62 +194,6 @@ async fn a_device_marked_for_removal_is_told_to_go_until_it_has() {
 }
 
 #[tokio::test]
-async fn a_users_channel_is_answered_and_changes_nothing_of_the_devices() {
-    let world = World::new();
-    let device = world.enrolled(UDID).await;
-    let before = world.store.push_address(&device.id()).await.unwrap().unwrap();
-    let user = ("UserID", Value::from("B0000000-0000-4000-8000-000000000001"));
-    let send = async |kind: &str, entries: &[(&str, Value)]| {
-        let entries: Vec<_> = entries.iter().cloned().chain([user.clone()]).collect();
-        device.check_in(kind, &entries).await
-    };
-    assert_eq!(send("UserAuthenticate", &[]).await.status, StatusCode::GONE);
-    assert_eq!(
-        send(
-            "TokenUpdate",
-            &[
-                ("Topic", super::world::TOPIC.into()),
-                ("Token", Value::Data(vec![9; 32])),
-                ("PushMagic", "of the user".into()),
-            ],
-        )
-        .await
-        .status,
-        StatusCode::OK
-    );
-    let tokens = send("DeclarativeManagement", &[("Endpoint", "tokens".into())]).await;
-    assert!(tokens.text().contains("provost-empty"), "{}", tokens.text());
-    assert_eq!(send("CheckOut", &[]).await.status, StatusCode::OK);
-    let authenticate = send("Authenticate", &[("Topic", super::world::TOPIC.into())]).await;
-    assert_eq!(authenticate.status, StatusCode::BAD_REQUEST);
-
-    let after = world.store.push_address(&device.id()).await.unwrap().unwrap();
-    assert_eq!(before.token.reveal(), after.token.reveal());
-    assert_eq!(before.magic.reveal(), after.magic.reveal());
-    let enrollment = world.store.enrollment(&device.id()).await.unwrap().unwrap();
-    assert_eq!(enrollment.state, EnrollmentState::Enrolled);
-    assert_eq!(enrollment.token_updates, 1);
-    assert_eq!(device.drain().await.len(), 3);
-}
-
-#[tokio::test]
-async fn services_that_are_not_offered_are_declined_without_harm() {
-    let world = World::new();
-    let device = world.enrolled(UDID).await;
-    let token = ("BootstrapToken", Value::Data(vec![1]));
-    for (kind, entries, status) in [
-        ("GetBootstrapToken", vec![], StatusCode::OK),
-        ("SetBootstrapToken", vec![token], StatusCode::BAD_REQUEST),
-        ("SetBootstrapToken", vec![], StatusCode::OK),
-        ("GetToken", vec![], StatusCode::BAD_REQUEST),
-        ("Sing", vec![], StatusCode::BAD_REQUEST),
-    ] {
-        assert_eq!(device.check_in(kind, &entries).await.status, status, "{kind}");
-    }
-    assert_eq!(device.drain().await.len(), 3);
-}
-
-#[tokio::test]
 async fn check_in_messages_may_come_to_the_one_url_there_is() {
     let world = World::new();
     let device = world.enrolled(UDID).await;

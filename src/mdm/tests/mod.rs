@@ -2,10 +2,15 @@
 
 mod attribution;
 mod bad_input;
+mod channels;
 mod declarations;
 mod faults;
+mod formats;
 mod life;
 mod proxies;
 mod renewing;
+mod safekeeping;
+mod setup;
 mod signing;
+mod tokens;
 mod world;

@@ -66,7 +66,7 @@ async fn a_device_renews_its_certificate_and_loses_nothing() {
     old.enroll().await;
     old.drain().await;
     world.clock.advance(Duration::from_hours(240 * 24));
-    world.enqueue(&old, &Command::DeviceInformation, "waiting").await;
+    world.enqueue(&old, &Command::SecurityInfo, "waiting").await;
     let (chain, key) = renew(&world, &old_chain, UDID).await.unwrap();
     // It may go on with the old one for as long as it has not used the new one.
     assert_eq!(old.idle().await.status, StatusCode::OK);
@@ -96,7 +96,7 @@ async fn a_profile_installed_again_to_renew_is_no_new_enrolment_and_a_new_invita
     let old = device(&world, UDID, &old_chain, &old_key);
     old.enroll().await;
     old.drain().await;
-    world.enqueue(&old, &Command::DeviceInformation, "waiting").await;
+    world.enqueue(&old, &Command::SecurityInfo, "waiting").await;
     let (chain, key) = renew(&world, &old_chain, UDID).await.unwrap();
     let new = device(&world, UDID, &chain, &key);
     new.enroll().await;

@@ -75,6 +75,19 @@ impl World {
 
     /// A world whose gateway sees the store through `between`.
     pub(super) fn with(between: impl FnOnce(Arc<dyn Store>) -> Arc<dyn Store>, limits: Limits) -> Self {
+        Self::build(between, limits, |gateway| gateway)
+    }
+
+    /// A world whose gateway is `set` as its owner likes.
+    pub(super) fn with_gateway(set: impl FnOnce(Gateway) -> Gateway) -> Self {
+        Self::build(|store| store, Limits::default(), set)
+    }
+
+    fn build(
+        between: impl FnOnce(Arc<dyn Store>) -> Arc<dyn Store>,
+        limits: Limits,
+        set: impl FnOnce(Gateway) -> Gateway,
+    ) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let clock = Arc::new(ManualClock::new("2026-11-24T00:00:00Z".parse().unwrap()));
         let entropy = Arc::new(SeededEntropy::new(1));
@@ -95,12 +108,12 @@ impl World {
         let served = between(Arc::clone(&store));
         let seen = Arc::new(SeenBatch::default());
         let metrics = GatewayMetrics::default();
-        let gateway = Arc::new(Gateway::new(
+        let gateway = Arc::new(set(Gateway::new(
             Arc::clone(&served),
             clock.clone(),
             entropy.clone(),
             Arc::clone(&seen),
-        ));
+        )));
         let issuer = IdentityIssuer::new(
             served,
             clock.clone(),
@@ -515,15 +528,18 @@ impl Device {
     }
 
     pub(super) async fn token_update(&self) -> Answer {
-        self.check_in(
-            "TokenUpdate",
-            &[
-                ("Topic", TOPIC.into()),
-                ("Token", Value::Data(vec![7; 32])),
-                ("PushMagic", "M-1".into()),
-            ],
-        )
-        .await
+        self.token_update_saying(&[]).await
+    }
+
+    /// A first or later token, with what else the message says.
+    pub(super) async fn token_update_saying(&self, more: &[(&str, Value)]) -> Answer {
+        let mut entries = vec![
+            ("Topic", TOPIC.into()),
+            ("Token", Value::Data(vec![7; 32])),
+            ("PushMagic", "M-1".into()),
+        ];
+        entries.extend_from_slice(more);
+        self.check_in("TokenUpdate", &entries).await
     }
 
     pub(super) async fn check_in(&self, kind: &str, entries: &[(&str, Value)]) -> Answer {
@@ -556,7 +572,7 @@ impl Device {
         self.report(&entries).await
     }
 
-    async fn report(&self, entries: &[(&str, Value)]) -> Answer {
+    pub(super) async fn report(&self, entries: &[(&str, Value)]) -> Answer {
         self.put("/mdm", "application/x-apple-aspen-mdm", entries).await
     }
 
@@ -565,7 +581,7 @@ impl Device {
             .iter()
             .map(|(key, value)| ((*key).to_owned(), value.clone()))
             .collect();
-        if !message.contains_key("UDID") {
+        if !message.contains_key("UDID") && !message.contains_key("EnrollmentID") {
             message.insert("UDID".into(), self.udid.as_str().into());
         }
         let body = to_xml(&Value::Dictionary(message));

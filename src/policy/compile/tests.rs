@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::api::common::{EnrollmentMode, Platform};
 use crate::compliance::judge;
-use crate::policy::OsVersion;
+use crate::policy::{Lacks, OsVersion};
 
 fn class(platform: Platform, version: &str, declarative: bool) -> DeviceClass {
     DeviceClass {
@@ -17,6 +17,7 @@ fn class(platform: Platform, version: &str, declarative: bool) -> DeviceClass {
         os_version: OsVersion::read(version),
         mode: EnrollmentMode::Supervised,
         declarative,
+        lacks: Lacks::default(),
     }
 }
 

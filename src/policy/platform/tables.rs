@@ -24,6 +24,7 @@ pub enum Apply {
 pub struct DeclarationType {
     suffix: &'static str,
     systems: &'static str,
+    place: usize,
     /// How several of them act together.
     pub apply: Apply,
 }
@@ -34,6 +35,8 @@ pub struct StatusItem {
     /// Apple's name, such as `passcode.is-present`.
     pub name: &'static str,
     systems: &'static str,
+    /// Its row.
+    pub(super) place: usize,
 }
 
 impl DeclarationType {
@@ -68,6 +71,9 @@ impl DeclarationType {
                 self.name(),
                 class.mode
             ));
+        }
+        if class.lacks.declaration(self.place) {
+            return Err(format!("the device says that it does not take {}", self.name()));
         }
         Ok(())
     }
@@ -126,9 +132,11 @@ pub fn declaration_type(name: &str) -> Option<DeclarationType> {
 pub fn declaration_types() -> impl Iterator<Item = DeclarationType> {
     DECLARATIONS
         .iter()
-        .map(|(suffix, apply, systems)| DeclarationType {
+        .enumerate()
+        .map(|(place, (suffix, apply, systems))| DeclarationType {
             suffix,
             systems,
+            place,
             apply: *apply,
         })
 }
@@ -138,12 +146,19 @@ pub fn status_items(class: &DeviceClass) -> impl Iterator<Item = StatusItem> {
     let class = *class;
     STATUS_ITEMS
         .iter()
-        .map(|(name, systems)| StatusItem { name, systems })
+        .enumerate()
+        .map(|(place, (name, systems))| StatusItem { name, systems, place })
         .filter(move |item| {
-            system(item.systems, class.platform).is_some_and(|(since, modes)| {
+            let has = system(item.systems, class.platform).is_some_and(|(since, modes)| {
                 class.os_version >= OsVersion::read(since) && modes.contains(letter(&class))
-            })
+            });
+            has && !class.lacks.item(item.place)
         })
+}
+
+/// The names of all status items, in the order of the table.
+pub(super) fn item_names() -> impl Iterator<Item = &'static str> {
+    STATUS_ITEMS.iter().map(|(name, _)| *name)
 }
 
 #[rustfmt::skip]
@@ -208,16 +223,17 @@ const DECLARATIONS: &[(&str, Apply, &str)] = &[
     ("management.server-capabilities", M, "15:sdu 13:sdu 16:sdu 1.1:sdu 10:sdu"),
 ];
 
+/// Of the device's own channel: the accounts on a Mac are told on the channels of its users.
 #[rustfmt::skip]
 const STATUS_ITEMS: &[(&str, &str)] = &[
-    ("account.list.caldav", "16:sdu 13:su - 1.1:sdu -"),
-    ("account.list.carddav", "16:sdu 13:su - 1.1:sdu -"),
-    ("account.list.exchange", "16:sdu 13:su - 1.1:sdu -"),
-    ("account.list.google", "16:sdu 13:su - 1.1:sdu -"),
-    ("account.list.ldap", "16:sdu 13:su - 1.1:sdu -"),
-    ("account.list.mail.incoming", "16:sdu 13:su - 1.1:sdu -"),
-    ("account.list.mail.outgoing", "16:sdu 13:su - 1.1:sdu -"),
-    ("account.list.subscribed-calendar", "16:sdu 14:su - 1.1:sdu -"),
+    ("account.list.caldav", "16:sdu - - 1.1:sdu -"),
+    ("account.list.carddav", "16:sdu - - 1.1:sdu -"),
+    ("account.list.exchange", "16:sdu - - 1.1:sdu -"),
+    ("account.list.google", "16:sdu - - 1.1:sdu -"),
+    ("account.list.ldap", "16:sdu - - 1.1:sdu -"),
+    ("account.list.mail.incoming", "16:sdu - - 1.1:sdu -"),
+    ("account.list.mail.outgoing", "16:sdu - - 1.1:sdu -"),
+    ("account.list.subscribed-calendar", "16:sdu - - 1.1:sdu -"),
     ("app.managed.list", "17.2:sdu 26:su - 2.4:sdu -"),
     ("device.identifier.serial-number", "16:sd 13:s 16:sd 1.1:sd 10:s"),
     ("device.identifier.udid", "16:sd 13:s 16:sd 1.1:sd 10:s"),

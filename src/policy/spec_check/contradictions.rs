@@ -13,7 +13,7 @@ use crate::api::common::{EnrollmentMode, Platform, PlatformRange};
 use crate::policy::compile::{Target, select};
 use crate::policy::merge::{Part, merge};
 use crate::policy::parameter;
-use crate::policy::platform::{DeviceClass, OsVersion, declaration_type, supports_declarations};
+use crate::policy::platform::{DeviceClass, Lacks, OsVersion, declaration_type, supports_declarations};
 
 /// Two rules that cannot both hold.
 pub(super) struct Contradiction {
@@ -144,6 +144,7 @@ fn classes(spec: &BaselineSpec) -> Vec<DeviceClass> {
                             os_version,
                             mode,
                             declarative,
+                            lacks: Lacks::default(),
                         });
                     }
                 }

@@ -84,7 +84,7 @@ fn rules_are_checked_with_their_place() {
             "spec.rules[1].id: there is another rule `r`",
             "spec.rules[1].platforms[1]: no version is both 15.10 or later and before 15.2",
             "spec.rules[1].platforms[0]: the baseline is not for iOS",
-            "spec.rules[1].check.cel: `SecurtyInfo` is not known here; known are SecurityInfo, DeviceInformation, StatusItems, params; did you mean `SecurityInfo`?",
+            "spec.rules[1].check.cel: `SecurtyInfo` is not known here; known are SecurityInfo, DeviceInformation, StatusItems, CertificateList, InstalledApplicationList, ManagedApplicationList, Restrictions, UserList, params; did you mean `SecurityInfo`?",
         ]
     );
 }

@@ -222,6 +222,29 @@ impl Schedule {
         }
     }
 
+    /// The device that was to be pushed to has said `times` that it cannot now, and has nothing else to do. Returns whether the push can wait: with
+    /// each time twice as long after its last contact, unless new work has arrived.
+    pub fn deferred(&mut self, device: &str, times: u32, now: Timestamp) -> bool {
+        let Some((device, entry)) = self.devices.get_key_value(device) else {
+            return true;
+        };
+        let due = later(
+            entry.last_seen,
+            interval(&self.settings, device, times.saturating_sub(1)),
+        );
+        if due <= now || entry.stage != (Stage::InFlight { again: false }) {
+            return false;
+        }
+        let device = Arc::clone(device);
+        self.in_flight = self.in_flight.saturating_sub(1);
+        if let Some(entry) = self.devices.get_mut(&device) {
+            entry.stage = Stage::Waiting;
+            entry.due = due;
+        }
+        self.list(&device);
+        true
+    }
+
     /// Whom to push to now, and when to ask again if nothing else happens before.
     pub fn decide(&mut self, now: Timestamp) -> (Vec<Push>, Option<Timestamp>) {
         self.promote(now);

@@ -14,7 +14,7 @@ mod topic;
 mod tests;
 
 pub use self::core::{Outcome, Push, Schedule, ScheduleSettings, WakeUp};
-pub use runner::{PushObserver, PushScheduler};
+pub use runner::{Pending, PushObserver, PushScheduler};
 
 /// Where a device's pushes go; all three come from its `TokenUpdate`.
 #[derive(Clone, PartialEq, Eq)]

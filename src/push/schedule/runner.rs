@@ -15,11 +15,25 @@ use crate::clock::Clock;
 /// How long to wait when the schedule has nothing to do; any new work ends the wait.
 const IDLE: Duration = Duration::from_hours(1);
 
+/// What a device has pending.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pending {
+    /// Nothing.
+    Nothing,
+    /// Something that it has not been given, or has not answered.
+    Work,
+    /// Only what it says it cannot do now. It comes by itself when it can; it is woken all the same, ever more rarely, in case it does not.
+    Deferred {
+        /// How often it has said so.
+        times: u32,
+    },
+}
+
 /// What the scheduler tells the rest of the program.
 pub trait PushObserver: Send + Sync + 'static {
-    /// Whether the device still has something pending. Asked right before each push: a device that has come by itself meanwhile, or
-    /// has answered everything since the last push, is left in peace.
-    fn pending<'a>(&'a self, device: &'a str) -> BoxFuture<'a, bool>;
+    /// What the device still has pending. Asked right before each push: a device that has come by itself meanwhile, or has answered
+    /// everything since the last push, is left in peace.
+    fn pending<'a>(&'a self, device: &'a str) -> BoxFuture<'a, Pending>;
 
     /// The service says that `token` is dead: no more pushes until the device sends another one.
     fn unregistered<'a>(&'a self, device: &'a str, token: &'a [u8]) -> BoxFuture<'a, ()>;
@@ -127,9 +141,16 @@ impl PushScheduler {
 
     async fn carry_out(self, push: Push, pusher: Arc<dyn Pusher>, observer: Arc<dyn PushObserver>) {
         let Push { device, request } = push;
-        if !observer.pending(&device).await {
-            self.settled(&device);
-            return;
+        match observer.pending(&device).await {
+            Pending::Nothing => return self.settled(&device),
+            Pending::Deferred { times } => {
+                let now = self.shared.clock.0.now();
+                if self.with_schedule(|schedule| schedule.deferred(&device, times, now)) {
+                    self.shared.changed.notify_one();
+                    return;
+                }
+            }
+            Pending::Work => {}
         }
         let token = request.token.clone();
         let result = pusher.push(request).await;
@@ -155,6 +176,8 @@ impl PushScheduler {
 
 /// One line a failure; trouble at the service is a warning, what follows from a device's own state is not.
 fn log_failure(device: &str, error: &PushError) {
+    // A user's key is DEVICE:USER, and who the user is has no place in a log.
+    let device = device.split(':').next();
     // The last of the sources says what happened: an address that is refused, a name that is not found.
     let first = std::error::Error::source(error);
     let source = std::iter::successors(first, |error| error.source()).last();

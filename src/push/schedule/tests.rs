@@ -77,6 +77,44 @@ fn work_that_arrives_after_the_contact_is_pushed_at_once() {
 }
 
 #[test]
+fn a_device_that_cannot_now_is_woken_again_ever_more_rarely_and_for_new_work_at_once() {
+    let mut schedule = Schedule::new(ScheduleSettings::default());
+    schedule.wake(wake_up("a", None), at(0.0));
+    let (mut now, mut pushes, mut times) = (0.0, Vec::new(), 0);
+    // It answers each push with NotNow, for two days.
+    while now < 48.0 * 3600.0 {
+        for device in pushed(&mut schedule, now) {
+            if times > 0 && schedule.deferred(&device, times, at(now)) {
+                continue;
+            }
+            pushes.push(now);
+            times += 1;
+            schedule.finished(&device, Outcome::Accepted, at(now));
+            schedule.seen(&device, at(now));
+        }
+        now += 10.0;
+    }
+    let waits: Vec<f64> = pushes.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    assert!(waits[0] >= 30.0 && waits[0] < 60.0, "{waits:?}");
+    assert!(
+        waits
+            .windows(2)
+            .all(|pair| pair[1] > pair[0] || pair[0] > 14_000.0),
+        "{waits:?}"
+    );
+    assert!(pushes.len() < 25, "{} pushes", pushes.len());
+    assert!(*waits.last().unwrap() < 5.0 * 3600.0, "never given up: {waits:?}");
+
+    schedule.wake(wake_up("a", None), at(now));
+    assert_eq!(pushed(&mut schedule, now), ["a"]);
+    schedule.wake(wake_up("a", None), at(now));
+    assert!(
+        !schedule.deferred("a", times, at(now)),
+        "work arrived while it was asked about"
+    );
+}
+
+#[test]
 fn a_silent_device_is_pushed_to_ever_more_rarely() {
     let mut schedule = Schedule::new(ScheduleSettings::default());
     schedule.wake(wake_up("a", None), at(0.0));

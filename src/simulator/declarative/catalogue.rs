@@ -38,11 +38,15 @@ const CONFIGURATIONS: &[Known] = &[
     known("app.managed", (26, 0), (17, 2)),
     known("audio-accessory.settings", (26, 0), (26, 0)),
     known("diskmanagement.settings", (15, 0), NEVER),
+    known("external-intelligence.settings", (26, 4), (26, 4)),
+    known("intelligence.settings", (26, 4), (26, 4)),
+    known("keyboard.settings", (26, 4), (26, 4)),
     known("legacy", (13, 0), (15, 0)),
     known("legacy.interactive", (13, 0), (15, 0)),
     known("management.status-subscriptions", (13, 0), (15, 0)),
     known("management.test", (13, 0), (15, 0)),
     known("math.settings", (15, 0), (18, 0)),
+    known("migration-assistant.settings", (26, 4), NEVER),
     known("package", (26, 0), NEVER),
     known("passcode.settings", (13, 0), (15, 0)),
     known("safari.bookmarks", (26, 0), (26, 0)),
@@ -56,8 +60,10 @@ const CONFIGURATIONS: &[Known] = &[
     known("security.passkey.attestation", (14, 0), (17, 0)),
     known("services.background-tasks", (15, 0), NEVER),
     known("services.configuration-files", (14, 0), NEVER),
+    known("siri.settings", (26, 4), (26, 4)),
     known("softwareupdate.enforcement.specific", (14, 0), (17, 0)),
     known("softwareupdate.settings", (15, 0), (18, 0)),
+    known("watch.enrollment", NEVER, (17, 0)),
 ];
 
 const CONFIGURATION: &str = "com.apple.configuration.";

@@ -34,6 +34,11 @@ fn seed_for(family: Family, classic_percent: u8) -> u64 {
 impl World {
     /// One device of this family, not yet enrolled.
     async fn with(family: Family, classic_percent: u8) -> Self {
+        Self::with_users(family, classic_percent, 0).await
+    }
+
+    /// As [`Self::with`]; so many of a hundred Macs have a user.
+    async fn with_users(family: Family, classic_percent: u8, users_percent: u8) -> Self {
         let server = Server::start();
         let identity = TlsIdentity::generate(&["127.0.0.1"]).unwrap();
         let listen = "127.0.0.1:0".parse().unwrap();
@@ -52,6 +57,7 @@ impl World {
         let settings = FleetSettings {
             seed,
             classic_percent,
+            users_percent,
             timing,
             ..FleetSettings::default()
         };
@@ -77,12 +83,17 @@ impl World {
 
     /// Wakes the device as a server does, with what its `TokenUpdate` said.
     async fn push(&self) -> Result<(), PushError> {
+        self.push_to("").await
+    }
+
+    /// Wakes the channel of a user, by their id; of none: of the device.
+    async fn push_to(&self, user: &str) -> Result<(), PushError> {
         let request = {
             let script = self.server.script();
             let update = script
                 .check_ins
                 .iter()
-                .find(|m| text(m, "MessageType") == "TokenUpdate")
+                .find(|m| text(m, "MessageType") == "TokenUpdate" && text(m, "UserID") == user)
                 .unwrap();
             PushRequest {
                 token: update.get("Token").unwrap().as_data().unwrap().to_vec(),
@@ -507,4 +518,41 @@ async fn a_refused_device_says_why_and_stops() {
     );
     world.fleet.stop().await;
     assert_eq!(world.fleet.progress().refused, 1);
+}
+
+#[tokio::test]
+async fn a_mac_with_a_user_hands_over_its_token_and_looks_after_two_channels() {
+    let world = World::with_users(Family::Mac, 0, 100).await;
+    world.enroll();
+    world
+        .server
+        .until(|script| {
+            script.message_types() == ["Authenticate", "TokenUpdate", "SetBootstrapToken", "TokenUpdate"]
+        })
+        .await;
+    world.numbers(|progress| progress.enrolled == 1).await;
+    let user = {
+        let script = world.server.script();
+        let token = script.check_ins[2].get("BootstrapToken");
+        assert!(
+            token
+                .and_then(Value::as_data)
+                .is_some_and(|token| !token.is_empty())
+        );
+        assert_ne!(script.check_ins[1].get("Token"), script.check_ins[3].get("Token"));
+        assert_eq!(script.check_ins[1].get("UserID"), None);
+        text(&script.check_ins[3], "UserID").to_owned()
+    };
+    world
+        .server
+        .script()
+        .command("c-1", &[("RequestType", "ProfileList".into())]);
+    world.push_to(&user).await.unwrap();
+    world
+        .numbers(|progress| progress.commands + progress.user_commands == 1)
+        .await;
+    world
+        .server
+        .until(|script| script.reported("c-1", "Acknowledged").is_some())
+        .await;
 }

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use super::*;
 use crate::api::common::Verdict;
 use crate::compliance::Facts;
-use crate::policy::{Declaration, Manifest, ProfileDocument, Section};
-use crate::store::{Change, Ending, Store, StoreError, Transition};
+use crate::policy::{Declaration, Lacks, Manifest, ProfileDocument, Section};
+use crate::store::{Change, Ending, Store, StoreError, SystemNews, Transition};
 
 pub(in crate::store) async fn manifests_are_kept_by_content(store: &dyn Store) {
     let whole = Arc::new(Manifest {
@@ -175,6 +175,63 @@ pub(in crate::store) async fn manifests_that_nothing_points_at_are_removed(store
     );
 }
 
+pub(in crate::store) async fn what_a_device_was_told_of_is_kept_over_any_number_of_moves(store: &dyn Store) {
+    let device = enroll(store, "A").await;
+    let pin = store.enrollment(&device).await.unwrap().unwrap().certificate;
+    let told = async || {
+        let found = store
+            .enrollment_by_certificate(pin, at(1))
+            .await
+            .unwrap()
+            .unwrap();
+        found.advertised_manifest
+    };
+    for content in ["m1", "m2", "m3"] {
+        store.keep_manifest(manifest(content)).await.unwrap();
+        let pointer = [(device.clone(), digest(content))];
+        store.point(&pointer, at(1)).await.unwrap();
+        if content == "m1" {
+            assert_eq!(told().await, None);
+            store.advertise(&device, digest("m1")).await.unwrap();
+        }
+    }
+    assert_eq!(told().await, Some(digest("m1")));
+    for _ in 0..2 {
+        store.collect_manifests().await.unwrap();
+    }
+    assert!(store.manifest(digest("m1")).await.unwrap().is_some());
+    store.advertise(&device, digest("m3")).await.unwrap();
+    assert_eq!(told().await, Some(digest("m3")));
+    for _ in 0..2 {
+        store.collect_manifests().await.unwrap();
+    }
+    assert_eq!(store.manifest(digest("m1")).await.unwrap(), None);
+    enroll_with(store, &device, "second", 30).await;
+    let begun = store.enrollment(&device).await.unwrap().unwrap();
+    assert_eq!(begun.advertised_manifest, None);
+    store.advertise(&id("NOBODY"), digest("m3")).await.unwrap();
+}
+
+pub(in crate::store) async fn what_a_device_lacks_is_kept_until_it_enrols_again(store: &dyn Store) {
+    let device = enroll(store, "A").await;
+    let lacks: Lacks =
+        serde_json::from_str(r#"{"declarations":["com.apple.configuration.passcode.settings"]}"#).unwrap();
+    assert_ne!(lacks, Lacks::default());
+    let news = SystemNews {
+        lacks: Some(lacks),
+        ..SystemNews::default()
+    };
+    let known = async || store.enrollment(&device).await.unwrap().unwrap().lacks;
+    assert_eq!(known().await, Lacks::default());
+    store.update_system(&device, news).await.unwrap();
+    assert_eq!(known().await, lacks);
+    // A report that does not speak of it changes nothing of it.
+    store.update_system(&device, system("26.4", None)).await.unwrap();
+    assert_eq!(known().await, lacks);
+    enroll_with(store, &device, "second", 30).await;
+    assert_eq!(known().await, Lacks::default());
+}
+
 pub(in crate::store) async fn facts_change_one_after_the_other(store: &dyn Store) {
     let device = enroll(store, "A").await;
     let add = |number: usize| {
@@ -276,7 +333,7 @@ pub(in crate::store) async fn changes_are_told_after_they_can_be_seen(store: &dy
         .token_update(&device, push_address(b"t"), at(1))
         .await
         .unwrap();
-    store.update_system(&device, "26.1", None).await.unwrap();
+    store.update_system(&device, system("26.1", None)).await.unwrap();
     store.update_facts(&device, Box::new(|_| false)).await.unwrap();
     assert_eq!(told(&mut feed), EMPTY, "nothing new");
     store.update_facts(&device, Box::new(|_| true)).await.unwrap();
@@ -289,7 +346,7 @@ pub(in crate::store) async fn changes_are_told_after_they_can_be_seen(store: &dy
     assert_eq!(told(&mut feed), [work]);
     store.applied(&device, digest("m")).await.unwrap();
     assert_eq!(told(&mut feed), [enrollment]);
-    store.update_system(&device, "26.2", None).await.unwrap();
+    store.update_system(&device, system("26.2", None)).await.unwrap();
     assert_eq!(told(&mut feed), [enrollment]);
     store.drop_push_address(&device).await.unwrap();
     store

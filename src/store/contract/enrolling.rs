@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::*;
 use crate::api::common::Verdict;
 use crate::compliance::{Facts, Report, Source};
-use crate::mdm::command::ReportStatus;
+use crate::mdm::command::{Cause, ReportStatus};
 use crate::store::{Ending, EnrollmentState, Refusal, Store, Transition};
 
 pub(in crate::store) async fn an_invitation_is_used_once(store: &dyn Store) {
@@ -423,7 +423,7 @@ pub(in crate::store) async fn a_new_enrolment_begins_empty_and_keeps_its_history
     let results = store.results(&device, 10).await.unwrap();
     let names: Vec<_> = results.iter().map(|result| result.uuid.as_str()).collect();
     assert_eq!(names, ["open", "done"]);
-    assert_eq!(results[0].detail, ["a new enrolment began"]);
+    assert_eq!(results[0].cause, Cause::because("a new enrolment began"));
     assert_eq!(
         (results[1].queued_at, results[1].ended_at),
         (at(1), at(20)),
@@ -560,7 +560,10 @@ pub(in crate::store) async fn the_lookup_by_certificate_is_never_out_of_date(sto
         .await
         .unwrap();
     assert_eq!(look().await.unwrap().token_updates, 2);
-    store.update_system(&device, "26.2", Some("25C5")).await.unwrap();
+    store
+        .update_system(&device, system("26.2", Some("25C5")))
+        .await
+        .unwrap();
     assert_eq!(look().await.unwrap().os_version, "26.2");
     store.keep_manifest(manifest("m")).await.unwrap();
     store
@@ -604,13 +607,19 @@ pub(in crate::store) async fn system_versions_are_kept(store: &dyn Store) {
             enrollment.build_version.unwrap_or_default(),
         )
     };
-    store.update_system(&device, "26.2", None).await.unwrap();
+    store.update_system(&device, system("26.2", None)).await.unwrap();
     assert_eq!(
         version().await,
         ("26.2".to_owned(), "25B78".to_owned()),
         "no build said, none forgotten"
     );
-    store.update_system(&device, "26.2", Some("25C56")).await.unwrap();
+    store
+        .update_system(&device, system("26.2", Some("25C56")))
+        .await
+        .unwrap();
     assert_eq!(version().await, ("26.2".to_owned(), "25C56".to_owned()));
-    store.update_system(&id("NOBODY"), "26.2", None).await.unwrap();
+    store
+        .update_system(&id("NOBODY"), system("26.2", None))
+        .await
+        .unwrap();
 }

@@ -6,12 +6,12 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::api::common::{EnrollmentMode, Platform};
 use crate::ids::{CommandUuid, Digest, EnrollmentId, Namespace, PushTopic, SerialNumber};
-use crate::mdm::command::{NewCommand, ReportStatus};
+use crate::mdm::command::{NewCommand, Priority, ReportStatus};
 use crate::policy::Manifest;
 use crate::secret::Secret;
 use crate::store::{
     Authentication, Enrollment, EnrollmentState, Invitation, IssuedCertificate, PushAddress, ReportOutcome,
-    Store,
+    Store, SystemNews,
 };
 
 /// `seconds` after the beginning of the story.
@@ -133,6 +133,7 @@ pub(in crate::store) fn command(device: &EnrollmentId, name: &str) -> NewCommand
         body: body(name).into(),
         intent: None,
         chain: None,
+        priority: Priority::Normal,
         deadline: at(100_000),
     }
 }
@@ -168,6 +169,15 @@ pub(in crate::store) async fn report(
     status: ReportStatus,
 ) -> ReportOutcome {
     store.report(device, &uuid(name), &status, at(20)).await.unwrap()
+}
+
+/// What a report says of a system.
+pub(in crate::store) fn system(version: &str, build: Option<&str>) -> SystemNews {
+    SystemNews {
+        os_version: Some(version.to_owned()),
+        build_version: build.map(str::to_owned),
+        lacks: None,
+    }
 }
 
 pub(in crate::store) fn manifest(content: &str) -> Arc<Manifest> {

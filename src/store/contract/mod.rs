@@ -8,12 +8,14 @@ mod enrolling;
 mod fixtures;
 mod queue;
 mod renewing;
+mod users;
 
 pub(super) use desired::*;
 pub(super) use enrolling::*;
 pub(super) use fixtures::*;
 pub(super) use queue::*;
 pub(super) use renewing::*;
+pub(super) use users::*;
 
 macro_rules! store_contract {
     ($open:path) => {
@@ -48,6 +50,15 @@ macro_rules! store_contract {
             leaving_withdraws_renewed_certificates_too,
             last_seen_only_moves_forward,
             system_versions_are_kept,
+            a_users_channel_is_an_enrolment_of_its_own,
+            users_are_pointed_at_manifests_of_their_own,
+            users_end_with_their_device,
+            a_users_end_is_not_its_devices,
+            a_device_that_makes_users_up_fills_no_disk,
+            what_is_in_safe_keeping_is_given_to_its_owner_alone,
+            safe_keeping_ends_with_the_enrolment,
+            who_waits_in_setup_assistant_is_found,
+            a_renewal_takes_neither_secrets_nor_users_away,
             commands_come_in_order_and_byte_for_byte,
             a_chain_is_delivered_in_order_and_keeps_nobody_waiting,
             not_now_comes_back_at_the_next_idle,
@@ -60,11 +71,19 @@ macro_rules! store_contract {
             enqueues_and_reports_at_the_same_time_lose_nothing,
             devices_with_pending_commands_are_listed,
             ending_an_enrolment_cancels_its_commands,
+            the_urgent_goes_first_and_takes_its_chain_along,
+            a_person_cancels_one_command_and_no_other,
+            the_very_same_command_is_not_given_twice,
+            a_personal_device_is_never_erased_whoever_queues_it,
+            every_kind_of_command_survives_a_not_now,
+            a_broadcast_reaches_everybody_once,
             manifests_are_kept_by_content,
             only_changed_pointers_are_written,
             devices_are_not_pointed_at_what_is_not_kept,
             the_previous_manifest_is_kept_until_the_new_one_is_proved,
             manifests_that_nothing_points_at_are_removed,
+            what_a_device_was_told_of_is_kept_over_any_number_of_moves,
+            what_a_device_lacks_is_kept_until_it_enrols_again,
             facts_change_one_after_the_other,
             facts_of_an_enrolment_that_is_over_are_not_kept,
             verdicts_and_transitions_are_recorded_together,

@@ -4,10 +4,13 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::*;
+use crate::api::common::{EnrollmentMode, Platform};
 use crate::mdm::command::ReportStatus::{Acknowledged, CommandFormatError, Error, NotNow, Other};
-use crate::mdm::command::{FinalState, NewCommand, PendingState};
-use crate::mdm::queue::OFFERS_BEFORE_PARKING;
-use crate::store::{Ending, ReportOutcome, Store};
+use crate::mdm::command::{Cause, ErrorLink, FinalState, Intent, NewCommand, PendingState, Priority};
+use crate::mdm::commands::table::commands;
+use crate::mdm::queue::{OFFERS_BEFORE_PARKING, Waiting, explain};
+use crate::store::NotQueuedReason::{Ended, Personal, Unknown};
+use crate::store::{Broadcast, CHUNK, Ending, NotQueued, NotQueuedReason, ReportOutcome, Store, broadcast};
 
 const EMPTY: [String; 0] = [];
 
@@ -18,6 +21,13 @@ async fn pending(store: &dyn Store, device: &crate::ids::EnrollmentId) -> Vec<St
         .iter()
         .map(|command| command.uuid.as_str().to_owned())
         .collect()
+}
+
+fn not_queued(enrollment: &crate::ids::EnrollmentId, reason: NotQueuedReason) -> NotQueued {
+    NotQueued {
+        enrollment: enrollment.clone(),
+        reason,
+    }
 }
 
 fn ended(state: FinalState) -> ReportOutcome {
@@ -84,7 +94,16 @@ pub(in crate::store) async fn a_chain_is_delivered_in_order_and_keeps_nobody_wai
     report(store, &device, "free", Acknowledged).await;
     assert_eq!(next(store, &device, false).await, None);
     assert_eq!(next(store, &device, true).await.as_deref(), Some("first"));
-    let failed = Error(vec!["MCMDMErrorDomain/12021: Unknown command".to_owned()]);
+    let chain = vec![
+        ErrorLink {
+            domain: "MCMDMErrorDomain".to_owned(),
+            code: Some(12021),
+            localized: Some("Unbekannter Befehl".to_owned()),
+            us_english: Some("Unknown command".to_owned()),
+        },
+        ErrorLink::default(),
+    ];
+    let failed = Error(chain.clone());
     assert_eq!(
         report(store, &device, "first", failed).await,
         ended(FinalState::Failed)
@@ -95,7 +114,11 @@ pub(in crate::store) async fn a_chain_is_delivered_in_order_and_keeps_nobody_wai
         ended(FinalState::Failed)
     );
     let results = store.results(&device, 3).await.unwrap();
-    assert_eq!(results[1].detail, ["MCMDMErrorDomain/12021: Unknown command"]);
+    assert_eq!(
+        (&results[1].cause.errors, &results[1].cause.reason),
+        (&chain, &None),
+        "whole"
+    );
     assert_eq!(
         store.results(&device, 1).await.unwrap(),
         results[..1],
@@ -204,7 +227,7 @@ pub(in crate::store) async fn reports_are_idempotent(store: &dyn Store) {
     let results = store.results(&device, 10).await.unwrap();
     for (name, status) in [
         ("c-1", Acknowledged),
-        ("c-1", Error(vec!["second thoughts".to_owned()])),
+        ("c-1", Error(vec![ErrorLink::default()])),
         ("c-1", NotNow),
         ("never-queued", Acknowledged),
         ("c-2", Other("Pondering".to_owned())),
@@ -266,7 +289,7 @@ pub(in crate::store) async fn equal_intents_collapse(store: &dyn Store) {
         (replaced[0].uuid.as_str(), replaced[0].state),
         ("c-1", FinalState::Cancelled)
     );
-    assert_eq!(replaced[0].detail, ["replaced by c-5"]);
+    assert_eq!(replaced[0].cause, Cause::because("replaced by c-5"));
     assert_eq!(
         report(store, &device, "c-1", Acknowledged).await,
         ReportOutcome::AlreadyKnown
@@ -343,7 +366,7 @@ pub(in crate::store) async fn unknown_devices_do_not_keep_forty_thousand_command
     }
     assert_eq!(
         store.enqueue(commands, at(1)).await.unwrap(),
-        [gone, id("NOBODY")]
+        [not_queued(&gone, Ended), not_queued(&id("NOBODY"), Unknown)]
     );
     for device in &devices {
         assert_eq!(pending(store, device).await.len(), 1000);
@@ -417,6 +440,207 @@ pub(in crate::store) async fn ending_an_enrolment_cancels_its_commands(store: &d
         (results[1].uuid.as_str(), results[1].state),
         ("c-1", FinalState::Cancelled)
     );
-    assert_eq!(results[1].detail, ["the device checked out"]);
+    assert_eq!(results[1].cause, Cause::because("the device checked out"));
     assert_eq!(results[1].request_type, Arc::from("InstallProfile"));
+}
+
+pub(in crate::store) async fn the_urgent_goes_first_and_takes_its_chain_along(store: &dyn Store) {
+    let device = enroll(store, "A").await;
+    let with = |name, priority, chain: Option<&str>| NewCommand {
+        priority,
+        chain: chain.map(Into::into),
+        ..command(&device, name)
+    };
+    let commands = vec![
+        with("question", Priority::Background, None),
+        with("work", Priority::Normal, None),
+        with("before", Priority::Background, Some("lost")),
+        with("lock", Priority::Urgent, Some("lost")),
+    ];
+    store.enqueue(commands, at(1)).await.unwrap();
+    let mut given = next(store, &device, true).await;
+    let mut order = Vec::new();
+    while let Some(name) = given {
+        report(store, &device, &name, Acknowledged).await;
+        order.push(name);
+        given = next(store, &device, false).await;
+    }
+    assert_eq!(order, ["before", "lock", "work", "question"]);
+
+    let poll = |name, priority| NewCommand {
+        intent: Some("poll".into()),
+        ..with(name, priority, None)
+    };
+    let commands = vec![
+        with("other", Priority::Normal, None),
+        poll("p-1", Priority::Background),
+        poll("p-2", Priority::Urgent),
+    ];
+    store.enqueue(commands, at(30)).await.unwrap();
+    assert_eq!(
+        next(store, &device, true).await.as_deref(),
+        Some("p-1"),
+        "what stands for an urgent one is urgent"
+    );
+}
+
+pub(in crate::store) async fn a_person_cancels_one_command_and_no_other(store: &dyn Store) {
+    let device = enroll(store, "A").await;
+    let chained = |name| NewCommand {
+        chain: Some("setup".into()),
+        ..command(&device, name)
+    };
+    let commands = vec![chained("c-1"), chained("c-2"), command(&device, "c-3")];
+    store.enqueue(commands, at(1)).await.unwrap();
+    assert_eq!(next(store, &device, true).await.as_deref(), Some("c-1"));
+    let cancel = async |name| {
+        store
+            .cancel(&device, &uuid(name), "a mistake", at(5))
+            .await
+            .unwrap()
+    };
+    assert!(cancel("c-1").await);
+    assert!(!cancel("c-1").await, "it has ended");
+    assert!(!cancel("never-queued").await);
+    assert!(
+        !store
+            .cancel(&id("NOBODY"), &uuid("c-2"), "a mistake", at(5))
+            .await
+            .unwrap()
+    );
+    let results = store.results(&device, 10).await.unwrap();
+    assert_eq!(
+        (results[0].state, results[0].ended_at),
+        (FinalState::Cancelled, at(5))
+    );
+    assert_eq!(results[0].cause, Cause::because("a mistake"));
+    assert_eq!(
+        report(store, &device, "c-1", Acknowledged).await,
+        ReportOutcome::AlreadyKnown,
+        "carried out all the same"
+    );
+    assert_eq!(
+        next(store, &device, false).await.as_deref(),
+        Some("c-2"),
+        "its chain goes on"
+    );
+    assert_eq!(pending(store, &device).await, ["c-2", "c-3"]);
+}
+
+pub(in crate::store) async fn the_very_same_command_is_not_given_twice(store: &dyn Store) {
+    let device = enroll(store, "A").await;
+    let identical = |name: &str| NewCommand {
+        intent: Some(Intent::Identical),
+        ..command(&device, name)
+    };
+    let other = |name: &str| NewCommand {
+        body: body(name).replace('…', "other").into(),
+        ..identical(name)
+    };
+    let commands = vec![identical("c-1"), other("c-2"), identical("c-3"), other("c-4")];
+    store.enqueue(commands, at(1)).await.unwrap();
+    assert_eq!(
+        pending(store, &device).await,
+        ["c-1", "c-2"],
+        "another argument is another command"
+    );
+    assert_eq!(store.results(&device, 10).await.unwrap(), []);
+}
+
+pub(in crate::store) async fn a_personal_device_is_never_erased_whoever_queues_it(store: &dyn Store) {
+    let (own, ours) = (id("PERSONAL"), enroll(store, "OURS").await);
+    issue(store, &own, "personal", 0).await;
+    let personal = crate::store::Authentication {
+        mode: EnrollmentMode::User,
+        platform: Platform::IOS,
+        serial_number: None,
+        ..authentication(&own, "personal")
+    };
+    store.authenticate(personal, at(0)).await.unwrap().unwrap();
+    let command = |device, name, request_type: &str| NewCommand {
+        request_type: request_type.into(),
+        ..command(device, name)
+    };
+    let commands = vec![
+        command(&own, "c-1", "EraseDevice"),
+        command(&own, "c-2", "DeviceLocation"),
+        command(&own, "c-3", "SecurityInfo"),
+        command(&ours, "c-1", "EraseDevice"),
+    ];
+    let refused = store.enqueue(commands, at(1)).await.unwrap();
+    assert_eq!(refused, [not_queued(&own, Personal), not_queued(&own, Personal)]);
+    assert_eq!(pending(store, &own).await, ["c-3"]);
+    assert_eq!(pending(store, &ours).await, ["c-1"]);
+}
+
+pub(in crate::store) async fn every_kind_of_command_survives_a_not_now(store: &dyn Store) {
+    let device = enroll(store, "A").await;
+    let all = commands().keys().map(|request_type| NewCommand {
+        request_type: request_type.as_str().into(),
+        ..command(&device, &format!("c-{request_type}"))
+    });
+    let all: Vec<NewCommand> = all.collect();
+    let names: Vec<String> = all.iter().map(|command| command.uuid.to_string()).collect();
+    store.enqueue(all, at(1)).await.unwrap();
+    for idle in [true, true, true] {
+        let mut given = next(store, &device, idle).await;
+        for name in &names {
+            assert_eq!(given.as_ref(), Some(name), "each is offered again, in order");
+            assert_eq!(
+                report(store, &device, name, NotNow).await,
+                ReportOutcome::Deferred
+            );
+            given = next(store, &device, false).await;
+        }
+        assert_eq!(given, None, "and not twice in one session");
+    }
+    let waiting = store.pending(&device).await.unwrap();
+    let reasons = explain(&waiting, at(2));
+    assert!(
+        reasons
+            .iter()
+            .all(|reason| *reason == Waiting::NotNow { times: 3 }),
+        "{reasons:?}"
+    );
+}
+
+pub(in crate::store) async fn a_broadcast_reaches_everybody_once(store: &dyn Store) {
+    let mut devices = Vec::new();
+    for number in 0..31 {
+        devices.push(enroll(store, &format!("D{number}")).await);
+    }
+    let to_all = |name: &str| Broadcast::from(command(&devices[0], name));
+    for count in [1, 30, 31] {
+        let name = format!("c-{count}");
+        let some = &devices[..count];
+        assert_eq!(broadcast(store, &to_all(&name), some, at(1)).await.unwrap(), []);
+        for (place, device) in devices.iter().enumerate() {
+            let got = pending(store, device).await.contains(&name);
+            assert_eq!(got, place < count, "{name} {device}");
+        }
+    }
+    // More than a chunk of names that nobody has, between the devices.
+    let nobody: Vec<_> = (0..=CHUNK)
+        .map(|number| id(&format!("NOBODY-{number}")))
+        .collect();
+    let mixed: Vec<_> = devices[..5]
+        .iter()
+        .chain(&nobody)
+        .chain(&devices[5..])
+        .cloned()
+        .collect();
+    let unknown: Vec<_> = nobody.iter().map(|device| not_queued(device, Unknown)).collect();
+    let command = to_all("c-mixed");
+    assert_eq!(broadcast(store, &command, &mixed, at(2)).await.unwrap(), unknown);
+    report(store, &devices[0], "c-mixed", Acknowledged).await;
+    broadcast(store, &command, &mixed, at(3)).await.unwrap();
+    for (place, device) in devices.iter().enumerate() {
+        let names = pending(store, device).await;
+        let got = names.iter().filter(|name| *name == "c-mixed").count();
+        assert_eq!(
+            got,
+            usize::from(place > 0),
+            "begun again, and nobody gets it twice"
+        );
+    }
 }

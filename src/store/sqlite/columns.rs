@@ -10,9 +10,10 @@ use serde::de::DeserializeOwned;
 use super::invitations::CertificateState;
 use crate::api::common::{EnrollmentMode, Platform, Verdict};
 use crate::ids::{CommandUuid, Digest, EnrollmentId, Namespace, PushTopic, SerialNumber};
-use crate::mdm::command::{FinalState, PendingState};
+use crate::mdm::command::{FinalState, PendingState, Priority};
+use crate::mdm::commands::Class;
 use crate::pki::SealError;
-use crate::store::{EnrollmentState, StoreError};
+use crate::store::{EnrollmentState, Escrow, StoreError};
 
 /// What stopped an operation; [`Fault::during`] makes it the port's error.
 #[derive(Debug)]
@@ -73,7 +74,19 @@ macro_rules! identifiers {
         }
     )+ };
 }
-identifiers!(CommandUuid, EnrollmentId, Namespace, PushTopic, SerialNumber);
+identifiers!(CommandUuid, Namespace, PushTopic, SerialNumber);
+
+impl ToSql for EnrollmentId {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(self.as_str().into())
+    }
+}
+
+impl FromSql for EnrollmentId {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        Self::parse_with_user(value.as_str()?).map_err(FromSqlError::other)
+    }
+}
 
 macro_rules! names {
     ($($name:ident),+) => { $(
@@ -91,11 +104,14 @@ macro_rules! names {
 }
 names!(
     CertificateState,
+    Class,
     EnrollmentMode,
     EnrollmentState,
+    Escrow,
     FinalState,
     PendingState,
     Platform,
+    Priority,
     Verdict
 );
 

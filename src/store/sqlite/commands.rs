@@ -10,18 +10,28 @@ use super::columns::{Fault, Json, Micros};
 use super::enrollments::{row_limit, row_of};
 use super::retention;
 use super::writer::Writing;
+use crate::api::common::EnrollmentMode;
 use crate::ids::{CommandUuid, Digest, EnrollmentId};
 use crate::mdm::command::{
-    FinalState, NewCommand, OfferedCommand, PendingCommand, PendingState, ReportStatus,
+    Cause, FinalState, Intent, NewCommand, OfferedCommand, PendingCommand, PendingState, ReportStatus,
 };
+use crate::mdm::commands::{Class, spares_personal_devices};
 use crate::mdm::queue::{self, Effect};
 use crate::pki::Sealer;
-use crate::store::{Change, CommandResult, EnrollmentState, ReportOutcome};
+use crate::store::{Change, CommandResult, EnrollmentState, NotQueued, NotQueuedReason, ReportOutcome};
 
 /// Commands to queue, with their bodies ready to be kept.
 pub(super) struct Prepared {
-    commands: Vec<(NewCommand, Digest)>,
+    commands: Vec<One>,
     templates: Templates,
+}
+
+struct One {
+    command: NewCommand,
+    /// Of its body.
+    tag: Digest,
+    /// As it is compared. That of [`Intent::Identical`] is the tag, which nobody without the key can guess at.
+    intent: Option<Arc<str>>,
 }
 
 /// Looks at the bodies, which needs no database and would keep the writer from others.
@@ -31,15 +41,18 @@ pub(super) fn prepare(commands: Vec<NewCommand>, sealer: &dyn Sealer) -> Result<
         .into_iter()
         .map(|command| {
             let tag = templates.tag(sealer, &command.body, &command.uuid)?;
-            Ok((command, tag))
+            let intent = command.intent.as_ref().map(|intent| match intent {
+                Intent::Of(intent) => Arc::clone(intent),
+                Intent::Identical => format!("{}:{tag}", command.request_type).into(),
+            });
+            Ok(One { command, tag, intent })
         })
         .collect::<Result<_, Fault>>()?;
     Ok(Prepared { commands, templates })
 }
 
 /// What [`Pending::found`] reads.
-const PENDING: &str =
-    "sequence, uuid, request_type, body, state, attempts, unanswered, intent, chain, queued_at, deadline";
+const PENDING: &str = "sequence, uuid, request_type, body, state, attempts, unanswered, deferrals, intent, chain, priority, queued_at, deadline";
 
 /// A pending command, and the row of its body.
 struct Pending {
@@ -57,8 +70,10 @@ impl Pending {
             state: row.get("state")?,
             attempts: row.get("attempts")?,
             unanswered: row.get("unanswered")?,
+            deferrals: row.get("deferrals")?,
             intent: row.get("intent")?,
             chain: row.get("chain")?,
+            priority: row.get("priority")?,
             queued_at,
             deadline,
         };
@@ -101,31 +116,51 @@ pub(super) fn enqueue(
     writing: &mut Writing<'_>,
     prepared: &Prepared,
     now: Timestamp,
-) -> Result<Vec<EnrollmentId>, Fault> {
-    let mut refused = Vec::new();
-    for (command, tag) in &prepared.commands {
-        let enrollment: Option<(i64, EnrollmentState, Micros)> = writing
-            .prepare_cached("SELECT id, state, enrolled_at FROM enrollments WHERE device = ?1")?
-            .query_row([&command.enrollment], |row| {
-                Ok((row.get(0)?, row.get(1)?, row.get(2)?))
-            })
-            .optional()?;
-        let Some((enrollment, _, enrolled_at)) =
-            enrollment.filter(|(_, state, _)| *state != EnrollmentState::Ended)
-        else {
-            refused.push(command.enrollment.clone());
-            continue;
+) -> Result<Vec<NotQueued>, Fault> {
+    let mut not_queued = Vec::new();
+    for one in &prepared.commands {
+        let (enrollment, enrolled_at) = match receiver(writing, &one.command)? {
+            Ok(found) => found,
+            Err(reason) => {
+                not_queued.push(NotQueued {
+                    enrollment: one.command.enrollment.clone(),
+                    reason,
+                });
+                continue;
+            }
         };
-        if was_given(writing, enrollment, &command.uuid, enrolled_at)? {
+        if was_given(writing, enrollment, &one.command.uuid, enrolled_at)? {
             continue;
         }
-        let body = prepared.templates.keep(writing, *tag)?;
-        if let Some(sequence) = place(writing, enrollment, command, body, now)? {
-            insert(writing, enrollment, sequence, command, body, now)?;
-            writing.announce(Change::Work(command.enrollment.clone()));
+        let body = prepared.templates.keep(writing, one.tag)?;
+        if let Some(sequence) = place(writing, enrollment, one, body, now)? {
+            insert(writing, enrollment, sequence, one, body, now)?;
+            writing.announce(Change::Work(one.command.enrollment.clone()));
         }
     }
-    Ok(refused)
+    Ok(not_queued)
+}
+
+/// The enrolment of a command and when it began.
+fn receiver(
+    connection: &Connection,
+    command: &NewCommand,
+) -> Result<Result<(i64, Micros), NotQueuedReason>, Fault> {
+    let found: Option<(i64, EnrollmentState, EnrollmentMode, Micros)> = connection
+        .prepare_cached("SELECT id, state, mode, enrolled_at FROM enrollments WHERE device = ?1")?
+        .query_row([&command.enrollment], |row| {
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
+        })
+        .optional()?;
+    Ok(match found {
+        None => Err(NotQueuedReason::Unknown),
+        Some((_, EnrollmentState::Ended, ..)) => Err(NotQueuedReason::Ended),
+        // Whoever queues asks for all that is admissible; this is the last door, and nobody gets around it.
+        Some((_, _, EnrollmentMode::User, _)) if spares_personal_devices(&command.request_type) => {
+            Err(NotQueuedReason::Personal)
+        }
+        Some((id, _, _, enrolled_at)) => Ok((id, enrolled_at)),
+    })
 }
 
 /// Whether this enrolment has, or has had, a command of this UUID.
@@ -147,31 +182,43 @@ fn was_given(
 fn place(
     writing: &Writing<'_>,
     enrollment: i64,
-    new: &NewCommand,
+    one: &One,
     body: i64,
     now: Timestamp,
 ) -> Result<Option<i64>, Fault> {
-    if let Some(intent) = &new.intent
+    let new = &one.command;
+    if let Some(intent) = &one.intent
         && let Some(old) = Pending::of_intent(writing, enrollment, intent)?
     {
         if queue::is_expired(&old.command, now) {
-            finish(writing, enrollment, &old.command, FinalState::Expired, &[], now)?;
+            finish(
+                writing,
+                enrollment,
+                &old.command,
+                FinalState::Expired,
+                &Cause::default(),
+                now,
+            )?;
         } else if old.body == body {
-            // It stands for the new one for as long as the new one would have lived.
-            writing
-                .prepare_cached(
-                    "UPDATE pending SET deadline = ?3 WHERE enrollment = ?1 AND sequence = ?2 AND deadline < ?3",
-                )?
-                .execute(params![enrollment, old.command.sequence, Micros(new.deadline)])?;
+            // It stands for the new one for as long as the new one would have lived, and is as urgent.
+            let deadline = old.command.deadline.max(new.deadline);
+            let priority = old.command.priority.min(new.priority);
+            if (deadline, priority) != (old.command.deadline, old.command.priority) {
+                writing
+                    .prepare_cached(
+                        "UPDATE pending SET deadline = ?3, priority = ?4 WHERE enrollment = ?1 AND sequence = ?2",
+                    )?
+                    .execute(params![enrollment, old.command.sequence, Micros(deadline), priority])?;
+            }
             return Ok(None);
         } else {
-            let reason = format!("replaced by {}", new.uuid);
+            let cause = Cause::because(format!("replaced by {}", new.uuid));
             finish(
                 writing,
                 enrollment,
                 &old.command,
                 FinalState::Cancelled,
-                &[reason],
+                &cause,
                 now,
             )?;
             if old.command.chain == new.chain {
@@ -190,15 +237,17 @@ fn insert(
     writing: &Writing<'_>,
     enrollment: i64,
     sequence: i64,
-    command: &NewCommand,
+    one: &One,
     body: i64,
     now: Timestamp,
 ) -> Result<(), Fault> {
+    let command = &one.command;
     writing
         .prepare_cached(
-            "INSERT INTO pending (enrollment, sequence, uuid, request_type, body, state, attempts, unanswered, intent, chain,
-                 queued_at, deadline)
-             VALUES (:enrollment, :sequence, :uuid, :request_type, :body, :state, 0, 0, :intent, :chain, :queued_at, :deadline)",
+            "INSERT INTO pending (enrollment, sequence, uuid, request_type, body, state, attempts, unanswered, deferrals, intent, chain,
+                 priority, queued_at, deadline)
+             VALUES (:enrollment, :sequence, :uuid, :request_type, :body, :state, 0, 0, 0, :intent, :chain, :priority, :queued_at,
+                 :deadline)",
         )?
         .execute(named_params! {
             ":enrollment": enrollment,
@@ -207,8 +256,9 @@ fn insert(
             ":request_type": command.request_type,
             ":body": body,
             ":state": PendingState::Queued,
-            ":intent": command.intent,
+            ":intent": one.intent,
             ":chain": command.chain,
+            ":priority": command.priority,
             ":queued_at": Micros(now),
             ":deadline": Micros(command.deadline),
         })?;
@@ -221,26 +271,28 @@ fn finish(
     enrollment: i64,
     command: &PendingCommand,
     state: FinalState,
-    detail: &[String],
+    cause: &Cause,
     now: Timestamp,
 ) -> Result<(), Fault> {
     writing
         .prepare_cached("DELETE FROM pending WHERE enrollment = ?1 AND sequence = ?2")?
         .execute(params![enrollment, command.sequence])?;
+    let class = Class::of(&command.request_type);
     writing
         .prepare_cached(
-            "INSERT INTO results (enrollment, uuid, request_type, state, detail, queued_at, ended_at, expires_at)
-             VALUES (:enrollment, :uuid, :request_type, :state, :detail, :queued_at, :ended_at, :expires_at)",
+            "INSERT INTO results (enrollment, uuid, request_type, class, state, cause, queued_at, ended_at, expires_at)
+             VALUES (:enrollment, :uuid, :request_type, :class, :state, :cause, :queued_at, :ended_at, :expires_at)",
         )?
         .execute(named_params! {
             ":enrollment": enrollment,
             ":uuid": command.uuid,
             ":request_type": command.request_type,
             ":state": state,
-            ":detail": Json(detail),
+            ":class": class,
+            ":cause": Json(cause),
             ":queued_at": Micros(command.queued_at),
             ":ended_at": Micros(now),
-            ":expires_at": Micros(retention::kept_until(&command.request_type, now)),
+            ":expires_at": Micros(retention::kept_until(class, now)),
         })?;
     Ok(())
 }
@@ -253,14 +305,42 @@ pub(super) fn cancel_all(
     now: Timestamp,
 ) -> Result<(), Fault> {
     for Pending { command, .. } in Pending::all(writing, enrollment)? {
-        let (state, detail) = if queue::is_expired(&command, now) {
-            (FinalState::Expired, Vec::new())
-        } else {
-            (FinalState::Cancelled, vec![reason.to_owned()])
-        };
-        finish(writing, enrollment, &command, state, &detail, now)?;
+        withdraw(writing, enrollment, &command, reason, now)?;
     }
     Ok(())
+}
+
+fn withdraw(
+    writing: &Writing<'_>,
+    enrollment: i64,
+    command: &PendingCommand,
+    reason: &str,
+    now: Timestamp,
+) -> Result<(), Fault> {
+    let (state, cause) = if queue::is_expired(command, now) {
+        (FinalState::Expired, Cause::default())
+    } else {
+        (FinalState::Cancelled, Cause::because(reason))
+    };
+    finish(writing, enrollment, command, state, &cause, now)
+}
+
+/// Ends one pending command.
+pub(super) fn cancel(
+    writing: &Writing<'_>,
+    id: &EnrollmentId,
+    uuid: &CommandUuid,
+    reason: &str,
+    now: Timestamp,
+) -> Result<bool, Fault> {
+    let Some(enrollment) = row_of(writing, id)? else {
+        return Ok(false);
+    };
+    let Some(Pending { command, .. }) = Pending::of_uuid(writing, enrollment, uuid)? else {
+        return Ok(false);
+    };
+    withdraw(writing, enrollment, &command, reason, now)?;
+    Ok(true)
 }
 
 /// Whether anything is pending for a device: what most polls end with.
@@ -303,7 +383,14 @@ pub(super) fn next(
                 body: bodies::body(writing, sealer, body, &command.uuid)?,
             });
         } else if plan.expired.contains(&sequence) {
-            finish(writing, enrollment, command, FinalState::Expired, &[], now)?;
+            finish(
+                writing,
+                enrollment,
+                command,
+                FinalState::Expired,
+                &Cause::default(),
+                now,
+            )?;
         }
     }
     for sequence in plan.requeued {
@@ -342,13 +429,14 @@ pub(super) fn report(
         Effect::Defer => {
             writing
                 .prepare_cached(
-                    "UPDATE pending SET state = ?3, unanswered = 0 WHERE enrollment = ?1 AND sequence = ?2",
+                    "UPDATE pending SET state = ?3, unanswered = 0, deferrals = deferrals + (state <> ?3)
+                     WHERE enrollment = ?1 AND sequence = ?2",
                 )?
                 .execute(params![enrollment, command.sequence, PendingState::NotNow])?;
             Ok(ReportOutcome::Deferred)
         }
-        Effect::End { state, detail } => {
-            finish(writing, enrollment, &command, state, &detail, now)?;
+        Effect::End { state, cause } => {
+            finish(writing, enrollment, &command, state, &cause, now)?;
             Ok(ReportOutcome::Ended {
                 state,
                 request_type: command.request_type,
@@ -357,20 +445,39 @@ pub(super) fn report(
     }
 }
 
-/// Ends what is past its deadline though its device never asks, at most `limit` commands. Returns how many.
-pub(super) fn expire(writing: &Writing<'_>, now: Timestamp, limit: usize) -> Result<usize, Fault> {
-    let overdue: Vec<(i64, PendingCommand)> = writing
-        .prepare_cached(&format!(
-            "SELECT enrollment, {PENDING} FROM pending WHERE deadline < ?1 LIMIT ?2"
-        ))?
-        .query_map(params![Micros(now), row_limit(limit)], |row| {
-            Ok((row.get("enrollment")?, Pending::found(row)?.command))
-        })?
-        .collect::<Result<_, _>>()?;
-    for (enrollment, command) in &overdue {
-        finish(writing, *enrollment, command, FinalState::Expired, &[], now)?;
+/// What is past its deadline though its device never asks, by enrolment and sequence. A reader looks: it looks at all there is.
+pub(super) fn overdue(connection: &Connection, now: Timestamp) -> Result<Vec<(i64, i64)>, Fault> {
+    Ok(connection
+        .prepare_cached("SELECT enrollment, sequence FROM pending WHERE deadline < ?1")?
+        .query_map([Micros(now)], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .collect::<Result<_, _>>()?)
+}
+
+/// Ends those of `overdue` that still are. Returns how many.
+pub(super) fn expire(writing: &Writing<'_>, overdue: &[(i64, i64)], now: Timestamp) -> Result<usize, Fault> {
+    let mut expired = 0;
+    for (enrollment, sequence) in overdue {
+        let command = writing
+            .prepare_cached(&format!(
+                "SELECT {PENDING} FROM pending WHERE enrollment = ?1 AND sequence = ?2"
+            ))?
+            .query_row([enrollment, sequence], Pending::found)
+            .optional()?
+            .map(|pending| pending.command)
+            .filter(|command| queue::is_expired(command, now));
+        if let Some(command) = command {
+            finish(
+                writing,
+                *enrollment,
+                &command,
+                FinalState::Expired,
+                &Cause::default(),
+                now,
+            )?;
+            expired += 1;
+        }
     }
-    Ok(overdue.len())
+    Ok(expired)
 }
 
 pub(super) fn pending(connection: &Connection, id: &EnrollmentId) -> Result<Vec<PendingCommand>, Fault> {
@@ -410,17 +517,17 @@ pub(super) fn results(
     };
     Ok(connection
         .prepare_cached(
-            "SELECT uuid, request_type, state, detail, queued_at, ended_at FROM results
+            "SELECT uuid, request_type, state, cause, queued_at, ended_at FROM results
              WHERE enrollment = ?1 ORDER BY id DESC LIMIT ?2",
         )?
         .query_map(params![enrollment, row_limit(limit)], |row| {
-            let Json(detail) = row.get("detail")?;
+            let Json(cause) = row.get("cause")?;
             let (Micros(queued_at), Micros(ended_at)) = (row.get("queued_at")?, row.get("ended_at")?);
             Ok(CommandResult {
                 uuid: row.get("uuid")?,
                 request_type: row.get("request_type")?,
                 state: row.get("state")?,
-                detail,
+                cause,
                 queued_at,
                 ended_at,
             })

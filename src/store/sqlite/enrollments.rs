@@ -6,23 +6,29 @@ use rusqlite::{Connection, OptionalExtension as _, Row, named_params, params};
 use super::columns::{Fault, Json, Micros};
 use super::invitations::{self, CertificateState, Issued};
 use super::writer::Writing;
-use super::{commands, reports};
+use super::{commands, reports, users};
 use crate::ids::{Digest, EnrollmentId, PushTopic};
 use crate::pki::Sealer;
 use crate::secret::Secret;
 use crate::store::{
     Authentication, Change, Ending, Enrollment, EnrollmentState, IssuedCertificate, PushAddress,
-    RENEWAL_GRACE, Refusal, Transition,
+    RENEWAL_GRACE, Refusal, SystemNews, Transition,
 };
 
+/// A user's certificate is that of its device.
 macro_rules! select_enrollments {
     ($rest:literal) => {
         concat!(
-            "SELECT e.*, p.* FROM enrollments e JOIN pointers p ON p.enrollment = e.id ",
+            "SELECT e.*, p.*, coalesce(e.certificate, d.certificate) AS pin,
+                 EXISTS (SELECT 1 FROM escrow s WHERE s.enrollment = e.id AND s.kind = 'bootstrap_token') AS bootstrap_token,
+                 EXISTS (SELECT 1 FROM escrow s WHERE s.enrollment = e.id AND s.kind = 'unlock_token') AS unlock_token
+             FROM enrollments e JOIN pointers p ON p.enrollment = e.id LEFT JOIN enrollments d ON d.id = e.parent ",
             $rest
         )
     };
 }
+
+pub(super) use select_enrollments;
 
 /// An enrolment and the number of its row.
 pub(super) struct Found {
@@ -30,15 +36,16 @@ pub(super) struct Found {
     pub(super) enrollment: Enrollment,
 }
 
-fn found(row: &Row<'_>) -> rusqlite::Result<Found> {
+pub(super) fn found(row: &Row<'_>) -> rusqlite::Result<Found> {
     let Json(labels) = row.get("labels")?;
     let Micros(enrolled_at) = row.get("enrolled_at")?;
+    let Json(lacks) = row.get("lacks")?;
     let enrollment = Enrollment {
         id: row.get("device")?,
         namespace: row.get("namespace")?,
         labels,
         state: row.get("state")?,
-        certificate: row.get("certificate")?,
+        certificate: row.get("pin")?,
         platform: row.get("platform")?,
         mode: row.get("mode")?,
         serial_number: row.get("serial_number")?,
@@ -46,6 +53,7 @@ fn found(row: &Row<'_>) -> rusqlite::Result<Found> {
         os_version: row.get("os_version")?,
         build_version: row.get("build_version")?,
         declarative: row.get("declarative")?,
+        lacks,
         token_updates: row.get("token_updates")?,
         enrolled_at,
         manifest: row.get("manifest")?,
@@ -53,7 +61,11 @@ fn found(row: &Row<'_>) -> rusqlite::Result<Found> {
             .get::<_, Option<Micros>>("manifest_at")?
             .map(|Micros(time)| time),
         previous_manifest: row.get("previous_manifest")?,
+        advertised_manifest: row.get("advertised_manifest")?,
         applied_manifest: row.get("applied_manifest")?,
+        awaiting_configuration: row.get("awaiting_configuration")?,
+        bootstrap_token: row.get("bootstrap_token")?,
+        unlock_token: row.get("unlock_token")?,
     };
     Ok(Found {
         row: row.get("id")?,
@@ -100,7 +112,7 @@ pub(super) fn after(
     // No device has an empty id, so everything is after it.
     let rows = connection
         .prepare_cached(select_enrollments!(
-            "WHERE e.device > ?1 ORDER BY e.device LIMIT ?2"
+            "WHERE e.device > ?1 AND e.parent IS NULL ORDER BY e.device LIMIT ?2"
         ))?
         .query_map(
             params![after.map_or("", EnrollmentId::as_str), row_limit(limit)],
@@ -174,6 +186,7 @@ pub(super) fn authenticate(
         writing.forget(before.enrollment.certificate);
         clear(writing, row, "a new enrolment began", now)?;
         reports::clear(writing, row)?;
+        users::begin_without(writing, row, now)?;
     }
     writing.announce(Change::Enrollment(device.enrollment.clone()));
     let begun = by_id(writing, &device.enrollment)?;
@@ -200,8 +213,11 @@ fn go_on(
     update_system(
         writing,
         &device.enrollment,
-        &device.os_version,
-        device.build_version.as_deref(),
+        &SystemNews {
+            os_version: Some(device.os_version.clone()),
+            build_version: device.build_version.clone(),
+            lacks: None,
+        },
     )?;
     let now_so = by_id(writing, &device.enrollment)?;
     let now_so = now_so.ok_or(Fault::Sqlite(rusqlite::Error::QueryReturnedNoRows))?;
@@ -294,7 +310,8 @@ fn begin(
                  state = excluded.state, certificate = excluded.certificate, platform = excluded.platform,
                  mode = excluded.mode, serial_number = excluded.serial_number, model = excluded.model,
                  os_version = excluded.os_version, build_version = excluded.build_version,
-                 declarative = excluded.declarative, token_updates = 0, enrolled_at = excluded.enrolled_at
+                 declarative = excluded.declarative, lacks = '{}', token_updates = 0, enrolled_at = excluded.enrolled_at,
+                 awaiting_configuration = 0
              RETURNING id",
         )?
         .query_row(
@@ -322,15 +339,19 @@ fn begin(
     Ok(row)
 }
 
-/// What no enrolment leaves behind: its queue, its push address, its manifest pointers.
-fn clear(writing: &Writing<'_>, row: i64, reason: &str, now: Timestamp) -> Result<(), Fault> {
+/// What no enrolment leaves behind: its queue, its push address, what was in safe keeping, its manifest pointers.
+pub(super) fn clear(writing: &Writing<'_>, row: i64, reason: &str, now: Timestamp) -> Result<(), Fault> {
     commands::cancel_all(writing, row, reason, now)?;
     writing
         .prepare_cached("DELETE FROM push_addresses WHERE enrollment = ?1")?
         .execute([row])?;
     writing
+        .prepare_cached("DELETE FROM escrow WHERE enrollment = ?1")?
+        .execute([row])?;
+    writing
         .prepare_cached(
-            "UPDATE pointers SET manifest = NULL, manifest_at = NULL, previous_manifest = NULL, applied_manifest = NULL
+            "UPDATE pointers SET manifest = NULL, manifest_at = NULL, previous_manifest = NULL, advertised_manifest = NULL,
+                 applied_manifest = NULL
              WHERE enrollment = ?1",
         )?
         .execute([row])?;
@@ -378,7 +399,12 @@ pub(super) fn token_update(
     address: &SealedAddress,
     now: Timestamp,
 ) -> Result<Option<Enrollment>, Fault> {
-    let Some(before) = active(writing, id)? else {
+    let before = if id.is_user() {
+        users::begin(writing, id, now)?
+    } else {
+        active(writing, id)?
+    };
+    let Some(before) = before else {
         return Ok(None);
     };
     if push_address(writing, id)?.is_none() && commands::has_pending(writing, id)? {
@@ -400,7 +426,12 @@ pub(super) fn token_update(
         .execute(params![before.row, state])?;
     writing.forget(before.enrollment.certificate);
     if state != before.enrollment.state {
-        note(writing, before.row, "CheckIn", "the device enrolled", now)?;
+        let reason = if id.is_user() {
+            "the user's channel began"
+        } else {
+            "the device enrolled"
+        };
+        note(writing, before.row, "CheckIn", reason, now)?;
         writing.announce(Change::Enrollment(id.clone()));
     }
     Ok(by_id(writing, id)?.map(|found| found.enrollment))
@@ -418,12 +449,19 @@ pub(super) fn end(
     set_state(writing, &before, EnrollmentState::Ended)?;
     note(writing, before.row, ending.evidence(), ending.reason(), now)?;
     clear(writing, before.row, ending.reason(), now)?;
+    users::end_all(writing, before.row, ending.evidence(), ending.reason(), now)?;
     invitations::withdraw(writing, id)?;
     Ok(true)
 }
 
 /// Records what happened to an enrolment itself, in the transaction in which it happens: once, whatever interrupts us.
-fn note(writing: &Writing<'_>, row: i64, evidence: &str, reason: &str, time: Timestamp) -> Result<(), Fault> {
+pub(super) fn note(
+    writing: &Writing<'_>,
+    row: i64,
+    evidence: &str,
+    reason: &str,
+    time: Timestamp,
+) -> Result<(), Fault> {
     let transition = Transition {
         time,
         rule: None,
@@ -455,7 +493,7 @@ pub(super) fn remove_at_next_contact(
 
 fn set_state(writing: &mut Writing<'_>, before: &Found, state: EnrollmentState) -> Result<(), Fault> {
     writing
-        .prepare_cached("UPDATE enrollments SET state = ?2 WHERE id = ?1")?
+        .prepare_cached("UPDATE enrollments SET state = ?2, awaiting_configuration = 0 WHERE id = ?1")?
         .execute(params![before.row, state])?;
     writing.forget(before.enrollment.certificate);
     writing.announce(Change::Enrollment(before.enrollment.id.clone()));
@@ -465,29 +503,30 @@ fn set_state(writing: &mut Writing<'_>, before: &Found, state: EnrollmentState) 
 pub(super) fn update_system(
     writing: &mut Writing<'_>,
     id: &EnrollmentId,
-    os_version: &str,
-    build_version: Option<&str>,
+    news: &SystemNews,
 ) -> Result<(), Fault> {
     let Some(before) = active(writing, id)? else {
         return Ok(());
     };
-    if is_system(&before.enrollment, os_version, build_version) {
+    if !news.is_news(&before.enrollment) {
         return Ok(());
     }
+    // The system of a device is that of its users; what it takes on its own channel says nothing about theirs.
     writing
         .prepare_cached(
-            "UPDATE enrollments SET os_version = ?2, build_version = coalesce(?3, build_version) WHERE id = ?1",
+            "UPDATE enrollments SET os_version = coalesce(?2, os_version), build_version = coalesce(?3, build_version),
+                 lacks = CASE WHEN id = ?1 THEN coalesce(?4, lacks) ELSE lacks END
+             WHERE id = ?1 OR parent = ?1",
         )?
-        .execute(params![before.row, os_version, build_version])?;
+        .execute(params![
+            before.row,
+            news.os_version,
+            news.build_version,
+            news.lacks.map(Json)
+        ])?;
     writing.forget(before.enrollment.certificate);
     writing.announce(Change::Enrollment(id.clone()));
     Ok(())
-}
-
-/// Whether a report says nothing new. A report without a build says nothing about it.
-pub(super) fn is_system(enrollment: &Enrollment, os_version: &str, build_version: Option<&str>) -> bool {
-    enrollment.os_version == os_version
-        && (build_version.is_none() || enrollment.build_version.as_deref() == build_version)
 }
 
 pub(super) fn push_address(

@@ -64,7 +64,7 @@ pub(super) fn point(
     let mut written = 0;
     let mut last_used = None;
     for (id, manifest) in pointers {
-        let device: Option<(i64, EnrollmentState, Digest, Option<Digest>)> = find
+        let device: Option<(i64, EnrollmentState, Option<Digest>, Option<Digest>)> = find
             .query_row([id], |row| {
                 Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
             })
@@ -86,11 +86,29 @@ pub(super) fn point(
             last_used = Some(*manifest);
         }
         write.execute(params![row, manifest, Micros(now)])?;
-        writing.forget(certificate);
+        writing.forget_if(certificate);
         writing.announce(Change::Work(id.clone()));
         written += 1;
     }
     Ok(written)
+}
+
+/// Keeps which manifest a device was told of.
+pub(super) fn advertise(writing: &mut Writing<'_>, id: &EnrollmentId, manifest: Digest) -> Result<(), Fault> {
+    let device: Option<(i64, Option<Digest>)> = writing
+        .prepare_cached("SELECT id, certificate FROM enrollments WHERE device = ?1 AND state <> ?2")?
+        .query_row(params![id, EnrollmentState::Ended], |row| {
+            Ok((row.get(0)?, row.get(1)?))
+        })
+        .optional()?;
+    let Some((row, certificate)) = device else {
+        return Ok(());
+    };
+    writing
+        .prepare_cached("UPDATE pointers SET advertised_manifest = ?2 WHERE enrollment = ?1")?
+        .execute(params![row, manifest])?;
+    writing.forget_if(certificate);
+    Ok(())
 }
 
 /// Whether a device is already known to hold `manifest`, so that saying so again changes nothing.
@@ -110,7 +128,7 @@ pub(super) fn is_applied(
 }
 
 pub(super) fn applied(writing: &mut Writing<'_>, id: &EnrollmentId, manifest: Digest) -> Result<bool, Fault> {
-    let device: Option<(i64, EnrollmentState, Digest, Option<Digest>)> = writing
+    let device: Option<(i64, EnrollmentState, Option<Digest>, Option<Digest>)> = writing
         .prepare_cached(
             "SELECT e.id, e.state, e.certificate, p.applied_manifest
              FROM enrollments e JOIN pointers p ON p.enrollment = e.id WHERE e.device = ?1",
@@ -132,7 +150,7 @@ pub(super) fn applied(writing: &mut Writing<'_>, id: &EnrollmentId, manifest: Di
              WHERE enrollment = ?1",
         )?
         .execute(params![row, manifest])?;
-    writing.forget(certificate);
+    writing.forget_if(certificate);
     let news = before != Some(manifest);
     if news {
         writing.announce(Change::Enrollment(id.clone()));
@@ -153,6 +171,7 @@ pub(super) fn unused(connection: &Connection) -> Result<Vec<Unused>, Fault> {
             "SELECT digest, fresh, uses FROM manifests WHERE digest NOT IN (
                  SELECT manifest FROM pointers WHERE manifest IS NOT NULL
                  UNION SELECT previous_manifest FROM pointers WHERE previous_manifest IS NOT NULL
+                 UNION SELECT advertised_manifest FROM pointers WHERE advertised_manifest IS NOT NULL
                  UNION SELECT applied_manifest FROM pointers WHERE applied_manifest IS NOT NULL)",
         )?
         .query_map([], |row| {

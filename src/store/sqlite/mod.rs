@@ -3,7 +3,7 @@
 //! - One thread writes, committing in groups ([`writer`]); a few connections read beside it ([`readers`]). WAL with
 //!   `synchronous=FULL`: what was answered is on the disk.
 //! - Enrolments by certificate and manifests in use are kept in memory ([`cache`]), never older than the last commit.
-//! - Push addresses, command bodies and manifests, which may hold secrets, are sealed before they reach the file.
+//! - Push addresses, what devices give into safe keeping, command bodies and manifests, which may hold secrets, are sealed before they reach the file.
 //! - Times are kept to the microsecond.
 //!
 //! It never reads a clock, and never opens the file from two processes: the data directory's lock is the composition root's.
@@ -13,6 +13,7 @@ mod cache;
 mod columns;
 mod commands;
 mod enrollments;
+mod escrow;
 mod invitations;
 mod manifests;
 mod port;
@@ -20,6 +21,7 @@ mod readers;
 mod reports;
 mod retention;
 mod schema;
+mod users;
 mod writer;
 
 #[cfg(test)]
@@ -94,16 +96,23 @@ impl SqliteStore {
     }
 
     /// Removes what need not be kept any longer, in small transactions between those of others: ended commands (90 days, questions to
-    /// devices one day, at most 200 a device), unneeded request bodies, invitations and certificates that ran out long ago. Ends
+    /// devices one day, at most 200 of a class and device), unneeded request bodies, invitations and certificates that ran out long ago. Ends
     /// commands past their deadline whose device never asks. To be called about once an hour.
     ///
     /// # Errors
     /// When the database fails; what was removed until then stays removed.
     pub async fn retain(&self, now: Timestamp) -> Result<Removed, StoreError> {
+        let mut expired = 0;
+        let overdue = self
+            .read("look for overdue commands", move |db| commands::overdue(db, now))
+            .await?;
+        for batch in overdue.chunks(retention::BATCH) {
+            let batch = batch.to_vec();
+            let work = move |writing: &mut Writing<'_>| commands::expire(writing, &batch, now);
+            expired += self.writer.run("end overdue commands", work).await?;
+        }
         let mut removed = Removed {
-            expired_commands: self
-                .repeat(move |writing| commands::expire(writing, now, retention::BATCH))
-                .await?,
+            expired_commands: expired,
             results: self
                 .repeat(move |writing| retention::results(writing, now))
                 .await?,

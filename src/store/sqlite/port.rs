@@ -10,15 +10,16 @@ use tokio::sync::broadcast;
 use super::columns::{Fault, encode};
 use super::enrollments::{self, SealedAddress};
 use super::writer::Writing;
-use super::{SqliteStore, commands, invitations, manifests, reports};
+use super::{SqliteStore, commands, escrow, invitations, manifests, reports, users};
 use crate::compliance::Facts;
 use crate::ids::{CommandUuid, Digest, EnrollmentId};
 use crate::mdm::command::{NewCommand, OfferedCommand, PendingCommand, ReportStatus};
 use crate::policy::Manifest;
 use crate::secret::Secret;
 use crate::store::{
-    Authentication, Change, CommandResult, Ending, Enrollment, FactsChange, Invitation, IssuedCertificate,
-    PushAddress, Refusal, ReportOutcome, Store, StoreError, Transition, Verdicts,
+    Authentication, Change, CommandResult, Ending, Enrollment, Escrow, FactsChange, Invitation,
+    IssuedCertificate, NotQueued, PushAddress, Refusal, ReportOutcome, Store, StoreError, SystemNews,
+    Transition, Verdicts,
 };
 
 /// Work that needs neither async nor a database, off the async threads.
@@ -145,6 +146,12 @@ impl Store for SqliteStore {
         .await
     }
 
+    async fn users(&self, device: &EnrollmentId) -> Result<Vec<Enrollment>, StoreError> {
+        let id = device.clone();
+        self.read("list the users of a device", move |db| users::of(db, &id))
+            .await
+    }
+
     async fn end(
         &self,
         enrollment: &EnrollmentId,
@@ -167,20 +174,14 @@ impl Store for SqliteStore {
         self.writer.run("mark an enrolment for removal", work).await
     }
 
-    async fn update_system(
-        &self,
-        enrollment: &EnrollmentId,
-        os_version: &str,
-        build_version: Option<&str>,
-    ) -> Result<(), StoreError> {
+    async fn update_system(&self, enrollment: &EnrollmentId, news: SystemNews) -> Result<(), StoreError> {
         // Said with every report and new with hardly any.
         let known = self.enrollment(enrollment).await?;
-        if known.is_none_or(|known| enrollments::is_system(&known, os_version, build_version)) {
+        if known.is_none_or(|known| !news.is_news(&known)) {
             return Ok(());
         }
-        let (id, version) = (enrollment.clone(), os_version.to_owned());
-        let build = build_version.map(str::to_owned);
-        let work = move |w: &mut Writing<'_>| enrollments::update_system(w, &id, &version, build.as_deref());
+        let id = enrollment.clone();
+        let work = move |w: &mut Writing<'_>| enrollments::update_system(w, &id, &news);
         self.writer.run("keep a system version", work).await
     }
 
@@ -205,6 +206,60 @@ impl Store for SqliteStore {
             .await
     }
 
+    async fn keep_escrow(
+        &self,
+        enrollment: &EnrollmentId,
+        kind: Escrow,
+        secret: Option<Secret<Vec<u8>>>,
+    ) -> Result<bool, StoreError> {
+        let action = "keep a device's secret";
+        let sealed = secret
+            .map(|secret| {
+                self.sealer
+                    .seal(&escrow::context(enrollment, kind), secret.reveal())
+            })
+            .transpose()
+            .map_err(|error| Fault::from(error).during(action))?;
+        let id = enrollment.clone();
+        self.writer
+            .run(action, move |w| escrow::keep(w, &id, kind, sealed.as_deref()))
+            .await
+    }
+
+    async fn escrow(
+        &self,
+        enrollment: &EnrollmentId,
+        kind: Escrow,
+    ) -> Result<Option<Secret<Vec<u8>>>, StoreError> {
+        let action = "look up a device's secret";
+        let id = enrollment.clone();
+        let sealed = self.read(action, move |db| escrow::sealed(db, &id, kind)).await?;
+        sealed
+            .map(|sealed| self.sealer.open(&escrow::context(enrollment, kind), &sealed))
+            .transpose()
+            .map_err(|error| Fault::from(error).during(action))
+    }
+
+    async fn await_configuration(&self, enrollment: &EnrollmentId, awaiting: bool) -> Result<(), StoreError> {
+        let id = enrollment.clone();
+        self.writer
+            .run("keep whether a device waits", move |w| {
+                escrow::await_configuration(w, &id, awaiting)
+            })
+            .await
+    }
+
+    async fn awaiting_configuration(
+        &self,
+        before: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<Enrollment>, StoreError> {
+        self.read("list devices that wait", move |db| {
+            escrow::awaiting(db, before, limit)
+        })
+        .await
+    }
+
     async fn seen(&self, times: &[(EnrollmentId, Timestamp)]) -> Result<(), StoreError> {
         if times.is_empty() {
             return Ok(());
@@ -225,11 +280,7 @@ impl Store for SqliteStore {
         .await
     }
 
-    async fn enqueue(
-        &self,
-        commands: Vec<NewCommand>,
-        now: Timestamp,
-    ) -> Result<Vec<EnrollmentId>, StoreError> {
+    async fn enqueue(&self, commands: Vec<NewCommand>, now: Timestamp) -> Result<Vec<NotQueued>, StoreError> {
         if commands.is_empty() {
             return Ok(Vec::new());
         }
@@ -239,6 +290,18 @@ impl Store for SqliteStore {
         self.writer
             .run(action, move |w| commands::enqueue(w, &prepared, now))
             .await
+    }
+
+    async fn cancel(
+        &self,
+        enrollment: &EnrollmentId,
+        uuid: &CommandUuid,
+        reason: &str,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let (id, uuid, reason) = (enrollment.clone(), uuid.clone(), reason.to_owned());
+        let work = move |w: &mut Writing<'_>| commands::cancel(w, &id, &uuid, &reason, now);
+        self.writer.run("cancel a command", work).await
     }
 
     async fn next_command(
@@ -342,6 +405,15 @@ impl Store for SqliteStore {
         self.writer
             .run("point devices at manifests", move |w| {
                 manifests::point(w, &pointers, now)
+            })
+            .await
+    }
+
+    async fn advertise(&self, enrollment: &EnrollmentId, manifest: Digest) -> Result<(), StoreError> {
+        let id = enrollment.clone();
+        self.writer
+            .run("record what a device was told of", move |w| {
+                manifests::advertise(w, &id, manifest)
             })
             .await
     }

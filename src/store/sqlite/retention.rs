@@ -5,11 +5,12 @@ use rusqlite::{Connection, params};
 
 use super::columns::{Fault, Micros};
 use super::writer::Writing;
+use crate::mdm::commands::Class;
 
 /// Rows that one transaction removes: the writer is not kept from others for longer than that takes.
 pub(super) const BATCH: usize = 500;
 
-/// Ended commands kept for one device, whatever their age.
+/// Ended commands of one class kept for one device, whatever their age: questions do not crowd out what an auditor asks for.
 const RESULTS_PER_DEVICE: u32 = 200;
 
 /// Enrolments looked through at a time for having too many results.
@@ -25,21 +26,10 @@ const POLLED: SignedDuration = SignedDuration::from_hours(24);
 const RUN_OUT: SignedDuration = SignedDuration::from_hours(24 * 30);
 
 /// Until when an ended command is kept.
-pub(super) fn kept_until(request_type: &str, ended_at: Timestamp) -> Timestamp {
-    let kept_for = match request_type {
-        "AvailableOSUpdates"
-        | "CertificateList"
-        | "DeclarativeManagement"
-        | "DeviceInformation"
-        | "InstalledApplicationList"
-        | "ManagedApplicationList"
-        | "OSUpdateStatus"
-        | "ProfileList"
-        | "ProvisioningProfileList"
-        | "Restrictions"
-        | "SecurityInfo"
-        | "UserList" => POLLED,
-        _ => RECORDED,
+pub(super) fn kept_until(class: Class, ended_at: Timestamp) -> Timestamp {
+    let kept_for = match class {
+        Class::Question => POLLED,
+        Class::Change | Class::Emergency => RECORDED,
     };
     ended_at.saturating_add(kept_for).unwrap_or(Timestamp::MAX)
 }
@@ -94,7 +84,7 @@ pub(super) fn bodies(writing: &Writing<'_>) -> Result<usize, Fault> {
         .execute([i64::try_from(BATCH).unwrap_or(i64::MAX)])?)
 }
 
-/// The results beyond the newest of each enrolment, for a range of enrolments that begins after `after`.
+/// The results beyond the newest of each class of each enrolment, for a range of enrolments that begins after `after`.
 pub(super) struct Surplus {
     pub(super) results: Vec<i64>,
     /// Where the range ended. None: there are no more enrolments.
@@ -111,7 +101,7 @@ pub(super) fn surplus(connection: &Connection, after: i64) -> Result<Surplus, Fa
     let results = connection
         .prepare_cached(
             "SELECT id FROM (
-                 SELECT id, row_number() OVER (PARTITION BY enrollment ORDER BY id DESC) AS place
+                 SELECT id, row_number() OVER (PARTITION BY enrollment, class ORDER BY id DESC) AS place
                  FROM results WHERE enrollment > ?1 AND enrollment <= ?2)
              WHERE place > ?3",
         )?

@@ -7,8 +7,9 @@ use crate::clock::SystemEntropy;
 use crate::compliance::Facts;
 use crate::mdm::command::{NewCommand, ReportStatus};
 use crate::pki::KeyFile;
+use crate::secret::Secret;
 use crate::store::contract::*;
-use crate::store::{Refusal, Store};
+use crate::store::{Escrow, Refusal, Store, broadcast};
 
 struct Opened {
     // Dropped before its folder.
@@ -68,6 +69,14 @@ async fn no_secret_stands_in_clear() {
     secret.declarations_token = "passphrase-of-the-network".into();
     store.keep_manifest(Arc::new(secret)).await.unwrap();
 
+    for (kind, secret) in [
+        (Escrow::BootstrapToken, "token-to-bootstrap"),
+        (Escrow::UnlockToken, "token-of-a-passcode"),
+    ] {
+        let secret = Some(Secret::new(secret.as_bytes().to_vec()));
+        assert!(store.keep_escrow(&device, kind, secret).await.unwrap());
+    }
+
     let bytes = bytes_on_disk(opened.folder.path());
     assert!(
         holds(&bytes, b"TESTSERIAL01"),
@@ -78,6 +87,8 @@ async fn no_secret_stands_in_clear() {
         "push-magic-of-a-device",
         "pin-to-unlock",
         "passphrase-of-the-network",
+        "token-to-bootstrap",
+        "token-of-a-passcode",
     ] {
         assert!(!holds(&bytes, secret.as_bytes()), "{secret} stands in the file");
     }
@@ -239,7 +250,7 @@ async fn history_is_kept_as_long_as_it_says() {
         removed.expired_commands, 1,
         "a device that never asks keeps no command for ever"
     );
-    assert_eq!(removed.results, 7, "207 ended, 200 are kept");
+    assert_eq!(removed.results, 6, "206 of that class ended, 200 are kept");
     assert_eq!(removed.bodies, 1, "one template for all of them");
     assert_eq!(names().await[..3], ["unasked", "poll", "c-204"]);
 
@@ -250,7 +261,7 @@ async fn history_is_kept_as_long_as_it_says() {
         "a question is kept for a day"
     );
     assert_eq!(store.retain(at(89 * day)).await.unwrap().results, 0);
-    assert_eq!(store.retain(at(91 * day)).await.unwrap().results, 199);
+    assert_eq!(store.retain(at(91 * day)).await.unwrap().results, 200);
     assert_eq!(names().await, Vec::<String>::new());
 }
 
@@ -284,6 +295,39 @@ async fn invitations_and_certificates_are_forgotten_long_after_they_ran_out() {
         Err(Refusal::Unknown)
     );
     assert!(store.enrollment(&pinned).await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn a_broadcast_stores_its_body_once() {
+    let opened = open();
+    let store = &opened.store;
+    let mut devices = Vec::new();
+    for number in 0..40 {
+        devices.push(enroll(store, &format!("D{number}")).await);
+    }
+    let secret = format!("passphrase-of-everybody-{}", "x".repeat(100_000));
+    let to_all = NewCommand {
+        body: format!("{}{secret}", body("c-1")).into(),
+        ..command(&devices[0], "c-1")
+    };
+    let before = bytes_on_disk(opened.folder.path()).len();
+    assert_eq!(
+        broadcast(store, &to_all.into(), &devices, at(1)).await.unwrap(),
+        []
+    );
+    let grown = bytes_on_disk(opened.folder.path()).len() - before;
+    assert!(
+        grown < 10 * secret.len(),
+        "{grown} bytes for {} devices",
+        devices.len()
+    );
+    for device in &devices {
+        store
+            .cancel(device, &uuid("c-1"), "a mistake", at(2))
+            .await
+            .unwrap();
+    }
+    assert_eq!(store.retain(at(3)).await.unwrap().bodies, 1);
 }
 
 #[tokio::test]

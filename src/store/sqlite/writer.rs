@@ -45,6 +45,11 @@ impl<'a> Writing<'a> {
     pub(super) fn forget(&mut self, certificate: Digest) {
         self.effects.forgotten.push(certificate);
     }
+
+    /// As [`Self::forget`]; users have no certificate and are not in the cache.
+    pub(super) fn forget_if(&mut self, certificate: Option<Digest>) {
+        self.effects.forgotten.extend(certificate);
+    }
 }
 
 impl Deref for Writing<'_> {

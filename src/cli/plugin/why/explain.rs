@@ -18,7 +18,7 @@ use crate::cli::plugin::rule::Demanded;
 use crate::cli::plugin::words;
 use crate::compliance;
 use crate::policy::parameter::{resolve, substitute};
-use crate::policy::platform::{DeviceClass, OsVersion};
+use crate::policy::platform::{DeviceClass, Lacks, OsVersion};
 
 /// Why a rule stands as it does on a device.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -162,6 +162,7 @@ pub(super) fn class(status: &DeviceStatus) -> Option<DeviceClass> {
         os_version: OsVersion::read(status.os_version.as_deref()?),
         mode: status.enrollment_mode?,
         declarative: status.declarative_management,
+        lacks: Lacks::default(),
     })
 }
 

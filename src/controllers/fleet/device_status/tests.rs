@@ -133,6 +133,7 @@ fn time_alone_changes_nothing() {
     let before = digest(&sight(&device, &judged));
     let (mut device, judged) = holding();
     device.evidence_due = at(7_000);
+    device.asked = [(crate::compliance::Source::SecurityInfo, at(7))].into();
     device.corrected_at = Some(at(1));
     assert_eq!(digest(&sight(&device, &judged)), before);
     device.enrollment.os_version = "26.2".to_owned();
@@ -178,6 +179,7 @@ fn the_largest_device_stays_under_8_kib() {
         failing: (0..20).map(failing).collect(),
         problems: vec![long(4_000)],
         holds: false,
+        waiting: None,
     };
     let object = Object {
         uid: "u".into(),

@@ -1,6 +1,6 @@
 use super::*;
 use crate::api::common::Severity;
-use crate::compliance::Evidence;
+use crate::compliance::{Evidence, Needs};
 use crate::controllers::fleet::fixtures::*;
 use crate::ids::Digest;
 use crate::policy::Manifest;
@@ -27,6 +27,7 @@ fn holding() -> Device {
     device.plan = Some(Arc::new(Plan {
         manifest,
         demands: vec![demand("enforced").enforced(true), demand("checked")],
+        needs: Needs::default(),
         conflicts: Vec::new(),
         profile_proofs: Vec::new(),
         revision: None,

@@ -2,8 +2,10 @@ use std::collections::BTreeMap;
 
 use super::*;
 use crate::clock::SeededEntropy;
+use crate::compliance::Source;
 use crate::controllers::fleet::fixtures::*;
 use crate::ids::Digest;
+use crate::mdm::command::{Intent, Priority};
 use crate::policy::ProfileDocument;
 
 fn manifest(profiles: &[(&str, &str)]) -> Manifest {
@@ -48,7 +50,12 @@ fn orders(manifest: &Manifest, facts: &Facts, again: bool) -> Vec<String> {
     );
     orders
         .into_iter()
-        .map(|order| format!("{} {}", order.request_type, order.intent.unwrap()))
+        .map(|order| {
+            let Some(Intent::Of(intent)) = order.intent else {
+                panic!("an order says what it is for");
+            };
+            format!("{} {intent}", order.request_type)
+        })
         .collect()
 }
 
@@ -120,16 +127,71 @@ fn a_device_with_declarative_management_is_told_to_look() {
         ["DeclarativeManagement"]
     );
     assert_eq!(orders[0].deadline, at(7 * 24 * 3600));
-    let asked = |device: &Enrollment| {
-        for_evidence(device, &issue)
-            .into_iter()
-            .map(|order| order.request_type.to_string())
-            .collect::<Vec<_>>()
+}
+
+#[test]
+fn each_question_has_its_command() {
+    let entropy = SeededEntropy::new(1);
+    let issue = Issue {
+        now: at(0),
+        entropy: &entropy,
     };
-    assert_eq!(asked(&device), ["DeviceInformation", "SecurityInfo"]);
+    let question = |source, queries: &[&'static str], managed_only| Question {
+        source,
+        queries: queries.to_vec(),
+        managed_only,
+    };
+    let questions = [
+        question(Source::DeviceInformation, &["OSVersion"], false),
+        question(Source::SecurityInfo, &[], false),
+        question(Source::CertificateList, &[], true),
+        question(Source::InstalledApplicationList, &[], true),
+        question(Source::StatusReport, &[], false),
+    ];
+    let orders = for_evidence(&enrollment("A", "lab"), &questions, &issue);
+    let kinds: Vec<&str> = orders.iter().map(|order| &*order.request_type).collect();
+    assert_eq!(
+        kinds,
+        [
+            "DeviceInformation",
+            "SecurityInfo",
+            "CertificateList",
+            "InstalledApplicationList",
+            "DeclarativeManagement"
+        ]
+    );
+    let says = |order: usize, text: &str| orders[order].body.contains(text);
+    assert!(says(0, "<string>OSVersion</string>"));
+    assert!(says(2, "<key>ManagedOnly</key>") && says(3, "<key>ManagedAppsOnly</key>"));
+    assert!(
+        orders.iter().all(|order| order.priority == Priority::Background),
+        "whatever else a device is told goes before"
+    );
+}
+
+#[test]
+fn a_device_in_setup_assistant_goes_on_when_all_else_has_been_said() {
+    let entropy = SeededEntropy::new(1);
+    let issue = Issue {
+        now: at(0),
+        entropy: &entropy,
+    };
+    let waiting = Enrollment {
+        awaiting_configuration: true,
+        ..enrollment("A", "lab")
+    };
+    let told = |device: &Enrollment| {
+        let wanted = manifest(&[("a", "U-1")]);
+        let orders = to_hold(device, &wanted, &Facts::default(), false, &issue);
+        let last = orders.last().unwrap();
+        (last.request_type.to_string(), last.chain.clone(), orders.len())
+    };
+    // It does not hear of declarations before, so it is not to wait for them.
+    assert_eq!(told(&waiting), ("DeviceConfigured".to_owned(), None, 2));
     let old = Enrollment {
         declarative: false,
-        ..device
+        ..waiting
     };
-    assert_eq!(asked(&old), ["DeviceInformation", "SecurityInfo", "ProfileList"]);
+    let chain = Some(PROFILE_CHAIN.into());
+    assert_eq!(told(&old), ("DeviceConfigured".to_owned(), chain, 4));
 }

@@ -6,11 +6,15 @@ use futures::FutureExt as _;
 use jiff::Timestamp;
 
 use super::{Planner, some_at_a_time};
-use crate::ids::{Digest, EnrollmentId};
+use crate::compliance::next_look;
+use crate::controllers::fleet::placement::NEWS_SPREAD;
+use crate::ids::EnrollmentId;
 use crate::store::{Enrollment, StoreError};
 
 /// Enrolments read at once at the start.
 const PAGE: usize = 1_000;
+/// How long an enrolment is new.
+const NEW: Duration = Duration::from_mins(10);
 
 impl Planner {
     /// Reads every enrolment.
@@ -55,36 +59,34 @@ impl Planner {
 
     fn enroll(&mut self, enrollment: Enrollment) {
         let now = self.context.clock.now();
-        let due = first_look(&enrollment.id, self.settings.evidence_interval, now);
+        let due = first_look(&enrollment, self.settings.evidence_interval, now);
         self.world.enroll(enrollment, due, now);
     }
 }
 
-/// Spreads the first look over one interval, by the device's own digest: a restart does not ask everybody at once.
-pub(super) fn first_look(id: &EnrollmentId, interval: Duration, now: Timestamp) -> Timestamp {
-    let Digest([share, ..]) = Digest::of(id.as_str().as_bytes());
-    let wait = interval / 256 * (u32::from(share) + 1);
-    now.saturating_add(wait).unwrap_or(Timestamp::MAX)
+/// When to look at a device that was not known: one that has just enrolled soon, whose first answers are on their way; the others in their
+/// turn, so that a restart does not ask everybody at once.
+fn first_look(enrollment: &Enrollment, interval: Duration, now: Timestamp) -> Timestamp {
+    let age = Duration::try_from(now.duration_since(enrollment.enrolled_at)).unwrap_or_default();
+    let spread = if age < NEW {
+        interval.min(NEWS_SPREAD)
+    } else {
+        interval
+    };
+    next_look(&enrollment.id, spread, now)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::controllers::fleet::fixtures::enrollment;
 
     #[test]
-    fn first_looks_are_spread_over_one_interval() {
-        let now = Timestamp::UNIX_EPOCH;
-        let interval = Duration::from_mins(15);
-        let looks: std::collections::BTreeSet<Timestamp> = (0..64)
-            .map(|n| {
-                first_look(
-                    &EnrollmentId::parse(&format!("DEVICE-{n}")).unwrap(),
-                    interval,
-                    now,
-                )
-            })
-            .collect();
-        assert!(looks.len() > 32, "{}", looks.len());
-        assert!(looks.iter().all(|at| *at > now && *at <= now + interval));
+    fn who_has_just_enrolled_is_looked_at_soon_and_the_others_in_their_turn() {
+        let (hour, new) = (Duration::from_hours(1), enrollment("A", "lab"));
+        let soon = new.enrolled_at + Duration::from_secs(1);
+        assert!(first_look(&new, hour, soon) <= soon + NEWS_SPREAD);
+        let later = new.enrolled_at + Duration::from_hours(100);
+        assert_eq!(first_look(&new, hour, later), next_look(&new.id, hour, later));
     }
 }

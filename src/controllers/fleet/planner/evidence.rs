@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
+use futures::FutureExt as _;
 use jiff::Timestamp;
 
-use super::Planner;
+use super::{Planner, some_at_a_time};
+use crate::compliance::{Facts, Moment, Needs, Occasion, Source, next_look, questions};
 use crate::controllers::fleet::device::Device;
 use crate::controllers::fleet::orders::{self, Issue};
 use crate::controllers::watch::Chain;
@@ -15,6 +17,8 @@ use crate::store::StoreError;
 const BATCH: usize = 1_024;
 /// How soon to try again what the store did not take.
 const RETRY: Duration = Duration::from_secs(10);
+/// How soon to look at a device that was told to apply something again.
+pub(super) const AFTER_CORRECTION: Duration = Duration::from_mins(1);
 
 impl Planner {
     /// Asks the devices whose evidence is due.
@@ -29,56 +33,87 @@ impl Planner {
                 // Asked meanwhile, and due again later.
                 continue;
             }
-            let asked = device.active();
-            self.world
-                .look_at(&id, later(now, self.settings.evidence_interval));
-            if asked {
-                due.push(id);
+            let (active, occasion) = (device.active(), device.occasion);
+            let next = next_look(&id, self.settings.evidence_interval, now);
+            self.world.look_at(&id, next, Occasion::Schedule);
+            if active {
+                due.push((id, occasion));
             }
         }
         while !due.is_empty() {
             let batch = due.split_off(due.len().saturating_sub(BATCH));
             match self.ask(&batch, now).await {
-                Ok(()) => self.note_asked(&batch),
+                Ok(asked) => self.note_asked(asked, now),
                 Err(error) => {
                     tracing::error!(error = %Chain(&error), "evidence could not be asked for and will be in a moment");
-                    for id in &batch {
-                        self.world.look_at(id, later(now, RETRY));
+                    for (id, occasion) in &batch {
+                        self.world.look_at(id, later(now, RETRY), *occasion);
                     }
                 }
             }
         }
     }
 
-    async fn ask(&self, ids: &[EnrollmentId], now: Timestamp) -> Result<(), StoreError> {
+    /// Asks devices what has to be known of each now. Returns what was asked of whom.
+    async fn ask(
+        &mut self,
+        due: &[(EnrollmentId, Occasion)],
+        now: Timestamp,
+    ) -> Result<Vec<(EnrollmentId, Vec<Source>)>, StoreError> {
         let issue = Issue {
             now,
             entropy: self.context.entropy.as_ref(),
         };
-        let devices: Vec<&Device> = ids.iter().filter_map(|id| self.world.devices.get(id)).collect();
-        let questions = devices
+        let interval = self.settings.evidence_interval;
+        let store = &self.context.store;
+        let devices: Vec<(&Device, Occasion)> = due
             .iter()
-            .flat_map(|device| orders::for_evidence(&device.enrollment, &issue))
+            .filter_map(|(id, occasion)| Some((self.world.devices.get(id)?, *occasion)))
             .collect();
+        let reading = devices.iter().map(|(device, occasion)| {
+            let (device, occasion) = (*device, *occasion);
+            async move { Ok((device, occasion, store.facts(device.id()).await?)) }.boxed()
+        });
+        let (mut asked, mut commands) = (Vec::new(), Vec::new());
+        for known in some_at_a_time(reading.collect()).await {
+            let (device, occasion, facts): (&Device, Occasion, Facts) = known?;
+            let moment = Moment {
+                now,
+                interval,
+                occasion,
+            };
+            let nothing = Needs::default();
+            let needs = device.plan.as_ref().map_or(&nothing, |plan| &plan.needs);
+            let subject = orders::subject(&device.enrollment);
+            let questions = questions(&subject, needs, &facts, &device.asked, &moment);
+            commands.extend(orders::for_evidence(&device.enrollment, &questions, &issue));
+            let sources = questions.iter().map(|question| question.source).collect();
+            asked.push((device.id().clone(), sources));
+        }
         // Whoever is still not where it should be is told once more: an order may have been given up or have failed.
-        let late = devices
-            .into_iter()
-            .filter(|device| !device.synced() || device.fails_what_is_served());
-        let late: Vec<EnrollmentId> = late.map(|device| device.id().clone()).collect();
-        self.context.store.enqueue(questions, now).await?;
-        self.order(&late, false).await
+        let late: Vec<EnrollmentId> = devices
+            .iter()
+            .filter(|(device, _)| !device.synced() || device.fails_what_is_served())
+            .map(|(device, _)| device.id().clone())
+            .collect();
+        self.context.store.enqueue(commands, now).await?;
+        self.order(&late, false).await?;
+        // Why it is not there yet may have become another reason.
+        self.world.judge.extend(late);
+        Ok(asked)
     }
 
     /// What somebody asked for with the annotation is done for these.
-    fn note_asked(&mut self, ids: &[EnrollmentId]) {
-        for id in ids {
-            let Some(device) = self.world.devices.get_mut(id) else {
+    fn note_asked(&mut self, asked: Vec<(EnrollmentId, Vec<Source>)>, now: Timestamp) {
+        for (id, sources) in asked {
+            let Some(device) = self.world.devices.get_mut(&id) else {
                 continue;
             };
-            let asked = device.object.as_ref().and_then(|object| object.reconcile.clone());
-            if asked.is_some() && asked != device.handled {
-                device.handled = asked;
-                self.world.judge.insert(id.clone());
+            device.note_asked(&sources, now);
+            let request = device.object.as_ref().and_then(|object| object.reconcile.clone());
+            if request.is_some() && request != device.handled {
+                device.handled = request;
+                self.world.judge.insert(id);
             }
         }
     }
@@ -118,10 +153,12 @@ impl Planner {
             if let Some(device) = self.world.devices.get_mut(id) {
                 device.corrected_at = Some(now);
             }
+            self.world
+                .look_at(id, later(now, AFTER_CORRECTION), Occasion::Event);
         }
     }
 }
 
-fn later(now: Timestamp, wait: Duration) -> Timestamp {
+pub(super) fn later(now: Timestamp, wait: Duration) -> Timestamp {
     now.saturating_add(wait).unwrap_or(Timestamp::MAX)
 }

@@ -2,8 +2,10 @@
 
 use futures::FutureExt as _;
 
+use super::evidence::{AFTER_CORRECTION, later};
 use super::retries::Attempt;
 use super::{Planner, some_at_a_time};
+use crate::compliance::Occasion;
 use crate::controllers::fleet::evaluate::{Correction, Outcome, evaluate};
 use crate::ids::EnrollmentId;
 
@@ -58,7 +60,12 @@ impl Planner {
         }
         match outcome.correction {
             Correction::NotNeeded => {}
-            Correction::Ordered => device.corrected_at = Some(now),
+            Correction::Ordered => {
+                device.corrected_at = Some(now);
+                device.evidence_due = later(now, AFTER_CORRECTION);
+                device.occasion = Occasion::Event;
+                self.world.evidence.at(device.evidence_due, id.clone());
+            }
             Correction::NotBefore(at) => self.corrections.at(at, id.clone()),
         }
         if news && let Some(fleet) = self.world.fleets.get_mut(&device.enrollment.namespace) {
@@ -78,7 +85,7 @@ impl Planner {
         if asked.is_some() && asked != device.handled.as_ref() && device.active() && device.evidence_due > now
         {
             // It is handled when the questions are queued.
-            self.world.look_at(id, now);
+            self.world.look_at(id, now, Occasion::Request);
         }
     }
 }

@@ -135,6 +135,8 @@ impl Planner {
         };
         loop {
             match next {
+                // Users have no Device object: their device stands for them.
+                Ok(Change::Enrollment(id) | Change::Facts(id)) if id.is_user() => {}
                 Ok(Change::Enrollment(id) | Change::Facts(id)) => {
                     self.changed.insert(id);
                 }

@@ -1,4 +1,4 @@
--- Times are microseconds since 1970, digests are 32 bytes, labels and details are JSON.
+-- Times are microseconds since 1970, digests are 32 bytes, labels and causes are JSON.
 
 -- The right to enrol one device, once.
 CREATE TABLE invitations (
@@ -31,17 +31,21 @@ CREATE INDEX certificates_challenge ON certificates (challenge);
 CREATE INDEX certificates_device ON certificates (device);
 CREATE INDEX certificates_not_after ON certificates (not_after);
 
--- One row for each device that ever enrolled. `generation` counts its enrolments.
+-- One row for each device that ever enrolled, and for each of its users. `generation` counts its enrolments.
 CREATE TABLE enrollments (
     id INTEGER PRIMARY KEY,
+    -- The id of a device, or of a user as DEVICE:USER.
     device TEXT NOT NULL UNIQUE,
-    -- Two ids that give one Kubernetes name would share a Device object.
-    device_name TEXT NOT NULL UNIQUE,
+    -- The device of a user.
+    parent INTEGER REFERENCES enrollments (id),
+    -- Two ids that give one Kubernetes name would share a Device object. Users have none.
+    device_name TEXT UNIQUE,
     generation INTEGER NOT NULL,
     namespace TEXT NOT NULL,
     labels TEXT NOT NULL,
     state TEXT NOT NULL,
-    certificate BLOB NOT NULL UNIQUE,
+    -- Of a device; its users have no other.
+    certificate BLOB UNIQUE,
     platform TEXT NOT NULL,
     mode TEXT NOT NULL,
     serial_number TEXT,
@@ -49,9 +53,16 @@ CREATE TABLE enrollments (
     os_version TEXT NOT NULL,
     build_version TEXT,
     declarative INTEGER NOT NULL,
+    -- What the device says it does not take, of what its system has.
+    lacks TEXT NOT NULL DEFAULT '{}',
     token_updates INTEGER NOT NULL,
-    enrolled_at INTEGER NOT NULL
+    enrolled_at INTEGER NOT NULL,
+    awaiting_configuration INTEGER NOT NULL DEFAULT 0,
+    CHECK ((parent IS NULL) = (device_name IS NOT NULL)),
+    CHECK ((parent IS NULL) = (certificate IS NOT NULL))
 ) STRICT;
+CREATE INDEX enrollments_parent ON enrollments (parent) WHERE parent IS NOT NULL;
+CREATE INDEX enrollments_awaiting ON enrollments (enrolled_at) WHERE awaiting_configuration = 1;
 
 -- Apart from the enrolments, so that a policy change for the whole fleet rewrites small rows.
 CREATE TABLE pointers (
@@ -59,6 +70,7 @@ CREATE TABLE pointers (
     manifest BLOB,
     manifest_at INTEGER,
     previous_manifest BLOB,
+    advertised_manifest BLOB,
     applied_manifest BLOB
 ) STRICT;
 
@@ -69,6 +81,14 @@ CREATE TABLE push_addresses (
     token BLOB NOT NULL,
     magic BLOB NOT NULL
 ) STRICT;
+
+-- What devices hand over for safe keeping, sealed.
+CREATE TABLE escrow (
+    enrollment INTEGER NOT NULL REFERENCES enrollments (id),
+    kind TEXT NOT NULL,
+    sealed BLOB NOT NULL,
+    PRIMARY KEY (enrollment, kind)
+) STRICT, WITHOUT ROWID;
 
 CREATE TABLE seen (
     enrollment INTEGER PRIMARY KEY REFERENCES enrollments (id),
@@ -92,8 +112,10 @@ CREATE TABLE pending (
     state TEXT NOT NULL,
     attempts INTEGER NOT NULL,
     unanswered INTEGER NOT NULL,
+    deferrals INTEGER NOT NULL,
     intent TEXT,
     chain TEXT,
+    priority TEXT NOT NULL,
     queued_at INTEGER NOT NULL,
     deadline INTEGER NOT NULL,
     PRIMARY KEY (enrollment, sequence)
@@ -115,8 +137,9 @@ CREATE TABLE results (
     enrollment INTEGER NOT NULL REFERENCES enrollments (id),
     uuid TEXT NOT NULL,
     request_type TEXT NOT NULL,
+    class TEXT NOT NULL,
     state TEXT NOT NULL,
-    detail TEXT NOT NULL,
+    cause TEXT NOT NULL,
     queued_at INTEGER NOT NULL,
     ended_at INTEGER NOT NULL,
     expires_at INTEGER NOT NULL
