@@ -103,7 +103,7 @@ async fn a_profile_installed_again_to_renew_is_no_new_enrolment_and_a_new_invita
     let queue = new.drain().await;
     assert_eq!(
         queue,
-        ["DeviceInformation"],
+        ["SecurityInfo"],
         "what was queued, and no first questions"
     );
     assert_eq!(
