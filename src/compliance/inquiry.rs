@@ -136,7 +136,7 @@ impl Needed<'_> {
             sources.remove(&Source::StatusReport);
             sources.insert(Source::ProfileList);
         }
-        sources.retain(|source| may_ask(*source, self.subject));
+        sources.retain(|source| may_ask(*source, *self.subject));
         sources
     }
 
@@ -148,7 +148,7 @@ impl Needed<'_> {
             &queries::BASE[..]
         };
         let read = self.needs.keys(Source::DeviceInformation);
-        queries::among(read.chain(base.iter().copied()), self.subject)
+        queries::among(read.chain(base.iter().copied()), *self.subject)
             .into_iter()
             .filter(|query| !self.is_told(Source::DeviceInformation, query))
             .collect()
@@ -168,7 +168,7 @@ impl Needed<'_> {
 }
 
 /// Whether such a device has an answer, and may be asked for it.
-fn may_ask(source: Source, subject: &Subject) -> bool {
+fn may_ask(source: Source, subject: Subject) -> bool {
     let personal = subject.mode == EnrollmentMode::User;
     let mac = subject.platform == Platform::MacOS;
     match source {

@@ -435,15 +435,12 @@ proptest! {
         for report in reports {
             let mut list = Vec::new();
             for (key, value) in report {
-                match value {
-                    Some(value) => {
-                        wanted.insert(key, value);
-                        list.push(json!({ "identifier": key.to_string(), "version": value }));
-                    }
-                    None => {
-                        wanted.remove(&key);
-                        list.push(json!({ "identifier": key.to_string(), "_removed": true }));
-                    }
+                if let Some(value) = value {
+                    wanted.insert(key, value);
+                    list.push(json!({ "identifier": key.to_string(), "version": value }));
+                } else {
+                    wanted.remove(&key);
+                    list.push(json!({ "identifier": key.to_string(), "_removed": true }));
                 }
             }
             status(&mut facts, &json!({ "StatusItems": { "mdm": { "app": list } } }));

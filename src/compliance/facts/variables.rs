@@ -85,7 +85,7 @@ impl Facts {
     }
 }
 
-impl<'f> Variables<'f> {
+impl Variables<'_> {
     fn stand_in(&mut self, source: Source, key: &'static str, value: &Value) {
         let Some(name) = check::variable(source) else {
             return;

@@ -27,10 +27,10 @@ const PERSONAL: [&str; 11] = [
 ];
 
 /// Those of `keys` that are queries, and that the device may be asked; in the order of their names.
-pub(super) fn among<'k>(keys: impl Iterator<Item = &'k str>, subject: &Subject) -> Vec<&'static str> {
+pub(super) fn among<'k>(keys: impl Iterator<Item = &'k str>, subject: Subject) -> Vec<&'static str> {
     let allowed = match subject.mode {
         EnrollmentMode::User => &PERSONAL[..],
-        _ => &QUERIES[..],
+        _ => QUERIES,
     };
     let wanted: BTreeSet<&str> = keys.collect();
     allowed

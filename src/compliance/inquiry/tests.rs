@@ -53,8 +53,8 @@ fn moment(minute: i64, occasion: Occasion) -> Moment {
 }
 
 /// The questions, with their queries.
-fn ask(subject: &Subject, checks: &[&str], facts: &Facts, moment: &Moment) -> Vec<String> {
-    questions(subject, &needs(checks), facts, &[], moment)
+fn ask(subject: Subject, checks: &[&str], facts: &Facts, moment: &Moment) -> Vec<String> {
+    questions(&subject, &needs(checks), facts, &[], moment)
         .into_iter()
         .map(|question| {
             let limit = if question.managed_only { " managed" } else { "" };
@@ -68,10 +68,10 @@ fn ask(subject: &Subject, checks: &[&str], facts: &Facts, moment: &Moment) -> Ve
 #[test]
 fn only_what_a_check_reads_is_asked() {
     let (nothing, schedule) = (Facts::default(), moment(0, Occasion::Schedule));
-    assert_eq!(ask(&mac(), &[], &nothing, &schedule), [""; 0]);
+    assert_eq!(ask(mac(), &[], &nothing, &schedule), [""; 0]);
     assert_eq!(
         ask(
-            &mac(),
+            mac(),
             &["DeviceInformation.IsActivationLockEnabled == false && DeviceInformation.TimeZone != ''"],
             &nothing,
             &schedule
@@ -80,7 +80,7 @@ fn only_what_a_check_reads_is_asked() {
     );
     assert_eq!(
         ask(
-            &mac(),
+            mac(),
             &[
                 "SecurityInfo.SystemIntegrityProtectionEnabled",
                 "UserList.all(u, u.HasSecureToken)"
@@ -91,12 +91,7 @@ fn only_what_a_check_reads_is_asked() {
         ["SecurityInfo", "UserList"]
     );
     assert_eq!(
-        ask(
-            &mac(),
-            &["DeviceInformation.PushToken == ''"],
-            &nothing,
-            &schedule
-        ),
+        ask(mac(), &["DeviceInformation.PushToken == ''"], &nothing, &schedule),
         [""; 0],
         "no check reads what wakes a device"
     );
@@ -109,7 +104,7 @@ fn a_device_without_declarations_is_asked_for_its_system_and_its_profiles() {
         ..mac()
     };
     assert_eq!(
-        ask(&old, &[], &Facts::default(), &moment(0, Occasion::Schedule)),
+        ask(old, &[], &Facts::default(), &moment(0, Occasion::Schedule)),
         ["DeviceInformation BuildVersion OSVersion", "ProfileList"]
     );
 }
@@ -124,24 +119,21 @@ fn what_a_subscribed_item_tells_is_not_asked_for_while_it_is_fresh() {
     let mut facts = Facts::default();
     // Nothing has been told yet (or the device does not have the item): the command stands in.
     assert_eq!(
-        ask(&mac(), &checks, &facts, &schedule(0)),
+        ask(mac(), &checks, &facts, &schedule(0)),
         ["DeviceInformation OSVersion", "SecurityInfo"]
     );
     let told = json!({ "StatusItems": { "diskmanagement": { "filevault": { "enabled": true } },
                        "device": { "operating-system": { "version": "26.1" } } } });
     facts.status_report(&told, at(0)).unwrap();
-    assert_eq!(ask(&mac(), &checks, &facts, &schedule(60)), [""; 0]);
-    assert_eq!(
-        ask(&mac(), &checks, &facts, &moment(60, Occasion::Event)),
-        [""; 0]
-    );
+    assert_eq!(ask(mac(), &checks, &facts, &schedule(60)), [""; 0]);
+    assert_eq!(ask(mac(), &checks, &facts, &moment(60, Occasion::Event)), [""; 0]);
     // A key that no item tells needs the command, which answers both.
     let more = [checks[0], "SecurityInfo.SystemIntegrityProtectionEnabled"];
-    assert_eq!(ask(&mac(), &more, &facts, &schedule(60)), ["SecurityInfo"]);
+    assert_eq!(ask(mac(), &more, &facts, &schedule(60)), ["SecurityInfo"]);
     // Devices repeat everything once a day. One that does not is told to, and asked in the other way.
     let stale = 26 * 60 + 1;
     assert_eq!(
-        ask(&mac(), &checks, &facts, &schedule(stale)),
+        ask(mac(), &checks, &facts, &schedule(stale)),
         ["DeviceInformation OSVersion", "SecurityInfo", "StatusReport"]
     );
 }
@@ -152,7 +144,7 @@ fn a_question_comes_again_when_its_answer_grows_old_and_not_before() {
     let mut facts = Facts::default();
     facts.security_info(&json!({}), at(0));
     facts.answer(Source::CertificateList, &json!([]), at(0));
-    let asked = |minute, occasion| ask(&mac(), &checks, &facts, &moment(minute, occasion));
+    let asked = |minute, occasion| ask(mac(), &checks, &facts, &moment(minute, occasion));
     assert_eq!(asked(29, Occasion::Schedule), [""; 0]);
     assert_eq!(asked(30, Occasion::Schedule), ["SecurityInfo"]);
     assert_eq!(
@@ -210,7 +202,7 @@ fn a_personal_device_is_asked_only_for_what_its_enrolment_allows() {
     };
     let event = moment(0, Occasion::Event);
     assert_eq!(
-        ask(&personal(Platform::IOS), &everything, &Facts::default(), &event),
+        ask(personal(Platform::IOS), &everything, &Facts::default(), &event),
         [
             "DeviceInformation OSVersion",
             "SecurityInfo",
@@ -220,7 +212,7 @@ fn a_personal_device_is_asked_only_for_what_its_enrolment_allows() {
         ]
     );
     assert_eq!(
-        ask(&personal(Platform::MacOS), &everything, &Facts::default(), &event),
+        ask(personal(Platform::MacOS), &everything, &Facts::default(), &event),
         [
             "DeviceInformation OSVersion",
             "SecurityInfo",
@@ -237,10 +229,10 @@ fn what_a_system_does_not_have_is_not_asked() {
         "Restrictions.GlobalRestrictions.restrictedBool.x.value",
     ];
     let event = moment(0, Occasion::Event);
-    assert_eq!(ask(&mac(), &checks, &Facts::default(), &event), ["UserList"]);
+    assert_eq!(ask(mac(), &checks, &Facts::default(), &event), ["UserList"]);
     let phone = Subject {
         platform: Platform::IPadOS,
         ..mac()
     };
-    assert_eq!(ask(&phone, &checks, &Facts::default(), &event), ["Restrictions"]);
+    assert_eq!(ask(phone, &checks, &Facts::default(), &event), ["Restrictions"]);
 }

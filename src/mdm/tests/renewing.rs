@@ -101,11 +101,7 @@ async fn a_profile_installed_again_to_renew_is_no_new_enrolment_and_a_new_invita
     let new = device(&world, UDID, &chain, &key);
     new.enroll().await;
     let queue = new.drain().await;
-    assert_eq!(
-        queue,
-        ["SecurityInfo"],
-        "what was queued, and no first questions"
-    );
+    assert_eq!(queue, ["SecurityInfo"], "what was queued, and no first questions");
     assert_eq!(
         world
             .store
