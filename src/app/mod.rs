@@ -33,7 +33,7 @@ use crate::mdm::gateway::Gateway;
 use crate::mdm::metrics::GatewayMetrics;
 use crate::mdm::seen::SeenBatch;
 use crate::mdm::{http as device_http, serve as device_serve};
-use crate::pki::ca::{ClientTrust, Pki, server_names};
+use crate::pki::ca::{Pki, server_names};
 use crate::pki::{KeyFile, Sealer};
 use crate::store::Store;
 use crate::store::sqlite::SqliteStore;
@@ -284,11 +284,11 @@ impl Devices<'_> {
         let push = push::Push::new(&self.settings.push)?;
         let topic = match push.topic() {
             Some(topic) => PushTopic::parse(topic)?,
-            None => push::stand_in_topic(pki.devices.certificate_pem())?,
+            None => push::stand_in_topic(&pki.first_devices_pem)?,
         };
         let tls = device_serve::tls_config(&pki.server)?;
         let authority = pki.servers.certificate_pem().to_owned();
-        let trust = Arc::new(ClientTrust::new(&pki.devices)?);
+        let trust = Arc::clone(&pki.trust);
 
         let store: Arc<dyn Store> = self.store.clone();
         let seen = Arc::new(SeenBatch::default());

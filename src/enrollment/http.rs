@@ -129,7 +129,7 @@ fn answer_to(error: &Error) -> Response {
     }
     match error {
         Error::Refused(_) => refuse(status, NOT_ALLOWED),
-        Error::Request(_) | Error::CommonName(_) => refuse(status, &error.to_string()),
+        Error::Request(_) | Error::NoCommonName | Error::CommonName(_) => refuse(status, &error.to_string()),
         Error::Sign(_) | Error::Store(_) => refuse(status, "the server failed; try again later"),
     }
 }
@@ -139,7 +139,7 @@ fn answer_to(error: &Error) -> Response {
 pub const fn status_of(error: &Error) -> StatusCode {
     match error {
         Error::Request(csr::Error::TooLarge { .. }) => StatusCode::PAYLOAD_TOO_LARGE,
-        Error::Request(_) | Error::CommonName(_) => StatusCode::BAD_REQUEST,
+        Error::Request(_) | Error::NoCommonName | Error::CommonName(_) => StatusCode::BAD_REQUEST,
         Error::Refused(_) => StatusCode::FORBIDDEN,
         Error::Store(StoreError::Database { .. } | StoreError::Closed) => StatusCode::SERVICE_UNAVAILABLE,
         Error::Sign(_) | Error::Store(_) => StatusCode::INTERNAL_SERVER_ERROR,

@@ -1,6 +1,6 @@
 //! What a client certificate is worth: whether the device authority issued it for a client; or whether a Kubernetes API's did, and for whom.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -63,7 +63,8 @@ impl Subject {
 /// Judges client certificates by the device authority, or by the authorities of a bundle.
 #[derive(Debug)]
 pub struct ClientTrust {
-    verifier: Arc<dyn ClientCertVerifier>,
+    roots: Mutex<RootCertStore>,
+    verifier: RwLock<Arc<dyn ClientCertVerifier>>,
 }
 
 impl ClientTrust {
@@ -93,11 +94,24 @@ impl ClientTrust {
                 .add(certificate)
                 .map_err(|source| Error::Trust(Box::new(source)))?;
         }
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
-            .build()
+        Ok(Self {
+            verifier: RwLock::new(verifier_of(&roots)?),
+            roots: Mutex::new(roots),
+        })
+    }
+
+    /// Trusts what another authority has issued as well, from now on.
+    ///
+    /// # Errors
+    /// When its certificate cannot be used as an anchor.
+    pub fn add(&self, authority: &CertificateDer<'static>) -> Result<(), Error> {
+        let mut roots = self.roots.lock().unwrap_or_else(PoisonError::into_inner);
+        roots
+            .add(authority.clone())
             .map_err(|source| Error::Trust(Box::new(source)))?;
-        Ok(Self { verifier })
+        let verifier = verifier_of(&roots)?;
+        *self.verifier.write().unwrap_or_else(PoisonError::into_inner) = verifier;
+        Ok(())
     }
 
     /// Who a client is that has shown `chain` and proved to hold the key of its first certificate.
@@ -133,7 +147,8 @@ impl ClientTrust {
     ) -> Result<(), rustls::Error> {
         let seconds = u64::try_from(now.as_second()).unwrap_or_default();
         let time = UnixTime::since_unix_epoch(Duration::from_secs(seconds));
-        self.verifier
+        let verifier = Arc::clone(&self.verifier.read().unwrap_or_else(PoisonError::into_inner));
+        verifier
             .verify_client_cert(certificate, intermediates, time)
             .map(|_| ())
     }
@@ -151,6 +166,13 @@ impl ClientTrust {
         let (_, certificate) = X509Certificate::from_der(certificate).ok()?;
         Subject::of(&certificate)
     }
+}
+
+fn verifier_of(roots: &RootCertStore) -> Result<Arc<dyn ClientCertVerifier>, Error> {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    WebPkiClientVerifier::builder_with_provider(Arc::new(roots.clone()), provider)
+        .build()
+        .map_err(|source| Error::Trust(Box::new(source)))
 }
 
 fn validity(certificate: &CertificateDer<'_>) -> Option<(Timestamp, Timestamp)> {

@@ -6,10 +6,15 @@
 
 mod algorithm;
 mod ber;
+mod encode;
+pub mod envelope;
+mod sign;
 mod verify;
 
 pub use algorithm::{HashPolicy, oid};
 pub use ber::{BerError, MESSAGE_LIMIT, to_der};
+pub use envelope::{Cipher, CipherPolicy, EnvelopeError, KeyError, Recipient};
+pub use sign::{Attribute, Signer, certificates_only};
 pub use verify::{Content, Error, Signed, verify};
 
 #[cfg(test)]

@@ -117,7 +117,7 @@ fn a_signer_may_be_named_by_its_key_identifier() {
     let mut signer = Signer::new(&key);
     std::fs::write(signer.path("certificate.pem"), certificate.pem()).unwrap();
     signer.certificate = certificate.der().to_vec();
-    let message = signer.sign(BODY);
+    let message = signer.sign(BODY, &["-keyid"]);
     assert_eq!(
         detached(&message, BODY).unwrap().signer.as_ref(),
         signer.certificate

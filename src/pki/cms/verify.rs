@@ -395,7 +395,7 @@ impl<'a> SignedData<'a> {
     }
 }
 
-fn key_identifier<'a>(certificate: &X509Certificate<'a>) -> Option<&'a [u8]> {
+pub(super) fn key_identifier<'a>(certificate: &X509Certificate<'a>) -> Option<&'a [u8]> {
     certificate
         .extensions()
         .iter()
@@ -405,10 +405,10 @@ fn key_identifier<'a>(certificate: &X509Certificate<'a>) -> Option<&'a [u8]> {
         })
 }
 
-fn is_context(tag: Tag, expected: u32) -> bool {
+pub(super) fn is_context(tag: Tag, expected: u32) -> bool {
     matches!(tag, Tag::ContextSpecific { number, .. } if number.0 == expected)
 }
 
-fn expect(value: AnyRef<'_>, tag: Tag) -> Result<(), Error> {
+pub(super) fn expect(value: AnyRef<'_>, tag: Tag) -> Result<(), Error> {
     value.tag().assert_eq(tag).map(drop).map_err(Error::Structure)
 }
