@@ -24,7 +24,8 @@
 //!
 //! Modules, in reading order; each may use those above it, as the table in `tests/it/structure.rs` says and checks:
 //!
-//! - [`api`], [`ids`], [`clock`], [`secret`], [`expression`] (CEL), [`suggest`], [`files`], [`body`]: what everything speaks of.
+//! - [`api`], [`ids`], [`clock`], [`secret`], [`expression`] (CEL), [`suggest`], [`files`], [`body`], [`listener`]: what everything speaks of
+//!   and listens with.
 //! - [`policy`], [`compliance`], the types of [`mdm`]: pure.
 //! - [`store`], [`push`], [`gitops`], [`pki`], [`enrollment`]: ports and their adapters.
 //! - [`controllers`], [`kubeapi`], the servers of [`mdm`]: what runs.
@@ -44,6 +45,7 @@ pub mod files;
 pub mod gitops;
 pub mod ids;
 pub mod kubeapi;
+pub mod listener;
 pub mod mdm;
 pub mod pki;
 pub mod policy;

@@ -8,6 +8,7 @@ use kube::Client;
 
 use crate::clock::{Clock, Entropy};
 use crate::kubeapi::{self, KubeApi, kubeconfig};
+use crate::listener::ConnectionMetrics;
 use crate::pki::Sealer;
 
 use super::data_dir::DataDir;
@@ -32,6 +33,7 @@ pub(super) async fn serve(
     sealer: Arc<dyn Sealer>,
     clock: &Arc<dyn Clock>,
     entropy: &Arc<dyn Entropy>,
+    connections: ConnectionMetrics,
     tasks: &Tasks,
 ) -> anyhow::Result<Embedded> {
     let api = KubeApi::open(kubeapi::Options {
@@ -46,7 +48,7 @@ pub(super) async fn serve(
     install::definitions(&client).await?;
     install::cluster_roles(&client).await?;
     let keys = data_dir.keys().join("kubernetes");
-    let served = kubeapi::serve::serve(&api, listen, &keys, tasks.shutdown())
+    let served = kubeapi::serve::serve(&api, listen, &keys, connections, tasks.shutdown())
         .await
         .context("--api-listen")?;
     kubeconfig::write(&data_dir.kubeconfig(), &served.access)?;

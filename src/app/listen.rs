@@ -2,22 +2,31 @@
 
 use std::future::Future;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use axum::Router;
-use tokio::net::TcpListener;
 use tokio::sync::{Mutex, mpsc};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::admin_http;
+use crate::listener::{ConnectionMetrics, Limits, Listener};
 
 /// How long tasks may take to stop before they are left behind.
 const GRACE: Duration = Duration::from_secs(15);
+
+/// Probes and Prometheus come often, each for one short answer.
+const ADMIN_LIMITS: Limits = Limits {
+    connections: 500,
+    handshake: Duration::from_secs(10),
+    idle: Duration::from_secs(30),
+    streams: 8,
+    grace: Duration::from_secs(2),
+};
 
 /// Everything that runs until the server stops.
 pub(super) struct Tasks {
@@ -72,14 +81,17 @@ impl Tasks {
         });
     }
 
-    /// Serves plain HTTP on an address. Gives the address with the port that was chosen.
-    pub(super) async fn http(&self, address: SocketAddr, router: Router) -> anyhow::Result<SocketAddr> {
-        let listener = TcpListener::bind(address).await.with_context(|| taken(address))?;
-        let bound = listener.local_addr()?;
-        let shutdown = self.shutdown();
-        let serve = axum::serve(listener, router).with_graceful_shutdown(shutdown.cancelled_owned());
-        self.serving("the admin endpoint", tokio::spawn(serve.into_future()));
-        Ok(bound)
+    /// Serves probes and metrics on an address. Gives the address with the port that was chosen.
+    pub(super) fn admin(
+        &self,
+        address: SocketAddr,
+        router: Router,
+        connections: ConnectionMetrics,
+    ) -> anyhow::Result<SocketAddr> {
+        let listener = Listener::new("admin", ADMIN_LIMITS, connections);
+        let serving = listener.http(router, bind(address)?, self.shutdown())?;
+        self.serving("the admin endpoint", serving.task);
+        Ok(serving.address)
     }
 
     /// Serves plain HTTP on a socket file.
@@ -108,12 +120,10 @@ impl Tasks {
 }
 
 /// Takes an address.
-pub(super) fn bind(address: SocketAddr) -> anyhow::Result<std::net::TcpListener> {
-    std::net::TcpListener::bind(address).with_context(|| taken(address))
-}
-
-fn taken(address: SocketAddr) -> String {
-    format!("{address} cannot be listened on; choose another address, or port 0 for a free one")
+pub(super) fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).with_context(|| {
+        format!("{address} cannot be listened on; choose another address, or port 0 for a free one")
+    })
 }
 
 /// Checks a public URL and takes a slash off its end.

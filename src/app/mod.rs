@@ -29,6 +29,7 @@ use crate::enrollment::{IdentityIssuer, Invite, Limiter, MdmAddress, Rate};
 use crate::gitops::validate::SchemaSet;
 use crate::ids::PushTopic;
 use crate::kubeapi::KubeApi;
+use crate::listener::{ConnectionMetrics, TlsConfig, raise_descriptor_limit};
 use crate::mdm::gateway::Gateway;
 use crate::mdm::metrics::GatewayMetrics;
 use crate::mdm::seen::SeenBatch;
@@ -78,7 +79,11 @@ impl Server {
         entropy: Arc<dyn Entropy>,
     ) -> anyhow::Result<Self> {
         let data_dir = DataDir::open(&settings.data_dir)?;
+        let descriptors = raise_descriptor_limit();
+        tracing::debug!(descriptors, "files may be open");
         let metrics = Metrics::new();
+        let connections = ConnectionMetrics::default();
+        metrics.register(|registry| connections.register(registry.sub_registry_with_prefix("provost")));
         let readiness = Readiness::default();
         let tasks = Tasks::default();
         let gauges = match &settings.kubernetes {
@@ -87,8 +92,7 @@ impl Server {
         };
         let health = admin_http::health_router(readiness.clone(), gauges.clone(), metrics.clone());
         let admin = tasks
-            .http(settings.admin_listen, health)
-            .await
+            .admin(settings.admin_listen, health, connections.clone())
             .context("--admin-listen")?;
 
         let sealer: Arc<dyn Sealer> = Arc::new(KeyFile::open(
@@ -102,6 +106,7 @@ impl Server {
             clock: &clock,
             entropy: &entropy,
             gauges,
+            connections: connections.clone(),
             tasks: &tasks,
         };
         let plane = Plane::open(&settings.kubernetes, ground).await?;
@@ -114,6 +119,7 @@ impl Server {
             clock: &clock,
             entropy: &entropy,
             metrics: &metrics,
+            connections: connections.clone(),
         };
         let served = devices.serve(&tasks)?;
         let public_url = served.public_url;
@@ -126,6 +132,7 @@ impl Server {
                 tls: served.tls,
                 authority: served.authority,
                 clients: plane.client_authority(),
+                connections,
             };
             evidence::start(evidence, ground, &tasks).context("--evidence-listen")?;
         }
@@ -243,7 +250,7 @@ impl Server {
 struct DeviceEndpoint {
     /// The address that devices use.
     public_url: String,
-    tls: device_serve::TlsConfig,
+    tls: TlsConfig,
     /// What vouches for it, PEM.
     authority: String,
 }
@@ -256,6 +263,7 @@ struct Devices<'a> {
     clock: &'a Arc<dyn Clock>,
     entropy: &'a Arc<dyn Entropy>,
     metrics: &'a Metrics,
+    connections: ConnectionMetrics,
 }
 
 impl Devices<'_> {
@@ -323,6 +331,7 @@ impl Devices<'_> {
             tls.clone(),
             trust,
             self.clock.clone(),
+            self.connections,
             tasks.shutdown(),
         )?;
         tasks.serving("the device endpoint", serving.task);

@@ -6,6 +6,7 @@ use kube::Client;
 
 use crate::clock::{Clock, Entropy};
 use crate::kubeapi::KubeApi;
+use crate::listener::ConnectionMetrics;
 use crate::pki::Sealer;
 use crate::telemetry::cluster::ClusterMetrics;
 
@@ -33,6 +34,7 @@ pub(super) struct Ground<'a> {
     pub(super) entropy: &'a Arc<dyn Entropy>,
     /// The gauges of a cluster.
     pub(super) gauges: Option<ClusterMetrics>,
+    pub(super) connections: ConnectionMetrics,
     pub(super) tasks: &'a Tasks,
 }
 
@@ -48,6 +50,7 @@ impl Plane {
                     ground.sealer,
                     clock,
                     entropy,
+                    ground.connections,
                     ground.tasks,
                 )
                 .await

@@ -8,12 +8,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::Request;
+use axum::extract::{Extension, Request};
 use axum::middleware::{Next, from_fn};
 use axum::response::Response;
-use axum_server::Handle;
-use axum_server::tls::TlsInfo;
-use axum_server::tls_rustls::{RustlsAcceptor, RustlsConfig};
 use jiff::{SignedDuration, Timestamp};
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
@@ -27,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 use super::access::{ADMINISTRATOR, Caller, MASTERS, Signer, SignerError};
 use super::{KubeApi, kubeconfig};
 use crate::files;
+use crate::listener::{ClientCertificates, ConnectionMetrics, Limits, Listener};
 use crate::secret::Secret;
 
 /// Why the API could not be served.
@@ -79,10 +77,15 @@ pub struct Serving {
     pub server: tokio::task::JoinHandle<std::io::Result<()>>,
 }
 
-/// Time in which requests may end at shutdown.
-const GRACE: Duration = Duration::from_secs(2);
-/// Time a client has for its handshake, and for its first request.
-const HANDSHAKE: Duration = Duration::from_secs(10);
+/// Clients are few, and some keep dozens of watches open on one connection. They close a connection that they do not need after a minute and a
+/// half; the server is not to be faster, or a request may meet the end of its connection.
+const LIMITS: Limits = Limits {
+    connections: 2_000,
+    handshake: Duration::from_secs(10),
+    idle: Duration::from_mins(3),
+    streams: 250,
+    grace: Duration::from_secs(2),
+};
 const AUTHORITY_DAYS: i64 = 20 * 365;
 /// Certificates are made at every start.
 const LEAF_DAYS: i64 = 2 * 365;
@@ -96,6 +99,7 @@ pub async fn serve(
     api: &KubeApi,
     address: SocketAddr,
     folder: &Path,
+    connections: ConnectionMetrics,
     shutdown: CancellationToken,
 ) -> Result<Serving, ServeError> {
     let (folder, now) = (folder.to_owned(), api.now());
@@ -108,23 +112,13 @@ pub async fn serve(
     api.sign_with(signer);
     let config = certificates.server_config()?;
     let bind = |source| ServeError::Bind { address, source };
-    let listener = std::net::TcpListener::bind(address).map_err(bind)?;
-    listener.set_nonblocking(true).map_err(bind)?;
-    let bound = listener.local_addr().map_err(bind)?;
-    let handle = Handle::new();
-    let acceptor =
-        RustlsAcceptor::new(RustlsConfig::from_config(Arc::new(config))).handshake_timeout(HANDSHAKE);
-    let server = axum_server::from_tcp(listener)
-        .map_err(bind)?
-        .acceptor(acceptor)
-        .first_request_timeout(HANDSHAKE)
-        .handle(handle.clone());
+    let socket = std::net::TcpListener::bind(address).map_err(bind)?;
     let router = api.open_router().layer(from_fn(say_who_calls));
-    tokio::spawn(async move {
-        shutdown.cancelled().await;
-        handle.graceful_shutdown(Some(GRACE));
-    });
-    let server = tokio::spawn(server.serve(router.into_make_service()));
+    let listener = Listener::new("kubernetes", LIMITS, connections);
+    let serving = listener
+        .https(router, socket, Arc::new(config), ClientCertificates::of, shutdown)
+        .map_err(bind)?;
+    let bound = serving.address;
     let host = if bound.ip().is_unspecified() {
         IpAddr::from([127, 0, 0, 1])
     } else {
@@ -139,14 +133,17 @@ pub async fn serve(
     Ok(Serving {
         address: bound,
         access,
-        server,
+        server: serving.task,
     })
 }
 
 /// The handshake has verified the certificate, if there is one.
-async fn say_who_calls(mut request: Request, next: Next) -> Response {
-    let tls = request.extensions().get::<Arc<TlsInfo>>();
-    let certificate = tls.and_then(|tls| tls.peer_certificates.first().cloned());
+async fn say_who_calls(
+    Extension(certificates): Extension<ClientCertificates>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let certificate = certificates.first().map(|certificate| certificate.to_vec());
     request
         .extensions_mut()
         .insert(Caller::Connection { certificate });
@@ -299,7 +296,9 @@ mod tests {
     async fn serve_in(test: &TestApi) -> (Serving, CancellationToken) {
         let shutdown = CancellationToken::new();
         let folder = test.folder().join("tls");
-        let serving = serve(&test.api, ([127, 0, 0, 1], 0).into(), &folder, shutdown.clone())
+        let loopback = ([127, 0, 0, 1], 0).into();
+        let metrics = ConnectionMetrics::default();
+        let serving = serve(&test.api, loopback, &folder, metrics, shutdown.clone())
             .await
             .unwrap();
         (serving, shutdown)

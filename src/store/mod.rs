@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast;
 
@@ -88,9 +88,18 @@ pub enum Refusal {
     /// The certificate was not issued here for this device, or has been withdrawn.
     #[error("the certificate does not belong to this device")]
     WrongCertificate,
+    /// The certificate that asks to be renewed ran out more than [`RENEWAL_GRACE`] ago.
+    #[error("the certificate ran out too long ago to be renewed")]
+    RanOut,
 }
 
-/// An identity certificate, issued on an invitation.
+/// How long after its end a pinned certificate may still be renewed, and nothing else: a quarter of a year in a drawer.
+pub const RENEWAL_GRACE: SignedDuration = SignedDuration::from_hours(90 * 24);
+
+/// How long the certificate before is accepted once the renewed one has been used: what is under way is not cut off.
+pub const PIN_OVERLAP: SignedDuration = SignedDuration::from_hours(24);
+
+/// An identity certificate, issued on an invitation or on proof by the one before it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IssuedCertificate {
     /// The SHA-256 of its DER.
@@ -171,7 +180,7 @@ pub struct Enrollment {
     pub labels: BTreeMap<String, String>,
     /// Where it stands.
     pub state: EnrollmentState,
-    /// The pinned certificate.
+    /// The pinned certificate. Renewed ones count beside it until the first of them is used; see [`Store::adopt`].
     pub certificate: Digest,
     /// Its operating system.
     pub platform: Platform,
@@ -308,12 +317,28 @@ pub trait Store: Send + Sync + 'static {
         now: Timestamp,
     ) -> Result<Result<(), Refusal>, StoreError>;
 
+    /// Records a certificate that renews the one that asks, or refuses. `by` is the fingerprint of the pinned certificate that asks, which the
+    /// caller has seen proof of; it may have run out by up to [`RENEWAL_GRACE`], which gives it no other right. Of `certificate`, the
+    /// enrolment has to be the same; fleet, labels and serial number are the enrolment's, whatever the caller has made of them.
+    ///
+    /// Both are accepted until the renewed one is first used ([`Self::adopt`]). A few renewals may be open at a time, since answers get
+    /// lost; of more, the oldest are withdrawn.
+    async fn renew(
+        &self,
+        by: Digest,
+        certificate: IssuedCertificate,
+        now: Timestamp,
+    ) -> Result<Result<(), Refusal>, StoreError>;
+
     // ---- enrolments
 
     /// A new enrolment begins: refused unless the certificate was issued for this enrolment, has not run out and is not withdrawn, and the
     /// serial number fits the invitation. An enrolment that is pinned to another certificate gives way only to one issued after it, that is on a new
     /// invitation; the old pin is withdrawn. The pin itself is accepted again, unless the enrolment is to be removed. An id that gives the same
     /// Device name as another's is refused. Clears queue, push address, facts, verdicts and manifest pointers of the enrolment before; keeps history.
+    ///
+    /// On a renewed certificate nothing begins and nothing is cleared: the device has installed its profile again to get it. It is the way in
+    /// which a certificate was issued that decides, not what waits for the device.
     async fn authenticate(
         &self,
         authentication: Authentication,
@@ -332,8 +357,17 @@ pub trait Store: Send + Sync + 'static {
     /// One enrolment, ended ones included.
     async fn enrollment(&self, id: &EnrollmentId) -> Result<Option<Enrollment>, StoreError>;
 
-    /// The enrolment that a certificate is pinned to, ended ones included. The hot path of every request.
-    async fn enrollment_by_certificate(&self, fingerprint: Digest) -> Result<Option<Enrollment>, StoreError>;
+    /// The enrolment that a certificate is good for: its pin (ended enrolments included), one that renews the pin, or the pin before while
+    /// they overlap. The hot path of every request.
+    async fn enrollment_by_certificate(
+        &self,
+        fingerprint: Digest,
+        now: Timestamp,
+    ) -> Result<Option<Enrollment>, StoreError>;
+
+    /// A renewed certificate has been used: from now on it is the pin, and the one before is accepted for [`PIN_OVERLAP`] longer; renewed ones
+    /// issued before it are withdrawn. None, and nothing done, for every other certificate.
+    async fn adopt(&self, fingerprint: Digest, now: Timestamp) -> Result<Option<Enrollment>, StoreError>;
 
     /// Enrolments in the order of their ids, after `after`, at most `limit`.
     async fn enrollments(

@@ -16,6 +16,7 @@ const PARTS: &[(&str, &str)] = &[
     ("ids", ""),
     ("files", ""),
     ("body", ""),
+    ("listener", ""),
     ("telemetry", ""),
     ("expression", "suggest"),
     ("api", ""),
@@ -38,11 +39,11 @@ const PARTS: &[(&str, &str)] = &[
         "mdm::http",
         "body clock ids mdm mdm::gateway mdm::metrics mdm::peer pki store",
     ),
-    ("mdm::serve", "clock mdm::peer pki"),
+    ("mdm::serve", "clock listener mdm::peer pki"),
     // It answers on the same port as the device endpoint, within the same limits.
     ("enrollment", "body clock ids mdm::http pki store"),
     // The embedded Kubernetes API: it knows no kind of Provost's, only how schemas and selectors are read.
-    ("kubeapi", "api body clock files pki secret"),
+    ("kubeapi", "api body clock files listener pki secret"),
     (
         "controllers",
         "api clock compliance gitops ids mdm policy secret store telemetry",
@@ -51,7 +52,7 @@ const PARTS: &[(&str, &str)] = &[
     ("simulator", "secret"),
     (
         "app",
-        "api clock compliance controllers enrollment files gitops ids kubeapi mdm::gateway mdm::http mdm::metrics mdm::seen mdm::serve pki push secret store telemetry",
+        "api clock compliance controllers enrollment files gitops ids kubeapi listener mdm::gateway mdm::http mdm::metrics mdm::seen mdm::serve pki push secret store telemetry",
     ),
     (
         "cli",
@@ -69,10 +70,15 @@ const ROOMS: &[(&str, &str)] = &[
         "k8s_openapi",
         "api app cli::plugin compliance controllers gitops kubeapi",
     ),
-    // Servers. The router of the device endpoint is in its `http`, the listener below it in its `serve`.
-    ("axum", "app body enrollment::http kubeapi mdm::http mdm::serve"),
-    ("axum_server", "app::evidence kubeapi::serve mdm::serve"),
-    ("hyper", "cli::enroll push::http2 simulator"),
+    // Servers: routers where there is something to answer, and one listener below all of them.
+    (
+        "axum",
+        "app body enrollment::http kubeapi listener mdm::http mdm::serve",
+    ),
+    ("axum_server", "listener"),
+    ("tokio_rustls", "listener simulator"),
+    ("rustix", "listener"),
+    ("hyper", "cli::enroll listener push::http2 simulator"),
     // SQL: the store of the device plane, and that of the embedded Kubernetes API.
     ("rusqlite", "kubeapi::storage store::sqlite"),
     ("git2", "gitops"),
@@ -102,15 +108,18 @@ const ROOMS: &[(&str, &str)] = &[
     ("jsonwebtoken", "kubeapi::access::tokens"),
     (
         "rustls",
-        "gitops::fetch kubeapi::serve main mdm::serve pki push simulator",
+        "gitops::fetch kubeapi::serve listener main mdm::serve pki push simulator",
     ),
     // What waits. Whatever is not named here is pure or blocks.
     (
         "tokio",
-        "app body cli controllers kubeapi mdm::gateway mdm::http mdm::seen mdm::serve push simulator store",
+        "app body cli controllers kubeapi listener mdm::gateway mdm::http mdm::seen push simulator store",
     ),
     ("rand", "clock"),
-    ("prometheus_client", "app::push mdm::http mdm::metrics telemetry"),
+    (
+        "prometheus_client",
+        "app::push listener mdm::http mdm::metrics telemetry",
+    ),
     ("tracing_subscriber", "telemetry"),
     // The command line; options that are a component's own stand beside it.
     ("clap", "cli simulator::run telemetry::logging"),

@@ -16,6 +16,7 @@ use super::access::{Memory, User};
 use super::refusal::Refusal;
 use crate::clock::Clock;
 use crate::ids::Digest;
+use crate::listener::ClientCertificates;
 use crate::pki::ca::ClientTrust;
 
 /// Where a cluster says which authority its client certificates are of.
@@ -57,7 +58,7 @@ impl Callers {
         }
     }
 
-    /// The caller with these headers on a connection with this client certificate and its chain (DER), if any. The credential is taken out
+    /// The caller with these headers on a connection with these client certificates. The credential is taken out
     /// of the headers.
     ///
     /// # Errors
@@ -65,7 +66,7 @@ impl Callers {
     pub(super) async fn identify(
         &self,
         headers: &mut HeaderMap,
-        certificates: &[Vec<u8>],
+        certificates: &ClientCertificates,
     ) -> Result<User, Refusal> {
         let authorization = headers.remove(AUTHORIZATION);
         if !certificates.is_empty()

@@ -10,7 +10,6 @@ use axum::http::header::{CACHE_CONTROL, HeaderName, HeaderValue};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use axum::{Json, Router};
-use axum_server::tls::TlsInfo;
 use tokio::sync::Semaphore;
 
 use super::access::Access;
@@ -20,6 +19,7 @@ use super::refusal::Refusal;
 use crate::clock::Clock;
 use crate::enrollment::{Limiter, Rate};
 use crate::ids::{EnrollmentId, Namespace};
+use crate::listener::ClientCertificates;
 
 /// Requests being answered at once; more are turned away. Each compiles a plan.
 const CONCURRENT: usize = 8;
@@ -59,7 +59,7 @@ impl Desk {
     async fn answer(
         &self,
         client: SocketAddr,
-        tls: &TlsInfo,
+        certificates: &ClientCertificates,
         mut headers: HeaderMap,
         question: Question<'_>,
     ) -> Result<Response, Refusal> {
@@ -72,10 +72,7 @@ impl Desk {
             if headers.keys().any(impersonates) {
                 return Err(Refusal::BadRequest("users cannot be impersonated here"));
             }
-            let user = self
-                .callers
-                .identify(&mut headers, &tls.peer_certificates)
-                .await?;
+            let user = self.callers.identify(&mut headers, certificates).await?;
             let Question {
                 namespace,
                 name,
@@ -127,7 +124,7 @@ pub(super) fn router(desk: Arc<Desk>) -> Router {
 async fn rules(
     State(desk): State<Arc<Desk>>,
     ConnectInfo(client): ConnectInfo<SocketAddr>,
-    Extension(tls): Extension<Arc<TlsInfo>>,
+    Extension(certificates): Extension<ClientCertificates>,
     Path((namespace, name)): Path<(String, String)>,
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
@@ -136,13 +133,13 @@ async fn rules(
         name: &name,
         rule: None,
     };
-    desk.answer(client, &tls, headers, question).await
+    desk.answer(client, &certificates, headers, question).await
 }
 
 async fn rule(
     State(desk): State<Arc<Desk>>,
     ConnectInfo(client): ConnectInfo<SocketAddr>,
-    Extension(tls): Extension<Arc<TlsInfo>>,
+    Extension(certificates): Extension<ClientCertificates>,
     Path((namespace, name, rule)): Path<(String, String, String)>,
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
@@ -151,5 +148,5 @@ async fn rule(
         name: &name,
         rule: Some(&rule),
     };
-    desk.answer(client, &tls, headers, question).await
+    desk.answer(client, &certificates, headers, question).await
 }

@@ -21,7 +21,7 @@ use kube::Client;
 use super::listen::{self, Tasks};
 use super::settings::EvidenceSettings;
 use crate::clock::Clock;
-use crate::mdm::serve::TlsConfig;
+use crate::listener::{ConnectionMetrics, TlsConfig};
 use crate::pki::ca::ClientTrust;
 use crate::store::Store;
 
@@ -40,6 +40,7 @@ pub(super) struct Ground {
     pub(super) authority: String,
     /// The authority of the embedded API's client certificates, PEM. None: the cluster's is asked for.
     pub(super) clients: Option<String>,
+    pub(super) connections: ConnectionMetrics,
 }
 
 /// Starts to listen, and publishes the address. Gives the URL.
@@ -73,9 +74,10 @@ pub(super) fn start(settings: &EvidenceSettings, ground: Ground, tasks: &Tasks) 
         http::router(Arc::new(desk)),
         listener,
         ground.tls,
+        ground.connections,
         tasks.shutdown(),
     )?;
-    tasks.serving("the evidence listener", serving);
+    tasks.serving("the evidence listener", serving.task);
     let notice = publish::Notice {
         namespace: settings.namespace.clone(),
         url: url.clone(),

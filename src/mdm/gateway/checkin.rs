@@ -151,7 +151,7 @@ impl Gateway {
         now: Timestamp,
     ) -> Result<Reply, Failure> {
         // Checking out twice is checking out once, so ended enrolments are welcome.
-        let enrollment = self.attribute(fingerprint, sender).await?;
+        let enrollment = self.attribute(fingerprint, sender, now).await?;
         if sender.is_device() && self.store.end(&enrollment.id, Ending::CheckOut, now).await? {
             tracing::info!(namespace = %enrollment.namespace, "a device has checked out");
         }

@@ -124,10 +124,11 @@ impl Gateway {
         let fingerprint = peer.fingerprint(now).map_err(|_| Failure::NotFound)?;
         let enrollment = self
             .store
-            .enrollment_by_certificate(fingerprint)
+            .enrollment_by_certificate(fingerprint, now)
             .await?
             .filter(|enrollment| enrollment.state != EnrollmentState::Ended)
             .ok_or(Failure::NotFound)?;
+        let enrollment = self.renewed(enrollment, fingerprint, now).await?;
         tracing::Span::current().record("device.id", enrollment.id.as_str());
         self.seen.note(&enrollment.id, now);
         for id in [enrollment.manifest, enrollment.previous_manifest]
@@ -151,7 +152,7 @@ impl Gateway {
         sender: &Sender,
         now: Timestamp,
     ) -> Result<Enrollment, Failure> {
-        let enrollment = self.attribute(fingerprint, sender).await?;
+        let enrollment = self.attribute(fingerprint, sender, now).await?;
         if enrollment.state == EnrollmentState::Ended {
             return Err(Failure::Ended);
         }
@@ -160,19 +161,39 @@ impl Gateway {
     }
 
     /// As [`Self::recognise`], ended enrolments included.
-    async fn attribute(&self, fingerprint: Digest, sender: &Sender) -> Result<Enrollment, Failure> {
+    async fn attribute(
+        &self,
+        fingerprint: Digest,
+        sender: &Sender,
+        now: Timestamp,
+    ) -> Result<Enrollment, Failure> {
         tracing::Span::current().record("device.id", sender.enrollment.as_str());
         let enrollment = self
             .store
-            .enrollment_by_certificate(fingerprint)
+            .enrollment_by_certificate(fingerprint, now)
             .await?
             .ok_or(Failure::Stranger)?;
         if enrollment.id == sender.enrollment {
-            Ok(enrollment)
+            self.renewed(enrollment, fingerprint, now).await
         } else {
             tracing::warn!(pinned = %enrollment.id, "a device speaks in the name of another");
             Err(Failure::AnotherDevice)
         }
+    }
+
+    /// The enrolment, with the certificate that is used as its pin where that is a renewed one.
+    async fn renewed(
+        &self,
+        enrollment: Enrollment,
+        fingerprint: Digest,
+        now: Timestamp,
+    ) -> Result<Enrollment, Failure> {
+        if enrollment.certificate == fingerprint {
+            return Ok(enrollment);
+        }
+        // None: it is the pin before, for as long as that is accepted.
+        let adopted = self.store.adopt(fingerprint, now).await?;
+        Ok(adopted.unwrap_or(enrollment))
     }
 
     /// What the device should hold. None: nothing, or nothing yet.

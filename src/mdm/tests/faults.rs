@@ -102,10 +102,12 @@ faulty! {
     invite(invitation: Invitation) -> ();
     invitation(challenge: Digest, enrollment: &EnrollmentId, key: Digest, now: Timestamp) -> Result<Invitation, Refusal>;
     issue(challenge: Digest, certificate: IssuedCertificate, now: Timestamp) -> Result<(), Refusal>;
+    renew(by: Digest, certificate: IssuedCertificate, now: Timestamp) -> Result<(), Refusal>;
     authenticate(authentication: Authentication, now: Timestamp) -> Result<Enrollment, Refusal>;
     token_update(enrollment: &EnrollmentId, push: PushAddress, now: Timestamp) -> Option<Enrollment>;
     enrollment(id: &EnrollmentId) -> Option<Enrollment>;
-    enrollment_by_certificate(fingerprint: Digest) -> Option<Enrollment>;
+    enrollment_by_certificate(fingerprint: Digest, now: Timestamp) -> Option<Enrollment>;
+    adopt(fingerprint: Digest, now: Timestamp) -> Option<Enrollment>;
     enrollments(after: Option<&EnrollmentId>, limit: usize) -> Vec<Enrollment>;
     end(enrollment: &EnrollmentId, ending: Ending, now: Timestamp) -> bool;
     remove_at_next_contact(enrollment: &EnrollmentId, now: Timestamp) -> bool;

@@ -23,6 +23,7 @@ use crate::enrollment::identity::{IdentityIssuer, MdmAddress};
 use crate::enrollment::invitation::{InviteRequest, invite};
 use crate::enrollment::limiter::{Limiter, Rate};
 use crate::ids::{CommandUuid, Digest, EnrollmentId, Namespace, PushTopic, SerialNumber};
+use crate::listener::ConnectionMetrics;
 use crate::mdm::commands::Command;
 use crate::mdm::gateway::Gateway;
 use crate::mdm::http::{Limits, guarded, router};
@@ -110,6 +111,7 @@ impl World {
             tls_config(&pki.server).unwrap(),
             Arc::new(ClientTrust::new(&pki.devices).unwrap()),
             clock.clone(),
+            ConnectionMetrics::default(),
             shutdown.clone(),
         )
         .unwrap();

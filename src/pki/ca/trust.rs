@@ -153,14 +153,10 @@ impl ClientTrust {
             .map(|_| ())
     }
 
-    /// For whom `chain` (DER) was issued, by Kubernetes' reading of the subject, if it is trusted and valid now. That the client holds the key of
+    /// For whom `chain` was issued, by Kubernetes' reading of the subject, if it is trusted and valid now. That the client holds the key of
     /// its first certificate is the handshake's to prove.
     #[must_use]
-    pub fn subject(&self, chain: &[Vec<u8>], now: Timestamp) -> Option<Subject> {
-        let chain: Vec<CertificateDer<'_>> = chain
-            .iter()
-            .map(|der| CertificateDer::from(der.as_slice()))
-            .collect();
+    pub fn subject(&self, chain: &[CertificateDer<'_>], now: Timestamp) -> Option<Subject> {
         let (certificate, intermediates) = chain.split_first()?;
         self.verify(certificate, intermediates, now).ok()?;
         let (_, certificate) = X509Certificate::from_der(certificate).ok()?;

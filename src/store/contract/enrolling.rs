@@ -260,14 +260,14 @@ pub(in crate::store) async fn a_new_invitation_replaces_an_enrolment_and_the_old
     enroll_with(store, &device, "second", 10).await;
     assert!(
         store
-            .enrollment_by_certificate(digest("A"))
+            .enrollment_by_certificate(digest("A"), at(20))
             .await
             .unwrap()
             .is_none()
     );
     assert!(
         store
-            .enrollment_by_certificate(digest("second"))
+            .enrollment_by_certificate(digest("second"), at(20))
             .await
             .unwrap()
             .is_some()
@@ -315,7 +315,7 @@ pub(in crate::store) async fn an_ended_enrolment_is_refused_until_invited_again(
     );
     assert!(!store.end(&id("NOBODY"), Ending::CheckOut, at(1)).await.unwrap());
     let ended = store
-        .enrollment_by_certificate(digest("A"))
+        .enrollment_by_certificate(digest("A"), at(20))
         .await
         .unwrap()
         .unwrap();
@@ -342,7 +342,7 @@ pub(in crate::store) async fn a_device_told_to_go_needs_a_new_invitation(store: 
         "still so"
     );
     let marked = store
-        .enrollment_by_certificate(digest("A"))
+        .enrollment_by_certificate(digest("A"), at(20))
         .await
         .unwrap()
         .unwrap();
@@ -535,7 +535,12 @@ pub(in crate::store) async fn enrolments_are_listed_in_pages(store: &dyn Store) 
 
 pub(in crate::store) async fn the_lookup_by_certificate_is_never_out_of_date(store: &dyn Store) {
     let device = id("A");
-    let look = || async { store.enrollment_by_certificate(digest("cert")).await.unwrap() };
+    let look = || async {
+        store
+            .enrollment_by_certificate(digest("cert"), at(0))
+            .await
+            .unwrap()
+    };
     assert!(look().await.is_none());
     issue(store, &device, "cert", 0).await;
     assert!(look().await.is_none(), "issued, not enrolled");

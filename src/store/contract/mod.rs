@@ -7,11 +7,13 @@ mod desired;
 mod enrolling;
 mod fixtures;
 mod queue;
+mod renewing;
 
 pub(super) use desired::*;
 pub(super) use enrolling::*;
 pub(super) use fixtures::*;
 pub(super) use queue::*;
+pub(super) use renewing::*;
 
 macro_rules! store_contract {
     ($open:path) => {
@@ -35,6 +37,15 @@ macro_rules! store_contract {
             token_updates_are_counted_and_refused_without_an_enrolment,
             enrolments_are_listed_in_pages,
             the_lookup_by_certificate_is_never_out_of_date,
+            a_renewed_certificate_and_the_one_before_are_both_accepted_until_it_is_used,
+            a_renewed_certificate_that_was_used_is_the_pin_and_the_one_before_ends,
+            a_renewal_may_be_asked_for_again_when_its_answer_got_lost,
+            a_renewal_carries_the_enrolment_on_and_nobody_elses,
+            only_a_pinned_certificate_is_renewed,
+            a_certificate_that_ran_out_is_renewed_within_a_grace_and_gives_no_other_right,
+            authenticate_with_a_renewed_certificate_goes_on_where_the_enrolment_was,
+            a_new_invitation_after_a_renewal_begins_anew_and_withdraws_both,
+            leaving_withdraws_renewed_certificates_too,
             last_seen_only_moves_forward,
             system_versions_are_kept,
             commands_come_in_order_and_byte_for_byte,

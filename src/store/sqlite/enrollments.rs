@@ -4,14 +4,15 @@ use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension as _, Row, named_params, params};
 
 use super::columns::{Fault, Json, Micros};
-use super::invitations::{self, CertificateState};
+use super::invitations::{self, CertificateState, Issued};
 use super::writer::Writing;
 use super::{commands, reports};
 use crate::ids::{Digest, EnrollmentId, PushTopic};
 use crate::pki::Sealer;
 use crate::secret::Secret;
 use crate::store::{
-    Authentication, Change, Ending, Enrollment, EnrollmentState, PushAddress, Refusal, Transition,
+    Authentication, Change, Ending, Enrollment, EnrollmentState, IssuedCertificate, PushAddress,
+    RENEWAL_GRACE, Refusal, Transition,
 };
 
 macro_rules! select_enrollments {
@@ -75,12 +76,20 @@ pub(super) fn active(connection: &Connection, id: &EnrollmentId) -> Result<Optio
 pub(super) fn by_certificate(
     connection: &Connection,
     fingerprint: Digest,
+    now: Timestamp,
 ) -> Result<Option<Enrollment>, Fault> {
-    Ok(connection
+    let pinned = connection
         .prepare_cached(select_enrollments!("WHERE e.certificate = ?1"))?
         .query_row([fingerprint], found)
-        .optional()?
-        .map(|found| found.enrollment))
+        .optional()?;
+    let found = match pinned {
+        Some(pinned) => Some(pinned),
+        None => match invitations::beside_the_pin(connection, fingerprint, now)? {
+            Some(device) => active(connection, &device)?,
+            None => None,
+        },
+    };
+    Ok(found.map(|found| found.enrollment))
 }
 
 pub(super) fn after(
@@ -130,9 +139,13 @@ pub(super) fn authenticate(
     if certificate.serial_number.is_some() && certificate.serial_number != device.serial_number {
         return Ok(Err(Refusal::WrongDevice));
     }
+    if issued.is_renewal() {
+        return go_on(writing, device, &issued, now);
+    }
     let before = by_id(writing, &device.enrollment)?;
     let allowed = match (issued.state, &before) {
-        (CertificateState::Withdrawn, _) | (CertificateState::Pinned, None) => false,
+        (CertificateState::Withdrawn | CertificateState::Former | CertificateState::Next, _)
+        | (CertificateState::Pinned, None) => false,
         // New, on an invitation of its own.
         (CertificateState::Issued, _) => true,
         // The device says it again, unless it has been told to go.
@@ -168,11 +181,106 @@ pub(super) fn authenticate(
     Ok(Ok(begun.enrollment))
 }
 
+/// Authenticate on a renewed certificate: the enrolment goes on, with what the device says of its system.
+fn go_on(
+    writing: &mut Writing<'_>,
+    device: &Authentication,
+    renewed: &Issued,
+    now: Timestamp,
+) -> Result<Result<Enrollment, Refusal>, Fault> {
+    let before = active(writing, &device.enrollment)?;
+    let Some(before) = before.filter(|before| before.enrollment.state != EnrollmentState::Removing) else {
+        return Ok(Err(Refusal::WrongCertificate));
+    };
+    match renewed.state {
+        CertificateState::Next => succeed(writing, &before, renewed, now)?,
+        CertificateState::Pinned => {}
+        _ => return Ok(Err(Refusal::WrongCertificate)),
+    }
+    update_system(
+        writing,
+        &device.enrollment,
+        &device.os_version,
+        device.build_version.as_deref(),
+    )?;
+    let now_so = by_id(writing, &device.enrollment)?;
+    let now_so = now_so.ok_or(Fault::Sqlite(rusqlite::Error::QueryReturnedNoRows))?;
+    Ok(Ok(now_so.enrollment))
+}
+
+/// Records a certificate on proof by the one before it.
+pub(super) fn renew(
+    writing: &mut Writing<'_>,
+    by: Digest,
+    certificate: IssuedCertificate,
+    now: Timestamp,
+) -> Result<Result<(), Refusal>, Fault> {
+    // Who asks with a renewed certificate has thereby used it.
+    adopt(writing, by, now)?;
+    let pinned: Option<EnrollmentId> = writing
+        .prepare_cached("SELECT device FROM enrollments WHERE certificate = ?1")?
+        .query_row([by], |row| row.get(0))
+        .optional()?;
+    let Some(device) = pinned.filter(|device| *device == certificate.enrollment) else {
+        return Ok(Err(Refusal::WrongCertificate));
+    };
+    let Some(before) = active(writing, &device)? else {
+        return Ok(Err(Refusal::WrongCertificate));
+    };
+    if before.enrollment.state == EnrollmentState::Removing {
+        return Ok(Err(Refusal::WrongCertificate));
+    }
+    // One that came from elsewhere has no record here; whether it runs is its authority's word, which the caller has heard.
+    let ends = invitations::issued(writing, by)?.map(|issued| issued.certificate.not_after);
+    let grace = |end: Timestamp| end.saturating_add(RENEWAL_GRACE).unwrap_or(Timestamp::MAX);
+    if ends.is_some_and(|end| grace(end) < now) {
+        return Ok(Err(Refusal::RanOut));
+    }
+    let certificate = IssuedCertificate {
+        namespace: before.enrollment.namespace,
+        labels: before.enrollment.labels,
+        serial_number: before.enrollment.serial_number,
+        ..certificate
+    };
+    Ok(invitations::renew(writing, &certificate)?
+        .then_some(())
+        .ok_or(Refusal::WrongCertificate))
+}
+
+/// Makes a renewed certificate the pin, since it has been used.
+pub(super) fn adopt(
+    writing: &mut Writing<'_>,
+    fingerprint: Digest,
+    now: Timestamp,
+) -> Result<Option<Enrollment>, Fault> {
+    let issued = invitations::issued(writing, fingerprint)?;
+    let Some(renewed) = issued.filter(|issued| issued.state == CertificateState::Next) else {
+        return Ok(None);
+    };
+    let Some(before) = active(writing, &renewed.certificate.enrollment)? else {
+        return Ok(None);
+    };
+    succeed(writing, &before, &renewed, now)?;
+    Ok(by_id(writing, &before.enrollment.id)?.map(|found| found.enrollment))
+}
+
+fn succeed(writing: &mut Writing<'_>, before: &Found, renewed: &Issued, now: Timestamp) -> Result<(), Fault> {
+    invitations::succeed(writing, renewed, now)?;
+    writing
+        .prepare_cached("UPDATE enrollments SET certificate = ?2 WHERE id = ?1")?
+        .execute(params![before.row, renewed.certificate.fingerprint])?;
+    writing.forget(before.enrollment.certificate);
+    let reason = "the device has renewed its identity certificate";
+    note(writing, before.row, "CheckIn", reason, now)?;
+    writing.announce(Change::Enrollment(before.enrollment.id.clone()));
+    Ok(())
+}
+
 /// Writes the row of a new enrolment, over the one before.
 fn begin(
     writing: &Writing<'_>,
     device: &Authentication,
-    certificate: &crate::store::IssuedCertificate,
+    certificate: &IssuedCertificate,
     now: Timestamp,
 ) -> Result<i64, Fault> {
     let row = writing

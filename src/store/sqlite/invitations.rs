@@ -6,10 +6,13 @@ use rusqlite::{Connection, OptionalExtension as _, Row, named_params, params};
 use super::columns::{Fault, Json, Micros};
 use super::writer::Writing;
 use crate::ids::{Digest, EnrollmentId};
-use crate::store::{Invitation, IssuedCertificate, Refusal};
+use crate::store::{Invitation, IssuedCertificate, PIN_OVERLAP, Refusal};
 
 /// How many certificates one invitation may bring while answers get lost.
 const REPEATS: u32 = 8;
+
+/// How many renewed certificates of one device may wait for their first use.
+const RENEWALS: u32 = 4;
 
 /// Where an issued certificate stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, strum::IntoStaticStr, strum::EnumString)]
@@ -17,8 +20,12 @@ const REPEATS: u32 = 8;
 pub(super) enum CertificateState {
     /// Never used.
     Issued,
+    /// Issued on proof by the pin, and never used: accepted beside it.
+    Next,
     /// The pin of an enrolment.
     Pinned,
+    /// The pin before, accepted beside it for a while.
+    Former,
     /// Worth nothing any more.
     Withdrawn,
 }
@@ -112,6 +119,46 @@ pub(super) fn issue(
         return Ok(Err(Refusal::WrongDevice));
     }
     // The fleet and the labels are the invitation's, whatever the caller has made of them.
+    let certificate = IssuedCertificate {
+        namespace: invitation.namespace,
+        labels: invitation.labels,
+        ..certificate.clone()
+    };
+    if !record(writing, &certificate, Some(challenge), CertificateState::Issued)? {
+        return Ok(Err(Refusal::WrongCertificate));
+    }
+    writing
+        .prepare_cached("UPDATE invitations SET used = 1 WHERE challenge = ?1")?
+        .execute([challenge])?;
+    Ok(Ok(()))
+}
+
+/// Records a certificate that renews its device's pin, unless there is one of that fingerprint.
+pub(super) fn renew(writing: &Writing<'_>, certificate: &IssuedCertificate) -> Result<bool, Fault> {
+    if !record(writing, certificate, None, CertificateState::Next)? {
+        return Ok(false);
+    }
+    writing
+        .prepare_cached(
+            "UPDATE certificates SET state = ?3 WHERE device = ?1 AND state = ?2 AND id NOT IN (
+                 SELECT id FROM certificates WHERE device = ?1 AND state = ?2 ORDER BY id DESC LIMIT ?4)",
+        )?
+        .execute(params![
+            certificate.enrollment,
+            CertificateState::Next,
+            CertificateState::Withdrawn,
+            RENEWALS
+        ])?;
+    Ok(true)
+}
+
+/// Writes a certificate down. False: there is one of that fingerprint.
+fn record(
+    writing: &Writing<'_>,
+    certificate: &IssuedCertificate,
+    challenge: Option<Digest>,
+    state: CertificateState,
+) -> Result<bool, Fault> {
     let recorded = writing
         .prepare_cached(
             "INSERT INTO certificates
@@ -126,18 +173,12 @@ pub(super) fn issue(
             ":key": certificate.key,
             ":device": certificate.enrollment,
             ":not_after": Micros(certificate.not_after),
-            ":namespace": invitation.namespace,
-            ":labels": Json(&invitation.labels),
-            ":serial_number": invitation.serial_number,
-            ":state": CertificateState::Issued,
+            ":namespace": certificate.namespace,
+            ":labels": Json(&certificate.labels),
+            ":serial_number": certificate.serial_number,
+            ":state": state,
         })?;
-    if recorded == 0 {
-        return Ok(Err(Refusal::WrongCertificate));
-    }
-    writing
-        .prepare_cached("UPDATE invitations SET used = 1 WHERE challenge = ?1")?
-        .execute([challenge])?;
-    Ok(Ok(()))
+    Ok(recorded > 0)
 }
 
 /// A certificate as it was issued, with its place in the order of issue.
@@ -145,6 +186,14 @@ pub(super) struct Issued {
     pub(super) id: i64,
     pub(super) certificate: IssuedCertificate,
     pub(super) state: CertificateState,
+    challenge: Option<Digest>,
+}
+
+impl Issued {
+    /// Whether it was issued on proof by the certificate before it.
+    pub(super) const fn is_renewal(&self) -> bool {
+        self.challenge.is_none()
+    }
 }
 
 pub(super) fn issued(connection: &Connection, fingerprint: Digest) -> Result<Option<Issued>, Fault> {
@@ -165,16 +214,78 @@ pub(super) fn issued(connection: &Connection, fingerprint: Digest) -> Result<Opt
                     serial_number: row.get("serial_number")?,
                 },
                 state: row.get("state")?,
+                challenge: row.get("challenge")?,
             })
         })
         .optional()?;
     Ok(found)
 }
 
-/// Pins one certificate, and withdraws all that were issued for the same device before it.
+/// Whether a certificate renews a pin and has not been used.
+pub(super) fn is_next(connection: &Connection, fingerprint: Digest) -> Result<bool, Fault> {
+    Ok(issued(connection, fingerprint)?.is_some_and(|issued| issued.state == CertificateState::Next))
+}
+
+/// The device whose pin a certificate renews, or was lately.
+pub(super) fn beside_the_pin(
+    connection: &Connection,
+    fingerprint: Digest,
+    now: Timestamp,
+) -> Result<Option<EnrollmentId>, Fault> {
+    Ok(connection
+        .prepare_cached(
+            "SELECT device FROM certificates
+             WHERE fingerprint = ?1 AND (state = ?2 OR (state = ?3 AND ends_at >= ?4))",
+        )?
+        .query_row(
+            params![
+                fingerprint,
+                CertificateState::Next,
+                CertificateState::Former,
+                Micros(now)
+            ],
+            |row| row.get(0),
+        )
+        .optional()?)
+}
+
+/// Puts a renewed certificate in the place of the pin, which is accepted for a while longer. What was renewed before it never comes.
+pub(super) fn succeed(writing: &Writing<'_>, renewed: &Issued, now: Timestamp) -> Result<(), Fault> {
+    let device = &renewed.certificate.enrollment;
+    let end = now.saturating_add(PIN_OVERLAP).unwrap_or(Timestamp::MAX);
+    writing
+        .prepare_cached(
+            "UPDATE certificates SET state = ?3
+             WHERE device = ?1 AND (state = ?4 OR (state = ?5 AND id < ?2))",
+        )?
+        .execute(params![
+            device,
+            renewed.id,
+            CertificateState::Withdrawn,
+            CertificateState::Former,
+            CertificateState::Next
+        ])?;
+    writing
+        .prepare_cached("UPDATE certificates SET state = ?2, ends_at = ?3 WHERE device = ?1 AND state = ?4")?
+        .execute(params![
+            device,
+            CertificateState::Former,
+            Micros(end),
+            CertificateState::Pinned
+        ])?;
+    writing
+        .prepare_cached("UPDATE certificates SET state = ?2 WHERE id = ?1")?
+        .execute(params![renewed.id, CertificateState::Pinned])?;
+    Ok(())
+}
+
+/// Pins one certificate, and withdraws all that were issued for the same device before it, or on proof by one of those.
 pub(super) fn pin(writing: &Writing<'_>, issued: &Issued) -> Result<(), Fault> {
     writing
-        .prepare_cached("UPDATE certificates SET state = ?3 WHERE device = ?1 AND id < ?2 AND state <> ?3")?
+        .prepare_cached(
+            "UPDATE certificates SET state = ?3
+             WHERE device = ?1 AND id <> ?2 AND (id < ?2 OR challenge IS NULL) AND state <> ?3",
+        )?
         .execute(params![
             issued.certificate.enrollment,
             issued.id,

@@ -67,6 +67,16 @@ impl Store for SqliteStore {
         self.writer.run("record a certificate", work).await
     }
 
+    async fn renew(
+        &self,
+        by: Digest,
+        certificate: IssuedCertificate,
+        now: Timestamp,
+    ) -> Result<Result<(), Refusal>, StoreError> {
+        let work = move |w: &mut Writing<'_>| enrollments::renew(w, by, certificate, now);
+        self.writer.run("record a renewed certificate", work).await
+    }
+
     async fn authenticate(
         &self,
         authentication: Authentication,
@@ -96,17 +106,31 @@ impl Store for SqliteStore {
         self.read("look up an enrolment", work).await
     }
 
-    async fn enrollment_by_certificate(&self, fingerprint: Digest) -> Result<Option<Enrollment>, StoreError> {
+    async fn enrollment_by_certificate(
+        &self,
+        fingerprint: Digest,
+        now: Timestamp,
+    ) -> Result<Option<Enrollment>, StoreError> {
         let epoch = match self.enrollments.lookup(&fingerprint) {
             Ok(enrollment) => return Ok(Some(enrollment)),
             Err(epoch) => epoch,
         };
-        let work = move |db: &Connection| enrollments::by_certificate(db, fingerprint);
+        let work = move |db: &Connection| enrollments::by_certificate(db, fingerprint, now);
         let found = self.read("look up a certificate", work).await?;
         if let Some(enrollment) = &found {
             self.enrollments.keep(epoch, enrollment.clone());
         }
         Ok(found)
+    }
+
+    async fn adopt(&self, fingerprint: Digest, now: Timestamp) -> Result<Option<Enrollment>, StoreError> {
+        let action = "pin a renewed certificate";
+        let is_next = move |db: &Connection| invitations::is_next(db, fingerprint);
+        if !self.read(action, is_next).await? {
+            return Ok(None);
+        }
+        let work = move |w: &mut Writing<'_>| enrollments::adopt(w, fingerprint, now);
+        self.writer.run(action, work).await
     }
 
     async fn enrollments(

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use kube::Client;
 use provost::clock::{SystemClock, SystemEntropy};
 use provost::kubeapi::{KubeApi, Options, kubeconfig, serve, storage};
+use provost::listener::ConnectionMetrics;
 use provost::pki::KeyFile;
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
@@ -62,7 +63,8 @@ impl EmbeddedApi {
         let shutdown = CancellationToken::new();
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, self.port));
         let keys = self.dir.path().join("keys");
-        let serving = serve::serve(&self.api, address, &keys, shutdown.clone())
+        let connections = ConnectionMetrics::default();
+        let serving = serve::serve(&self.api, address, &keys, connections, shutdown.clone())
             .await
             .unwrap();
         kubeconfig::write(&self.kubeconfig(), &serving.access).unwrap();

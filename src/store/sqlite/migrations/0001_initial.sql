@@ -12,18 +12,20 @@ CREATE TABLE invitations (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX invitations_expires_at ON invitations (expires_at);
 
--- Every identity certificate ever issued, in the order of issue, until it has run out.
+-- Every identity certificate ever issued, in the order of issue, until it has run out. `challenge` is null where it was issued on proof by
+-- the certificate before it: a renewal. `ends_at`: until when a former pin is accepted.
 CREATE TABLE certificates (
     id INTEGER PRIMARY KEY,
     fingerprint BLOB NOT NULL UNIQUE,
-    challenge BLOB NOT NULL,
+    challenge BLOB,
     key BLOB NOT NULL,
     device TEXT NOT NULL,
     not_after INTEGER NOT NULL,
     namespace TEXT NOT NULL,
     labels TEXT NOT NULL,
     serial_number TEXT,
-    state TEXT NOT NULL CHECK (state IN ('issued', 'pinned', 'withdrawn'))
+    state TEXT NOT NULL CHECK (state IN ('issued', 'next', 'pinned', 'former', 'withdrawn')),
+    ends_at INTEGER
 ) STRICT;
 CREATE INDEX certificates_challenge ON certificates (challenge);
 CREATE INDEX certificates_device ON certificates (device);
