@@ -192,7 +192,7 @@ impl Queue {
         let issued = IssuedCertificate {
             fingerprint: certificate,
             key: Digest::of(b"key"),
-            enrollment: self.device.clone(),
+            enrollment: Some(self.device.clone()),
             not_after: later,
             namespace,
             labels: BTreeMap::new(),

@@ -118,7 +118,7 @@ impl IdentityIssuer {
         let challenge = digest_of(challenge);
         let invitation = self
             .store
-            .invitation(challenge, &enrollment, request.key_digest, now)
+            .invitation(challenge, Some(&enrollment), request.key_digest, now)
             .await?
             .map_err(Error::Refused)?;
         let issued = self
@@ -128,7 +128,7 @@ impl IdentityIssuer {
         let certificate = IssuedCertificate {
             fingerprint: issued.fingerprint,
             key: request.key_digest,
-            enrollment,
+            enrollment: Some(enrollment),
             not_after: issued.not_after,
             namespace: invitation.namespace,
             labels: invitation.labels,

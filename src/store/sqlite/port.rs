@@ -46,13 +46,13 @@ impl Store for SqliteStore {
     async fn invitation(
         &self,
         challenge: Digest,
-        enrollment: &EnrollmentId,
+        enrollment: Option<&EnrollmentId>,
         key: Digest,
         now: Timestamp,
     ) -> Result<Result<Invitation, Refusal>, StoreError> {
-        let id = enrollment.clone();
+        let id = enrollment.cloned();
         self.read("look up an invitation", move |db| {
-            invitations::usable(db, challenge, &id, key, now)
+            invitations::usable(db, challenge, id.as_ref(), key, now)
         })
         .await
     }
@@ -65,6 +65,31 @@ impl Store for SqliteStore {
     ) -> Result<Result<(), Refusal>, StoreError> {
         let work = move |w: &mut Writing<'_>| invitations::issue(w, challenge, &certificate, now);
         self.writer.run("record a certificate", work).await
+    }
+
+    async fn reissue(
+        &self,
+        by: Digest,
+        certificate: IssuedCertificate,
+        now: Timestamp,
+    ) -> Result<Result<(), Refusal>, StoreError> {
+        let work = move |w: &mut Writing<'_>| invitations::reissue(w, by, certificate, now);
+        self.writer.run("record a certificate", work).await
+    }
+
+    async fn answer(&self, message: Digest) -> Result<Option<Vec<u8>>, StoreError> {
+        let work = move |db: &Connection| invitations::answer(db, message);
+        self.read("look up an answer", work).await
+    }
+
+    async fn keep_answer(
+        &self,
+        message: Digest,
+        certificate: Vec<u8>,
+        until: Timestamp,
+    ) -> Result<Vec<u8>, StoreError> {
+        let work = move |w: &mut Writing<'_>| invitations::keep_answer(w, message, certificate, until);
+        self.writer.run("keep an answer", work).await
     }
 
     async fn renew(

@@ -145,7 +145,7 @@ impl Stage {
         let certificate = IssuedCertificate {
             fingerprint: Digest::of(&fresh()),
             key: Digest::of(&fresh()),
-            enrollment: device.clone(),
+            enrollment: Some(device.clone()),
             not_after: now + Duration::from_hours(1_000),
             namespace: namespace(fleet),
             labels,
@@ -160,7 +160,7 @@ impl Stage {
         let topic = PushTopic::parse("com.apple.mgmt.External.test").unwrap();
         let known = crate::controllers::fleet::fixtures::enrollment(name, team);
         let authentication = Authentication {
-            enrollment: device.clone(),
+            enrollment: Some(device.clone()),
             certificate: pin,
             topic: topic.clone(),
             platform: known.platform,
