@@ -25,7 +25,8 @@ pub use settings::{ClusterSettings, EvidenceSettings, Kubernetes, PushCredential
 use crate::api::crds;
 use crate::clock::{Clock, Entropy};
 use crate::controllers::{self, fleet};
-use crate::enrollment::{IdentityIssuer, Invite, Limiter, MdmAddress, Rate};
+use crate::enrollment::http::{WaysIn, device_router};
+use crate::enrollment::{IdentityIssuer, Invite, Limiter, MdmAddress, ProfileIssuer, Rate, ScepServer};
 use crate::gitops::validate::SchemaSet;
 use crate::ids::PushTopic;
 use crate::kubeapi::KubeApi;
@@ -306,24 +307,44 @@ impl Devices<'_> {
             self.entropy.clone(),
             seen.clone(),
         ));
+        let mdm = MdmAddress::new(&public_url, topic);
+        let limiter = Arc::new(Limiter::new(Rate::default()));
+        let ways_in = WaysIn {
+            scep: Arc::new(ScepServer::new(
+                store.clone(),
+                self.clock.clone(),
+                self.entropy.clone(),
+                pki.scep,
+                Arc::clone(&trust),
+                self.settings.scep,
+            )),
+            profiles: Arc::new(ProfileIssuer::new(
+                store.clone(),
+                self.clock.clone(),
+                mdm.clone(),
+                &public_url,
+                pki.servers.certificate().to_vec(),
+                pki.profiles,
+            )),
+            limiter: limiter.clone(),
+            clock: self.clock.clone(),
+        };
         let issuer = Arc::new(IdentityIssuer::new(
             store.clone(),
             self.clock.clone(),
             self.entropy.clone(),
             pki.devices,
-            MdmAddress::new(&public_url, topic),
+            mdm,
             pki.servers.certificate_pem().to_owned(),
         ));
         let limits = device_http::Limits::default();
         let gateway_metrics = GatewayMetrics::default();
         self.metrics
             .register(|registry| gateway_metrics.register(registry.sub_registry_with_prefix("provost")));
-        let limiter = Arc::new(Limiter::new(Rate::default()));
-        let router = device_http::router(gateway, limits).merge(crate::enrollment::http::router(
-            issuer,
-            limiter,
-            self.clock.clone(),
-        ));
+        let identities = crate::enrollment::http::router(issuer, limiter, self.clock.clone());
+        let router = device_http::router(gateway, limits)
+            .merge(identities)
+            .merge(device_router(ways_in));
         let router = device_http::guarded(router, limits, gateway_metrics, self.entropy.clone());
         let serving = device_serve::serve(
             router,

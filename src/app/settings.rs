@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::controllers::leader::Timing;
+use crate::enrollment::Dialect;
 use crate::secret::Secret;
 
 /// Settings of a server.
@@ -22,6 +23,8 @@ pub struct Settings {
     pub public_url: Option<String>,
     /// How devices are woken.
     pub push: PushSettings,
+    /// Which algorithms devices may use to ask for their identity.
+    pub scep: Dialect,
     /// How often each device is asked for evidence.
     pub evidence_interval: Duration,
     /// Where people are told the evidence about each rule. None: nowhere.
@@ -108,6 +111,7 @@ impl Settings {
             admin_listen: loopback,
             public_url: None,
             push: PushSettings::None,
+            scep: Dialect::Strict,
             evidence_interval: Duration::from_hours(1),
             evidence: None,
         }

@@ -27,8 +27,8 @@ pub(super) struct EnrollArgs {
 enum EnrollCommand {
     /// Make invitations. Each allows one device to enrol, once.
     ///
-    /// The device asks for its identity certificate at the URL, with the challenge as a Bearer token and a PKCS#10 request as
-    /// the body. Its Device object then appears in the namespace, with the labels.
+    /// A device opens the address of its profile, which leads it through everything. A program may ask for an identity certificate at the URL
+    /// instead, with the challenge as a Bearer token and a PKCS#10 request as the body. A Device object then appears in the namespace, with the labels.
     Invite(InviteArgs),
 }
 
@@ -79,6 +79,7 @@ pub(super) async fn run(args: EnrollArgs) -> anyhow::Result<ExitCode> {
             Output::Json => println!("{}", serde_json::to_string(&invite)?),
             Output::Human => {
                 println!("url        {}", invite.url);
+                println!("profile    {}", invite.profile);
                 println!("challenge  {}", invite.challenge);
                 println!("expires    {}", invite.expires_at);
             }

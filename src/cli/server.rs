@@ -12,6 +12,7 @@ use crate::app::evidence::NAMESPACE;
 use crate::app::{EvidenceSettings, Kubernetes, PushCredentials, PushSettings, Server, Settings};
 use crate::clock::{SystemClock, SystemEntropy};
 use crate::controllers::duration;
+use crate::enrollment::Dialect;
 use crate::secret::Secret;
 
 /// Options of every server.
@@ -84,6 +85,9 @@ pub(super) struct ServerArgs {
         requires = "apns_url"
     )]
     apns_ca: Option<PathBuf>,
+    /// Accept SHA-1 and single DES in SCEP, for clients that know nothing better. Apple's devices do not need it.
+    #[arg(long, env = "PROVOST_SCEP_LEGACY", hide_env_values = true)]
+    scep_legacy: bool,
     /// How often each device is asked for evidence, such as 15m or 1h.
     #[arg(
         long,
@@ -148,6 +152,11 @@ impl ServerArgs {
             admin_listen: self.admin_listen,
             public_url: self.public_url,
             push,
+            scep: if self.scep_legacy {
+                Dialect::Legacy
+            } else {
+                Dialect::Strict
+            },
             evidence_interval: length("--evidence-interval", &self.evidence_interval)?,
             evidence: self.evidence_listen.map(|listen| EvidenceSettings {
                 listen,

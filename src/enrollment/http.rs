@@ -1,8 +1,11 @@
+//! The ways in, over HTTP. [`device_router`] is what devices follow; here is
 //! `POST /enroll/identity`: a certificate request for an identity certificate.
 //!
 //! The request is DER or PEM (`application/pkcs10`), the challenge comes as `Authorization: Bearer …`. The answer is JSON: the certificate and
 //! where to enrol with it, or `{"error": …}`. No client certificate is asked for, and clients of this path are no enrolled devices yet, so a 401
 //! (for a missing challenge only) does no harm here.
+
+mod device;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -14,6 +17,8 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use axum::{Json, Router};
+
+pub use device::{WaysIn, router as device_router};
 
 use super::identity::{EnrollmentIdentity, Error, IdentityIssuer};
 use super::invitation::IDENTITY_PATH;

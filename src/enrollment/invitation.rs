@@ -16,6 +16,9 @@ use crate::store::{Invitation, Store, StoreError};
 /// Where identities are issued, below the public address of the server.
 pub const IDENTITY_PATH: &str = "/enroll/identity";
 
+/// Where enrolment profiles are served, each under its challenge, below the public address of the server.
+pub const PROFILE_PATH: &str = "/enroll/profile";
+
 /// The longest that an invitation may be open.
 pub const LONGEST_LIFE: SignedDuration = SignedDuration::from_hours(90 * 24);
 
@@ -72,6 +75,8 @@ pub struct InviteRequest {
 pub struct Invite {
     /// Where the identity is issued.
     pub url: String,
+    /// Where a device fetches its enrolment profile. It holds the challenge, so it is as secret.
+    pub profile: String,
     /// The secret that it is issued for. It cannot be shown again.
     pub challenge: String,
     /// Until when.
@@ -108,8 +113,10 @@ pub async fn invite(
         expires_at,
     };
     store.invite(invitation).await?;
+    let public_url = request.public_url.trim_end_matches('/');
     Ok(Invite {
-        url: format!("{}{IDENTITY_PATH}", request.public_url.trim_end_matches('/')),
+        url: format!("{public_url}{IDENTITY_PATH}"),
+        profile: format!("{public_url}{PROFILE_PATH}/{challenge}"),
         challenge,
         expires_at,
     })

@@ -118,6 +118,17 @@ pub struct IssuedCertificate {
     pub serial_number: Option<SerialNumber>,
 }
 
+/// A certificate in the place of another that was never used; what is not here is that one's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reissued {
+    /// The SHA-256 of its DER.
+    pub fingerprint: Digest,
+    /// The SHA-256 of the public key in it, as SubjectPublicKeyInfo.
+    pub key: Digest,
+    /// The end of its validity.
+    pub not_after: Timestamp,
+}
+
 /// The life of an enrolment.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, strum::IntoStaticStr, strum::EnumString,
@@ -319,11 +330,11 @@ pub trait Store: Send + Sync + 'static {
     ) -> Result<Result<(), Refusal>, StoreError>;
 
     /// Records a certificate in the place of `by`, one that has begun no enrolment yet: on the same invitation, for the same device. Refused where
-    /// there is no such certificate, or where that has happened a few times. Of `certificate`, only fingerprint, key and end count.
+    /// there is no such certificate, or where that has happened a few times.
     async fn reissue(
         &self,
         by: Digest,
-        certificate: IssuedCertificate,
+        certificate: Reissued,
         now: Timestamp,
     ) -> Result<Result<(), Refusal>, StoreError>;
 

@@ -207,6 +207,23 @@ pub fn verify(message: &[u8], content: Content<'_>, policy: HashPolicy) -> Resul
     })
 }
 
+/// What a message says of itself in its signed attributes that have one value, **whether or not it is signed**: to answer it, and for nothing else.
+///
+/// # Errors
+/// When it is no signed message.
+pub fn claimed_attributes(message: &[u8]) -> Result<Vec<(ObjectIdentifier, Vec<u8>)>, Error> {
+    let message = to_der(message)?;
+    let message = SignedData::read(&message)?;
+    let attributes = read_attributes(&message.signer()?.attributes.unwrap_or_default())?;
+    Ok(attributes
+        .into_iter()
+        .filter_map(|(oid, values)| match values.as_slice() {
+            [value] => Some((oid, value.to_vec())),
+            _ => None,
+        })
+        .collect())
+}
+
 /// The attributes that make the signature one over the content.
 fn check_attributes(
     attributes: &[(ObjectIdentifier, Vec<&[u8]>)],

@@ -7,7 +7,7 @@ use super::*;
 use crate::api::common::Verdict;
 use crate::compliance::{Facts, Report, Source};
 use crate::mdm::command::ReportStatus;
-use crate::store::{Ending, EnrollmentState, Refusal, Store, Transition};
+use crate::store::{Ending, EnrollmentState, IssuedCertificate, Refusal, Reissued, Store, Transition};
 
 pub(in crate::store) async fn an_invitation_is_used_once(store: &dyn Store) {
     let device = id("A");
@@ -644,14 +644,18 @@ pub(in crate::store) async fn a_certificate_that_was_never_used_may_be_issued_an
     let device = id("A");
     issue(store, &device, "first", 0).await;
     let reissue = async |by: &str, name: &str, seconds| {
-        let new = certificate(name, &id("B"));
+        let new = Reissued {
+            fingerprint: digest(name),
+            key: digest("another key"),
+            not_after: at(2_000_000),
+        };
         store.reissue(digest(by), new, at(seconds)).await.unwrap()
     };
     assert_eq!(reissue("first", "second", 1).await, Ok(()));
     assert_eq!(reissue("unknown", "x", 1).await, Err(Refusal::WrongCertificate));
     let refused = reissue("first", "x", 1_000_001).await;
     assert_eq!(refused, Err(Refusal::WrongCertificate), "run out");
-    // It is for the same device, whatever it was asked for.
+    // It is for the same device.
     let refused = store.authenticate(authentication(&id("B"), "second"), at(2)).await.unwrap();
     assert_eq!(refused.unwrap_err(), Refusal::WrongCertificate);
     let begun = store.authenticate(authentication(&device, "second"), at(2)).await.unwrap();

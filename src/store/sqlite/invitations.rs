@@ -6,7 +6,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row, named_params, params};
 use super::columns::{Fault, Json, Micros};
 use super::writer::Writing;
 use crate::ids::{Digest, EnrollmentId};
-use crate::store::{Invitation, IssuedCertificate, PIN_OVERLAP, Refusal};
+use crate::store::{Invitation, IssuedCertificate, PIN_OVERLAP, Refusal, Reissued};
 
 /// How many certificates one invitation may bring while answers get lost.
 const REPEATS: u32 = 8;
@@ -162,7 +162,7 @@ pub(super) fn renew(writing: &Writing<'_>, certificate: &IssuedCertificate) -> R
 pub(super) fn reissue(
     writing: &Writing<'_>,
     by: Digest,
-    certificate: IssuedCertificate,
+    certificate: Reissued,
     now: Timestamp,
 ) -> Result<Result<(), Refusal>, Fault> {
     let unused = |issued: &Issued| {

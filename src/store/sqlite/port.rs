@@ -18,7 +18,7 @@ use crate::policy::Manifest;
 use crate::secret::Secret;
 use crate::store::{
     Authentication, Change, CommandResult, Ending, Enrollment, FactsChange, Invitation, IssuedCertificate,
-    PushAddress, Refusal, ReportOutcome, Store, StoreError, Transition, Verdicts,
+    PushAddress, Refusal, Reissued, ReportOutcome, Store, StoreError, Transition, Verdicts,
 };
 
 /// Work that needs neither async nor a database, off the async threads.
@@ -70,7 +70,7 @@ impl Store for SqliteStore {
     async fn reissue(
         &self,
         by: Digest,
-        certificate: IssuedCertificate,
+        certificate: Reissued,
         now: Timestamp,
     ) -> Result<Result<(), Refusal>, StoreError> {
         let work = move |w: &mut Writing<'_>| invitations::reissue(w, by, certificate, now);
