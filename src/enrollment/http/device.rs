@@ -10,13 +10,13 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use axum::Router;
 use axum::body::Body;
 use axum::extract::{ConnectInfo, Extension, Path, Query, State};
 use axum::http::header::{CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_TYPE, RETRY_AFTER};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use axum::Router;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
@@ -92,7 +92,10 @@ async fn enrollment_profile(
                 served.ways.limiter.forgive(client.ip());
                 let headers = [
                     (CONTENT_TYPE, "application/x-apple-aspen-config"),
-                    (CONTENT_DISPOSITION, "attachment; filename=\"enroll.mobileconfig\""),
+                    (
+                        CONTENT_DISPOSITION,
+                        "attachment; filename=\"enroll.mobileconfig\"",
+                    ),
                     (CACHE_CONTROL, "no-store"),
                 ];
                 (headers, profile).into_response()
@@ -110,7 +113,11 @@ fn refuse_profile(error: &profile::Error) -> Response {
     match error {
         profile::Error::Refused(_) => {
             tracing::warn!(error = cause, "an enrolment profile was refused");
-            (StatusCode::NOT_FOUND, "This invitation is unknown, used or expired. Ask for another.\n").into_response()
+            (
+                StatusCode::NOT_FOUND,
+                "This invitation is unknown, used or expired. Ask for another.\n",
+            )
+                .into_response()
         }
         profile::Error::Store(store) => {
             tracing::error!(error = cause, "an enrolment profile could not be served");
@@ -138,7 +145,10 @@ async fn scep_by_get(
     Query(asked): Query<Operation>,
 ) -> Response {
     let response = match asked.operation.as_str() {
-        "GetCACaps" => typed("text/plain", scep::capabilities(served.ways.scep.dialect()).into()),
+        "GetCACaps" => typed(
+            "text/plain",
+            scep::capabilities(served.ways.scep.dialect()).into(),
+        ),
         "GetCACert" => match served.ways.scep.authority().await {
             Ok(authority) => typed(
                 "application/x-x509-ca-cert",

@@ -182,11 +182,15 @@ impl Request {
         dialect: Dialect,
         entropy: &dyn Entropy,
     ) -> Result<Opened, FailInfo> {
-        envelope::open(&[&authority.recipient], &self.envelope, dialect.ciphers(), entropy).map_err(|error| {
-            match error {
-                EnvelopeError::Cipher { .. } => FailInfo::BadAlg,
-                _ => FailInfo::BadRequest,
-            }
+        envelope::open(
+            &[&authority.recipient],
+            &self.envelope,
+            dialect.ciphers(),
+            entropy,
+        )
+        .map_err(|error| match error {
+            EnvelopeError::Cipher { .. } => FailInfo::BadAlg,
+            _ => FailInfo::BadRequest,
         })
     }
 }
@@ -201,7 +205,12 @@ fn refusal_of(message: &[u8], error: cms::Error) -> Error {
     let Ok(claimed) = cms::claimed_attributes(message) else {
         return Error::Message(error);
     };
-    let one = |oid| claimed.iter().find(|(name, _)| *name == oid).map(|(_, value)| value.clone());
+    let one = |oid| {
+        claimed
+            .iter()
+            .find(|(name, _)| *name == oid)
+            .map(|(_, value)| value.clone())
+    };
     match Transaction::of(one) {
         Ok(transaction) => Error::Refused { info, transaction },
         Err(_) => Error::Message(error),
@@ -212,7 +221,9 @@ impl Transaction {
     fn of(attribute: impl Fn(ObjectIdentifier) -> Option<Vec<u8>>) -> Result<Self, Error> {
         let short = |value: &Vec<u8>| value.len() <= ECHO_LIMIT;
         Ok(Self {
-            id: attribute(TRANSACTION_ID).filter(short).ok_or(Error::Transaction)?,
+            id: attribute(TRANSACTION_ID)
+                .filter(short)
+                .ok_or(Error::Transaction)?,
             nonce: attribute(SENDER_NONCE).filter(short),
         })
     }
@@ -221,7 +232,11 @@ impl Transaction {
 /// The text of an attribute, whatever kind of string it is.
 fn text(der: &[u8]) -> Option<&[u8]> {
     let value = AnyRef::from_der(der).ok()?;
-    matches!(value.tag(), Tag::PrintableString | Tag::Utf8String | Tag::Ia5String).then(|| value.value())
+    matches!(
+        value.tag(),
+        Tag::PrintableString | Tag::Utf8String | Tag::Ia5String
+    )
+    .then(|| value.value())
 }
 
 /// A refusal.

@@ -8,6 +8,8 @@
 
 pub mod message;
 pub mod server;
+#[cfg(test)]
+mod tests;
 
 pub use message::{Dialect, FailInfo};
 pub use server::{Answer, ScepServer};

@@ -14,7 +14,9 @@ use crate::ids::{Digest, EnrollmentId};
 use crate::pki::ca::{self, ClientTrust, Identity, IssuedIdentity, ScepAuthority, ScepKeys};
 use crate::pki::cms::Cipher;
 use crate::pki::csr::{self, CertificateRequest};
-use crate::store::{EnrollmentState, Invitation, IssuedCertificate, RENEWAL_GRACE, Refusal, Reissued, Store, StoreError};
+use crate::store::{
+    EnrollmentState, Invitation, IssuedCertificate, RENEWAL_GRACE, Refusal, Reissued, Store, StoreError,
+};
 
 /// How long the same message gets the same certificate.
 const REPEATABLE: SignedDuration = SignedDuration::from_hours(7 * 24);
@@ -128,7 +130,11 @@ impl ScepServer {
         if let Some(made) = self.keys.made() {
             return Ok(made);
         }
-        let (keys, now, entropy) = (Arc::clone(&self.keys), self.clock.now(), Arc::clone(&self.entropy));
+        let (keys, now, entropy) = (
+            Arc::clone(&self.keys),
+            self.clock.now(),
+            Arc::clone(&self.entropy),
+        );
         let making = tokio::task::spawn_blocking(move || keys.get(now, &*entropy));
         Ok(making.await.map_err(|_| Error::Stopping)??)
     }
@@ -147,7 +153,10 @@ impl ScepServer {
             }
             Err(error) => return Err(Error::Message(error)),
         };
-        match self.certificate(&request, Digest::of(message), &authority).await? {
+        match self
+            .certificate(&request, Digest::of(message), &authority)
+            .await?
+        {
             Ok((certificate, cipher)) => {
                 let sealed = message::success(&request, &certificate, cipher, &authority, &*self.entropy);
                 Ok(Answer {
@@ -230,13 +239,19 @@ impl ScepServer {
         now: Timestamp,
     ) -> Result<Result<IssuedIdentity, Refused>, Error> {
         let fits = |challenge: &&str| !challenge.is_empty() && challenge.len() <= CHALLENGE_LIMIT;
-        let challenge = csr.challenge.as_ref().map(|challenge| challenge.reveal().as_str());
+        let challenge = csr
+            .challenge
+            .as_ref()
+            .map(|challenge| challenge.reveal().as_str());
         let Some(challenge) = challenge.filter(fits) else {
             return Ok(Err(Refused::NoChallenge));
         };
         // What is compared is a digest, so the time that it takes says nothing of the challenge.
         let challenge = digest_of(challenge);
-        let found = self.store.invitation(challenge, None, csr.key_digest, now).await?;
+        let found = self
+            .store
+            .invitation(challenge, None, csr.key_digest, now)
+            .await?;
         let invitation = match found {
             Ok(invitation) => invitation,
             Err(refusal) => return Ok(Err(Refused::Store(refusal))),
@@ -312,7 +327,10 @@ impl ScepServer {
 
     /// The certificate that has signed, if it is one of our authorities'. It may have run out a while ago, which the record judges.
     fn proven(&self, request: &Request, now: Timestamp) -> Option<Digest> {
-        let chain: Vec<_> = std::iter::once(&request.signer).chain(&request.others).cloned().collect();
+        let chain: Vec<_> = std::iter::once(&request.signer)
+            .chain(&request.others)
+            .cloned()
+            .collect();
         let earlier = now.saturating_sub(RENEWAL_GRACE).unwrap_or(Timestamp::MIN);
         [now, earlier]
             .into_iter()

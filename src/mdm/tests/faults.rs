@@ -20,7 +20,7 @@ use crate::mdm::{ddm, peer, plist as codec, sender};
 use crate::policy::Manifest;
 use crate::store::{
     Authentication, Change, CommandResult, Ending, Enrollment, FactsChange, Invitation, IssuedCertificate,
-    PushAddress, Refusal, ReportOutcome, Store, StoreError, Transition, Verdicts,
+    PushAddress, Refusal, Reissued, ReportOutcome, Store, StoreError, Transition, Verdicts,
 };
 
 #[test]
@@ -100,8 +100,11 @@ macro_rules! faulty {
 
 faulty! {
     invite(invitation: Invitation) -> ();
-    invitation(challenge: Digest, enrollment: &EnrollmentId, key: Digest, now: Timestamp) -> Result<Invitation, Refusal>;
+    invitation(challenge: Digest, enrollment: Option<&EnrollmentId>, key: Digest, now: Timestamp) -> Result<Invitation, Refusal>;
     issue(challenge: Digest, certificate: IssuedCertificate, now: Timestamp) -> Result<(), Refusal>;
+    reissue(by: Digest, certificate: Reissued, now: Timestamp) -> Result<(), Refusal>;
+    answer(message: Digest) -> Option<Vec<u8>>;
+    keep_answer(message: Digest, certificate: Vec<u8>, until: Timestamp) -> Vec<u8>;
     renew(by: Digest, certificate: IssuedCertificate, now: Timestamp) -> Result<(), Refusal>;
     authenticate(authentication: Authentication, now: Timestamp) -> Result<Enrollment, Refusal>;
     token_update(enrollment: &EnrollmentId, push: PushAddress, now: Timestamp) -> Option<Enrollment>;

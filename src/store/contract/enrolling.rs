@@ -11,7 +11,8 @@ use crate::store::{Ending, EnrollmentState, IssuedCertificate, Refusal, Reissued
 
 pub(in crate::store) async fn an_invitation_is_used_once(store: &dyn Store) {
     let device = id("A");
-    let check = |challenge: &'static str| store.invitation(digest(challenge), Some(&device), digest("key"), at(0));
+    let check =
+        |challenge: &'static str| store.invitation(digest(challenge), Some(&device), digest("key"), at(0));
     store.invite(invitation("c")).await.unwrap();
     assert_eq!(check("guess").await.unwrap(), Err(Refusal::Unknown));
     assert_eq!(check("c").await.unwrap(), Ok(invitation("c")));
@@ -635,7 +636,10 @@ pub(in crate::store) async fn an_invitation_that_names_nobody_is_the_first_devic
         .unwrap()
         .unwrap();
     for name in ["one", "two"] {
-        let refused = store.authenticate(authentication(&other, name), at(2)).await.unwrap();
+        let refused = store
+            .authenticate(authentication(&other, name), at(2))
+            .await
+            .unwrap();
         assert_eq!(refused.unwrap_err(), Refusal::WrongCertificate, "{name}");
     }
 }
@@ -656,12 +660,21 @@ pub(in crate::store) async fn a_certificate_that_was_never_used_may_be_issued_an
     let refused = reissue("first", "x", 1_000_001).await;
     assert_eq!(refused, Err(Refusal::WrongCertificate), "run out");
     // It is for the same device.
-    let refused = store.authenticate(authentication(&id("B"), "second"), at(2)).await.unwrap();
+    let refused = store
+        .authenticate(authentication(&id("B"), "second"), at(2))
+        .await
+        .unwrap();
     assert_eq!(refused.unwrap_err(), Refusal::WrongCertificate);
-    let begun = store.authenticate(authentication(&device, "second"), at(2)).await.unwrap();
+    let begun = store
+        .authenticate(authentication(&device, "second"), at(2))
+        .await
+        .unwrap();
     assert_eq!(begun.unwrap().certificate, digest("second"));
     for by in ["first", "second"] {
-        assert!(reissue(by, "x", 3).await.is_err(), "{by} has been used, or withdrawn");
+        assert!(
+            reissue(by, "x", 3).await.is_err(),
+            "{by} has been used, or withdrawn"
+        );
     }
 }
 

@@ -117,7 +117,13 @@ pub(super) fn issue(
     certificate: &IssuedCertificate,
     now: Timestamp,
 ) -> Result<Result<(), Refusal>, Fault> {
-    let invitation = match usable(writing, challenge, certificate.enrollment.as_ref(), certificate.key, now)? {
+    let invitation = match usable(
+        writing,
+        challenge,
+        certificate.enrollment.as_ref(),
+        certificate.key,
+        now,
+    )? {
         Ok(invitation) => invitation,
         Err(refusal) => return Ok(Err(refusal)),
     };
@@ -166,7 +172,9 @@ pub(super) fn reissue(
     now: Timestamp,
 ) -> Result<Result<(), Refusal>, Fault> {
     let unused = |issued: &Issued| {
-        issued.state == CertificateState::Issued && issued.certificate.not_after >= now && !issued.is_renewal()
+        issued.state == CertificateState::Issued
+            && issued.certificate.not_after >= now
+            && !issued.is_renewal()
     };
     let Some(before) = issued(writing, by)?.filter(unused) else {
         return Ok(Err(Refusal::WrongCertificate));
@@ -187,9 +195,11 @@ pub(super) fn reissue(
         not_after: certificate.not_after,
         ..before.certificate
     };
-    Ok(record(writing, &certificate, before.challenge, CertificateState::Issued)?
-        .then_some(())
-        .ok_or(Refusal::WrongCertificate))
+    Ok(
+        record(writing, &certificate, before.challenge, CertificateState::Issued)?
+            .then_some(())
+            .ok_or(Refusal::WrongCertificate),
+    )
 }
 
 pub(super) fn answer(connection: &Connection, message: Digest) -> Result<Option<Vec<u8>>, Fault> {
@@ -353,11 +363,7 @@ pub(super) fn pin(writing: &Writing<'_>, issued: &Issued, device: &EnrollmentId)
             "UPDATE certificates SET state = ?3
              WHERE device = ?1 AND id <> ?2 AND (id < ?2 OR challenge IS NULL) AND state <> ?3",
         )?
-        .execute(params![
-            device,
-            issued.id,
-            CertificateState::Withdrawn
-        ])?;
+        .execute(params![device, issued.id, CertificateState::Withdrawn])?;
     writing
         .prepare_cached("UPDATE certificates SET state = ?2 WHERE id = ?1 AND state <> ?2")?
         .execute(params![issued.id, CertificateState::Pinned])?;

@@ -88,7 +88,8 @@ pub(super) fn certificates(writing: &Writing<'_>, now: Timestamp) -> Result<usiz
 }
 
 pub(super) fn answers(writing: &Writing<'_>, now: Timestamp) -> Result<usize, Fault> {
-    let statement = "DELETE FROM answers WHERE message IN (SELECT message FROM answers WHERE expires_at < ?1 LIMIT ?2)";
+    let statement =
+        "DELETE FROM answers WHERE message IN (SELECT message FROM answers WHERE expires_at < ?1 LIMIT ?2)";
     removed(writing, statement, now)
 }
 

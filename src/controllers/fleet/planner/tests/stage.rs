@@ -160,7 +160,7 @@ impl Stage {
         let topic = PushTopic::parse("com.apple.mgmt.External.test").unwrap();
         let known = crate::controllers::fleet::fixtures::enrollment(name, team);
         let authentication = Authentication {
-            enrollment: Some(device.clone()),
+            enrollment: device.clone(),
             certificate: pin,
             topic: topic.clone(),
             platform: known.platform,
