@@ -4,8 +4,6 @@
 
 use std::collections::BTreeMap;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -103,7 +101,8 @@ pub async fn invite(
         .map_err(|_| Error::Life)?;
     let mut bytes = [0; 32];
     entropy.fill(&mut bytes);
-    let challenge = URL_SAFE_NO_PAD.encode(bytes);
+    // In digits that every string type of ASN.1 and every URL can hold: devices put it into certificate requests.
+    let challenge = hex::encode(bytes);
     let invitation = Invitation {
         challenge: digest_of(&challenge),
         namespace: request.namespace,

@@ -303,8 +303,9 @@ async fn a_damaged_message_is_refused_wherever_it_is_damaged() {
         let cut = message::Request::read(&message[..length], Dialect::Strict);
         assert!(cut.is_err(), "cut at {length}");
     }
-    for at in (0..message.len()).step_by(37) {
-        let mut damaged = message.clone();
+    let refused = device.request(&world, "wrong").await;
+    for at in (0..refused.len()).step_by(37) {
+        let mut damaged = refused.clone();
         damaged[at] ^= 0x10;
         match world.server.answer(&damaged).await {
             Ok(answer) => assert!(!answer.issued, "damaged at {at}"),
