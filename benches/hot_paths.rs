@@ -236,7 +236,7 @@ impl Queue {
         let issued = IssuedCertificate {
             fingerprint: certificate,
             key: Digest::of(b"key"),
-            enrollment: device.clone(),
+            enrollment: Some(device.clone()),
             not_after: later,
             namespace,
             labels: BTreeMap::new(),

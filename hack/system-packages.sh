@@ -26,6 +26,8 @@ for purpose in "$@"; do
             [ ${#missing[@]} -gt 0 ] || required=false
             unless command -v git -- git
             unless command -v ssh-keygen -- openssh-client
+            unless command -v openssl -- openssl
+            unless command -v scepclient -- scep
             # Installing a server package starts its service where systemd runs; no test is worth an open port.
             [ -d /run/systemd/system ] || unless test -x /usr/sbin/sshd -- openssh-server
             ;;

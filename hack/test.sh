@@ -38,7 +38,7 @@ if [ -z "${PROVOST_TEST_IMAGE+set}" ]; then
 elif [ -z "$PROVOST_TEST_IMAGE" ]; then
     unset PROVOST_TEST_IMAGE
 fi
-for tool in git ssh-keygen /usr/sbin/sshd; do
+for tool in git openssl scepclient ssh-keygen /usr/sbin/sshd; do
     command -v "$tool" >/dev/null || echo "tests that run $(basename "$tool"): it is not installed" >>"$left_out"
 done
 

@@ -28,7 +28,8 @@ pub use settings::{
 use crate::api::crds;
 use crate::clock::{Clock, Entropy};
 use crate::controllers::{self, fleet};
-use crate::enrollment::{IdentityIssuer, Invite, Limiter, MdmAddress, Rate};
+use crate::enrollment::http::{WaysIn, device_router};
+use crate::enrollment::{IdentityIssuer, Invite, Limiter, MdmAddress, ProfileIssuer, Rate, ScepServer};
 use crate::gitops::validate::SchemaSet;
 use crate::ids::PushTopic;
 use crate::kubeapi::KubeApi;
@@ -38,7 +39,7 @@ use crate::mdm::metrics::GatewayMetrics;
 use crate::mdm::peer::Peers;
 use crate::mdm::seen::SeenBatch;
 use crate::mdm::{http as device_http, proxy, serve as device_serve};
-use crate::pki::ca::{ClientTrust, Pki, server_names};
+use crate::pki::ca::{Pki, server_names};
 use crate::pki::cms::HashPolicy;
 use crate::pki::{KeyFile, Sealer};
 use crate::store::Store;
@@ -298,10 +299,11 @@ impl Devices<'_> {
         let push = push::Push::new(&self.settings.push)?;
         let topic = match push.topic() {
             Some(topic) => PushTopic::parse(topic)?,
-            None => push::stand_in_topic(pki.devices.certificate_pem())?,
+            None => push::stand_in_topic(&pki.first_devices_pem)?,
         };
         let tls = device_serve::tls_config(&pki.server)?;
         let authority = pki.servers.certificate_pem().to_owned();
+        let trust = Arc::clone(&pki.trust);
         let peers = Arc::new(self.peers(&pki)?);
 
         let store: Arc<dyn Store> = self.store.clone();
@@ -325,21 +327,43 @@ impl Devices<'_> {
             held
         });
         let gateway = Arc::new(gateway);
+        let mdm = MdmAddress::new(&public_url, topic);
+        let limiter = Arc::new(Limiter::new(Rate::default()));
+        let ways_in = WaysIn {
+            scep: Arc::new(ScepServer::new(
+                store.clone(),
+                self.clock.clone(),
+                self.entropy.clone(),
+                pki.scep,
+                Arc::clone(&trust),
+                self.settings.scep,
+            )),
+            profiles: Arc::new(ProfileIssuer::new(
+                store.clone(),
+                self.clock.clone(),
+                mdm.clone(),
+                &public_url,
+                pki.servers.certificate().to_vec(),
+                pki.profiles,
+            )),
+            limiter: limiter.clone(),
+            clock: self.clock.clone(),
+        };
         let issuer = Arc::new(IdentityIssuer::new(
             store.clone(),
             self.clock.clone(),
             self.entropy.clone(),
             pki.devices,
-            MdmAddress::new(&public_url, topic),
+            mdm,
             pki.servers.certificate_pem().to_owned(),
         ));
         let limits = device_http::Limits::default();
         self.metrics
             .register(|registry| gateway_metrics.register(registry.sub_registry_with_prefix("provost")));
-        let limiter = Arc::new(Limiter::new(Rate::default()));
-        let router = device_http::router(gateway, peers.clone(), limits).merge(
-            crate::enrollment::http::router(issuer, limiter, self.clock.clone()),
-        );
+        let identities = crate::enrollment::http::router(issuer, limiter, self.clock.clone());
+        let router = device_http::router(gateway, peers.clone(), limits)
+            .merge(identities)
+            .merge(device_router(ways_in));
         let router = device_http::guarded(router, limits, gateway_metrics, self.entropy.clone());
         if let Some(settings) = &self.settings.proxies {
             self.serve_proxies(settings, router.clone(), &peers, tasks)
@@ -376,13 +400,13 @@ impl Devices<'_> {
     /// What devices are judged by.
     fn peers(&self, pki: &Pki) -> anyhow::Result<Peers> {
         let former = &self.settings.former_device_authorities;
-        let trust = ClientTrust::with_former(&pki.devices, former).context("--device-ca")?;
+        pki.trust.add_bundle(former).context("--device-ca")?;
         let hashes = if self.settings.sha1_signatures {
             HashPolicy::AllowSha1
         } else {
             HashPolicy::Strong
         };
-        Ok(Peers::new(Arc::new(trust), hashes))
+        Ok(Peers::new(Arc::clone(&pki.trust), hashes))
     }
 
     /// Starts the endpoint for proxies, with what answers devices.

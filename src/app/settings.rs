@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::controllers::leader::Timing;
+use crate::enrollment::Dialect;
 use crate::mdm::proxy::Proxies;
 use crate::secret::Secret;
 
@@ -31,6 +32,8 @@ pub struct Settings {
     pub push: PushSettings,
     /// Whether network and mobile users of Macs are managed.
     pub accept_network_users: bool,
+    /// Which algorithms devices may use to ask for their identity.
+    pub scep: Dialect,
     /// How often each device is asked for evidence.
     pub evidence_interval: Duration,
     /// Where people are told the evidence about each rule. None: nowhere.
@@ -130,6 +133,7 @@ impl Settings {
             sha1_signatures: false,
             push: PushSettings::None,
             accept_network_users: false,
+            scep: Dialect::Strict,
             evidence_interval: Duration::from_hours(1),
             evidence: None,
         }

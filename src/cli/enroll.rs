@@ -28,8 +28,8 @@ pub(super) struct EnrollArgs {
 enum EnrollCommand {
     /// Make invitations. Each allows one device to enrol, once.
     ///
-    /// The device asks for its identity certificate at the URL, with the challenge as a Bearer token and a PKCS#10 request as
-    /// the body. Its Device object then appears in the namespace, with the labels.
+    /// A device opens the address of its profile, which leads it through everything. A program may ask for an identity certificate at the URL
+    /// instead, with the challenge as a Bearer token and a PKCS#10 request as the body. A Device object then appears in the namespace, with the labels.
     Invite(InviteArgs),
 }
 
@@ -89,8 +89,8 @@ pub(super) async fn run(args: EnrollArgs) -> anyhow::Result<ExitCode> {
 
 fn for_people(invite: &Invite) -> String {
     format!(
-        "url        {}\nchallenge  {}\nexpires    {:.0}\n",
-        invite.url, invite.challenge, invite.expires_at
+        "url        {}\nprofile    {}\nchallenge  {}\nexpires    {:.0}\n",
+        invite.url, invite.profile, invite.challenge, invite.expires_at
     )
 }
 

@@ -16,6 +16,7 @@ use crate::app::{
 };
 use crate::clock::{SystemClock, SystemEntropy};
 use crate::controllers::duration;
+use crate::enrollment::Dialect;
 use crate::mdm::proxy::{Network, Proxies};
 use crate::secret::Secret;
 
@@ -136,6 +137,9 @@ pub(super) struct ServerArgs {
     /// managed. Without it they are declined; users of the Mac itself always are managed.
     #[arg(long, env = "PROVOST_ACCEPT_NETWORK_USERS", hide_env_values = true)]
     accept_network_users: bool,
+    /// Accept SHA-1 and single DES in SCEP, for clients that know nothing better. Apple's devices do not need it.
+    #[arg(long, env = "PROVOST_SCEP_LEGACY", hide_env_values = true)]
+    scep_legacy: bool,
     /// How often each device is asked for evidence, such as 15m or 1h.
     #[arg(
         long,
@@ -211,6 +215,11 @@ impl ServerArgs {
             public_url: self.public_url,
             push,
             accept_network_users: self.accept_network_users,
+            scep: if self.scep_legacy {
+                Dialect::Legacy
+            } else {
+                Dialect::Strict
+            },
             evidence_interval: length("--evidence-interval", &self.evidence_interval)?,
             evidence: self.evidence_listen.map(|listen| EvidenceSettings {
                 listen,

@@ -1,8 +1,11 @@
+//! The ways in, over HTTP. [`device_router`] is what devices follow; here is
 //! `POST /enroll/identity`: a certificate request for an identity certificate.
 //!
 //! The request is DER or PEM (`application/pkcs10`), the challenge comes as `Authorization: Bearer …`. The answer is JSON: the certificate and
 //! where to enrol with it, or `{"error": …}`. No client certificate is asked for, and clients of this path are no enrolled devices yet, so a 401
 //! (for a missing challenge only) does no harm here.
+
+mod device;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -14,6 +17,8 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use axum::{Json, Router};
+
+pub use device::{WaysIn, router as device_router};
 
 use super::identity::{EnrollmentIdentity, Error, IdentityIssuer};
 use super::invitation::IDENTITY_PATH;
@@ -129,7 +134,7 @@ fn answer_to(error: &Error) -> Response {
     }
     match error {
         Error::Refused(_) => refuse(status, NOT_ALLOWED),
-        Error::Request(_) | Error::CommonName(_) => refuse(status, &error.to_string()),
+        Error::Request(_) | Error::NoCommonName | Error::CommonName(_) => refuse(status, &error.to_string()),
         Error::Sign(_) | Error::Store(_) => refuse(status, "the server failed; try again later"),
     }
 }
@@ -139,7 +144,7 @@ fn answer_to(error: &Error) -> Response {
 pub const fn status_of(error: &Error) -> StatusCode {
     match error {
         Error::Request(csr::Error::TooLarge { .. }) => StatusCode::PAYLOAD_TOO_LARGE,
-        Error::Request(_) | Error::CommonName(_) => StatusCode::BAD_REQUEST,
+        Error::Request(_) | Error::NoCommonName | Error::CommonName(_) => StatusCode::BAD_REQUEST,
         Error::Refused(_) => StatusCode::FORBIDDEN,
         Error::Store(StoreError::Database { .. } | StoreError::Closed) => StatusCode::SERVICE_UNAVAILABLE,
         Error::Sign(_) | Error::Store(_) => StatusCode::INTERNAL_SERVER_ERROR,

@@ -21,6 +21,9 @@ pub enum Error {
     /// The request is none that can be signed.
     #[error(transparent)]
     Request(#[from] csr::Error),
+    /// There is not exactly one common name.
+    #[error("the certificate request must have exactly one common name: the id of the enrolment")]
+    NoCommonName,
     /// The common name is no enrolment id.
     #[error("the common name of the request is not the id of an enrolment")]
     CommonName(#[source] crate::ids::IdError),
@@ -109,22 +112,23 @@ impl IdentityIssuer {
     pub async fn issue(&self, challenge: &str, request: &[u8]) -> Result<EnrollmentIdentity, Error> {
         let now = self.clock.now();
         let request = CertificateRequest::read(request)?;
-        let enrollment = EnrollmentId::parse(&request.common_name).map_err(Error::CommonName)?;
+        let enrollment = request.common_name.as_deref().ok_or(Error::NoCommonName)?;
+        let enrollment = EnrollmentId::parse(enrollment).map_err(Error::CommonName)?;
         tracing::Span::current().record("device.id", enrollment.as_str());
         let challenge = digest_of(challenge);
         let invitation = self
             .store
-            .invitation(challenge, &enrollment, request.key_digest, now)
+            .invitation(challenge, Some(&enrollment), request.key_digest, now)
             .await?
             .map_err(Error::Refused)?;
         let issued = self
             .authority
-            .issue_identity(&request, &enrollment, now, &*self.entropy)
+            .issue_identity(&request, enrollment.as_str(), now, &*self.entropy)
             .map_err(Error::Sign)?;
         let certificate = IssuedCertificate {
             fingerprint: issued.fingerprint,
             key: request.key_digest,
-            enrollment,
+            enrollment: Some(enrollment),
             not_after: issued.not_after,
             namespace: invitation.namespace,
             labels: invitation.labels,

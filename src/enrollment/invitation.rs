@@ -4,8 +4,6 @@
 
 use std::collections::BTreeMap;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -15,6 +13,9 @@ use crate::store::{Invitation, Store, StoreError};
 
 /// Where identities are issued, below the public address of the server.
 pub const IDENTITY_PATH: &str = "/enroll/identity";
+
+/// Where enrolment profiles are served, each under its challenge, below the public address of the server.
+pub const PROFILE_PATH: &str = "/enroll/profile";
 
 /// The longest that an invitation may be open.
 pub const LONGEST_LIFE: SignedDuration = SignedDuration::from_hours(90 * 24);
@@ -72,6 +73,8 @@ pub struct InviteRequest {
 pub struct Invite {
     /// Where the identity is issued.
     pub url: String,
+    /// Where a device fetches its enrolment profile. It holds the challenge, so it is as secret.
+    pub profile: String,
     /// The secret that it is issued for. It cannot be shown again.
     pub challenge: String,
     /// Until when.
@@ -98,7 +101,8 @@ pub async fn invite(
         .map_err(|_| Error::Life)?;
     let mut bytes = [0; 32];
     entropy.fill(&mut bytes);
-    let challenge = URL_SAFE_NO_PAD.encode(bytes);
+    // In digits that every string type of ASN.1 and every URL can hold: devices put it into certificate requests.
+    let challenge = hex::encode(bytes);
     let invitation = Invitation {
         challenge: digest_of(&challenge),
         namespace: request.namespace,
@@ -108,8 +112,10 @@ pub async fn invite(
         expires_at,
     };
     store.invite(invitation).await?;
+    let public_url = request.public_url.trim_end_matches('/');
     Ok(Invite {
-        url: format!("{}{IDENTITY_PATH}", request.public_url.trim_end_matches('/')),
+        url: format!("{public_url}{IDENTITY_PATH}"),
+        profile: format!("{public_url}{PROFILE_PATH}/{challenge}"),
         challenge,
         expires_at,
     })

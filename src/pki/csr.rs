@@ -1,11 +1,12 @@
 //! Certificate requests (PKCS #10): read, and proven to come from the holder of the key.
 //!
-//! Of what a request asks for, only the key and the common name are taken. Everything else in the certificate is decided by who issues it.
+//! Of what a request asks for, only the key, the common name and the challenge are taken. Everything else in the certificate is decided by who issues it.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use rcgen::SubjectPublicKeyInfo;
 use x509_parser::certification_request::X509CertificationRequest;
+use x509_parser::cri_attributes::ParsedCriAttribute;
 use x509_parser::oid_registry::{
     OID_EC_P256, OID_KEY_TYPE_EC_PUBLIC_KEY, OID_NIST_EC_P384, OID_PKCS1_RSAENCRYPTION,
 };
@@ -14,7 +15,9 @@ use x509_parser::prelude::FromDer as _;
 use x509_parser::public_key::PublicKey;
 use x509_parser::x509::SubjectPublicKeyInfo as ParsedKey;
 
+use super::cms::HashPolicy;
 use crate::ids::Digest;
+use crate::secret::Secret;
 
 /// The largest request that is read, in bytes. One with an RSA key of 8,192 bits and attributes stays far below.
 pub const REQUEST_LIMIT: usize = 16 * 1024;
@@ -46,16 +49,17 @@ pub enum Error {
     /// The signature is not by that key, or by a hash that is broken.
     #[error("the certificate request is not signed by its own key")]
     Signature,
-    /// Not exactly one common name.
-    #[error("the certificate request must have exactly one common name: the id of the enrolment")]
-    CommonName,
 }
 
 /// A request whose sender holds its key.
 #[derive(Debug)]
 pub struct CertificateRequest {
-    /// The common name of its subject.
-    pub common_name: String,
+    /// The common name of its subject, if it has exactly one.
+    pub common_name: Option<String>,
+    /// The challenge that it carries, if any.
+    pub challenge: Option<Secret<String>>,
+    /// Whether its key is an RSA key.
+    pub is_rsa: bool,
     /// Its key.
     pub key: SubjectPublicKeyInfo,
     /// The SHA-256 of its key, as SubjectPublicKeyInfo.
@@ -68,6 +72,14 @@ impl CertificateRequest {
     /// # Errors
     /// When it is no request, its key is weak or unusual, or it is not signed by its own key.
     pub fn read(body: &[u8]) -> Result<Self, Error> {
+        Self::read_with(body, HashPolicy::Strong)
+    }
+
+    /// As [`Self::read`], with a say in whether its signature may be by way of SHA-1.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub fn read_with(body: &[u8], policy: HashPolicy) -> Result<Self, Error> {
         if body.len() > REQUEST_LIMIT {
             return Err(Error::TooLarge { bytes: body.len() });
         }
@@ -87,16 +99,27 @@ impl CertificateRequest {
             return Err(Error::Key);
         }
         let signed_with = &request.signature_algorithm.algorithm;
-        if *signed_with == OID_PKCS1_SHA1WITHRSA || *signed_with == OID_SHA1_WITH_RSA {
+        let by_sha1 = *signed_with == OID_PKCS1_SHA1WITHRSA || *signed_with == OID_SHA1_WITH_RSA;
+        if by_sha1 && policy == HashPolicy::Strong {
             return Err(Error::Signature);
         }
         request.verify_signature().map_err(|_| Error::Signature)?;
         let mut names = info.subject.iter_common_name();
-        let (Some(name), None) = (names.next(), names.next()) else {
-            return Err(Error::CommonName);
+        let common_name = match (names.next(), names.next()) {
+            (Some(name), None) => name.as_str().ok().map(str::to_owned),
+            _ => None,
         };
+        let mut challenges = request
+            .certification_request_info
+            .iter_attributes()
+            .filter_map(|attribute| match attribute.parsed_attribute() {
+                ParsedCriAttribute::ChallengePassword(challenge) => Some(challenge.0.clone()),
+                _ => None,
+            });
         Ok(Self {
-            common_name: name.as_str().map_err(|_| Error::CommonName)?.to_owned(),
+            common_name,
+            challenge: challenges.next().map(Secret::new),
+            is_rsa: info.subject_pki.algorithm.algorithm == OID_PKCS1_RSAENCRYPTION,
             key: SubjectPublicKeyInfo::from_der(info.subject_pki.raw).map_err(|_| Error::Key)?,
             key_digest: Digest::of(info.subject_pki.raw),
         })
@@ -144,7 +167,10 @@ mod tests {
         for algorithm in [&rcgen::PKCS_ECDSA_P256_SHA256, &rcgen::PKCS_ECDSA_P384_SHA384] {
             let request = request(&["A0-1"], algorithm);
             for body in [request.der().to_vec(), request.pem().unwrap().into_bytes()] {
-                assert_eq!(CertificateRequest::read(&body).unwrap().common_name, "A0-1");
+                assert_eq!(
+                    CertificateRequest::read(&body).unwrap().common_name.unwrap(),
+                    "A0-1"
+                );
             }
         }
     }
@@ -159,12 +185,11 @@ mod tests {
     }
 
     #[test]
-    fn a_request_must_name_one_enrolment() {
-        let none = request(&[], &rcgen::PKCS_ECDSA_P256_SHA256);
-        assert_eq!(
-            CertificateRequest::read(none.der()).unwrap_err(),
-            Error::CommonName
-        );
+    fn a_request_without_a_name_has_none() {
+        let request = request(&[], &rcgen::PKCS_ECDSA_P256_SHA256);
+        let read = CertificateRequest::read(request.der()).unwrap();
+        assert_eq!((read.common_name, read.is_rsa), (None, false));
+        assert!(read.challenge.is_none());
     }
 
     #[test]

@@ -114,8 +114,8 @@ pub struct IssuedCertificate {
     pub fingerprint: Digest,
     /// The SHA-256 of the public key in it, as SubjectPublicKeyInfo.
     pub key: Digest,
-    /// The enrolment it was issued for: the common name of the request.
-    pub enrollment: EnrollmentId,
+    /// The enrolment it was issued for. None: nobody has said; the first that shows it at Authenticate makes it, and its invitation, its own.
+    pub enrollment: Option<EnrollmentId>,
     /// The end of its validity.
     pub not_after: Timestamp,
     /// The fleet, from the invitation.
@@ -124,6 +124,17 @@ pub struct IssuedCertificate {
     pub labels: BTreeMap<String, String>,
     /// The hardware it is bound to, from the invitation.
     pub serial_number: Option<SerialNumber>,
+}
+
+/// A certificate in the place of another that was never used; what is not here is that one's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reissued {
+    /// The SHA-256 of its DER.
+    pub fingerprint: Digest,
+    /// The SHA-256 of the public key in it, as SubjectPublicKeyInfo.
+    pub key: Digest,
+    /// The end of its validity.
+    pub not_after: Timestamp,
 }
 
 /// The life of an enrolment.
@@ -409,14 +420,15 @@ pub trait Store: Send + Sync + 'static {
     /// Keeps an invitation.
     async fn invite(&self, invitation: Invitation) -> Result<(), StoreError>;
 
-    /// The invitation of a challenge, if `enrollment` may use it now with `key`. Changes nothing: a check before a certificate is made.
+    /// The invitation of a challenge, if `enrollment` may use it now with `key`. Changes nothing: a check before a certificate is made. Without an
+    /// enrolment, whoever holds the challenge is taken for the one that it is for.
     ///
     /// A used invitation still is good for the enrolment and key it was used for, a few times, until one of the certificates issued on it has
     /// begun an enrolment: the answer to a request may get lost.
     async fn invitation(
         &self,
         challenge: Digest,
-        enrollment: &EnrollmentId,
+        enrollment: Option<&EnrollmentId>,
         key: Digest,
         now: Timestamp,
     ) -> Result<Result<Invitation, Refusal>, StoreError>;
@@ -428,6 +440,26 @@ pub trait Store: Send + Sync + 'static {
         certificate: IssuedCertificate,
         now: Timestamp,
     ) -> Result<Result<(), Refusal>, StoreError>;
+
+    /// Records a certificate in the place of `by`, one that has begun no enrolment yet: on the same invitation, for the same device. Refused where
+    /// there is no such certificate, or where that has happened a few times.
+    async fn reissue(
+        &self,
+        by: Digest,
+        certificate: Reissued,
+        now: Timestamp,
+    ) -> Result<Result<(), Refusal>, StoreError>;
+
+    /// The certificate (DER) that was the answer to a message, by the digest of the message.
+    async fn answer(&self, message: Digest) -> Result<Option<Vec<u8>>, StoreError>;
+
+    /// Keeps a certificate (DER) as the answer to a message, at least until `until`. Gives the one to answer with: whichever was kept first.
+    async fn keep_answer(
+        &self,
+        message: Digest,
+        certificate: Vec<u8>,
+        until: Timestamp,
+    ) -> Result<Vec<u8>, StoreError>;
 
     /// Records a certificate that renews the one that asks, or refuses. `by` is the fingerprint of the pinned certificate that asks, which the
     /// caller has seen proof of; it may have run out by up to [`RENEWAL_GRACE`], which gives it no other right. Of `certificate`, the

@@ -26,7 +26,7 @@ async fn a_device_appears_in_the_fleet_and_with_the_labels_of_its_invitation(api
     invitations.extend(world.invite(1, NAMESPACE, "").await);
     for invitation in &invitations {
         let keys: Vec<&String> = invitation.as_object().unwrap().keys().collect();
-        assert_eq!(keys, ["challenge", "expiresAt", "url"]);
+        assert_eq!(keys, ["challenge", "expiresAt", "profile", "url"]);
         assert!(
             invitation["url"]
                 .as_str()

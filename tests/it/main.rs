@@ -44,6 +44,8 @@ mod running;
 #[cfg(test)]
 mod scale;
 #[cfg(test)]
+mod scep;
+#[cfg(test)]
 mod secrets;
 #[cfg(test)]
 mod shipped;

@@ -48,7 +48,7 @@ const PARTS: &[(&str, &str)] = &[
     ("mdm::proxy", "clock ids mdm::peer pki"),
     ("mdm::serve", "clock listener mdm::peer pki"),
     // It answers on the same port as the device endpoint, within the same limits.
-    ("enrollment", "body clock ids mdm::http pki store"),
+    ("enrollment", "body clock ids mdm mdm::http pki store"),
     // The embedded Kubernetes API: it knows no kind of Provost's, only how schemas and selectors are read.
     ("kubeapi", "api bearer body clock files listener pki secret"),
     (
@@ -92,7 +92,10 @@ const ROOMS: &[(&str, &str)] = &[
     // The certificate that it takes is made ready where the program is put together.
     ("a2", "app::push push"),
     // Property lists: the codec of the protocol, and profiles, which are written by policy and read by the simulator.
-    ("plist", "mdm policy::content policy::profile simulator"),
+    (
+        "plist",
+        "enrollment::profile mdm policy::content policy::profile simulator",
+    ),
     ("quick_xml", "mdm::plist"),
     // YAML: with the place of each field for people's files, plainly for bodies and files of our own.
     ("saphyr_parser", "gitops::read kubeapi::decode"),
@@ -108,19 +111,19 @@ const ROOMS: &[(&str, &str)] = &[
         "gitops::fetch kubeapi::access pki push::certificate",
     ),
     ("aws_lc_rs", "gitops::fetch pki"),
-    ("cms", "pki"),
-    ("der", "pki"),
-    ("x509_cert", "pki"),
+    ("cbc", "pki::cms"),
+    ("der", "enrollment::scep pki"),
+    ("des", "pki::cms"),
     // Tokens of service accounts.
     ("jsonwebtoken", "kubeapi::access::tokens"),
     (
         "rustls",
-        "gitops::fetch kubeapi::serve listener main mdm::peer mdm::proxy mdm::serve pki push simulator",
+        "enrollment::scep gitops::fetch kubeapi::serve listener main mdm::peer mdm::proxy mdm::serve pki push simulator",
     ),
     // What waits. Whatever is not named here is pure or blocks.
     (
         "tokio",
-        "app body cli controllers kubeapi listener mdm::gateway mdm::http mdm::seen push simulator store",
+        "app body cli controllers enrollment::scep kubeapi listener mdm::gateway mdm::http mdm::seen push simulator store",
     ),
     ("rand", "clock"),
     (

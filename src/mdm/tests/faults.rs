@@ -23,8 +23,8 @@ use crate::policy::Manifest;
 use crate::secret::Secret;
 use crate::store::{
     Authentication, Change, CommandResult, Ending, Enrollment, EnrollmentState, Escrow, FactsChange,
-    Invitation, IssuedCertificate, NotQueued, PushAddress, Refusal, ReportOutcome, Store, StoreError,
-    SystemNews, Transition, Verdicts,
+    Invitation, IssuedCertificate, NotQueued, PushAddress, Refusal, Reissued, ReportOutcome, Store,
+    StoreError, SystemNews, Transition, Verdicts,
 };
 
 #[test]
@@ -107,8 +107,11 @@ macro_rules! faulty {
 
 faulty! {
     invite(invitation: Invitation) -> ();
-    invitation(challenge: Digest, enrollment: &EnrollmentId, key: Digest, now: Timestamp) -> Result<Invitation, Refusal>;
+    invitation(challenge: Digest, enrollment: Option<&EnrollmentId>, key: Digest, now: Timestamp) -> Result<Invitation, Refusal>;
     issue(challenge: Digest, certificate: IssuedCertificate, now: Timestamp) -> Result<(), Refusal>;
+    reissue(by: Digest, certificate: Reissued, now: Timestamp) -> Result<(), Refusal>;
+    answer(message: Digest) -> Option<Vec<u8>>;
+    keep_answer(message: Digest, certificate: Vec<u8>, until: Timestamp) -> Vec<u8>;
     renew(by: Digest, certificate: IssuedCertificate, now: Timestamp) -> Result<(), Refusal>;
     authenticate(authentication: Authentication, now: Timestamp) -> Result<Enrollment, Refusal>;
     token_update(enrollment: &EnrollmentId, push: PushAddress, now: Timestamp) -> Option<Enrollment>;

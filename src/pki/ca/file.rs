@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rcgen::KeyPair;
 use rustls::pki_types::pem::PemObject as _;
@@ -47,6 +47,34 @@ pub(super) fn read_pair(
     let key = PrivateKeyDer::from_pem_slice(&pem).map_err(|_| contents())?;
     let certificate = CertificateDer::from_pem_slice(&pem).map_err(|_| contents())?;
     Ok(Some((key, certificate)))
+}
+
+/// The certificate in a file that may hold its key as well.
+pub(super) fn read_certificate(path: &Path) -> Result<CertificateDer<'static>, Error> {
+    let pem = Zeroizing::new(fs::read(path).map_err(failed("read", path))?);
+    CertificateDer::from_pem_slice(&pem).map_err(|_| Error::Contents {
+        path: path.to_owned(),
+    })
+}
+
+/// The files in a folder, in the order of their names. None where there is no such folder.
+pub(super) fn files_in(folder: &Path) -> Result<Vec<PathBuf>, Error> {
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(failed("read", folder)(error)),
+    };
+    let mut files = entries
+        .map(|entry| entry.map(|entry| entry.path()))
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(failed("read", folder))?;
+    files.sort();
+    Ok(files)
+}
+
+/// Gives a file another name.
+pub(super) fn rename(from: &Path, to: &Path) -> Result<(), Error> {
+    fs::rename(from, to).map_err(failed("move", from))
 }
 
 /// Keeps a private key and its certificate.

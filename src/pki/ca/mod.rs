@@ -3,9 +3,14 @@
 //! They are made at the first start, under `DIR/keys`, and read at every later one. Keys never leave that folder, whose files are readable by
 //! their owner alone; the certificate that devices trust the server by is published as `DIR/ca.pem`. Which certificates are in use, and whose
 //! they are, is the store's to know.
+//!
+//! Devices are issued identities by one of two authorities: with a P-256 key, or with an RSA key by SCEP ([`scep`]). How one follows another is
+//! [`rotation`]'s.
 
 mod authority;
 mod file;
+mod rotation;
+mod scep;
 mod trust;
 
 use std::net::IpAddr;
@@ -17,9 +22,12 @@ use rcgen::KeyPair;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 pub use authority::{Authority, IssuedIdentity};
+pub use scep::{ScepAuthority, ScepKeys};
 pub use trust::{ClientTrust, Identity, Subject};
 
+use super::cms::{KeyError, Signer};
 use crate::clock::Entropy;
+use authority::Purpose;
 
 /// How long an authority is valid.
 const AUTHORITY_LIFE: SignedDuration = SignedDuration::from_hours(10 * 365 * 24);
@@ -59,6 +67,9 @@ pub enum Error {
     /// A key or certificate could not be made.
     #[error("cannot make a certificate")]
     Make(#[source] rcgen::Error),
+    /// A key does not do what it is for.
+    #[error("cannot use a key")]
+    Key(#[source] KeyError),
     /// An authority cannot be used to judge certificates.
     #[error("cannot judge certificates by the device authority")]
     Trust(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -78,10 +89,18 @@ pub struct ServerIdentity {
 pub struct Pki {
     /// Issues identities to devices.
     pub devices: Arc<Authority>,
+    /// Issues identities to devices by SCEP.
+    pub scep: Arc<ScepKeys>,
+    /// Whose identities are trusted: those of the device authorities, retired ones included.
+    pub trust: Arc<ClientTrust>,
+    /// The certificate of the first device authority there was, PEM. It stays the same when authorities follow each other.
+    pub first_devices_pem: String,
     /// Issues certificates to servers; devices and people trust it.
     pub servers: Authority,
     /// The server certificate in use.
     pub server: ServerIdentity,
+    /// Signs enrolment profiles, vouched for by `servers`.
+    pub profiles: Signer,
     /// The file that holds the certificate of `servers`, for those who have to trust it.
     pub published: PathBuf,
 }
@@ -100,28 +119,62 @@ impl Pki {
     ) -> Result<Self, Error> {
         let keys = directory.join("keys");
         file::make_private_folder(&keys)?;
-        let devices = Authority::open(
-            &keys.join("device-ca.pem"),
-            "Provost device authority",
-            now,
-            entropy,
-        )?;
+        let (by_ec, by_rsa) = (keys.join("device-ca.pem"), keys.join("device-ca-rsa.pem"));
+        for path in [&by_ec, &by_rsa] {
+            rotation::retire_when_due(path, &keys, now)?;
+        }
+        let devices = Authority::open(&by_ec, "Provost device authority", Purpose::Issue, now, entropy)?;
+        let retired = rotation::retired(&keys)?;
+        let trust = Arc::new(ClientTrust::new(&devices)?);
+        for certificate in &retired {
+            trust.add(certificate)?;
+        }
+        let scep = Arc::new(ScepKeys::open(by_rsa, Arc::clone(&trust))?);
+        let first_devices_pem = authority::to_pem(rotation::eldest(devices.certificate(), &retired));
         let servers = Authority::open(
             &keys.join("server-ca.pem"),
             "Provost server authority",
+            Purpose::Issue,
             now,
             entropy,
         )?;
         let server = open_server(&keys.join("server.pem"), &servers, names, now, entropy)?;
+        let profiles = open_profile_signer(&keys.join("profile-signer.pem"), &servers, now, entropy)?;
         let published = directory.join("ca.pem");
         file::write_public(&published, servers.certificate_pem())?;
         Ok(Self {
             devices: Arc::new(devices),
+            scep,
+            trust,
+            first_devices_pem,
             servers,
             server,
+            profiles,
             published,
         })
     }
+}
+
+fn open_profile_signer(
+    path: &Path,
+    authority: &Authority,
+    now: Timestamp,
+    entropy: &dyn Entropy,
+) -> Result<Signer, Error> {
+    // As with a server's, nothing hangs on this key.
+    let until = now.saturating_add(SERVER_RENEWAL).ok();
+    let kept = file::read_pair(path)
+        .unwrap_or_default()
+        .filter(|(_, certificate)| authority::is_current(certificate, authority, until));
+    let (key, certificate) = if let Some(kept) = kept {
+        kept
+    } else {
+        let pair = KeyPair::generate().map_err(Error::Make)?;
+        let certificate = authority.issue_profile_signer(&pair, now, entropy)?;
+        file::write_pair(path, &pair, &certificate)?;
+        (PrivateKeyDer::from(pair), certificate)
+    };
+    Signer::new(&certificate, key.secret_der()).map_err(Error::Key)
 }
 
 fn open_server(

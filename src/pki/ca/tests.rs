@@ -5,7 +5,6 @@ use rustls::pki_types::pem::PemObject as _;
 
 use super::*;
 use crate::clock::SeededEntropy;
-use crate::ids::EnrollmentId;
 use crate::pki::csr::CertificateRequest;
 
 fn at(text: &str) -> Timestamp {
@@ -61,6 +60,70 @@ fn the_server_certificate_is_replaced_when_names_change_or_it_is_about_to_end() 
 }
 
 #[test]
+fn an_authority_that_could_not_outlive_an_identity_is_followed_by_another() {
+    let directory = tempfile::tempdir().unwrap();
+    let first = open(directory.path(), "localhost", start());
+    let issued = |pki: &Pki, now: &str| {
+        let issued = pki
+            .devices
+            .issue_identity(&request(), "A0-1", at(now), &SeededEntropy::new(3));
+        [issued.unwrap().certificate]
+    };
+    let old = issued(&first, "2034-11-01T00:00:00Z");
+    let same = open(directory.path(), "localhost", at("2034-11-01T00:00:00Z"));
+    assert_eq!(same.devices.certificate(), first.devices.certificate());
+
+    let second = Pki::open(
+        directory.path(),
+        &server_names("localhost"),
+        at("2035-01-01T00:00:00Z"),
+        &SeededEntropy::new(9),
+    )
+    .unwrap();
+    assert_ne!(second.devices.certificate(), first.devices.certificate());
+    for certificate in [old, issued(&second, "2035-01-01T00:00:00Z")] {
+        let identity = second.trust.identify(&certificate, at("2035-02-01T00:00:00Z"));
+        assert!(matches!(identity, Identity::Issued { .. }), "{identity:?}");
+    }
+    assert_eq!(
+        second.first_devices_pem, first.first_devices_pem,
+        "the topic hangs on it"
+    );
+
+    // Who takes the old one away ends the trust in it.
+    std::fs::remove_dir_all(directory.path().join("keys/retired")).unwrap();
+    let third = open(directory.path(), "localhost", at("2035-01-01T00:00:00Z"));
+    let old = issued(&first, "2034-11-01T00:00:00Z");
+    assert!(matches!(
+        third.trust.identify(&old, at("2035-02-01T00:00:00Z")),
+        Identity::Untrusted { .. }
+    ));
+}
+
+#[test]
+fn what_the_rsa_authority_issues_is_trusted_once_it_is_made_and_after_a_restart() {
+    let directory = tempfile::tempdir().unwrap();
+    let entropy = SeededEntropy::new(4);
+    let pki = open(directory.path(), "localhost", start());
+    assert!(pki.scep.made().is_none());
+    let scep = pki.scep.get(start(), &entropy).unwrap();
+    let issued = scep
+        .authority
+        .issue_identity(&request(), "A0-1", start(), &entropy)
+        .unwrap();
+    let again = open(directory.path(), "localhost", start());
+    for trust in [&pki.trust, &again.trust] {
+        let identity = trust.identify(std::slice::from_ref(&issued.certificate), start());
+        assert!(matches!(identity, Identity::Issued { .. }), "{identity:?}");
+    }
+    let made = again.scep.made().unwrap();
+    assert_eq!(made.authority.certificate(), scep.authority.certificate());
+    let (_, certificate) = x509_parser::parse_x509_certificate(made.authority.certificate()).unwrap();
+    let usage = certificate.key_usage().unwrap().unwrap().value;
+    assert!(usage.digital_signature() && usage.key_encipherment() && usage.key_cert_sign());
+}
+
+#[test]
 fn a_damaged_authority_is_never_replaced() {
     let directory = tempfile::tempdir().unwrap();
     open(directory.path(), "localhost", start());
@@ -80,10 +143,9 @@ fn a_damaged_authority_is_never_replaced() {
 fn an_identity_is_for_the_enrolment_whatever_the_request_asks_for() {
     let directory = tempfile::tempdir().unwrap();
     let pki = open(directory.path(), "localhost", start());
-    let enrollment = EnrollmentId::parse("A0-1").unwrap();
     let issued = pki
         .devices
-        .issue_identity(&request(), &enrollment, start(), &SeededEntropy::new(2))
+        .issue_identity(&request(), "A0-1", start(), &SeededEntropy::new(2))
         .unwrap();
     let chain: Vec<_> = CertificateDer::pem_slice_iter(issued.chain_pem.as_bytes())
         .collect::<Result<_, _>>()
@@ -112,9 +174,8 @@ fn certificates_of_others_of_the_server_and_of_the_past_are_not_trusted() {
     let pki = open(ours.path(), "localhost", start());
     let trust = ClientTrust::new(&pki.devices).unwrap();
     let issue = |authority: &Authority| {
-        let enrollment = EnrollmentId::parse("A0-1").unwrap();
         let issued = authority
-            .issue_identity(&request(), &enrollment, start(), &SeededEntropy::new(2))
+            .issue_identity(&request(), "A0-1", start(), &SeededEntropy::new(2))
             .unwrap();
         [CertificateDer::from_pem_slice(issued.chain_pem.as_bytes()).unwrap()]
     };
@@ -138,14 +199,14 @@ fn what_a_former_authority_has_issued_is_trusted_beside_our_own() {
     let stranger = tempfile::tempdir().unwrap();
     let stranger = open(stranger.path(), "localhost", start());
     let bundle = [former.devices.certificate_pem(), former.servers.certificate_pem()].concat();
-    let trust = ClientTrust::with_former(&pki.devices, &bundle).unwrap();
+    pki.trust.add_bundle(&bundle).unwrap();
     let issued = |authority: &Authority| {
         let enrollment = EnrollmentId::parse("A0-1").unwrap();
         let issued = authority
             .issue_identity(&request(), &enrollment, start(), &SeededEntropy::new(2))
             .unwrap();
         let chain = [CertificateDer::from_pem_slice(issued.chain_pem.as_bytes()).unwrap()];
-        matches!(trust.identify(&chain, start()), Identity::Issued { .. })
+        matches!(pki.trust.identify(&chain, start()), Identity::Issued { .. })
     };
     assert!(issued(&pki.devices) && issued(&former.devices));
     assert!(!issued(&stranger.devices));
@@ -154,9 +215,6 @@ fn what_a_former_authority_has_issued_is_trusted_beside_our_own() {
         "-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n",
     ];
     for broken in broken {
-        assert!(matches!(
-            ClientTrust::with_former(&pki.devices, broken),
-            Err(Error::Trust(_))
-        ));
+        assert!(matches!(pki.trust.add_bundle(broken), Err(Error::Trust(_))));
     }
 }

@@ -1,6 +1,6 @@
 //! What a client certificate is worth: whether the device authority issued it for a client; or whether a Kubernetes API's did, and for whom.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -63,7 +63,8 @@ impl Subject {
 /// Judges client certificates by the device authority, or by the authorities of a bundle.
 #[derive(Debug)]
 pub struct ClientTrust {
-    verifier: Arc<dyn ClientCertVerifier>,
+    roots: Mutex<RootCertStore>,
+    verifier: RwLock<Arc<dyn ClientCertVerifier>>,
 }
 
 impl ClientTrust {
@@ -72,17 +73,7 @@ impl ClientTrust {
     /// # Errors
     /// When its own certificate cannot be used as an anchor.
     pub fn new(authority: &Authority) -> Result<Self, Error> {
-        Self::with_former(authority, "")
-    }
-
-    /// Trust in what `authority` has issued, and the authorities of a bundle (PEM, which may be empty) before it: those of devices that came
-    /// from another server. What they issue is one of ours from then on, and whose it is still is the pin's to say.
-    ///
-    /// # Errors
-    /// When the bundle cannot be read, or one certificate cannot be used as an anchor.
-    pub fn with_former(authority: &Authority, former: &str) -> Result<Self, Error> {
-        let former = CertificateDer::pem_slice_iter(former.as_bytes());
-        Self::in_roots(std::iter::once(Ok(authority.certificate().clone())).chain(former))
+        Self::in_roots(std::iter::once(Ok(authority.certificate().clone())))
     }
 
     /// Trust in what the authorities of a bundle have issued, PEM.
@@ -103,11 +94,36 @@ impl ClientTrust {
                 .add(certificate)
                 .map_err(|source| Error::Trust(Box::new(source)))?;
         }
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
-            .build()
+        Ok(Self {
+            verifier: RwLock::new(verifier_of(&roots)?),
+            roots: Mutex::new(roots),
+        })
+    }
+
+    /// Trusts what another authority has issued as well, from now on.
+    ///
+    /// # Errors
+    /// When its certificate cannot be used as an anchor.
+    pub fn add(&self, authority: &CertificateDer<'static>) -> Result<(), Error> {
+        let mut roots = self.roots.lock().unwrap_or_else(PoisonError::into_inner);
+        roots
+            .add(authority.clone())
             .map_err(|source| Error::Trust(Box::new(source)))?;
-        Ok(Self { verifier })
+        let verifier = verifier_of(&roots)?;
+        *self.verifier.write().unwrap_or_else(PoisonError::into_inner) = verifier;
+        Ok(())
+    }
+
+    /// Trusts what the authorities of a bundle (PEM, which may be empty) have issued as well: those of devices that came from another server. What
+    /// they issue is one of ours from then on, and whose it is still is the pin's to say.
+    ///
+    /// # Errors
+    /// When the bundle cannot be read, or one certificate cannot be used as an anchor.
+    pub fn add_bundle(&self, pem: &str) -> Result<(), Error> {
+        for certificate in CertificateDer::pem_slice_iter(pem.as_bytes()) {
+            self.add(&certificate.map_err(|source| Error::Trust(Box::new(source)))?)?;
+        }
+        Ok(())
     }
 
     /// Who a client is that has shown `chain` and proved to hold the key of its first certificate.
@@ -143,7 +159,8 @@ impl ClientTrust {
     ) -> Result<(), rustls::Error> {
         let seconds = u64::try_from(now.as_second()).unwrap_or_default();
         let time = UnixTime::since_unix_epoch(Duration::from_secs(seconds));
-        self.verifier
+        let verifier = Arc::clone(&self.verifier.read().unwrap_or_else(PoisonError::into_inner));
+        verifier
             .verify_client_cert(certificate, intermediates, time)
             .map(|_| ())
     }
@@ -157,6 +174,13 @@ impl ClientTrust {
         let (_, certificate) = X509Certificate::from_der(certificate).ok()?;
         Subject::of(&certificate)
     }
+}
+
+fn verifier_of(roots: &RootCertStore) -> Result<Arc<dyn ClientCertVerifier>, Error> {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    WebPkiClientVerifier::builder_with_provider(Arc::new(roots.clone()), provider)
+        .build()
+        .map_err(|source| Error::Trust(Box::new(source)))
 }
 
 fn validity(certificate: &CertificateDer<'_>) -> Option<(Timestamp, Timestamp)> {

@@ -6,11 +6,16 @@
 
 mod algorithm;
 mod ber;
+mod encode;
+pub mod envelope;
+mod sign;
 mod verify;
 
 pub use algorithm::{HashPolicy, oid};
 pub use ber::{BerError, MESSAGE_LIMIT, to_der};
-pub use verify::{Content, Error, Signed, claimed_chain, verify};
+pub use envelope::{Cipher, CipherPolicy, EnvelopeError, KeyError, Recipient};
+pub use sign::{Attribute, Signer, certificates_only};
+pub use verify::{Content, Error, Signed, claimed_attributes, claimed_chain, verify};
 
 #[cfg(test)]
 mod tests;

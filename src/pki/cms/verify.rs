@@ -229,6 +229,23 @@ pub fn claimed_chain(message: &[u8]) -> Result<Vec<CertificateDer<'static>>, Err
         .collect())
 }
 
+/// What a message says of itself in its signed attributes that have one value, **whether or not it is signed**: to answer it, and for nothing else.
+///
+/// # Errors
+/// When it is no signed message.
+pub fn claimed_attributes(message: &[u8]) -> Result<Vec<(ObjectIdentifier, Vec<u8>)>, Error> {
+    let message = to_der(message)?;
+    let message = SignedData::read(&message)?;
+    let attributes = read_attributes(&message.signer()?.attributes.unwrap_or_default())?;
+    Ok(attributes
+        .into_iter()
+        .filter_map(|(oid, values)| match values.as_slice() {
+            [value] => Some((oid, value.to_vec())),
+            _ => None,
+        })
+        .collect())
+}
+
 /// The attributes that make the signature one over the content.
 fn check_attributes(
     attributes: &[SignedAttribute<'_>],
@@ -417,7 +434,7 @@ impl<'a> SignedData<'a> {
     }
 }
 
-fn key_identifier<'a>(certificate: &X509Certificate<'a>) -> Option<&'a [u8]> {
+pub(super) fn key_identifier<'a>(certificate: &X509Certificate<'a>) -> Option<&'a [u8]> {
     certificate
         .extensions()
         .iter()
@@ -427,10 +444,10 @@ fn key_identifier<'a>(certificate: &X509Certificate<'a>) -> Option<&'a [u8]> {
         })
 }
 
-fn is_context(tag: Tag, expected: u32) -> bool {
+pub(super) fn is_context(tag: Tag, expected: u32) -> bool {
     matches!(tag, Tag::ContextSpecific { number, .. } if number.0 == expected)
 }
 
-fn expect(value: AnyRef<'_>, tag: Tag) -> Result<(), Error> {
+pub(super) fn expect(value: AnyRef<'_>, tag: Tag) -> Result<(), Error> {
     value.tag().assert_eq(tag).map(drop).map_err(Error::Structure)
 }

@@ -7,11 +7,12 @@ use super::*;
 use crate::api::common::Verdict;
 use crate::compliance::{Facts, Report, Source};
 use crate::mdm::command::{Cause, ReportStatus};
-use crate::store::{Ending, EnrollmentState, Refusal, Store, Transition};
+use crate::store::{Ending, EnrollmentState, IssuedCertificate, Refusal, Reissued, Store, Transition};
 
 pub(in crate::store) async fn an_invitation_is_used_once(store: &dyn Store) {
     let device = id("A");
-    let check = |challenge: &'static str| store.invitation(digest(challenge), &device, digest("key"), at(0));
+    let check =
+        |challenge: &'static str| store.invitation(digest(challenge), Some(&device), digest("key"), at(0));
     store.invite(invitation("c")).await.unwrap();
     assert_eq!(check("guess").await.unwrap(), Err(Refusal::Unknown));
     assert_eq!(check("c").await.unwrap(), Ok(invitation("c")));
@@ -86,7 +87,7 @@ pub(in crate::store) async fn an_invitation_expires(store: &dyn Store) {
     let issued = |seconds| store.issue(digest("c"), certificate("one", &id("A")), at(seconds));
     assert_eq!(
         store
-            .invitation(digest("c"), &id("A"), digest("key"), at(1001))
+            .invitation(digest("c"), Some(&id("A")), digest("key"), at(1001))
             .await
             .unwrap(),
         Err(Refusal::Expired)
@@ -105,7 +106,7 @@ pub(in crate::store) async fn an_invitation_is_only_for_the_device_it_names(stor
     store.invite(bound.clone()).await.unwrap();
     assert_eq!(
         store
-            .invitation(digest("udid"), &id("B"), digest("key"), at(0))
+            .invitation(digest("udid"), Some(&id("B")), digest("key"), at(0))
             .await
             .unwrap(),
         Err(Refusal::WrongDevice)
@@ -117,7 +118,7 @@ pub(in crate::store) async fn an_invitation_is_only_for_the_device_it_names(stor
     assert_eq!(refused, Err(Refusal::WrongDevice));
     assert_eq!(
         store
-            .invitation(digest("udid"), &id("A"), digest("key"), at(0))
+            .invitation(digest("udid"), Some(&id("A")), digest("key"), at(0))
             .await
             .unwrap(),
         Ok(bound),
@@ -622,4 +623,77 @@ pub(in crate::store) async fn system_versions_are_kept(store: &dyn Store) {
         .update_system(&id("NOBODY"), system("26.2", None))
         .await
         .unwrap();
+}
+
+pub(in crate::store) async fn an_invitation_that_names_nobody_is_the_first_devices_that_comes(
+    store: &dyn Store,
+) {
+    let (first, other) = (id("A"), id("B"));
+    store.invite(invitation("c")).await.unwrap();
+    let unnamed = |name: &str| IssuedCertificate {
+        enrollment: None,
+        key: digest("key"),
+        ..certificate(name, &first)
+    };
+    for name in ["one", "two"] {
+        let issued = store.issue(digest("c"), unnamed(name), at(0)).await.unwrap();
+        assert_eq!(issued, Ok(()), "{name}: the same key may ask again");
+    }
+    store
+        .authenticate(authentication(&first, "one"), at(1))
+        .await
+        .unwrap()
+        .unwrap();
+    for name in ["one", "two"] {
+        let refused = store
+            .authenticate(authentication(&other, name), at(2))
+            .await
+            .unwrap();
+        assert_eq!(refused.unwrap_err(), Refusal::WrongCertificate, "{name}");
+    }
+}
+
+pub(in crate::store) async fn a_certificate_that_was_never_used_may_be_issued_anew(store: &dyn Store) {
+    let device = id("A");
+    issue(store, &device, "first", 0).await;
+    let reissue = async |by: &str, name: &str, seconds| {
+        let new = Reissued {
+            fingerprint: digest(name),
+            key: digest("another key"),
+            not_after: at(2_000_000),
+        };
+        store.reissue(digest(by), new, at(seconds)).await.unwrap()
+    };
+    assert_eq!(reissue("first", "second", 1).await, Ok(()));
+    assert_eq!(reissue("unknown", "x", 1).await, Err(Refusal::WrongCertificate));
+    let refused = reissue("first", "x", 1_000_001).await;
+    assert_eq!(refused, Err(Refusal::WrongCertificate), "run out");
+    // It is for the same device.
+    let refused = store
+        .authenticate(authentication(&id("B"), "second"), at(2))
+        .await
+        .unwrap();
+    assert_eq!(refused.unwrap_err(), Refusal::WrongCertificate);
+    let begun = store
+        .authenticate(authentication(&device, "second"), at(2))
+        .await
+        .unwrap();
+    assert_eq!(begun.unwrap().certificate, digest("second"));
+    for by in ["first", "second"] {
+        assert!(
+            reissue(by, "x", 3).await.is_err(),
+            "{by} has been used, or withdrawn"
+        );
+    }
+}
+
+pub(in crate::store) async fn the_same_message_gets_the_answer_that_was_kept_first(store: &dyn Store) {
+    let message = digest("message");
+    assert_eq!(store.answer(message).await.unwrap(), None);
+    for (certificate, until) in [(vec![1], 10), (vec![2], 20)] {
+        let kept = store.keep_answer(message, certificate, at(until)).await.unwrap();
+        assert_eq!(kept, [1]);
+    }
+    assert_eq!(store.answer(message).await.unwrap(), Some(vec![1]));
+    assert_eq!(store.answer(digest("another")).await.unwrap(), None);
 }

@@ -145,7 +145,8 @@ pub(super) fn authenticate(
         return Ok(Err(Refusal::WrongCertificate));
     };
     let certificate = &issued.certificate;
-    if certificate.enrollment != device.enrollment || certificate.not_after < now {
+    let other = |bound: &EnrollmentId| *bound != device.enrollment;
+    if certificate.enrollment.as_ref().is_some_and(other) || certificate.not_after < now {
         return Ok(Err(Refusal::WrongCertificate));
     }
     if certificate.serial_number.is_some() && certificate.serial_number != device.serial_number {
@@ -180,7 +181,7 @@ pub(super) fn authenticate(
         // Another spelling of an id that is taken: both would be one Device object.
         return Ok(Err(Refusal::WrongDevice));
     }
-    invitations::pin(writing, &issued)?;
+    invitations::pin(writing, &issued, &device.enrollment)?;
     let row = begin(writing, device, &issued.certificate, now)?;
     if let Some(before) = before {
         writing.forget(before.enrollment.certificate);
@@ -237,7 +238,7 @@ pub(super) fn renew(
         .prepare_cached("SELECT device FROM enrollments WHERE certificate = ?1")?
         .query_row([by], |row| row.get(0))
         .optional()?;
-    let Some(device) = pinned.filter(|device| *device == certificate.enrollment) else {
+    let Some(device) = pinned.filter(|device| Some(device) == certificate.enrollment.as_ref()) else {
         return Ok(Err(Refusal::WrongCertificate));
     };
     let Some(before) = active(writing, &device)? else {
@@ -273,7 +274,10 @@ pub(super) fn adopt(
     let Some(renewed) = issued.filter(|issued| issued.state == CertificateState::Next) else {
         return Ok(None);
     };
-    let Some(before) = active(writing, &renewed.certificate.enrollment)? else {
+    let Some(device) = &renewed.certificate.enrollment else {
+        return Ok(None);
+    };
+    let Some(before) = active(writing, device)? else {
         return Ok(None);
     };
     succeed(writing, &before, &renewed, now)?;

@@ -6,7 +6,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row, named_params, params};
 use super::columns::{Fault, Json, Micros};
 use super::writer::Writing;
 use crate::ids::{Digest, EnrollmentId};
-use crate::store::{Invitation, IssuedCertificate, PIN_OVERLAP, Refusal};
+use crate::store::{Invitation, IssuedCertificate, PIN_OVERLAP, Refusal, Reissued};
 
 /// How many certificates one invitation may bring while answers get lost.
 const REPEATS: u32 = 8;
@@ -65,7 +65,7 @@ fn invitation(row: &Row<'_>) -> rusqlite::Result<(Invitation, bool)> {
 pub(super) fn usable(
     connection: &Connection,
     challenge: Digest,
-    enrollment: &EnrollmentId,
+    enrollment: Option<&EnrollmentId>,
     key: Digest,
     now: Timestamp,
 ) -> Result<Result<Invitation, Refusal>, Fault> {
@@ -77,24 +77,30 @@ pub(super) fn usable(
         None => Err(Refusal::Unknown),
         Some((_, true)) if !may_repeat(connection, challenge, enrollment, key)? => Err(Refusal::Used),
         Some((invitation, _)) if invitation.expires_at < now => Err(Refusal::Expired),
-        Some((invitation, _)) if invitation.udid.as_ref().is_some_and(|udid| udid != enrollment) => {
-            Err(Refusal::WrongDevice)
-        }
+        Some((invitation, _)) if !is_for(&invitation, enrollment) => Err(Refusal::WrongDevice),
         Some((invitation, _)) => Ok(invitation),
     })
+}
+
+/// Whether an invitation is for an enrolment, or for whoever it is that does not say.
+fn is_for(invitation: &Invitation, enrollment: Option<&EnrollmentId>) -> bool {
+    match (&invitation.udid, enrollment) {
+        (Some(udid), Some(enrollment)) => udid == enrollment,
+        _ => true,
+    }
 }
 
 /// Whether a used invitation was used for this very enrolment and key, not too often, and has begun no enrolment yet.
 fn may_repeat(
     connection: &Connection,
     challenge: Digest,
-    enrollment: &EnrollmentId,
+    enrollment: Option<&EnrollmentId>,
     key: Digest,
 ) -> Result<bool, Fault> {
     let (same, others): (u32, u32) = connection
         .prepare_cached(
-            "SELECT count(*) FILTER (WHERE device = ?2 AND key = ?3 AND state = ?4),
-                    count(*) FILTER (WHERE NOT (device = ?2 AND key = ?3 AND state = ?4))
+            "SELECT count(*) FILTER (WHERE device IS ?2 AND key = ?3 AND state = ?4),
+                    count(*) FILTER (WHERE NOT (device IS ?2 AND key = ?3 AND state = ?4))
              FROM certificates WHERE challenge = ?1",
         )?
         .query_row(
@@ -111,7 +117,13 @@ pub(super) fn issue(
     certificate: &IssuedCertificate,
     now: Timestamp,
 ) -> Result<Result<(), Refusal>, Fault> {
-    let invitation = match usable(writing, challenge, &certificate.enrollment, certificate.key, now)? {
+    let invitation = match usable(
+        writing,
+        challenge,
+        certificate.enrollment.as_ref(),
+        certificate.key,
+        now,
+    )? {
         Ok(invitation) => invitation,
         Err(refusal) => return Ok(Err(refusal)),
     };
@@ -150,6 +162,65 @@ pub(super) fn renew(writing: &Writing<'_>, certificate: &IssuedCertificate) -> R
             RENEWALS
         ])?;
     Ok(true)
+}
+
+/// Records a certificate in the place of one that was never used.
+pub(super) fn reissue(
+    writing: &Writing<'_>,
+    by: Digest,
+    certificate: Reissued,
+    now: Timestamp,
+) -> Result<Result<(), Refusal>, Fault> {
+    let unused = |issued: &Issued| {
+        issued.state == CertificateState::Issued
+            && issued.certificate.not_after >= now
+            && !issued.is_renewal()
+    };
+    let Some(before) = issued(writing, by)?.filter(unused) else {
+        return Ok(Err(Refusal::WrongCertificate));
+    };
+    let (issued, used): (u32, u32) = writing
+        .prepare_cached(
+            "SELECT count(*), count(*) FILTER (WHERE state <> ?2) FROM certificates WHERE challenge = ?1",
+        )?
+        .query_row(params![before.challenge, CertificateState::Issued], |row| {
+            Ok((row.get(0)?, row.get(1)?))
+        })?;
+    if issued >= REPEATS || used > 0 {
+        return Ok(Err(Refusal::Used));
+    }
+    let certificate = IssuedCertificate {
+        fingerprint: certificate.fingerprint,
+        key: certificate.key,
+        not_after: certificate.not_after,
+        ..before.certificate
+    };
+    Ok(
+        record(writing, &certificate, before.challenge, CertificateState::Issued)?
+            .then_some(())
+            .ok_or(Refusal::WrongCertificate),
+    )
+}
+
+pub(super) fn answer(connection: &Connection, message: Digest) -> Result<Option<Vec<u8>>, Fault> {
+    Ok(connection
+        .prepare_cached("SELECT certificate FROM answers WHERE message = ?1")?
+        .query_row([message], |row| row.get(0))
+        .optional()?)
+}
+
+pub(super) fn keep_answer(
+    writing: &Writing<'_>,
+    message: Digest,
+    certificate: Vec<u8>,
+    until: Timestamp,
+) -> Result<Vec<u8>, Fault> {
+    writing
+        .prepare_cached(
+            "INSERT INTO answers (message, certificate, expires_at) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",
+        )?
+        .execute(params![message, certificate, Micros(until)])?;
+    Ok(answer(writing, message)?.unwrap_or(certificate))
 }
 
 /// Writes a certificate down. False: there is one of that fingerprint.
@@ -251,7 +322,7 @@ pub(super) fn beside_the_pin(
 
 /// Puts a renewed certificate in the place of the pin, which is accepted for a while longer. What was renewed before it never comes.
 pub(super) fn succeed(writing: &Writing<'_>, renewed: &Issued, now: Timestamp) -> Result<(), Fault> {
-    let device = &renewed.certificate.enrollment;
+    let device = renewed.certificate.enrollment.as_ref();
     let end = now.saturating_add(PIN_OVERLAP).unwrap_or(Timestamp::MAX);
     writing
         .prepare_cached(
@@ -279,18 +350,20 @@ pub(super) fn succeed(writing: &Writing<'_>, renewed: &Issued, now: Timestamp) -
     Ok(())
 }
 
-/// Pins one certificate, and withdraws all that were issued for the same device before it, or on proof by one of those.
-pub(super) fn pin(writing: &Writing<'_>, issued: &Issued) -> Result<(), Fault> {
+/// Pins one certificate to its device, and withdraws all that were issued for that device before it, or on proof by one of those. Where nobody
+/// had been named, the device takes its invitation for its own: no other can come with what else was issued on it.
+pub(super) fn pin(writing: &Writing<'_>, issued: &Issued, device: &EnrollmentId) -> Result<(), Fault> {
+    if issued.certificate.enrollment.is_none() {
+        writing
+            .prepare_cached("UPDATE certificates SET device = ?2 WHERE challenge = ?1 AND device IS NULL")?
+            .execute(params![issued.challenge, device])?;
+    }
     writing
         .prepare_cached(
             "UPDATE certificates SET state = ?3
              WHERE device = ?1 AND id <> ?2 AND (id < ?2 OR challenge IS NULL) AND state <> ?3",
         )?
-        .execute(params![
-            issued.certificate.enrollment,
-            issued.id,
-            CertificateState::Withdrawn
-        ])?;
+        .execute(params![device, issued.id, CertificateState::Withdrawn])?;
     writing
         .prepare_cached("UPDATE certificates SET state = ?2 WHERE id = ?1 AND state <> ?2")?
         .execute(params![issued.id, CertificateState::Pinned])?;

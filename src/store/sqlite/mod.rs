@@ -123,6 +123,9 @@ impl SqliteStore {
             certificates: self
                 .repeat(move |writing| retention::certificates(writing, now))
                 .await?,
+            answers: self
+                .repeat(move |writing| retention::answers(writing, now))
+                .await?,
         };
         let mut after = 0;
         loop {

@@ -18,8 +18,8 @@ use crate::policy::Manifest;
 use crate::secret::Secret;
 use crate::store::{
     Authentication, Change, CommandResult, Ending, Enrollment, Escrow, FactsChange, Invitation,
-    IssuedCertificate, NotQueued, PushAddress, Refusal, ReportOutcome, Store, StoreError, SystemNews,
-    Transition, Verdicts,
+    IssuedCertificate, NotQueued, PushAddress, Refusal, Reissued, ReportOutcome, Store, StoreError,
+    SystemNews, Transition, Verdicts,
 };
 
 /// Work that needs neither async nor a database, off the async threads.
@@ -47,13 +47,13 @@ impl Store for SqliteStore {
     async fn invitation(
         &self,
         challenge: Digest,
-        enrollment: &EnrollmentId,
+        enrollment: Option<&EnrollmentId>,
         key: Digest,
         now: Timestamp,
     ) -> Result<Result<Invitation, Refusal>, StoreError> {
-        let id = enrollment.clone();
+        let id = enrollment.cloned();
         self.read("look up an invitation", move |db| {
-            invitations::usable(db, challenge, &id, key, now)
+            invitations::usable(db, challenge, id.as_ref(), key, now)
         })
         .await
     }
@@ -66,6 +66,31 @@ impl Store for SqliteStore {
     ) -> Result<Result<(), Refusal>, StoreError> {
         let work = move |w: &mut Writing<'_>| invitations::issue(w, challenge, &certificate, now);
         self.writer.run("record a certificate", work).await
+    }
+
+    async fn reissue(
+        &self,
+        by: Digest,
+        certificate: Reissued,
+        now: Timestamp,
+    ) -> Result<Result<(), Refusal>, StoreError> {
+        let work = move |w: &mut Writing<'_>| invitations::reissue(w, by, certificate, now);
+        self.writer.run("record a certificate", work).await
+    }
+
+    async fn answer(&self, message: Digest) -> Result<Option<Vec<u8>>, StoreError> {
+        let work = move |db: &Connection| invitations::answer(db, message);
+        self.read("look up an answer", work).await
+    }
+
+    async fn keep_answer(
+        &self,
+        message: Digest,
+        certificate: Vec<u8>,
+        until: Timestamp,
+    ) -> Result<Vec<u8>, StoreError> {
+        let work = move |w: &mut Writing<'_>| invitations::keep_answer(w, message, certificate, until);
+        self.writer.run("keep an answer", work).await
     }
 
     async fn renew(

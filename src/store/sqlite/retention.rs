@@ -47,6 +47,8 @@ pub struct Removed {
     pub invitations: usize,
     /// Certificates that ran out long ago.
     pub certificates: usize,
+    /// Answers that nobody asks for again.
+    pub answers: usize,
 }
 
 fn removed(writing: &Writing<'_>, statement: &str, before: Timestamp) -> Result<usize, Fault> {
@@ -73,6 +75,12 @@ pub(super) fn certificates(writing: &Writing<'_>, now: Timestamp) -> Result<usiz
     let statement = "DELETE FROM certificates WHERE id IN (
         SELECT id FROM certificates WHERE not_after < ?1 AND state <> 'pinned' LIMIT ?2)";
     removed(writing, statement, long_ago(now))
+}
+
+pub(super) fn answers(writing: &Writing<'_>, now: Timestamp) -> Result<usize, Fault> {
+    let statement =
+        "DELETE FROM answers WHERE message IN (SELECT message FROM answers WHERE expires_at < ?1 LIMIT ?2)";
+    removed(writing, statement, now)
 }
 
 pub(super) fn bodies(writing: &Writing<'_>) -> Result<usize, Fault> {

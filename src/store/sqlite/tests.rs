@@ -276,7 +276,7 @@ async fn invitations_and_certificates_are_forgotten_long_after_they_ran_out() {
     assert_eq!((removed.invitations, removed.certificates), (0, 0));
     assert_eq!(
         store
-            .invitation(digest("challenge of b"), &unused, digest("key"), at(0))
+            .invitation(digest("challenge of b"), Some(&unused), digest("key"), at(0))
             .await
             .unwrap(),
         Err(Refusal::Used)
@@ -289,7 +289,7 @@ async fn invitations_and_certificates_are_forgotten_long_after_they_ran_out() {
     );
     assert_eq!(
         store
-            .invitation(digest("challenge of b"), &unused, digest("key"), at(0))
+            .invitation(digest("challenge of b"), Some(&unused), digest("key"), at(0))
             .await
             .unwrap(),
         Err(Refusal::Unknown)

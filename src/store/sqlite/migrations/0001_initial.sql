@@ -13,13 +13,13 @@ CREATE TABLE invitations (
 CREATE INDEX invitations_expires_at ON invitations (expires_at);
 
 -- Every identity certificate ever issued, in the order of issue, until it has run out. `challenge` is null where it was issued on proof by
--- the certificate before it: a renewal. `ends_at`: until when a former pin is accepted.
+-- the certificate before it: a renewal. `device` is null until the first device shows it, where nobody was named. `ends_at`: until when a former pin is accepted.
 CREATE TABLE certificates (
     id INTEGER PRIMARY KEY,
     fingerprint BLOB NOT NULL UNIQUE,
     challenge BLOB,
     key BLOB NOT NULL,
-    device TEXT NOT NULL,
+    device TEXT,
     not_after INTEGER NOT NULL,
     namespace TEXT NOT NULL,
     labels TEXT NOT NULL,
@@ -30,6 +30,14 @@ CREATE TABLE certificates (
 CREATE INDEX certificates_challenge ON certificates (challenge);
 CREATE INDEX certificates_device ON certificates (device);
 CREATE INDEX certificates_not_after ON certificates (not_after);
+
+-- Certificates (DER) that were answers to messages, by the digest of the message: the same again gets the same.
+CREATE TABLE answers (
+    message BLOB PRIMARY KEY,
+    certificate BLOB NOT NULL,
+    expires_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX answers_expires_at ON answers (expires_at);
 
 -- One row for each device that ever enrolled, and for each of its users. `generation` counts its enrolments.
 CREATE TABLE enrollments (

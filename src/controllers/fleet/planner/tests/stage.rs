@@ -145,7 +145,7 @@ impl Stage {
         let certificate = IssuedCertificate {
             fingerprint: Digest::of(&fresh()),
             key: Digest::of(&fresh()),
-            enrollment: device.clone(),
+            enrollment: Some(device.clone()),
             not_after: now + Duration::from_hours(1_000),
             namespace: namespace(fleet),
             labels,
