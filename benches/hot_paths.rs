@@ -20,7 +20,9 @@ use provost::compliance::{Checks, Facts, judge};
 use provost::ids::{CommandUuid, Digest, EnrollmentId, Namespace, PushTopic};
 use provost::mdm::command::{NewCommand, Priority, ReportStatus};
 use provost::pki::KeyFile;
-use provost::policy::{AssignmentInput, BaselineInput, CompileInput, DeviceClass, OsVersion, Plan, compile};
+use provost::policy::{
+    AssignmentInput, BaselineInput, CompileInput, DeviceClass, Lacks, OsVersion, Plan, compile,
+};
 use provost::secret::Secret;
 use provost::store::sqlite::SqliteStore;
 use provost::store::{Authentication, Invitation, IssuedCertificate, PushAddress, Store};
@@ -156,6 +158,7 @@ fn plan(assignment: &AssignmentInput) -> Plan {
             os_version: OsVersion::read("26.1"),
             mode: EnrollmentMode::Supervised,
             declarative: true,
+            lacks: Lacks::default(),
         },
         assignments: std::slice::from_ref(assignment),
         public_url: "https://mdm.example.com",

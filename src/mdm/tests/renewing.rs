@@ -40,12 +40,12 @@ pub(super) async fn renew(world: &World, by: &str, udid: &str) -> Result<(String
     let issued = world
         .pki
         .devices
-        .issue_identity(&request, &enrollment, world.clock.now(), &*world.entropy)
+        .issue_identity(&request, enrollment.as_str(), world.clock.now(), &*world.entropy)
         .unwrap();
     let certificate = IssuedCertificate {
         fingerprint: issued.fingerprint,
         key: request.key_digest,
-        enrollment,
+        enrollment: Some(enrollment),
         not_after: issued.not_after,
         namespace: crate::ids::Namespace::parse("fleet").unwrap(),
         labels: std::collections::BTreeMap::new(),

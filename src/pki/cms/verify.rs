@@ -239,8 +239,8 @@ pub fn claimed_attributes(message: &[u8]) -> Result<Vec<(ObjectIdentifier, Vec<u
     let attributes = read_attributes(&message.signer()?.attributes.unwrap_or_default())?;
     Ok(attributes
         .into_iter()
-        .filter_map(|(oid, values)| match values.as_slice() {
-            [value] => Some((oid, value.to_vec())),
+        .filter_map(|attribute| match attribute.values.as_slice() {
+            [value] => Some((attribute.oid, value.to_vec())),
             _ => None,
         })
         .collect())
