@@ -292,8 +292,7 @@ impl Sources {
             &source.namespace().unwrap_or_default(),
         );
         let written = super::status::apply(&api, &current, &new, &self.context.metrics).await?;
-        let is_news = old.history != new.history || matches!(ended, Ended::NotRemoved(_));
-        if written.is_some() && is_news {
+        if written.is_some() && status::is_news(&old, &new, ended) {
             self.tell(&current, ended).await;
         }
         Ok(())
@@ -306,10 +305,7 @@ impl Sources {
         let asked = dereference::request(&self.context.client, source, self.cache_of(source), &self.stop);
         let request = match asked.await? {
             Ok(request) => request,
-            Err(missing) => {
-                tracing::warn!(source.name = source.name_any(), "{}", missing.message);
-                return Ok(Pass::Ended(Ended::NotReady(missing)));
-            }
+            Err(missing) => return Ok(Pass::Ended(Ended::NotReady(missing))),
         };
         // libgit2 blocks: all of it runs off the async threads.
         let fetcher = self.fetcher.clone();
@@ -340,17 +336,24 @@ impl Sources {
             .map(Pass::Ended)
     }
 
-    /// An event on the object, for `kubectl describe` and `kubectl events`. Losing one is no harm: the status has it too.
+    /// A line in the log, and an event on the object for `kubectl describe` and `kubectl events`. Losing one is no harm: the status has it too.
     async fn tell(&self, source: &GitSource, ended: &Ended) {
-        let Some((is_good, note)) = ended.news(source) else {
-            return;
-        };
-        let news = News {
-            is_good,
-            reason: ended.reason(source),
-            action: "Reconcile",
-            note,
-        };
+        let news = ended.news(source);
+        if news.is_good {
+            tracing::info!(
+                source.name = source.name_any(),
+                reason = news.reason,
+                "{}",
+                news.note
+            );
+        } else {
+            tracing::warn!(
+                source.name = source.name_any(),
+                reason = news.reason,
+                "{}",
+                news.note
+            );
+        }
         if let Err(error) = self.context.events.tell(&source.object_ref(&()), &news).await {
             tracing::debug!(error = %Chain(&error), "an event was not recorded");
         }

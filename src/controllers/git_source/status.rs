@@ -7,6 +7,7 @@ use kube::{Resource as _, ResourceExt as _};
 use crate::api::condition::{ConditionType, Reason, Statement, Status, merge};
 use crate::api::git_source::{Artifact, GitSourceStatus, InventoryEntry, RevisionRecord, RevisionResult};
 use crate::api::{GitSource, names};
+use crate::controllers::events::News;
 use crate::controllers::fleet::device_status::whole_second;
 use crate::gitops::Finding;
 use crate::gitops::fetch::{FetchErrorKind, Revision};
@@ -120,19 +121,14 @@ impl Ended {
             || matches!(self, Self::NotReady(_))
     }
 
-    /// The reason that the condition has.
-    pub(super) fn reason(&self, source: &GitSource) -> &'static str {
-        self.statement(source).reason.into()
-    }
-
-    /// What an event says of it, and whether it is good news.
-    pub(super) fn news(&self, source: &GitSource) -> Option<(bool, String)> {
-        match self {
-            Self::Applied { .. } => Some((true, self.statement(source).message)),
-            Self::Refused { .. } | Self::Waiting { .. } | Self::ApplyFailed { .. } | Self::NotRemoved(_) => {
-                Some((false, self.statement(source).message))
-            }
-            Self::Suspended | Self::NotReady(_) | Self::NotFetched { .. } => None,
+    /// What the log and an event say of it.
+    pub(super) fn news(&self, source: &GitSource) -> News {
+        let Statement { reason, message, .. } = self.statement(source);
+        News {
+            is_good: matches!(self, Self::Applied { .. } | Self::Suspended),
+            reason: reason.into(),
+            action: "Reconcile",
+            note: message,
         }
     }
 
@@ -300,6 +296,22 @@ pub(super) fn build(source: &GitSource, asked: &Asked, ended: &Ended, now: Times
     new.observed_generation = asked.generation.unwrap_or_else(crate::api::unobserved);
     new.last_handled_reconcile_at.clone_from(&asked.reconcile);
     new
+}
+
+/// Whether a pass that wrote the status has something to tell: a revision met its end, or the source stands otherwise than before. What fails again
+/// for the same reason is in the status and is not told again.
+pub(super) fn is_news(old: &GitSourceStatus, new: &GitSourceStatus, ended: &Ended) -> bool {
+    old.history != new.history || standing(old) != standing(new) || matches!(ended, Ended::NotRemoved(_))
+}
+
+/// Why a source is ready, or is not.
+fn standing(status: &GitSourceStatus) -> Option<&str> {
+    let ready = <&str>::from(ConditionType::Ready);
+    let found = status
+        .conditions
+        .iter()
+        .find(|condition| condition.type_ == ready);
+    found.map(|condition| condition.reason.as_str())
 }
 
 fn record_new(history: &mut Vec<RevisionRecord>, ended: &Ended, now: Timestamp) {

@@ -243,3 +243,36 @@ fn what_keeps_a_source_from_going_is_told_with_a_way_out() {
         told.conditions[0].message
     );
 }
+
+#[test]
+fn what_stands_otherwise_than_before_is_told_and_what_fails_again_alike_is_not() {
+    let unreachable = || Ended::NotFetched {
+        kind: FetchErrorKind::Timeout,
+        message: "no route".to_owned(),
+    };
+    // A commit comes into force, cannot be looked for, still cannot, can again, and the same commit is there.
+    let passes = [
+        (applied("main@sha1:1", "1 object"), true),
+        (unreachable(), true),
+        (unreachable(), false),
+        (applied("main@sha1:1", "1 object"), true),
+        (applied("main@sha1:1", "1 object"), false),
+        (refused("main@sha1:2"), true),
+        (refused("main@sha1:3"), true),
+    ];
+    let mut source = source();
+    for (minute, (ended, told)) in passes.into_iter().enumerate() {
+        let now = at(60 * i64::try_from(minute).unwrap());
+        let old = source.status.clone().unwrap_or_default();
+        let new = build(&source, &Asked::from(&source), &ended, now);
+        assert_eq!(
+            is_news(&old, &new, &ended),
+            told,
+            "pass {minute}: {:?}",
+            ended.news(&source)
+        );
+        source.status = Some(new);
+    }
+    assert!(applied("main@sha1:1", "1 object").news(&source).is_good);
+    assert!(!unreachable().news(&source).is_good);
+}
