@@ -293,9 +293,9 @@ impl Cipher {
         let length = match self.aes() {
             Some(aes) => {
                 let key = UnboundCipherKey::new(aes, key).ok()?;
-                let context = DecryptionContext::Iv128(FixedLength::try_from(iv).ok()?);
+                let start = DecryptionContext::Iv128(FixedLength::try_from(iv).ok()?);
                 let key = PaddedBlockDecryptingKey::cbc_pkcs7(key).ok()?;
-                key.decrypt(&mut content, context).ok()?.len()
+                key.decrypt(&mut content, start).ok()?.len()
             }
             None if self == Self::TripleDes => {
                 let decryptor = cbc::Decryptor::<des::TdesEde3>::new_from_slices(key, iv).ok()?;

@@ -85,7 +85,7 @@ impl Signer {
             *tag = 0xA0;
         }
         let sha256 = sequence(&[encode(&oid::SHA256)?]);
-        let signer = sequence(&[
+        let info = sequence(&[
             small_integer(1),
             self.name.clone(),
             sha256.clone(),
@@ -99,7 +99,7 @@ impl Signer {
             &[sha256],
             content,
             certificates.map(<[u8]>::to_vec).collect(),
-            &[signer],
+            &[info],
         )
     }
 

@@ -168,10 +168,10 @@ fn a_signed_message_is_accepted_by_openssl_and_by_us() {
     std::fs::write(pair.path().join("m"), &message).unwrap();
     let read = openssl(pair.path(), "cms -verify -binary -inform DER -in m -CAfile c.pem");
     assert_eq!(read, WORDS);
-    let signed = verify(&message, Content::Attached, HashPolicy::Strong).unwrap();
-    assert_eq!(signed.signer.as_ref(), pair.certificate);
+    let read = verify(&message, Content::Attached, HashPolicy::Strong).unwrap();
+    assert_eq!(read.signer.as_ref(), pair.certificate);
     assert_eq!(
-        (signed.content.as_deref(), signed.content_type),
+        (read.content.as_deref(), read.content_type),
         (Some(WORDS), oid::DATA)
     );
 
