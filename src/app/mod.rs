@@ -303,7 +303,6 @@ impl Devices<'_> {
         };
         let tls = device_serve::tls_config(&pki.server)?;
         let authority = pki.servers.certificate_pem().to_owned();
-        let trust = Arc::clone(&pki.trust);
         let peers = Arc::new(self.peers(&pki)?);
 
         let store: Arc<dyn Store> = self.store.clone();
@@ -329,26 +328,7 @@ impl Devices<'_> {
         let gateway = Arc::new(gateway);
         let mdm = MdmAddress::new(&public_url, topic);
         let limiter = Arc::new(Limiter::new(Rate::default()));
-        let ways_in = WaysIn {
-            scep: Arc::new(ScepServer::new(
-                store.clone(),
-                self.clock.clone(),
-                self.entropy.clone(),
-                pki.scep,
-                Arc::clone(&trust),
-                self.settings.scep,
-            )),
-            profiles: Arc::new(ProfileIssuer::new(
-                store.clone(),
-                self.clock.clone(),
-                mdm.clone(),
-                &public_url,
-                pki.servers.certificate().to_vec(),
-                pki.profiles,
-            )),
-            limiter: limiter.clone(),
-            clock: self.clock.clone(),
-        };
+        let ways_in = self.ways_in(&store, &pki, &public_url, &mdm, &limiter);
         let issuer = Arc::new(IdentityIssuer::new(
             store.clone(),
             self.clock.clone(),
@@ -407,6 +387,37 @@ impl Devices<'_> {
             HashPolicy::Strong
         };
         Ok(Peers::new(Arc::clone(&pki.trust), hashes))
+    }
+
+    /// How a device without an identity comes in.
+    fn ways_in(
+        &self,
+        store: &Arc<dyn Store>,
+        pki: &Pki,
+        public_url: &str,
+        mdm: &MdmAddress,
+        limiter: &Arc<Limiter>,
+    ) -> WaysIn {
+        WaysIn {
+            scep: Arc::new(ScepServer::new(
+                store.clone(),
+                self.clock.clone(),
+                self.entropy.clone(),
+                Arc::clone(&pki.scep),
+                Arc::clone(&pki.trust),
+                self.settings.scep,
+            )),
+            profiles: Arc::new(ProfileIssuer::new(
+                store.clone(),
+                self.clock.clone(),
+                mdm.clone(),
+                public_url,
+                pki.servers.certificate().to_vec(),
+                Arc::clone(&pki.profiles),
+            )),
+            limiter: limiter.clone(),
+            clock: self.clock.clone(),
+        }
     }
 
     /// Starts the endpoint for proxies, with what answers devices.

@@ -58,7 +58,7 @@ pub struct ProfileIssuer {
     scep_url: String,
     /// What the device has to trust to reach the server, DER.
     anchor: Vec<u8>,
-    signer: Signer,
+    signer: Arc<Signer>,
 }
 
 impl ProfileIssuer {
@@ -70,7 +70,7 @@ impl ProfileIssuer {
         mdm: MdmAddress,
         public_url: &str,
         anchor: Vec<u8>,
-        signer: Signer,
+        signer: Arc<Signer>,
     ) -> Self {
         Self {
             store,

@@ -32,7 +32,6 @@ use crate::gitops::validate::SchemaSet;
 use crate::telemetry::metrics::Reconciliation;
 
 use super::error::backoff;
-use super::events::News;
 use super::watch::Chain;
 use super::{Context, duration};
 use status::{About, Asked, Ended};

@@ -100,7 +100,7 @@ pub struct Pki {
     /// The server certificate in use.
     pub server: ServerIdentity,
     /// Signs enrolment profiles, vouched for by `servers`.
-    pub profiles: Signer,
+    pub profiles: Arc<Signer>,
     /// The file that holds the certificate of `servers`, for those who have to trust it.
     pub published: PathBuf,
 }
@@ -149,7 +149,7 @@ impl Pki {
             first_devices_pem,
             servers,
             server,
-            profiles,
+            profiles: Arc::new(profiles),
             published,
         })
     }
