@@ -24,7 +24,7 @@
 //!
 //! Modules, in reading order; each may use those above it, as the table in `tests/it/structure.rs` says and checks:
 //!
-//! - [`api`], [`ids`], [`clock`], [`secret`], [`expression`] (CEL), [`suggest`], [`files`], [`body`], [`listener`]: what everything speaks of
+//! - [`api`], [`ids`], [`clock`], [`secret`], [`expression`] (CEL), [`suggest`], [`files`], [`body`], `cache`, [`bearer`], [`listener`]: what everything speaks of
 //!   and listens with.
 //! - [`policy`], [`compliance`], the types of [`mdm`]: pure.
 //! - [`store`], [`push`], [`gitops`], [`pki`], [`enrollment`]: ports and their adapters.
@@ -34,7 +34,9 @@
 
 pub mod api;
 pub mod app;
+pub mod bearer;
 pub mod body;
+pub(crate) mod cache;
 pub mod cli;
 pub mod clock;
 pub mod compliance;

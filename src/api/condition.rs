@@ -51,6 +51,12 @@ pub enum Reason {
     InvalidSpec,
     /// Something the spec names does not exist (yet).
     DependencyNotReady,
+    /// The Secret that the spec names may not be read.
+    SecretNotGranted,
+    /// The Secret that the spec names does not exist.
+    SecretNotFound,
+    /// The Secret that the spec names lacks something.
+    SecretIncomplete,
     /// Rules contradict each other.
     Conflict,
     /// An enrolment is active.

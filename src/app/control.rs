@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::{Clock, Entropy};
 use crate::controllers::{Context, fleet, git_source};
+use crate::gitops::fetch::Fetcher;
 use crate::gitops::validate::SchemaSet;
 use crate::store::Store;
 use crate::telemetry::Metrics;
@@ -23,6 +24,8 @@ pub(super) struct Controllers {
     pub(super) metrics: Metrics,
     pub(super) planner: fleet::Settings,
     pub(super) schemas: Arc<SchemaSet>,
+    /// One for all terms.
+    pub(super) fetcher: Arc<Fetcher>,
     /// Where clones of repositories are kept.
     pub(super) clones: PathBuf,
 }
@@ -45,6 +48,7 @@ impl Controllers {
         let sources = git_source::run(
             context,
             self.schemas.clone(),
+            self.fetcher.clone(),
             self.clones.clone(),
             shutdown.clone(),
         );

@@ -17,10 +17,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use axum::Router;
 use kube::Client;
 use tokio_util::sync::CancellationToken;
 
-pub use settings::{ClusterSettings, EvidenceSettings, Kubernetes, PushCredentials, PushSettings, Settings};
+pub use settings::{
+    ClusterSettings, EvidenceSettings, Kubernetes, ProxySettings, PushCredentials, PushSettings, Settings,
+};
 
 use crate::api::crds;
 use crate::clock::{Clock, Entropy};
@@ -33,9 +36,11 @@ use crate::kubeapi::KubeApi;
 use crate::listener::{ConnectionMetrics, TlsConfig, raise_descriptor_limit};
 use crate::mdm::gateway::Gateway;
 use crate::mdm::metrics::GatewayMetrics;
+use crate::mdm::peer::Peers;
 use crate::mdm::seen::SeenBatch;
-use crate::mdm::{http as device_http, serve as device_serve};
+use crate::mdm::{http as device_http, proxy, serve as device_serve};
 use crate::pki::ca::{Pki, server_names};
+use crate::pki::cms::HashPolicy;
 use crate::pki::{KeyFile, Sealer};
 use crate::store::Store;
 use crate::store::sqlite::SqliteStore;
@@ -159,6 +164,7 @@ impl Server {
                 evidence_interval: settings.evidence_interval,
             },
             schemas: Arc::new(SchemaSet::new(&crds::all())?),
+            fetcher: Arc::default(),
             clones: data_dir.git(),
         };
         tasks.run("tidying", tidy(store, clock, tasks.shutdown()));
@@ -298,6 +304,7 @@ impl Devices<'_> {
         let tls = device_serve::tls_config(&pki.server)?;
         let authority = pki.servers.certificate_pem().to_owned();
         let trust = Arc::clone(&pki.trust);
+        let peers = Arc::new(self.peers(&pki)?);
 
         let store: Arc<dyn Store> = self.store.clone();
         let seen = Arc::new(SeenBatch::default());
@@ -342,15 +349,19 @@ impl Devices<'_> {
         self.metrics
             .register(|registry| gateway_metrics.register(registry.sub_registry_with_prefix("provost")));
         let identities = crate::enrollment::http::router(issuer, limiter, self.clock.clone());
-        let router = device_http::router(gateway, limits)
+        let router = device_http::router(gateway, peers.clone(), limits)
             .merge(identities)
             .merge(device_router(ways_in));
         let router = device_http::guarded(router, limits, gateway_metrics, self.entropy.clone());
+        if let Some(settings) = &self.settings.proxies {
+            self.serve_proxies(settings, router.clone(), &peers, tasks)
+                .context("--mdm-proxy-listen")?;
+        }
         let serving = device_serve::serve(
             router,
             listener,
             tls.clone(),
-            trust,
+            peers,
             self.clock.clone(),
             self.connections,
             tasks.shutdown(),
@@ -366,6 +377,38 @@ impl Devices<'_> {
             tls,
             authority,
         })
+    }
+}
+
+impl Devices<'_> {
+    /// What devices are judged by.
+    fn peers(&self, pki: &Pki) -> anyhow::Result<Peers> {
+        let former = &self.settings.former_device_authorities;
+        pki.trust.add_former(former).context("--device-ca")?;
+        let hashes = if self.settings.sha1_signatures {
+            HashPolicy::AllowSha1
+        } else {
+            HashPolicy::Strong
+        };
+        Ok(Peers::new(Arc::clone(&pki.trust), hashes))
+    }
+
+    /// Starts the endpoint for proxies, with what answers devices.
+    fn serve_proxies(
+        &self,
+        settings: &ProxySettings,
+        router: Router,
+        peers: &Arc<Peers>,
+        tasks: &Tasks,
+    ) -> anyhow::Result<()> {
+        let socket = listen::bind(settings.listen)?;
+        let proxies = settings.proxies.clone();
+        let router = proxy::behind(router, proxies, peers.clone(), self.clock.clone());
+        let serving =
+            device_serve::serve_proxies(router, socket, self.connections.clone(), tasks.shutdown())?;
+        tracing::info!(address = %serving.address, "proxies are served");
+        tasks.serving("the endpoint for proxies", serving.task);
+        Ok(())
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::controllers::leader::Timing;
 use crate::enrollment::Dialect;
+use crate::mdm::proxy::Proxies;
 use crate::secret::Secret;
 
 /// Settings of a server.
@@ -21,6 +22,12 @@ pub struct Settings {
     pub admin_listen: SocketAddr,
     /// How devices reach `mdm_listen`, such as `https://mdm.example.com`. None: `https://localhost` and the port.
     pub public_url: Option<String>,
+    /// Where devices come whose TLS ends at a proxy. None: nowhere.
+    pub proxies: Option<ProxySettings>,
+    /// The certificates of former device authorities, PEM: devices keep what those have issued.
+    pub former_device_authorities: String,
+    /// Whether messages may be signed by way of SHA-1.
+    pub sha1_signatures: bool,
     /// How devices are woken.
     pub push: PushSettings,
     /// Which algorithms devices may use to ask for their identity.
@@ -29,6 +36,15 @@ pub struct Settings {
     pub evidence_interval: Duration,
     /// Where people are told the evidence about each rule. None: nowhere.
     pub evidence: Option<EvidenceSettings>,
+}
+
+/// Where devices come whose TLS ends at a proxy.
+#[derive(Debug, Clone)]
+pub struct ProxySettings {
+    /// Where the proxies come, over plain HTTP.
+    pub listen: SocketAddr,
+    /// Who they are, and where they say whose certificate they have seen.
+    pub proxies: Proxies,
 }
 
 /// How people are told the evidence about each rule.
@@ -110,6 +126,9 @@ impl Settings {
             kubernetes: Kubernetes::Embedded { listen: loopback },
             admin_listen: loopback,
             public_url: None,
+            proxies: None,
+            former_device_authorities: String::new(),
+            sha1_signatures: false,
             push: PushSettings::None,
             scep: Dialect::Strict,
             evidence_interval: Duration::from_hours(1),

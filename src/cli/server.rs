@@ -6,13 +6,17 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use http::HeaderName;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::app::evidence::NAMESPACE;
-use crate::app::{EvidenceSettings, Kubernetes, PushCredentials, PushSettings, Server, Settings};
+use crate::app::{
+    EvidenceSettings, Kubernetes, ProxySettings, PushCredentials, PushSettings, Server, Settings,
+};
 use crate::clock::{SystemClock, SystemEntropy};
 use crate::controllers::duration;
 use crate::enrollment::Dialect;
+use crate::mdm::proxy::{Network, Proxies};
 use crate::secret::Secret;
 
 /// Options of every server.
@@ -36,6 +40,49 @@ pub(super) struct ServerArgs {
         default_value = "127.0.0.1:8443"
     )]
     mdm_listen: SocketAddr,
+    /// Where proxies come in which the devices' TLS ends (plain HTTP). They say in a header whose client certificate they have seen, and have to
+    /// strip that header from what they are sent. Requests that do not come from --mdm-proxy-trust are refused.
+    #[arg(
+        long,
+        value_name = "ADDR",
+        env = "PROVOST_MDM_PROXY_LISTEN",
+        hide_env_values = true,
+        requires = "mdm_proxy_trust"
+    )]
+    mdm_proxy_listen: Option<SocketAddr>,
+    /// The header that holds the client certificate: as `:base64 of DER:` (RFC 9440), or as PEM with percent escapes, such as nginx writes as
+    /// `$ssl_client_escaped_cert`.
+    #[arg(
+        long,
+        value_name = "NAME",
+        env = "PROVOST_MDM_PROXY_HEADER",
+        hide_env_values = true,
+        default_value = "Client-Cert"
+    )]
+    mdm_proxy_header: HeaderName,
+    /// The networks that the proxies come from, such as 10.0.0.0/8,192.0.2.7.
+    #[arg(
+        long,
+        value_name = "CIDR",
+        env = "PROVOST_MDM_PROXY_TRUST",
+        hide_env_values = true,
+        value_delimiter = ',',
+        requires = "mdm_proxy_listen"
+    )]
+    mdm_proxy_trust: Vec<Network>,
+    /// The certificates of a former device authority, PEM, as often as there are some: devices that were enrolled by another server keep the identity
+    /// that it has issued. What it issues enrols nobody here.
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "PROVOST_DEVICE_CA",
+        hide_env_values = true,
+        value_delimiter = ','
+    )]
+    device_ca: Vec<PathBuf>,
+    /// Accept messages that are signed by way of SHA-1, for devices that know nothing better.
+    #[arg(long, env = "PROVOST_MDM_ALLOW_SHA1", hide_env_values = true)]
+    mdm_allow_sha1: bool,
     /// Where probes and Prometheus come (plain HTTP, nothing secret).
     #[arg(
         long,
@@ -145,7 +192,17 @@ impl ServerArgs {
             (_, _, Some(certificate)) => PushSettings::Apple { certificate },
             _ => PushSettings::None,
         };
+        let former = self.device_ca.iter().map(|path| certificates(path));
         Ok(Settings {
+            former_device_authorities: former.collect::<Result<Vec<_>, _>>()?.join("\n"),
+            sha1_signatures: self.mdm_allow_sha1,
+            proxies: self.mdm_proxy_listen.map(|listen| ProxySettings {
+                listen,
+                proxies: Proxies {
+                    header: self.mdm_proxy_header,
+                    trusted: self.mdm_proxy_trust,
+                },
+            }),
             data_dir: self.data_dir,
             mdm_listen: self.mdm_listen,
             kubernetes,
@@ -220,6 +277,17 @@ pub(super) fn advise_invitation(server: &Server) {
         "invite:    provost enroll invite --data-dir {} --namespace default",
         server.data_dir().display()
     );
+}
+
+/// Reads a file of certificates in PEM.
+fn certificates(path: &Path) -> anyhow::Result<String> {
+    let pem = read(path)?;
+    anyhow::ensure!(
+        pem.contains("-----BEGIN CERTIFICATE-----"),
+        "--device-ca {}: there is no certificate in it; give PEM",
+        path.display()
+    );
+    Ok(pem)
 }
 
 fn read(path: &Path) -> anyhow::Result<String> {

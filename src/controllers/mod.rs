@@ -6,6 +6,7 @@
 
 pub mod duration;
 pub mod error;
+pub mod events;
 pub mod fleet;
 pub mod git_source;
 #[cfg(test)]
@@ -17,12 +18,11 @@ pub mod watch;
 use std::sync::Arc;
 
 use kube::Client;
-use kube::runtime::events::{Recorder, Reporter};
 
-use crate::api::names;
 use crate::clock::{Clock, Entropy};
 use crate::store::Store;
 use crate::telemetry::Metrics;
+use events::Events;
 
 /// What every controller works with.
 #[derive(Clone)]
@@ -37,8 +37,8 @@ pub struct Context {
     pub entropy: Arc<dyn Entropy>,
     /// Counters.
     pub metrics: Metrics,
-    /// Events on objects; one recorder for all, so that repeated ones are counted and not repeated.
-    pub recorder: Recorder,
+    /// Events on objects.
+    pub events: Events,
 }
 
 impl Context {
@@ -51,18 +51,14 @@ impl Context {
         entropy: Arc<dyn Entropy>,
         metrics: Metrics,
     ) -> Self {
-        let reporter = Reporter {
-            controller: names::CONTROLLER.to_owned(),
-            instance: None,
-        };
-        let recorder = Recorder::new(client.clone(), reporter);
+        let events = Events::new(client.clone(), clock.clone(), entropy.clone());
         Self {
             client,
             store,
             clock,
             entropy,
             metrics,
-            recorder,
+            events,
         }
     }
 }

@@ -157,9 +157,12 @@ impl Listener {
             .acceptor(acceptor)
             .handle(handle.clone())
             .first_request_timeout(handshake)
-            .accept_error_handler(move |client, error| match client {
-                Some(_) => tracing::debug!(name, ?client, %error, "a connection came to nothing"),
-                None => tracing::warn!(name, %error, "a connection cannot be accepted"),
+            .accept_error_handler(move |client, error| {
+                if client.is_some() {
+                    tracing::debug!(name, ?client, %error, "a connection came to nothing");
+                } else {
+                    tracing::warn!(name, %error, "a connection cannot be accepted");
+                }
             });
         let builder = server.http_builder();
         builder.http1().header_read_timeout(idle).max_buf_size(BUFFER);
@@ -175,7 +178,7 @@ impl Listener {
             router,
             open: self.metrics.of(name, places.available_permits()),
             places: PollSemaphore::new(Arc::clone(&places)),
-            next: None,
+            next: Next::Waits,
         };
         let task = tokio::spawn(async move {
             let serving = server.serve(door);
@@ -193,13 +196,22 @@ impl Listener {
     }
 }
 
+/// Who may come in next.
+enum Next {
+    /// Nobody, until there is a place.
+    Waits,
+    /// A client, to this place.
+    Has(OwnedSemaphorePermit),
+    /// Anybody, to be told that the server stops.
+    Stops,
+}
+
 /// Makes the service of each connection once there is a place for it. Until then no other is accepted.
 struct Door {
     router: Router,
     places: PollSemaphore,
     open: Gauge,
-    /// The place of the next client. None in it: the server stops.
-    next: Option<Option<OwnedSemaphorePermit>>,
+    next: Next,
 }
 
 impl Service<SocketAddr> for Door {
@@ -208,20 +220,25 @@ impl Service<SocketAddr> for Door {
     type Future = Ready<Result<Admitted, Infallible>>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        if self.next.is_none() {
-            let Poll::Ready(place) = self.places.poll_acquire(context) else {
-                return Poll::Pending;
+        if matches!(self.next, Next::Waits) {
+            self.next = match self.places.poll_acquire(context) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Some(place)) => Next::Has(place),
+                Poll::Ready(None) => Next::Stops,
             };
-            self.next = Some(place);
         }
         Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, client: SocketAddr) -> Self::Future {
         self.open.inc();
+        let permit = match std::mem::replace(&mut self.next, Next::Waits) {
+            Next::Has(permit) => Some(permit),
+            Next::Waits | Next::Stops => None,
+        };
         let place = Place {
             open: self.open.clone(),
-            _permit: self.next.take().flatten(),
+            _permit: permit,
         };
         ready(Ok(Admitted {
             router: Extension(ConnectInfo(client)).layer(self.router.clone()),

@@ -7,7 +7,8 @@
 //! | `GET` `/mdm/profiles/{digest}` | profiles that declarations refer to |
 //!
 //! A device acts on the status it gets: 401 and one kind of 403 make it leave. So every status is chosen by hand, in [`status_of`], and a fault of
-//! ours is a 5xx, whatever it is. Authentication is the gateway's.
+//! ours is a 5xx, whatever it is. Who the client is, the connection tells, or the message by its signature ([`super::signature`]); whether it is
+//! anybody is the gateway's to say.
 
 use std::any::Any;
 use std::sync::Arc;
@@ -27,10 +28,11 @@ use tokio::sync::Semaphore;
 use tower_http::catch_panic::CatchPanicLayer;
 use tracing::Instrument as _;
 
-use super::gateway::{Failure, Gateway, Reply};
+use super::gateway::{Failure, Gateway, PARSE_ASIDE, Reply};
 use super::metrics::{GatewayMetrics, KindLabels, RequestLabels};
-use super::peer::Peer;
+use super::peer::{Peer, Peers};
 use super::plist::BODY_LIMIT;
+use super::signature::Claim;
 use crate::body::{self, Room};
 use crate::clock::Entropy;
 use crate::ids::Digest;
@@ -75,13 +77,15 @@ pub struct Kind(pub &'static str);
 #[derive(Clone)]
 struct Devices {
     gateway: Arc<Gateway>,
+    peers: Arc<Peers>,
     bodies: Room,
 }
 
-/// The device endpoint, without the limits: see [`guarded`].
-pub fn router(gateway: Arc<Gateway>, limits: Limits) -> Router {
+/// The device endpoint, without the limits: see [`guarded`]. Those who sign are judged by `peers`.
+pub fn router(gateway: Arc<Gateway>, peers: Arc<Peers>, limits: Limits) -> Router {
     let devices = Devices {
         gateway,
+        peers,
         bodies: Room::new(limits.large_bodies),
     };
     let messages = put(message).post(message);
@@ -100,9 +104,11 @@ async fn message(
 ) -> Response {
     let anonymous = || Arc::new(Peer::new(Identity::Absent));
     let peer = peer.map_or_else(anonymous, |Extension(peer)| peer);
-    if let Err(failure) = devices.gateway.admit(&peer) {
-        return (Extension(Kind("Malformed")), refuse(&failure)).into_response();
-    }
+    let malformed = |failure: &Failure| (Extension(Kind("Malformed")), refuse(failure)).into_response();
+    let (peer, claim) = match devices.gateway.admit(&peer, &headers, &devices.peers) {
+        Ok(admitted) => admitted,
+        Err(failure) => return malformed(&failure),
+    };
     let declared_check_in = headers
         .get(CONTENT_TYPE)
         .is_some_and(|kind| kind.as_bytes().starts_with(CHECK_IN_TYPE.as_bytes()));
@@ -111,6 +117,11 @@ async fn message(
         Ok(body) => body,
         Err(error) => return (status_of_body(error), Extension(Kind("Malformed"))).into_response(),
     };
+    if let Some(claim) = claim
+        && let Err(failure) = prove(claim, body.bytes.clone()).await
+    {
+        return malformed(&failure);
+    }
     let answer = devices
         .gateway
         .message(&peer, body.bytes.clone(), declared_check_in)
@@ -122,6 +133,17 @@ async fn message(
         Err(failure) => refuse(&failure),
     };
     (Extension(Kind(answer.kind)), response).into_response()
+}
+
+/// Whether a message is signed by who claims to. Large ones are looked at aside, so that other devices need not wait for it.
+async fn prove(claim: Claim, body: Bytes) -> Result<(), Failure> {
+    if body.len() <= PARSE_ASIDE {
+        return Ok(claim.prove(&body)?);
+    }
+    match tokio::task::spawn_blocking(move || claim.prove(&body)).await {
+        Ok(proven) => Ok(proven?),
+        Err(_) => Err(Failure::Stopping),
+    }
 }
 
 async fn profile(

@@ -12,10 +12,12 @@ pub mod http;
 pub mod metrics;
 pub mod peer;
 pub mod plist;
+pub mod proxy;
 pub mod queue;
 pub mod seen;
 pub mod sender;
 pub mod serve;
+pub mod signature;
 pub mod system;
 #[cfg(test)]
 mod tests;

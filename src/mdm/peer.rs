@@ -1,20 +1,27 @@
-//! Who is at the other end of a connection, by its TLS client certificate.
+//! Who is at the other end, by its client certificate: that of its TLS connection, that of a proxy in whose TLS it came, or that which signed
+//! the message.
 //!
-//! The handshake proves that the client holds the certificate's key, and nothing else. Whether the certificate is one of ours is decided
-//! once, when the connection is made; whether it still is valid, at every request; whose it is, by the store.
+//! The handshake, or the signature, proves that the client holds the certificate's key, and nothing else. Whether the certificate is one of ours
+//! is decided once; whether it still is valid, at every request; whose it is, by the store.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::Timestamp;
+use rustls::pki_types::CertificateDer;
 
+use crate::cache::Cache;
 use crate::ids::Digest;
-use crate::pki::ca::Identity;
+use crate::pki::ca::{ClientTrust, Identity};
+use crate::pki::cms::{Error as SignatureError, HashPolicy};
+
+/// Clients that bring their certificate with each request, and are remembered: about 50 MiB when full.
+const KNOWN: usize = 250_000;
 
 /// Why a client is nobody.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
     /// There is no certificate.
-    #[error("the connection has no client certificate")]
+    #[error("the connection has no client certificate, and the message no signature")]
     Absent,
     /// The certificate is not one of ours.
     #[error("the client certificate is not trusted: {reason}")]
@@ -30,6 +37,15 @@ pub enum Error {
         /// Until when.
         not_after: Timestamp,
     },
+    /// `Mdm-Signature` is there twice, or no base64 of a message.
+    #[error("the header Mdm-Signature is not one signed message in base64")]
+    SignatureForm,
+    /// `Mdm-Signature` does not hold.
+    #[error("the signature of the message does not hold: {0}")]
+    Signature(SignatureError),
+    /// The connection shows one certificate, and another has signed.
+    #[error("the message is signed by another certificate than that of the connection")]
+    AnotherSigner,
 }
 
 /// The client of one connection.
@@ -48,6 +64,12 @@ impl Peer {
             identity,
             advertised: Mutex::new(None),
         }
+    }
+
+    /// Whether the client has shown no certificate at all.
+    #[must_use]
+    pub fn is_absent(&self) -> bool {
+        self.identity == Identity::Absent
     }
 
     /// The fingerprint of a certificate that is ours and valid now.
@@ -85,6 +107,63 @@ impl Peer {
     /// The manifest that this client was last told of on this connection.
     pub fn advertised(&self) -> Option<Digest> {
         *self.advertised.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Judges clients by the device authorities.
+pub struct Peers {
+    trust: Arc<ClientTrust>,
+    hashes: HashPolicy,
+    /// Those that bring their certificate with each request. Nobody untrusted is in it.
+    known: Mutex<Cache<Digest, Arc<Peer>>>,
+}
+
+impl Peers {
+    /// Judges by `trust`; signatures count by these hashes.
+    #[must_use]
+    pub fn new(trust: Arc<ClientTrust>, hashes: HashPolicy) -> Self {
+        Self {
+            trust,
+            hashes,
+            known: Mutex::new(Cache::new(KNOWN)),
+        }
+    }
+
+    /// The client of a connection that has proved to hold the key of the first certificate of `chain`; empty: none.
+    #[must_use]
+    pub fn of_connection(&self, chain: &[CertificateDer<'_>], now: Timestamp) -> Arc<Peer> {
+        Arc::new(Peer::new(self.trust.identify(chain, now)))
+    }
+
+    /// The client of a request that brings its certificate along. `key` stands for the bytes that the chain is read from: the same bytes are
+    /// read and judged once.
+    pub(super) fn known(
+        &self,
+        key: Digest,
+        now: Timestamp,
+        chain: impl FnOnce() -> Result<Vec<CertificateDer<'static>>, String>,
+    ) -> Arc<Peer> {
+        if let Some(peer) = self.lock().lookup(&key) {
+            return peer;
+        }
+        let identity = match chain() {
+            Ok(chain) => self.trust.identify(&chain, now),
+            Err(reason) => Identity::Untrusted { reason },
+        };
+        let is_ours = matches!(identity, Identity::Issued { .. });
+        let peer = Arc::new(Peer::new(identity));
+        if is_ours {
+            self.lock().insert(key, Arc::clone(&peer), 1);
+        }
+        peer
+    }
+
+    pub(super) const fn hashes(&self) -> HashPolicy {
+        self.hashes
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Cache<Digest, Arc<Peer>>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -19,10 +19,10 @@ use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{DigitallySignedStruct, DistinguishedName, ServerConfig, SignatureScheme};
 use tokio_util::sync::CancellationToken;
 
-use super::peer::Peer;
+use super::peer::Peers;
 use crate::clock::Clock;
 use crate::listener::{ConnectionMetrics, Limits, Listener, Serving, TlsConfig};
-use crate::pki::ca::{ClientTrust, ServerIdentity};
+use crate::pki::ca::ServerIdentity;
 
 /// A device needs one request at a time, and leaves its connection open a while: there is room for a large fleet that is awake at once.
 const LIMITS: Limits = Limits {
@@ -31,6 +31,13 @@ const LIMITS: Limits = Limits {
     idle: Duration::from_mins(2),
     streams: 32,
     grace: Duration::from_secs(10),
+};
+
+/// A proxy keeps connections open for all of its devices, and may send their requests side by side.
+const PROXY_LIMITS: Limits = Limits {
+    connections: 10_000,
+    streams: 1_000,
+    ..LIMITS
 };
 
 /// The TLS settings of the device endpoint: HTTP/2 and 1.1, and a client certificate for those who have one.
@@ -49,7 +56,7 @@ pub fn tls_config(identity: &ServerIdentity) -> Result<TlsConfig, rustls::Error>
 }
 
 /// Serves `router` on `socket` until `shutdown`; then requests under way are finished. The client of a connection is in the
-/// extensions of its requests, as [`Arc<Peer>`], and its address as [`axum::extract::ConnectInfo`].
+/// extensions of its requests, as `Arc<Peer>`, and its address as [`axum::extract::ConnectInfo`].
 ///
 /// # Errors
 /// When the socket cannot be used.
@@ -57,14 +64,26 @@ pub fn serve(
     router: Router,
     socket: TcpListener,
     tls: TlsConfig,
-    trust: Arc<ClientTrust>,
+    peers: Arc<Peers>,
     clock: Arc<dyn Clock>,
     connections: ConnectionMetrics,
     shutdown: CancellationToken,
 ) -> io::Result<Serving> {
-    let introduce =
-        move |chain: &[CertificateDer<'static>]| Arc::new(Peer::new(trust.identify(chain, clock.now())));
+    let introduce = move |chain: &[CertificateDer<'static>]| peers.of_connection(chain, clock.now());
     Listener::new("devices", LIMITS, connections).https(router, socket, tls, introduce, shutdown)
+}
+
+/// Serves `router` on `socket` over plain HTTP to proxies in which the devices' TLS ends, until `shutdown`. It has to be [`behind`](super::proxy::behind) them.
+///
+/// # Errors
+/// When the socket cannot be used.
+pub fn serve_proxies(
+    router: Router,
+    socket: TcpListener,
+    connections: ConnectionMetrics,
+    shutdown: CancellationToken,
+) -> io::Result<Serving> {
+    Listener::new("proxies of devices", PROXY_LIMITS, connections).http(router, socket, shutdown)
 }
 
 /// Asks for a client certificate, and checks of it only that the client holds its key.

@@ -1,5 +1,6 @@
 //! Revisions of git that must not come into force, or not by themselves.
 
+use k8s_openapi::api::events::v1::Event;
 use kube::ResourceExt as _;
 use kube::api::{DeleteParams, ListParams, PatchParams, PostParams};
 use provost::api::git_source::{GitSourceStatus, RevisionResult};
@@ -33,6 +34,23 @@ async fn with_policy(api: Api) -> (World, String) {
     let status = world.look().await;
     assert!(is_true(&status.conditions, "Ready"), "{:#?}", status.conditions);
     (world, good)
+}
+
+/// The events on the source, as `kubectl describe` lists them: each revision has its own, also where the reason is the same, and the newest is last.
+async fn told_in_order(world: &World, revisions: &[String]) {
+    let events = world.api::<Event>();
+    let of_the_source = ListParams::default().fields(&format!("regarding.name={SOURCE}"));
+    eventually("each revision has its event", async || {
+        let events = events.list(&of_the_source).await.map_err(text)?.items;
+        let notes: Vec<&str> = events.iter().filter_map(|event| event.note.as_deref()).collect();
+        let told = |(note, revision): (&&str, &String)| note.starts_with(revision.as_str());
+        if notes.len() == revisions.len() && notes.iter().zip(revisions).all(told) {
+            Ok(())
+        } else {
+            Err(format!("{notes:#?}"))
+        }
+    })
+    .await;
 }
 
 /// The reason and message of a GitSource that is not ready.
@@ -164,6 +182,12 @@ async fn a_bad_file_leaves_the_last_good_revision_in_force_until_it_is_mended(ap
         .history;
     let results: Vec<RevisionResult> = history.iter().map(|record| record.result).collect();
     assert_eq!(results.len(), 9);
+    let expected: Vec<String> = history
+        .iter()
+        .rev()
+        .map(|record| record.revision.clone())
+        .collect();
+    told_in_order(&world, &expected).await;
     assert_eq!(
         (results[0], results[8]),
         (RevisionResult::Applied, RevisionResult::Applied)

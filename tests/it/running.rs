@@ -39,6 +39,14 @@ async fn up_says_where_it_is_answers_probes_and_stops_when_it_is_told() {
     assert_eq!(server.admin("/healthz").await, (200, "ok\n".to_owned()));
     assert_eq!(server.admin("/nothing").await.0, 404);
     assert_eq!(server.metric("provost_devices").await, 0);
+    assert_eq!(
+        server.metric(r#"provost_connections{listener="devices"}"#).await,
+        0
+    );
+    let room = server
+        .metric(r#"provost_connections_limit{listener="devices"}"#)
+        .await;
+    assert!(room > 100, "{room}");
     let said = std::fs::read_to_string(folder.path().join("data.log")).unwrap();
     for advice in ["KUBECONFIG", "provost enroll invite", "--apns-cert"] {
         assert!(said.contains(advice), "{said}");

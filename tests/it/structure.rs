@@ -16,6 +16,8 @@ const PARTS: &[(&str, &str)] = &[
     ("ids", ""),
     ("files", ""),
     ("body", ""),
+    ("cache", ""),
+    ("bearer", ""),
     ("listener", ""),
     ("telemetry", ""),
     ("expression", "suggest"),
@@ -29,21 +31,26 @@ const PARTS: &[(&str, &str)] = &[
     ("push", "clock secret"),
     ("gitops", "api ids secret suggest"),
     ("pki", "clock files ids secret"),
-    ("store", "api compliance files ids mdm pki policy secret"),
+    ("store", "api cache compliance files ids mdm pki policy secret"),
     // The endpoint for devices, from the inside out.
     ("mdm::metrics", ""),
-    ("mdm::peer", "ids pki"),
+    ("mdm::peer", "cache ids pki"),
+    ("mdm::signature", "ids mdm::peer pki"),
     ("mdm::seen", "ids store"),
-    ("mdm::gateway", "clock ids mdm mdm::peer mdm::seen policy store"),
+    (
+        "mdm::gateway",
+        "clock ids mdm mdm::peer mdm::seen mdm::signature policy store",
+    ),
     (
         "mdm::http",
-        "body clock ids mdm mdm::gateway mdm::metrics mdm::peer pki store",
+        "body clock ids mdm mdm::gateway mdm::metrics mdm::peer mdm::signature pki store",
     ),
+    ("mdm::proxy", "clock ids mdm::peer pki"),
     ("mdm::serve", "clock listener mdm::peer pki"),
     // It answers on the same port as the device endpoint, within the same limits.
     ("enrollment", "body clock ids mdm mdm::http pki store"),
     // The embedded Kubernetes API: it knows no kind of Provost's, only how schemas and selectors are read.
-    ("kubeapi", "api body clock files listener pki secret"),
+    ("kubeapi", "api bearer body clock files listener pki secret"),
     (
         "controllers",
         "api clock compliance gitops ids mdm policy secret store telemetry",
@@ -52,11 +59,11 @@ const PARTS: &[(&str, &str)] = &[
     ("simulator", "secret"),
     (
         "app",
-        "api clock compliance controllers enrollment files gitops ids kubeapi listener mdm::gateway mdm::http mdm::metrics mdm::seen mdm::serve pki push secret store telemetry",
+        "api bearer clock compliance controllers enrollment files gitops ids kubeapi listener mdm::gateway mdm::http mdm::metrics mdm::peer mdm::proxy mdm::seen mdm::serve pki push secret store telemetry",
     ),
     (
         "cli",
-        "api app clock compliance controllers enrollment gitops ids kubeapi policy secret simulator suggest telemetry",
+        "api app clock compliance controllers enrollment gitops ids kubeapi mdm::proxy policy secret simulator suggest telemetry",
     ),
     ("main", "cli"),
 ];
@@ -73,10 +80,10 @@ const ROOMS: &[(&str, &str)] = &[
     // Servers: routers where there is something to answer, and one listener below all of them.
     (
         "axum",
-        "app body enrollment::http kubeapi listener mdm::http mdm::serve",
+        "app body enrollment::http kubeapi listener mdm::http mdm::proxy mdm::serve",
     ),
     ("axum_server", "listener"),
-    ("tokio_rustls", "listener simulator"),
+    ("tokio_rustls", "listener push simulator"),
     ("rustix", "listener"),
     ("hyper", "cli::enroll listener push::http2 simulator"),
     // SQL: the store of the device plane, and that of the embedded Kubernetes API.
@@ -111,7 +118,7 @@ const ROOMS: &[(&str, &str)] = &[
     ("jsonwebtoken", "kubeapi::access::tokens"),
     (
         "rustls",
-        "enrollment::scep gitops::fetch kubeapi::serve listener main mdm::serve pki push simulator",
+        "enrollment::scep gitops::fetch kubeapi::serve listener main mdm::peer mdm::proxy mdm::serve pki push simulator",
     ),
     // What waits. Whatever is not named here is pure or blocks.
     (

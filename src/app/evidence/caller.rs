@@ -14,6 +14,7 @@ use tokio::sync::Mutex;
 
 use super::access::{Memory, User};
 use super::refusal::Refusal;
+use crate::bearer;
 use crate::clock::Clock;
 use crate::ids::Digest;
 use crate::listener::ClientCertificates;
@@ -82,8 +83,11 @@ impl Callers {
                 extra: BTreeMap::new(),
             });
         }
-        let authorization = authorization.as_ref().and_then(|value| value.to_str().ok());
-        let token = authorization.and_then(bearer).ok_or(Refusal::Unauthorized)?;
+        let token = authorization
+            .as_ref()
+            .and_then(bearer::token)
+            .filter(|token| token.len() <= LONGEST_TOKEN)
+            .ok_or(Refusal::Unauthorized)?;
         let digest = Digest::of(token.as_bytes());
         let user = if let Some(user) = self.tokens.recall(&digest) {
             user
@@ -161,12 +165,4 @@ fn user(info: UserInfo) -> Option<User> {
         groups: info.groups.unwrap_or_default(),
         extra: info.extra.unwrap_or_default(),
     })
-}
-
-/// The token of `Bearer TOKEN`.
-fn bearer(authorization: &str) -> Option<&str> {
-    let (scheme, token) = authorization.trim().split_once(' ')?;
-    let token = token.trim();
-    let fits = !token.is_empty() && token.len() <= LONGEST_TOKEN;
-    (scheme.eq_ignore_ascii_case("bearer") && fits).then_some(token)
 }

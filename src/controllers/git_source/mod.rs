@@ -5,9 +5,12 @@
 
 mod apply;
 mod dereference;
+mod finalizer;
 mod origin;
 mod revision;
 mod status;
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -17,19 +20,18 @@ use std::time::Duration;
 use futures::StreamExt as _;
 use kube::core::DeserializeGuard;
 use kube::runtime::controller::{Action, Controller};
-use kube::runtime::events::{Event, EventType};
-use kube::runtime::finalizer::{Event as Finalizer, finalizer};
 use kube::runtime::watcher;
 use kube::{Api, Resource as _, ResourceExt as _};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::api::{GitSource, names};
-use crate::gitops::fetch::Fetcher;
+use crate::api::GitSource;
+use crate::gitops::fetch::{FetchErrorKind, Fetcher};
 use crate::gitops::validate::SchemaSet;
 use crate::telemetry::metrics::Reconciliation;
 
 use super::error::backoff;
+use super::events::News;
 use super::watch::Chain;
 use super::{Context, duration};
 use status::{About, Asked, Ended};
@@ -38,6 +40,8 @@ use status::{About, Asked, Ended};
 const CONCURRENCY: u16 = 4;
 /// How soon a suspended or stalled source is looked at again if no event tells of a change.
 const LONG: Duration = Duration::from_hours(1);
+/// How soon a source is looked at again whose clone is still in use: by a fetch of an earlier term, which has been told to stop.
+const SOON: Duration = Duration::from_secs(1);
 
 /// Why a reconciliation ended early. What happened to a revision is no error: the status tells it.
 #[derive(Debug, thiserror::Error, strum::IntoStaticStr)]
@@ -49,9 +53,6 @@ pub enum Error {
     /// The Kubernetes API failed.
     #[error("the Kubernetes API did not answer for the GitSource")]
     Api(#[from] kube::Error),
-    /// The finalizer could not be set or removed.
-    #[error("the finalizer of the GitSource could not be changed")]
-    Finalizer(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// What it brought stays: the API refuses to remove it.
     #[error("what the GitSource brought was not removed: {0}")]
     NotRemoved(String),
@@ -64,6 +65,8 @@ pub enum Error {
 struct Sources {
     context: Context,
     fetcher: Arc<Fetcher>,
+    /// Tells fetches to end.
+    stop: CancellationToken,
     schemas: Arc<SchemaSet>,
     cache: PathBuf,
     /// When each source is due, and what was asked of it at the last look; by uid.
@@ -80,12 +83,35 @@ struct Look {
     failures: u32,
 }
 
-/// Keeps sources in force until `shutdown`. Clones of repositories live under `cache`.
-pub async fn run(context: Context, schemas: Arc<SchemaSet>, cache: PathBuf, shutdown: CancellationToken) {
+/// How a pass ended.
+enum Pass {
+    /// With something to say of the source.
+    Ended(Ended),
+    /// The source has gone.
+    Gone,
+    /// Before anything was found out: its clone is still in use.
+    Postponed,
+    /// Before anything was found out: the term is over.
+    Stopped,
+}
+
+/// Keeps sources in force until `shutdown`. Clones of repositories live under `cache`, and whoever else works there has the same `fetcher`: a fetch
+/// may be stuck in the network for longer than the term that it began in.
+pub async fn run(
+    context: Context,
+    schemas: Arc<SchemaSet>,
+    fetcher: Arc<Fetcher>,
+    cache: PathBuf,
+    shutdown: CancellationToken,
+) {
+    // Also when this is broken off: what blocks in a thread of its own is not.
+    let stop = shutdown.child_token();
+    let _stopped = stop.clone().drop_guard();
     let api: Api<DeserializeGuard<GitSource>> = Api::all(context.client.clone());
     let sources = Arc::new(Sources {
         context,
-        fetcher: Arc::new(Fetcher::new()),
+        fetcher,
+        stop,
         schemas,
         cache,
         looks: Mutex::default(),
@@ -110,20 +136,20 @@ async fn reconcile(object: Arc<DeserializeGuard<GitSource>>, sources: Arc<Source
         .clone()
         .map_err(|invalid| Error::Invalid(Box::new(invalid)))?;
     let name = (source.namespace().unwrap_or_default(), source.name_any());
-    let namespace = source.namespace().unwrap_or_default();
-    let api: Api<GitSource> = Api::namespaced(sources.context.client.clone(), &namespace);
-    let done = finalizer(&api, names::SOURCE_FINALIZER, Arc::new(source), |event| async {
-        match event {
-            Finalizer::Apply(source) => sources.look(&source).await,
-            Finalizer::Cleanup(source) => sources.clean_up(&source).await,
+    let api: Api<GitSource> = Api::namespaced(sources.context.client.clone(), &name.0);
+    let done = match (
+        source.metadata.deletion_timestamp.is_some(),
+        finalizer::is_on(&source),
+    ) {
+        (false, true) => sources.look(&source).await?,
+        (true, true) => sources.clean_up(&api, &source).await?,
+        // That it is on comes back as an event.
+        (false, false) => {
+            finalizer::put_on(&api, &source).await?;
+            Action::await_change()
         }
-    })
-    .await
-    .map_err(|error| match error {
-        kube::runtime::finalizer::Error::ApplyFailed(error)
-        | kube::runtime::finalizer::Error::CleanupFailed(error) => error,
-        other => Error::Finalizer(Box::new(other)),
-    })?;
+        (true, false) => Action::await_change(),
+    };
     lock(&sources.errors).remove(&name);
     Ok(done)
 }
@@ -197,9 +223,11 @@ impl Sources {
                 return Ok(Action::requeue(rest));
             }
         }
-        // Gone meanwhile, and whatever has its name now has its own turn.
-        let Some(ended) = self.reconcile(source, &asked).await? else {
-            return Ok(Action::await_change());
+        let ended = match self.reconcile(source, &asked).await? {
+            Pass::Ended(ended) => ended,
+            // Whatever has its name now has its own turn.
+            Pass::Gone | Pass::Stopped => return Ok(Action::await_change()),
+            Pass::Postponed => return Ok(Action::requeue(SOON)),
         };
         self.count(ended.category());
         let failures = if ended.transient() {
@@ -223,14 +251,16 @@ impl Sources {
     }
 
     /// One pass: from the spec to the status.
-    async fn reconcile(&self, source: &GitSource, asked: &Asked) -> Result<Option<Ended>, Error> {
+    async fn reconcile(&self, source: &GitSource, asked: &Asked) -> Result<Pass, Error> {
         // The watch may be behind: what is in force is what the status says now.
         let Some(current) = self.newest(source).await? else {
-            return Ok(None);
+            return Ok(Pass::Gone);
         };
-        let ended = self.attempt(&current).await?;
-        self.write(source, asked, &ended).await?;
-        Ok(Some(ended))
+        let pass = self.attempt(&current).await?;
+        if let Pass::Ended(ended) = &pass {
+            self.write(source, asked, ended).await?;
+        }
+        Ok(pass)
     }
 
     /// The object as it is now. None: it has gone, or another has its name.
@@ -263,22 +293,30 @@ impl Sources {
         Ok(())
     }
 
-    async fn attempt(&self, source: &GitSource) -> Result<Ended, Error> {
+    async fn attempt(&self, source: &GitSource) -> Result<Pass, Error> {
         if source.spec.suspend {
-            return Ok(Ended::Suspended);
+            return Ok(Pass::Ended(Ended::Suspended));
         }
-        let request = match dereference::request(&self.context.client, source, self.cache_of(source)).await? {
+        let asked = dereference::request(&self.context.client, source, self.cache_of(source), &self.stop);
+        let request = match asked.await? {
             Ok(request) => request,
-            Err(missing) => return Ok(Ended::NotReady(missing)),
+            Err(missing) => {
+                tracing::warn!(source.name = source.name_any(), "{}", missing.message);
+                return Ok(Pass::Ended(Ended::NotReady(missing)));
+            }
         };
         // libgit2 blocks: all of it runs off the async threads.
         let fetcher = self.fetcher.clone();
         let revision = match tokio::task::spawn_blocking(move || fetcher.fetch(&request)).await? {
             Ok(revision) => revision,
             Err(error) => {
-                return Ok(Ended::NotFetched {
-                    kind: error.kind,
-                    message: error.report(),
+                return Ok(match error.kind {
+                    FetchErrorKind::Busy => Pass::Postponed,
+                    FetchErrorKind::Stopped => Pass::Stopped,
+                    kind => Pass::Ended(Ended::NotFetched {
+                        kind,
+                        message: error.report(),
+                    }),
                 });
             }
         };
@@ -289,39 +327,31 @@ impl Sources {
             &self.schemas,
         ) {
             Ok(documents) => documents,
-            Err(findings) => return Ok(Ended::Refused { about, findings }),
+            Err(findings) => return Ok(Pass::Ended(Ended::Refused { about, findings })),
         };
-        apply::apply(&self.context, source, about, &documents).await
+        apply::apply(&self.context, source, about, &documents)
+            .await
+            .map(Pass::Ended)
     }
 
     /// An event on the object, for `kubectl describe` and `kubectl events`. Losing one is no harm: the status has it too.
     async fn tell(&self, source: &GitSource, ended: &Ended) {
-        let Some((type_, note)) = ended.news(source) else {
+        let Some((is_good, note)) = ended.news(source) else {
             return;
         };
-        let event = Event {
-            type_: if type_ {
-                EventType::Normal
-            } else {
-                EventType::Warning
-            },
-            reason: ended.reason(source).to_owned(),
-            note: Some(note.chars().take(1_000).collect()),
-            action: "Reconcile".to_owned(),
-            secondary: None,
+        let news = News {
+            is_good,
+            reason: ended.reason(source),
+            action: "Reconcile",
+            note,
         };
-        if let Err(error) = self
-            .context
-            .recorder
-            .publish(&event, &source.object_ref(&()))
-            .await
-        {
+        if let Err(error) = self.context.events.tell(&source.object_ref(&()), &news).await {
             tracing::debug!(error = %Chain(&error), "an event was not recorded");
         }
     }
 
     /// Removes what a source brought, before it goes.
-    async fn clean_up(&self, source: &GitSource) -> Result<Action, Error> {
+    async fn clean_up(&self, api: &Api<GitSource>, source: &GitSource) -> Result<Action, Error> {
         // The watch may be behind: what it brought is what the status says now.
         let Some(current) = self.newest(source).await? else {
             return Ok(Action::await_change());
@@ -343,10 +373,15 @@ impl Sources {
             }
         }
         let (fetcher, cache) = (self.fetcher.clone(), self.cache_of(source));
-        if let Err(error) = tokio::task::spawn_blocking(move || fetcher.forget(&cache)).await? {
-            tracing::warn!(source.name = source.name_any(), error = %Chain(&error), "a clone was left behind");
+        match tokio::task::spawn_blocking(move || fetcher.forget(&cache)).await? {
+            Ok(()) => {}
+            Err(error) if error.kind == FetchErrorKind::Busy => return Ok(Action::requeue(SOON)),
+            Err(error) => {
+                tracing::warn!(source.name = source.name_any(), error = %Chain(&error), "a clone was left behind");
+            }
         }
         lock(&self.looks).remove(&source.uid().unwrap_or_default());
+        finalizer::take_off(api, source).await?;
         Ok(Action::await_change())
     }
 }

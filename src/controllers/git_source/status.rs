@@ -12,6 +12,8 @@ use crate::gitops::Finding;
 use crate::gitops::fetch::{FetchErrorKind, Revision};
 use crate::gitops::plan::record;
 
+use super::dereference::Missing;
+
 /// How many mistakes a condition names.
 const FINDINGS: usize = 10;
 
@@ -51,7 +53,7 @@ impl From<&Revision> for About {
 #[derive(Debug, Clone)]
 pub(super) enum Ended {
     Suspended,
-    NotReady(String),
+    NotReady(Missing),
     NotFetched {
         kind: FetchErrorKind,
         message: String,
@@ -155,7 +157,7 @@ impl Ended {
                     "suspended: nothing is fetched or applied".into(),
                 ),
             },
-            Self::NotReady(missing) => ready(Status::False, Reason::DependencyNotReady, missing.clone()),
+            Self::NotReady(missing) => ready(Status::False, missing.reason, missing.message.clone()),
             Self::NotFetched {
                 kind: FetchErrorKind::Authentication,
                 message,

@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use git2::cert::Cert;
 use git2::{
@@ -51,12 +51,9 @@ impl<'r> Connection<'r> {
         })
     }
 
-    /// Has the time for all transfers passed?
+    /// Has the time for all transfers passed, or is the result not wanted any more?
     pub(super) fn check_deadline(&self) -> Result<(), FetchError> {
-        if self.started.elapsed() < self.request.timeout {
-            return Ok(());
-        }
-        Err(deadline(self.request.timeout))
+        check_deadline(self.request, self.started)
     }
 
     /// The options of one transfer.
@@ -66,21 +63,20 @@ impl<'r> Connection<'r> {
         if self.url.scheme == Scheme::Ssh || self.authorities.is_some() {
             callbacks.certificate_check(self.certificate_callback());
         }
-        let (limits, timeout, started) = (self.request.limits, self.request.timeout, self.started);
+        let (request, started) = (self.request, self.started);
         let refusal = Rc::clone(&self.refusal);
         callbacks.transfer_progress(move |progress| {
-            let verdict = check_progress(&progress, &limits, started, timeout);
+            let verdict = check_progress(&progress, &request.limits);
             verdict
+                .and_then(|()| check_deadline(request, started))
                 .map_err(|error| *refusal.borrow_mut() = Some(error))
                 .is_ok()
         });
         let refusal = Rc::clone(&self.refusal);
         callbacks.sideband_progress(move |_| {
-            let late = started.elapsed() >= timeout;
-            if late {
-                *refusal.borrow_mut() = Some(deadline(timeout));
-            }
-            !late
+            check_deadline(request, started)
+                .map_err(|error| *refusal.borrow_mut() = Some(error))
+                .is_ok()
         });
 
         let mut options = FetchOptions::new();
@@ -102,6 +98,9 @@ impl<'r> Connection<'r> {
     pub(super) fn explain(&self, error: git2::Error) -> FetchError {
         if let Some(refusal) = self.refusal.borrow_mut().take() {
             return refusal;
+        }
+        if self.request.stop.is_cancelled() {
+            return stopped();
         }
         let silent = self.started.elapsed() >= SILENCE_TIMEOUT;
         let (kind, message) = match (error.code(), error.class()) {
@@ -297,12 +296,7 @@ fn check_host_key(known_hosts: &str, host: &str, port: u16, key: &[u8]) -> Resul
     Err(FetchError::new(FetchErrorKind::HostKey, message))
 }
 
-fn check_progress(
-    progress: &Progress<'_>,
-    limits: &Limits,
-    started: Instant,
-    timeout: Duration,
-) -> Result<(), FetchError> {
+fn check_progress(progress: &Progress<'_>, limits: &Limits) -> Result<(), FetchError> {
     let received = u64::try_from(progress.received_bytes()).unwrap_or(u64::MAX);
     let objects = u64::try_from(progress.total_objects()).unwrap_or(u64::MAX);
     if received > limits.repository_bytes {
@@ -320,15 +314,20 @@ fn check_progress(
             ),
         ));
     }
-    if started.elapsed() >= timeout {
-        return Err(deadline(timeout));
-    }
     Ok(())
 }
 
-fn deadline(timeout: Duration) -> FetchError {
-    FetchError::new(
-        FetchErrorKind::Timeout,
-        format!("the transfer took longer than {} s", timeout.as_secs()),
-    )
+fn check_deadline(request: &FetchRequest, started: Instant) -> Result<(), FetchError> {
+    if request.stop.is_cancelled() {
+        return Err(stopped());
+    }
+    if started.elapsed() < request.timeout {
+        return Ok(());
+    }
+    let message = format!("the transfer took longer than {} s", request.timeout.as_secs());
+    Err(FetchError::new(FetchErrorKind::Timeout, message))
+}
+
+fn stopped() -> FetchError {
+    FetchError::new(FetchErrorKind::Stopped, "the fetch was told to stop")
 }

@@ -27,6 +27,10 @@ pub enum FetchErrorKind {
     Transport,
     /// The cache on this computer could not be written or read.
     Cache,
+    /// An earlier fetch with the same cache has not ended yet.
+    Busy,
+    /// Whoever asked for it said that it is not wanted any more.
+    Stopped,
 }
 
 impl FetchErrorKind {
@@ -34,7 +38,7 @@ impl FetchErrorKind {
     /// looked at again at every interval).
     #[must_use]
     pub const fn is_transient(self) -> bool {
-        matches!(self, Self::Timeout | Self::Transport | Self::Cache)
+        matches!(self, Self::Timeout | Self::Transport | Self::Cache | Self::Busy)
     }
 }
 

@@ -1,8 +1,8 @@
 //! The fetch itself: open the cache, transfer, find the commit, read its files.
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
 use git2::{Commit, ErrorClass, ObjectType, Oid, Reference as GitReference, Repository};
 use jiff::Timestamp;
@@ -27,10 +27,12 @@ const MAXIMUM_MESSAGE: usize = 200;
 /// References named in an error, at most.
 const MAXIMUM_NAMES: usize = 10;
 
-/// Reads git repositories. Every call blocks; from async code it belongs in `spawn_blocking`.
+/// Reads git repositories. Every call blocks; from async code it belongs in `spawn_blocking`. No two calls of one fetcher use a cache at once, so
+/// there is one fetcher for all who share a folder of caches.
 #[derive(Debug, Default)]
 pub struct Fetcher {
-    busy: Mutex<HashMap<PathBuf, Arc<Mutex<()>>>>,
+    /// The caches in use.
+    busy: Mutex<HashSet<PathBuf>>,
 }
 
 /// How an attempt on an existing cache ended without an answer.
@@ -65,18 +67,15 @@ impl Fetcher {
         check_reference(&request.reference)?;
         let connection = Connection::new(request)?;
 
-        let lock = self.lock(&request.cache_dir);
-        // A fetch that outlived its caller's patience still runs; waiting here would pile up threads behind it.
-        let Ok(_guard) = lock.try_lock() else {
-            let message = "an earlier fetch of this source has not ended yet";
-            return Err(FetchError::new(FetchErrorKind::Timeout, message));
-        };
+        let _claim = self.claim(&request.cache_dir)?;
+        connection.check_deadline()?;
         let cache = cache::open(&request.cache_dir, &request.url, request.limits.repository_bytes)?;
         match attempt(&cache, request, &connection, &path) {
             Ok(revision) => Ok(revision),
             Err(Attempt::Failed(error)) => Err(error),
             Err(Attempt::Suspect(error)) if cache.is_new => Err(error),
             Err(Attempt::Suspect(error)) => {
+                connection.check_deadline()?;
                 tracing::warn!(error = error.report(), "git.cache is damaged and begun anew");
                 drop(cache);
                 let cache = cache::create(&request.cache_dir, &request.url)?;
@@ -89,12 +88,9 @@ impl Fetcher {
     /// Removes what was kept of a source that is gone.
     ///
     /// # Errors
-    /// `Cache` when the folder cannot be removed.
+    /// `Busy` while it is being fetched, `Cache` when the folder cannot be removed.
     pub fn forget(&self, cache_dir: &Path) -> Result<(), FetchError> {
-        self.busy
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(cache_dir);
+        let _claim = self.claim(cache_dir)?;
         match std::fs::remove_dir_all(cache_dir) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                 let message = format!("the cache {} could not be removed", cache_dir.display());
@@ -104,9 +100,29 @@ impl Fetcher {
         }
     }
 
-    fn lock(&self, dir: &Path) -> Arc<Mutex<()>> {
+    /// Keeps everybody else out of a cache. A fetch that nobody waits for any more may still run, stuck in the network; waiting for it here would pile
+    /// up threads behind it.
+    fn claim(&self, dir: &Path) -> Result<Claim<'_>, FetchError> {
         let mut busy = self.busy.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(busy.entry(dir.to_owned()).or_default())
+        if !busy.insert(dir.to_owned()) {
+            let message = "an earlier fetch of this source has not ended yet";
+            return Err(FetchError::new(FetchErrorKind::Busy, message));
+        }
+        let dir = dir.to_owned();
+        Ok(Claim { fetcher: self, dir })
+    }
+}
+
+/// The use of a cache; it ends when it is dropped.
+struct Claim<'f> {
+    fetcher: &'f Fetcher,
+    dir: PathBuf,
+}
+
+impl Drop for Claim<'_> {
+    fn drop(&mut self) {
+        let mut busy = self.fetcher.busy.lock().unwrap_or_else(PoisonError::into_inner);
+        busy.remove(&self.dir);
     }
 }
 

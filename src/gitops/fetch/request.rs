@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use tokio_util::sync::CancellationToken;
 
 use crate::secret::Secret;
 
@@ -26,6 +27,8 @@ pub struct FetchRequest {
     pub cache_dir: PathBuf,
     /// The longest the transfer may take.
     pub timeout: Duration,
+    /// Ends the fetch: once it is cancelled nothing more is written into the cache than what is under way.
+    pub stop: CancellationToken,
 }
 
 /// What to look at in a repository.

@@ -10,6 +10,7 @@ use x509_parser::prelude::{FromDer as _, X509Certificate};
 
 use super::tokens;
 use super::user::User;
+use crate::bearer;
 use crate::kubeapi::api::Core;
 use crate::kubeapi::error::ApiError;
 use crate::pki::ca::Subject;
@@ -28,8 +29,7 @@ pub(super) async fn authenticate(
     if let Some(der) = certificate {
         return of_certificate(der, core.now()).ok_or(ApiError::Unauthorized);
     }
-    let authorization = authorization.as_ref().map(http::HeaderValue::as_bytes);
-    let Some(token) = authorization.and_then(bearer) else {
+    let Some(token) = authorization.as_ref().and_then(bearer::token) else {
         return Ok(User::anonymous());
     };
     match tokens::verify(core, token, &[tokens::ISSUER.to_owned()]).await {
@@ -40,14 +40,6 @@ pub(super) async fn authenticate(
             Err(ApiError::Unauthorized)
         }
     }
-}
-
-/// The token of a header of the form `Bearer TOKEN`. Another scheme is no credential here.
-fn bearer(header: &[u8]) -> Option<&str> {
-    let mut words = std::str::from_utf8(header).ok()?.trim().split(' ');
-    let scheme = words.next()?;
-    let token = words.next().filter(|token| !token.is_empty())?;
-    scheme.eq_ignore_ascii_case("bearer").then_some(token)
 }
 
 /// The handshake saw the certificate when the connection began; that it holds is asked of
@@ -67,23 +59,6 @@ fn of_certificate(der: &[u8], now: jiff::Timestamp) -> Option<User> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn only_a_bearer_token_is_a_token() {
-        for (header, token) in [
-            ("Bearer abc", Some("abc")),
-            ("bearer abc def", Some("abc")),
-            (" BEARER abc ", Some("abc")),
-            ("Bearer  abc", None),
-            ("Bearer", None),
-            ("Basic abc", None),
-            ("abc", None),
-            ("", None),
-        ] {
-            assert_eq!(bearer(header.as_bytes()), token, "{header:?}");
-        }
-        assert_eq!(bearer(b"Bearer \xff"), None);
-    }
 
     #[test]
     fn a_certificate_names_its_user_while_it_is_valid() {

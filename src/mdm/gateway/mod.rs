@@ -13,6 +13,7 @@ mod reports;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use http::HeaderMap;
 use jiff::Timestamp;
 use plist::Dictionary;
 
@@ -20,17 +21,18 @@ pub use failure::Failure;
 
 use super::checkin::CheckIn;
 use super::commands::CommandReport;
-use super::peer::Peer;
+use super::peer::{Peer, Peers};
 use super::plist::read_dictionary;
 use super::seen::SeenBatch;
 use super::sender::Sender;
+use super::signature::Claim;
 use crate::clock::{Clock, Entropy};
 use crate::ids::Digest;
 use crate::policy::{Manifest, ProfileDocument};
 use crate::store::{Enrollment, EnrollmentState, Store};
 
 /// Bodies above this many bytes are parsed aside, so that other devices need not wait for it.
-const PARSE_ASIDE: usize = 64 * 1024;
+pub(super) const PARSE_ASIDE: usize = 64 * 1024;
 
 /// What a device gets.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,13 +79,22 @@ impl Gateway {
         }
     }
 
-    /// Whether a client is anybody at all by its certificate. Asked before its body is read: nobody gets memory out of us.
+    /// Who a client is, by its connection or as what it claims to have signed, if it is anybody at all. Asked before its body is read: nobody
+    /// gets memory out of us. A claim has still to be proven.
     ///
     /// # Errors
-    /// [`Failure::Peer`] when not.
-    pub fn admit(&self, peer: &Peer) -> Result<(), Failure> {
-        peer.fingerprint(self.clock.now())?;
-        Ok(())
+    /// [`Failure::Peer`] when it is nobody.
+    pub fn admit(
+        &self,
+        connection: &Arc<Peer>,
+        headers: &HeaderMap,
+        peers: &Peers,
+    ) -> Result<(Arc<Peer>, Option<Claim>), Failure> {
+        let now = self.clock.now();
+        let claim = Claim::read(headers, connection, peers, now)?;
+        let peer = claim.as_ref().map_or(connection, Claim::peer);
+        peer.fingerprint(now)?;
+        Ok((Arc::clone(peer), claim))
     }
 
     /// Handles a message. It is a check-in message when `declared_check_in` says so (its Content-Type), or when it looks like one.

@@ -93,6 +93,54 @@ async fn an_expired_certificate_is_refused_and_the_enrolment_kept() {
 }
 
 #[tokio::test]
+async fn a_user_channel_belongs_to_its_device_alone() {
+    let world = World::new();
+    let victim = world.enrolled(UDID).await;
+    let attacker = world.enrolled(OTHER).await;
+    let users = [
+        ("UDID", plist::Value::from(UDID)),
+        ("UserID", "F0000000-0000-4000-8000-000000000001".into()),
+        ("UserShortName", "ada".into()),
+    ];
+    let with = |more: &[(&'static str, plist::Value)]| [&users[..], more].concat();
+    let token = [
+        ("Topic", super::world::TOPIC.into()),
+        ("Token", plist::Value::Data(vec![9; 32])),
+        ("PushMagic", "M-9".into()),
+    ];
+    for answer in [
+        attacker.check_in("TokenUpdate", &with(&token)).await,
+        attacker.check_in("UserAuthenticate", &users).await,
+        attacker.check_in("CheckOut", &users).await,
+        attacker.reply("c-1", "Acknowledged", &users).await,
+    ] {
+        assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{}", answer.text());
+    }
+    // A user of the device itself does not end or begin it either.
+    let answer = victim.check_in("Authenticate", &with(&token[..1])).await;
+    assert_eq!(answer.status, StatusCode::BAD_REQUEST);
+    let enrollment = world.store.enrollment(&victim.id()).await.unwrap().unwrap();
+    assert_eq!(
+        (enrollment.state, enrollment.token_updates),
+        (EnrollmentState::Enrolled, 1)
+    );
+    let address = world.store.push_address(&victim.id()).await.unwrap().unwrap();
+    assert_eq!(address.token.reveal(), &[7; 32]);
+}
+
+#[tokio::test]
+async fn who_has_checked_out_does_not_come_back_on_the_same_certificate() {
+    let world = World::new();
+    let device = world.enrolled(UDID).await;
+    assert_eq!(device.check_in("CheckOut", &[]).await.status, StatusCode::OK);
+    assert_eq!(device.authenticate().await.status, StatusCode::BAD_REQUEST);
+    assert_eq!(device.idle().await.status, StatusCode::FORBIDDEN);
+    assert_eq!(device.token_update().await.status, StatusCode::FORBIDDEN);
+    let ended = world.store.enrollment(&device.id()).await.unwrap().unwrap();
+    assert_eq!(ended.state, EnrollmentState::Ended);
+}
+
+#[tokio::test]
 async fn a_token_update_without_authenticate_is_refused() {
     let world = World::new();
     let device = world.invited(UDID).await;

@@ -9,7 +9,8 @@ use jiff::Timestamp;
 use plist::Value;
 use tokio::sync::broadcast;
 
-use super::world::{Answer, World, dictionary, manifest};
+use super::renewing::renew;
+use super::world::{Answer, Client, Device, World, dictionary, manifest};
 use crate::compliance::Facts;
 use crate::ids::{CommandUuid, Digest, EnrollmentId};
 use crate::mdm::checkin;
@@ -19,8 +20,9 @@ use crate::mdm::http::{Limits, status_of};
 use crate::mdm::{ddm, peer, plist as codec, sender};
 use crate::policy::Manifest;
 use crate::store::{
-    Authentication, Change, CommandResult, Ending, Enrollment, FactsChange, Invitation, IssuedCertificate,
-    PushAddress, Refusal, Reissued, ReportOutcome, Store, StoreError, Transition, Verdicts,
+    Authentication, Change, CommandResult, Ending, Enrollment, EnrollmentState, FactsChange, Invitation,
+    IssuedCertificate, PushAddress, Refusal, Reissued, ReportOutcome, Store, StoreError, Transition,
+    Verdicts,
 };
 
 #[test]
@@ -137,6 +139,72 @@ faulty! {
     transitions(enrollment: &EnrollmentId, limit: usize) -> Vec<Transition>;
 }
 
+#[tokio::test]
+async fn no_fault_of_the_store_is_answered_by_what_makes_a_device_leave() {
+    const UDID: &str = "A0000000-0000-4000-8000-000000000001";
+    let countdown = Arc::new(AtomicI64::new(i64::MAX));
+    let inner = Arc::clone(&countdown);
+    let between = move |store| -> Arc<dyn Store> {
+        Arc::new(Faulty {
+            store,
+            countdown: inner,
+        })
+    };
+    let world = World::with(between, Limits::default());
+    let enrolled = world.enrolled(UDID).await;
+    let stranger = world.invited("A0000000-0000-4000-8000-000000000002").await;
+    let challenge = world.invitation(None, None).await;
+    let check_ins = [
+        "Authenticate",
+        "TokenUpdate",
+        "UserAuthenticate",
+        "SetBootstrapToken",
+        "GetBootstrapToken",
+        "GetToken",
+        "DeclarativeManagement",
+        "Nonsense",
+        "CheckOut",
+    ];
+    for fault in 0..6 {
+        let arm = || countdown.store(fault, Ordering::SeqCst);
+        let mut answers = Vec::new();
+        for device in [&enrolled, &stranger] {
+            for message in check_ins {
+                arm();
+                answers.push(device.check_in(message, &[("Endpoint", "tokens".into())]).await);
+            }
+            arm();
+            answers.push(device.authenticate().await);
+            for status in ["Acknowledged", "Error", "NotNow", "Nonsense"] {
+                arm();
+                answers.push(device.reply("c-1", status, &[]).await);
+            }
+            arm();
+            answers.push(device.idle().await);
+            arm();
+            let path = format!("/mdm/profiles/{}", Digest::of(b"p"));
+            answers.push(device.client.send(Method::GET, &path, &[], vec![]).await);
+        }
+        arm();
+        answers.push(world.request_identity(&challenge, UDID).await.0);
+        for answer in answers {
+            assert_ne!(answer.status, StatusCode::UNAUTHORIZED, "{}", answer.text());
+            // Only who has checked out is told to leave, and that was its own doing.
+            if answer.status == StatusCode::FORBIDDEN {
+                assert!(
+                    world
+                        .store
+                        .enrollment(&enrolled.id())
+                        .await
+                        .unwrap()
+                        .is_some_and(|found| { found.state == EnrollmentState::Ended })
+                );
+            }
+        }
+        countdown.store(i64::MAX, Ordering::SeqCst);
+    }
+}
+
 /// Sends one request again and again, with the first, the second … call to the store failing, until it gets through without a fault.
 /// Returns the answer and how many faults it took.
 async fn through_every_fault(countdown: &AtomicI64, send: impl AsyncFn() -> Answer) -> (Answer, i64) {
@@ -170,7 +238,12 @@ async fn whichever_call_fails_the_device_comes_back_and_loses_nothing() {
         })
     };
     let world = World::with(between, Limits::default());
-    let device = world.invited(UDID).await;
+    let (chain, key) = world.identity(UDID).await;
+    let device = Device {
+        udid: UDID.to_owned(),
+        os_version: "15.4".into(),
+        client: Client::with_identity(&world, &chain, &key),
+    };
     let manifest = manifest("t-1", &[("conf", "s-1")]);
     let mut faults = 0;
     macro_rules! through {
@@ -196,11 +269,20 @@ async fn whichever_call_fails_the_device_comes_back_and_loses_nothing() {
     let report = r#"{"StatusItems":{"management":{"declarations":{"activations":[],"assets":[],"management":[],
         "configurations":[{"identifier":"conf","server-token":"s-1","active":true,"valid":"valid"}]}}}}"#;
     through!(device.declarative("status", Some(report)));
+    let before = world.store.enrollment(&device.id()).await.unwrap().unwrap();
     let profile = format!("/mdm/profiles/{}", manifest.profiles[0].digest);
     through!(device.client.send(Method::GET, &profile, &[], vec![]));
 
+    let (chain, key) = renew(&world, &chain, UDID).await.unwrap();
+    let device = Device {
+        client: Client::with_identity(&world, &chain, &key),
+        ..device
+    };
+    through!(device.declarative("tokens", None));
+
     let enrollment = world.store.enrollment(&device.id()).await.unwrap().unwrap();
     assert_eq!(enrollment.token_updates, 1);
+    assert_ne!(enrollment.certificate, before.certificate);
     assert_eq!(enrollment.os_version, "15.5");
     assert_eq!(enrollment.applied_manifest, Some(manifest.id));
     // Each of the first questions once, however often the token came.

@@ -5,4 +5,7 @@ mod bad_input;
 mod declarations;
 mod faults;
 mod life;
+mod proxies;
+mod renewing;
+mod signing;
 mod world;

@@ -1,9 +1,13 @@
 //! The world of the stories: a server, and devices that hold keys and speak the protocol by hand.
 
 use std::net::SocketAddr;
+use std::process::Command;
 use std::sync::Arc;
 
-use axum::http::{HeaderMap, Method, Request, Response, StatusCode};
+use axum::Router;
+use axum::http::{HeaderMap, HeaderName, Method, Request, Response, StatusCode};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
 use hyper::client::conn::http1::SendRequest;
@@ -24,15 +28,18 @@ use crate::enrollment::invitation::{InviteRequest, invite};
 use crate::enrollment::limiter::{Limiter, Rate};
 use crate::ids::{CommandUuid, Digest, EnrollmentId, Namespace, PushTopic, SerialNumber};
 use crate::listener::ConnectionMetrics;
-use crate::mdm::commands::Command;
+use crate::mdm::commands::Command as MdmCommand;
 use crate::mdm::gateway::Gateway;
 use crate::mdm::http::{Limits, guarded, router};
 use crate::mdm::metrics::GatewayMetrics;
+use crate::mdm::peer::Peers;
 use crate::mdm::plist::{read_dictionary, to_xml};
+use crate::mdm::proxy::{Proxies, behind};
 use crate::mdm::seen::SeenBatch;
-use crate::mdm::serve::{serve, tls_config};
+use crate::mdm::serve::{serve, serve_proxies, tls_config};
 use crate::pki::KeyFile;
 use crate::pki::ca::{ClientTrust, Pki, server_names};
+use crate::pki::cms::HashPolicy;
 use crate::policy::{Declaration, Manifest, ProfileDocument, Section};
 use crate::store::Store;
 use crate::store::sqlite::SqliteStore;
@@ -48,6 +55,9 @@ pub(super) struct World {
     pub(super) address: SocketAddr,
     pub(super) seen: Arc<SeenBatch>,
     pub(super) metrics: GatewayMetrics,
+    pub(super) peers: Arc<Peers>,
+    /// What answers devices.
+    pub(super) app: Router,
     shutdown: CancellationToken,
     _directory: tempfile::TempDir,
 }
@@ -78,6 +88,10 @@ impl World {
             &*entropy,
         )
         .unwrap();
+        let peers = Arc::new(Peers::new(
+            Arc::new(ClientTrust::new(&pki.devices).unwrap()),
+            HashPolicy::Strong,
+        ));
         let served = between(Arc::clone(&store));
         let seen = Arc::new(SeenBatch::default());
         let metrics = GatewayMetrics::default();
@@ -96,7 +110,7 @@ impl World {
             pki.servers.certificate_pem().to_owned(),
         );
         let limiter = Arc::new(Limiter::new(Rate::default()));
-        let app = router(gateway, limits)
+        let app = router(gateway, Arc::clone(&peers), limits)
             .merge(crate::enrollment::http::router(
                 Arc::new(issuer),
                 limiter,
@@ -106,10 +120,10 @@ impl World {
         let app = guarded(app, limits, metrics.clone(), entropy.clone());
         let shutdown = CancellationToken::new();
         let serving = serve(
-            app,
+            app.clone(),
             std::net::TcpListener::bind("127.0.0.1:0").unwrap(),
             tls_config(&pki.server).unwrap(),
-            Arc::new(ClientTrust::new(&pki.devices).unwrap()),
+            Arc::clone(&peers),
             clock.clone(),
             ConnectionMetrics::default(),
             shutdown.clone(),
@@ -123,6 +137,8 @@ impl World {
             address: serving.address,
             seen,
             metrics,
+            peers,
+            app,
             shutdown,
             _directory: directory,
         }
@@ -174,13 +190,41 @@ impl World {
             .await
     }
 
-    /// A device with an identity that has not yet authenticated.
-    pub(super) async fn invited(&self, udid: &str) -> Device {
+    /// A certificate for a device that has been invited, with the authority's as PEM, and its key.
+    pub(super) async fn identity(&self, udid: &str) -> (String, KeyPair) {
         let challenge = self.invitation(None, Some(udid)).await;
         let (answer, key) = self.request_identity(&challenge, udid).await;
         assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
         let identity: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
-        let chain = identity["certificate"].as_str().unwrap().to_owned();
+        (identity["certificate"].as_str().unwrap().to_owned(), key)
+    }
+
+    /// Serves proxies from these networks too, on another address.
+    pub(super) fn behind_proxies(&self, trusted: &[&str], header: &'static str) -> SocketAddr {
+        let proxies = Proxies {
+            header: HeaderName::from_static(header),
+            trusted: trusted.iter().map(|network| network.parse().unwrap()).collect(),
+        };
+        let router = behind(
+            self.app.clone(),
+            proxies,
+            Arc::clone(&self.peers),
+            self.clock.clone(),
+        );
+        let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        serve_proxies(
+            router,
+            socket,
+            ConnectionMetrics::default(),
+            self.shutdown.clone(),
+        )
+        .unwrap()
+        .address
+    }
+
+    /// A device with an identity that has not yet authenticated.
+    pub(super) async fn invited(&self, udid: &str) -> Device {
+        let (chain, key) = self.identity(udid).await;
         Device {
             udid: udid.to_owned(),
             os_version: "15.4".into(),
@@ -203,7 +247,7 @@ impl World {
         device
     }
 
-    pub(super) async fn enqueue(&self, device: &Device, command: &Command, uuid: &str) {
+    pub(super) async fn enqueue(&self, device: &Device, command: &MdmCommand, uuid: &str) {
         let deadline = self.clock.now() + SignedDuration::from_hours(24);
         let uuid = CommandUuid::parse(uuid).unwrap();
         let unknown = self
@@ -289,7 +333,12 @@ impl Answer {
 /// One connection, made anew when it has been closed.
 pub(super) struct Client {
     address: SocketAddr,
-    tls: Arc<ClientConfig>,
+    /// None: plain HTTP.
+    tls: Option<Arc<ClientConfig>>,
+    /// What is added to each request.
+    pub(super) headers: Vec<(&'static str, String)>,
+    /// Signs each body.
+    pub(super) signer: Option<Signer>,
     connection: Mutex<Option<SendRequest<Full<Bytes>>>>,
 }
 
@@ -314,7 +363,20 @@ impl Client {
         };
         Self {
             address: world.address,
-            tls: Arc::new(tls),
+            tls: Some(Arc::new(tls)),
+            headers: Vec::new(),
+            signer: None,
+            connection: Mutex::new(None),
+        }
+    }
+
+    /// A proxy that speaks plain HTTP and says `headers` with each request.
+    pub(super) fn proxy(address: SocketAddr, headers: Vec<(&'static str, String)>) -> Self {
+        Self {
+            address,
+            tls: None,
+            headers,
+            signer: None,
             connection: Mutex::new(None),
         }
     }
@@ -338,6 +400,12 @@ impl Client {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
+        for (name, value) in &self.headers {
+            request = request.header(*name, value);
+        }
+        if let Some(signer) = &self.signer {
+            request = request.header("mdm-signature", signer.sign(&body));
+        }
         let request = request.body(Full::new(Bytes::from(body))).unwrap();
         let mut connection = self.connection.lock().await;
         if connection.as_mut().is_none_or(|open| open.is_closed()) {
@@ -356,16 +424,60 @@ impl Client {
 
     async fn connect(&self) -> SendRequest<Full<Bytes>> {
         let stream = TcpStream::connect(self.address).await.unwrap();
+        let Some(tls) = &self.tls else {
+            return speak(stream).await;
+        };
         let name = ServerName::try_from("localhost").unwrap();
-        let stream = tokio_rustls::TlsConnector::from(Arc::clone(&self.tls))
-            .connect(name, stream)
-            .await
+        let connector = tokio_rustls::TlsConnector::from(Arc::clone(tls));
+        speak(connector.connect(name, stream).await.unwrap()).await
+    }
+}
+
+async fn speak(
+    stream: impl tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
+) -> SendRequest<Full<Bytes>> {
+    let (send, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+        .await
+        .unwrap();
+    tokio::spawn(connection);
+    send
+}
+
+/// Signs messages as OpenSSL does.
+pub(super) struct Signer {
+    directory: tempfile::TempDir,
+    options: Vec<&'static str>,
+}
+
+impl Signer {
+    pub(super) fn new(chain: &str, key: &KeyPair, options: &[&'static str]) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::write(directory.path().join("chain.pem"), chain).unwrap();
+        std::fs::write(directory.path().join("key.pem"), key.serialize_pem()).unwrap();
+        Self {
+            directory,
+            options: options.to_vec(),
+        }
+    }
+
+    /// The value of `Mdm-Signature` for a body.
+    pub(super) fn sign(&self, body: &[u8]) -> String {
+        std::fs::write(self.directory.path().join("body"), body).unwrap();
+        let signed = Command::new("openssl")
+            .current_dir(self.directory.path())
+            .args([
+                "cms", "-sign", "-binary", "-outform", "DER", "-in", "body", "-signer",
+            ])
+            .args(["chain.pem", "-inkey", "key.pem"])
+            .args(&self.options)
+            .output()
             .unwrap();
-        let (send, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
-            .await
-            .unwrap();
-        tokio::spawn(connection);
-        send
+        assert!(
+            signed.status.success(),
+            "{}",
+            String::from_utf8_lossy(&signed.stderr)
+        );
+        STANDARD.encode(signed.stdout)
     }
 }
 

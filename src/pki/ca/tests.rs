@@ -188,3 +188,33 @@ fn certificates_of_others_of_the_server_and_of_the_past_are_not_trusted() {
     assert!(untrusted(&[CertificateDer::from(vec![0x30, 0])], start()));
     assert_eq!(trust.identify(&[], start()), Identity::Absent);
 }
+
+#[test]
+fn what_a_former_authority_has_issued_is_trusted_beside_our_own() {
+    let (ours, theirs) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (pki, former) = (
+        open(ours.path(), "localhost", start()),
+        open(theirs.path(), "localhost", start()),
+    );
+    let stranger = tempfile::tempdir().unwrap();
+    let stranger = open(stranger.path(), "localhost", start());
+    let bundle = [former.devices.certificate_pem(), former.servers.certificate_pem()].concat();
+    let trust = ClientTrust::new(&pki.devices).unwrap();
+    trust.add_former(&bundle).unwrap();
+    let issued = |authority: &Authority| {
+        let issued = authority
+            .issue_identity(&request(), "A0-1", start(), &SeededEntropy::new(2))
+            .unwrap();
+        let chain = [CertificateDer::from_pem_slice(issued.chain_pem.as_bytes()).unwrap()];
+        matches!(trust.identify(&chain, start()), Identity::Issued { .. })
+    };
+    assert!(issued(&pki.devices) && issued(&former.devices));
+    assert!(!issued(&stranger.devices));
+    let broken = [
+        "-----BEGIN CERTIFICATE-----\n####\n-----END CERTIFICATE-----\n",
+        "-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n",
+    ];
+    for broken in broken {
+        assert!(matches!(trust.add_former(broken), Err(Error::Trust(_))));
+    }
+}

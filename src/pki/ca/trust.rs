@@ -76,6 +76,18 @@ impl ClientTrust {
         Self::in_roots(std::iter::once(Ok(authority.certificate().clone())))
     }
 
+    /// Trusts the authorities of a bundle (PEM, which may be empty) as well: those of devices that came from another server. What they issue is
+    /// one of ours from then on, and whose it is still is the pin's to say.
+    ///
+    /// # Errors
+    /// When the bundle cannot be read, or one certificate cannot be used as an anchor.
+    pub fn add_former(&self, former: &str) -> Result<(), Error> {
+        for certificate in CertificateDer::pem_slice_iter(former.as_bytes()) {
+            self.add(&certificate.map_err(|source| Error::Trust(Box::new(source)))?)?;
+        }
+        Ok(())
+    }
+
     /// Trust in what the authorities of a bundle have issued, PEM.
     ///
     /// # Errors

@@ -15,7 +15,7 @@ pub use algorithm::{HashPolicy, oid};
 pub use ber::{BerError, MESSAGE_LIMIT, to_der};
 pub use envelope::{Cipher, CipherPolicy, EnvelopeError, KeyError, Recipient};
 pub use sign::{Attribute, Signer, certificates_only};
-pub use verify::{Content, Error, Signed, claimed_attributes, verify};
+pub use verify::{Content, Error, Signed, claimed_attributes, claimed_chain, verify};
 
 #[cfg(test)]
 mod tests;

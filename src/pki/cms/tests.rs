@@ -82,11 +82,11 @@ fn what_openssl_signs_is_by_its_signer_with_every_key_and_hash() {
             for form in [&[][..], &["-nodetach"], &["-nodetach", "-stream"], &["-noattr"]] {
                 let options = [&["-md", hash], form].concat();
                 let message = signer.sign(BODY, &options);
-                let signed =
+                let found =
                     detached(&message, BODY).unwrap_or_else(|error| panic!("key {at}, {options:?}: {error}"));
-                assert_eq!(signed.signer.as_ref(), signer.certificate);
-                assert_eq!((signed.content_type, signed.content), (oid::DATA, None));
-                assert!(signed.others.is_empty());
+                assert_eq!(found.signer.as_ref(), signer.certificate);
+                assert_eq!((found.content_type, found.content), (oid::DATA, None));
+                assert!(found.others.is_empty());
             }
         }
     }
@@ -228,9 +228,9 @@ fn without_its_certificate_a_signer_is_nobody_and_another_certificate_does_not_d
     assert_eq!(detached(&message, BODY).unwrap_err(), Error::NoCertificate);
     // Beside its own it is given back as what a chain may be made of.
     let message = signer.sign(BODY, &["-certfile", &other.path("certificate.pem")]);
-    let signed = detached(&message, BODY).unwrap();
-    assert_eq!(signed.signer.as_ref(), signer.certificate);
-    let others: Vec<_> = signed.others.iter().map(AsRef::as_ref).collect();
+    let found = detached(&message, BODY).unwrap();
+    assert_eq!(found.signer.as_ref(), signer.certificate);
+    let others: Vec<_> = found.others.iter().map(AsRef::as_ref).collect();
     assert_eq!(others, [other.certificate.as_slice()]);
 }
 

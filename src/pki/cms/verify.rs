@@ -141,6 +141,12 @@ struct Encapsulated<'a> {
     content: Option<AnyRef<'a>>,
 }
 
+/// A signed attribute with its values, as DER.
+struct SignedAttribute<'a> {
+    oid: ObjectIdentifier,
+    values: Vec<&'a [u8]>,
+}
+
 #[derive(Sequence)]
 struct Attribute<'a> {
     oid: ObjectIdentifier,
@@ -199,8 +205,8 @@ pub fn verify(message: &[u8], content: Content<'_>, policy: HashPolicy) -> Resul
         content: attached.then(|| content.to_vec()),
         attributes: attributes
             .iter()
-            .filter_map(|(oid, values)| match values.as_slice() {
-                [value] => Some((*oid, value.to_vec())),
+            .filter_map(|attribute| match attribute.values.as_slice() {
+                [value] => Some((attribute.oid, value.to_vec())),
                 _ => None,
             })
             .collect(),
@@ -217,16 +223,32 @@ pub fn claimed_attributes(message: &[u8]) -> Result<Vec<(ObjectIdentifier, Vec<u
     let attributes = read_attributes(&message.signer()?.attributes.unwrap_or_default())?;
     Ok(attributes
         .into_iter()
-        .filter_map(|(oid, values)| match values.as_slice() {
-            [value] => Some((oid, value.to_vec())),
+        .filter_map(|attribute| match attribute.values.as_slice() {
+            [value] => Some((attribute.oid, value.to_vec())),
             _ => None,
         })
         .collect())
 }
 
+/// The certificate that a message names as its signer's, first, and the others that it brings. **Nothing of it is proven**: it tells beforehand
+/// whether verifying can be worth it.
+///
+/// # Errors
+/// When it is no signed message, or has not exactly one signer.
+pub fn claimed_chain(message: &[u8]) -> Result<Vec<CertificateDer<'static>>, Error> {
+    let message = to_der(message)?;
+    let message = SignedData::read(&message)?;
+    let certificate = message.certificate_of(&message.signer()?)?;
+    let others = message.certificates.iter().filter(|other| **other != certificate);
+    Ok(std::iter::once(&certificate)
+        .chain(others)
+        .map(|certificate| CertificateDer::from(certificate.to_vec()))
+        .collect())
+}
+
 /// The attributes that make the signature one over the content.
 fn check_attributes(
-    attributes: &[(ObjectIdentifier, Vec<&[u8]>)],
+    attributes: &[SignedAttribute<'_>],
     content_type: ObjectIdentifier,
     hash: Hash,
     content: &[u8],
@@ -248,25 +270,25 @@ fn check_attributes(
 }
 
 /// The value of an attribute that is there once, with one value.
-fn only_value<'a>(
-    attributes: &[(ObjectIdentifier, Vec<&'a [u8]>)],
-    oid: ObjectIdentifier,
-) -> Option<&'a [u8]> {
-    let mut found = attributes.iter().filter(|(name, _)| *name == oid);
+fn only_value<'a>(attributes: &[SignedAttribute<'a>], oid: ObjectIdentifier) -> Option<&'a [u8]> {
+    let mut found = attributes.iter().filter(|attribute| attribute.oid == oid);
     match (found.next(), found.next()) {
-        (Some((_, values)), None) if values.len() == 1 => values.first().copied(),
+        (Some(attribute), None) if attribute.values.len() == 1 => attribute.values.first().copied(),
         _ => None,
     }
 }
 
-fn read_attributes<'a>(encoded: &[&'a [u8]]) -> Result<Vec<(ObjectIdentifier, Vec<&'a [u8]>)>, Error> {
+fn read_attributes<'a>(encoded: &[&'a [u8]]) -> Result<Vec<SignedAttribute<'a>>, Error> {
     encoded
         .iter()
         .map(|attribute| {
             let attribute = Attribute::from_der(attribute).map_err(Error::Structure)?;
             expect(attribute.values, Tag::Set)?;
             let values = elements(attribute.values.value(), ATTRIBUTES, "values of an attribute")?;
-            Ok((attribute.oid, values))
+            Ok(SignedAttribute {
+                oid: attribute.oid,
+                values,
+            })
         })
         .collect()
 }

@@ -34,10 +34,11 @@ use rusqlite::Connection;
 use tokio::sync::broadcast;
 
 use super::{Change, StoreError};
+use crate::cache::Cache;
 use crate::ids::{Digest, EnrollmentId};
 use crate::pki::Sealer;
 use crate::policy::Manifest;
-use cache::{Cache, EnrollmentCache};
+use cache::EnrollmentCache;
 use columns::Fault;
 use readers::Readers;
 pub use retention::Removed;

@@ -15,11 +15,13 @@ use serde_json::{Value, json};
 use super::{NAMESPACE, kind, objects, of_kind, render, run};
 use crate::control_plane::{ControlPlane, assets, summary};
 use crate::evidence::{Door, parts, token};
-use crate::world::{self, SOURCE, World, eventually, is_true, policy};
+use crate::world::{self, SOURCE, World, eventually, policy};
 
 const WHAT: &str = "the Helm chart's roles";
 const ACCOUNT: &str = "system:serviceaccount:provost-system:provost";
 const CREDENTIALS: &str = "git-credentials";
+/// Of a Secret that the release does not list at first.
+const LATE_CREDENTIALS: &str = "late-credentials";
 
 const PROFILE: &str = "\
 apiVersion: provost.dev/v1alpha1
@@ -101,6 +103,21 @@ fn requests(plane: &ControlPlane) -> Vec<Value> {
     events
 }
 
+/// As the administrator of the cluster.
+fn apply(plane: &ControlPlane, input: &str) {
+    let kubeconfig = plane.kubeconfig();
+    let args = [
+        "--kubeconfig",
+        kubeconfig.to_str().unwrap(),
+        "apply",
+        "--server-side",
+        "-f",
+        "-",
+    ];
+    let (success, said, complaint) = run(&assets(WHAT).unwrap().kubectl(), &args, input);
+    assert!(success, "{said}{complaint}");
+}
+
 /// A cluster with the chart's objects but the workload, which has no kubelet here.
 async fn install() -> Option<(ControlPlane, Vec<Value>)> {
     let tools = assets(WHAT)?;
@@ -108,21 +125,8 @@ async fn install() -> Option<(ControlPlane, Vec<Value>)> {
     let values = json!({ "evidence": { "enabled": true }, "gitCredentials": [{ "namespace": world::NAMESPACE, "secretName": CREDENTIALS }] });
     let rendered = render(&tools, &values).unwrap();
     let namespace = json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": NAMESPACE } });
-    let kubeconfig = plane.kubeconfig();
-    let apply = |input: &str| {
-        let args = [
-            "--kubeconfig",
-            kubeconfig.to_str().unwrap(),
-            "apply",
-            "--server-side",
-            "-f",
-            "-",
-        ];
-        let (success, said, complaint) = run(&tools.kubectl(), &args, input);
-        assert!(success, "{said}{complaint}");
-    };
-    apply(&namespace.to_string());
-    apply(&rendered);
+    apply(&plane, &namespace.to_string());
+    apply(&plane, &rendered);
     // Nothing but their own chart lets them in: the definitions are served when this returns.
     crate::control_plane::install_crds(&plane.client().await).await;
     Some((plane, objects(&rendered)))
@@ -311,37 +315,48 @@ async fn a_secret_that_is_not_listed_is_out_of_reach() {
 }
 
 #[tokio::test]
-async fn a_source_whose_secret_is_not_granted_says_so() {
+async fn a_source_whose_secret_is_not_granted_says_so_and_recovers_when_it_is() {
     let Some((plane, _)) = install().await else { return };
     let identity = identity(&plane);
     let world = World::on_cluster_as(plane, identity).await;
     world.write("fleet/group.yaml", policy::EVERYONE);
     world.commit("Begin");
     let mut spec = serde_json::to_value(world.source_spec()).unwrap();
-    spec["secretRef"] = json!({ "name": "not-granted" });
+    spec["secretRef"] = json!({ "name": LATE_CREDENTIALS });
     let source = GitSource::new(SOURCE, serde_json::from_value(spec).unwrap());
+    let sources = world.api::<GitSource>();
+    sources.create(&PostParams::default(), &source).await.unwrap();
+    let ready = async |reason: &str, words: &str| {
+        eventually(&format!("the source says {reason}"), async || {
+            let status = sources.get(SOURCE).await.map_err(world::text)?.status;
+            let conditions = status.unwrap_or_default().conditions;
+            let ready = conditions.iter().find(|condition| condition.type_ == "Ready");
+            match ready {
+                Some(ready) if ready.reason == reason && ready.message.contains(words) => Ok(()),
+                other => Err(format!("{other:?}")),
+            }
+        })
+        .await;
+    };
+    ready(
+        "SecretNotGranted",
+        "gitCredentials: `- { namespace: default, secretName: late-credentials }`",
+    )
+    .await;
+
+    // What the release would do with the value that the condition names.
+    let tools = assets(WHAT).unwrap();
+    let values = json!({ "evidence": { "enabled": true }, "gitCredentials": [{ "namespace": world::NAMESPACE, "secretName": LATE_CREDENTIALS }] });
+    apply(world.plane.as_ref().unwrap(), &render(&tools, &values).unwrap());
+    ready("SecretNotFound", "default/late-credentials").await;
+    let secret = json!({ "apiVersion": "v1", "kind": "Secret", "metadata": { "name": LATE_CREDENTIALS },
+                         "stringData": { "username": "u", "password": "p" } });
     world
-        .api::<GitSource>()
-        .create(&PostParams::default(), &source)
+        .api::<Secret>()
+        .create(&PostParams::default(), &serde_json::from_value(secret).unwrap())
         .await
         .unwrap();
-    eventually("the log names the Secret", async || {
-        let said = world.server.said();
-        if said.contains("not-granted") && said.contains("forbidden") {
-            Ok(())
-        } else {
-            Err(said)
-        }
-    })
-    .await;
-    let status = world
-        .api::<GitSource>()
-        .get(SOURCE)
-        .await
-        .unwrap()
-        .status
-        .unwrap_or_default();
-    assert!(!is_true(&status.conditions, "Ready"));
+    ready("Succeeded", "is in force").await;
 }
 
 #[test]

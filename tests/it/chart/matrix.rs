@@ -29,6 +29,13 @@ pub(super) fn matrix() -> Vec<(&'static str, Value)> {
             }),
         ),
         (
+            "proxies",
+            json!({
+                "proxy": { "enabled": true, "header": "X-Ssl-Cert", "trust": ["10.0.0.0/8", "2001:db8::7"] },
+                "networkPolicy": { "proxy": { "from": [{ "podSelector": { "matchLabels": { "app": "proxy" } } }] } },
+            }),
+        ),
+        (
             "an image",
             json!({
                 "image": { "repository": "registry.example.com/provost", "digest": format!("sha256:{}", "0".repeat(64)),

@@ -124,6 +124,8 @@ fn wrong_values_are_refused_by_name() {
         ),
         (json!({ "helmTest": { "enabled": true } }), "/helmTest/image"),
         (json!({ "crds": { "enabled": "yes" } }), "/crds/enabled"),
+        (json!({ "proxy": { "enabled": true } }), "/proxy/trust"),
+        (json!({ "proxy": { "trust": ["everybody"] } }), "/proxy/trust"),
     ] {
         let said = render(&assets, &values).expect_err(&values.to_string());
         assert!(said.contains(complaint), "{values}: {said}");
@@ -256,9 +258,23 @@ fn switches_do_what_they_say() {
     ] {
         assert!(args.contains(arg), "{args}");
     }
+    let with_proxies = render(values("proxies"));
+    let args = pod(&with_proxies)["spec"]["containers"][0]["args"].to_string();
+    for arg in [
+        "--mdm-proxy-listen=0.0.0.0:8080",
+        "--mdm-proxy-header=X-Ssl-Cert",
+        "--mdm-proxy-trust=10.0.0.0/8,2001:db8::7",
+    ] {
+        assert!(args.contains(arg), "{args}");
+    }
+    let policy = of_kind(&with_proxies, "NetworkPolicy")[0].to_string();
+    assert!(policy.contains(r#""port":"proxy""#), "{policy}");
     let default = pod(&render(json!({})));
     let args = default["spec"]["containers"][0]["args"].to_string();
-    assert!(!args.contains("--apns-cert"), "{args}");
+    assert!(
+        !args.contains("--apns-cert") && !args.contains("--mdm-proxy"),
+        "{args}"
+    );
 
     let roles = render(values("Secrets for git"));
     let secrets: Vec<&Value> = of_kind(&roles, "Role")

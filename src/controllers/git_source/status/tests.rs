@@ -88,9 +88,12 @@ fn conditions_tell_how_a_pass_ended() {
         (applied("main@sha1:1", "1 applied"), &["Ready True Succeeded"]),
         (Ended::Suspended, &["Ready Unknown Suspended"]),
         (
-            Ended::NotReady("no Secret".to_owned()),
+            Ended::NotReady(Missing {
+                reason: Reason::SecretNotGranted,
+                message: "grant it".to_owned(),
+            }),
             &[
-                "Ready False DependencyNotReady",
+                "Ready False SecretNotGranted",
                 "Reconciling True ProgressingWithRetry",
             ],
         ),

@@ -261,19 +261,31 @@ fn a_silent_server_and_a_closed_port_end_the_fetch() {
 }
 
 #[test]
-fn a_second_fetch_of_one_source_does_not_wait_behind_the_first() {
+fn a_fetch_that_is_not_wanted_any_more_ends_and_keeps_its_clone_until_then() {
     let server = HttpsOrigin::start(Origin::with(FILES), Quirk::Silent);
-    let cache = tempfile::tempdir().unwrap();
-    let request = ready(&server, cache.path());
+    let folder = tempfile::tempdir().unwrap();
+    let old = ready(&server, &folder.path().join("clone"));
     let fetcher = Fetcher::new();
     std::thread::scope(|scope| {
-        let first = scope.spawn(|| fetcher.fetch(&request));
+        let first = scope.spawn(|| fetcher.fetch(&old));
         server.wait_for_request();
-        let error = fetcher.fetch(&request).unwrap_err();
+        let new = FetchRequest {
+            stop: CancellationToken::new(),
+            ..old.clone()
+        };
+        old.stop.cancel();
+        let error = fetcher.fetch(&new).unwrap_err();
+        assert_eq!(error.kind, FetchErrorKind::Busy);
         assert_eq!(
             error.report(),
             "an earlier fetch of this source has not ended yet"
         );
-        assert_eq!(first.join().unwrap().unwrap_err().kind, FetchErrorKind::Timeout);
+        assert_eq!(
+            fetcher.forget(&new.cache_dir).unwrap_err().kind,
+            FetchErrorKind::Busy
+        );
+        assert!(new.cache_dir.exists(), "it is not removed from under a fetch");
+        assert_eq!(first.join().unwrap().unwrap_err().kind, FetchErrorKind::Stopped);
+        fetcher.forget(&new.cache_dir).unwrap();
     });
 }

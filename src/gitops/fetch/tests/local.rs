@@ -178,6 +178,16 @@ fn a_cache_of_another_url_is_not_taken_for_this_one() {
 }
 
 #[test]
+fn a_fetch_that_was_stopped_before_it_began_writes_nothing() {
+    let origin = Origin::with(&[("a.yaml", "one")]);
+    let folder = tempfile::tempdir().unwrap();
+    let request = request(&origin.url(), &folder.path().join("clone"));
+    request.stop.cancel();
+    assert_eq!(fetch(&request).unwrap_err().kind, FetchErrorKind::Stopped);
+    assert!(!request.cache_dir.exists());
+}
+
+#[test]
 fn links_and_submodules_are_never_followed() {
     let origin = Origin::empty();
     origin.commit_entries(

@@ -8,6 +8,8 @@ mod ssh;
 use std::path::Path;
 use std::time::Duration;
 
+use tokio_util::sync::CancellationToken;
+
 use self::origin::Origin;
 use super::{Credentials, FetchError, FetchRequest, Fetcher, Limits, Reference, Revision};
 
@@ -22,6 +24,7 @@ fn request(url: &str, cache_dir: &Path) -> FetchRequest {
         limits: Limits::default(),
         cache_dir: cache_dir.to_owned(),
         timeout: Duration::from_mins(1),
+        stop: CancellationToken::new(),
     }
 }
 
