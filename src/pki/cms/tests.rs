@@ -268,7 +268,7 @@ fn attributes_that_bind_the_content_must_be_there_once() {
 }
 
 #[test]
-fn a_message_cut_anywhere_is_refused_and_one_changed_anywhere_is_not_anothers() {
+fn a_message_cut_anywhere_is_refused_and_one_changed_anywhere_belongs_to_nobody_else() {
     let signer = Signer::p256();
     for form in [&[][..], &["-nodetach", "-stream"]] {
         let message = signer.sign(BODY, form);
