@@ -6,6 +6,8 @@
 use json_patch::{PatchOperation, jsonptr::Pointer};
 use serde_json::{Map, Value};
 
+use super::unmarshal::json_type;
+
 /// How many operations one JSON patch may hold.
 const MAX_OPERATIONS: usize = 10_000;
 
@@ -160,14 +162,7 @@ fn source<'a>(object: &'a Value, operation: &str, from: &Pointer) -> Result<&'a 
 
 /// A patch of another type than a patch has.
 fn not_a(wanted: &str, found: &Value) -> PatchError {
-    let found = match found {
-        Value::Null => "null",
-        Value::Bool(_) => "bool",
-        Value::Number(_) => "number",
-        Value::String(_) => "string",
-        Value::Array(_) => "array",
-        Value::Object(_) => "object",
-    };
+    let found = json_type(found);
     PatchError::Malformed(format!(
         "error decoding patch: json: cannot unmarshal {found} into Go value of type {wanted}"
     ))

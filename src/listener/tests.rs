@@ -97,15 +97,21 @@ async fn ask(mut stream: impl AsyncRead + AsyncWrite + Unpin) -> String {
     answer
 }
 
+/// So many clients that have connected; each asks once.
+async fn asking(serving: &Serving, clients: usize) -> JoinSet<String> {
+    let mut asking = JoinSet::new();
+    for _ in 0..clients {
+        let stream = TcpStream::connect(serving.address).await.unwrap();
+        asking.spawn(ask(stream));
+    }
+    asking
+}
+
 #[tokio::test]
 async fn more_clients_than_places_wait_and_all_are_answered() {
     let (room, shutdown) = (Room::default(), CancellationToken::new());
     let serving = room.serve(LIMITS, &shutdown);
-    let mut clients = JoinSet::new();
-    for _ in 0..CLIENTS {
-        let stream = TcpStream::connect(serving.address).await.unwrap();
-        clients.spawn(ask(stream));
-    }
+    let mut clients = asking(&serving, CLIENTS).await;
     // All of them have connected and asked, as far as they can tell; only those with a place have been heard.
     room.hold(PLACES).await;
     let page = room.shown();
@@ -147,11 +153,7 @@ async fn clients_that_say_nothing_keep_no_place() {
 async fn a_full_server_stops_as_well_as_an_empty_one() {
     let (room, shutdown) = (Room::default(), CancellationToken::new());
     let serving = room.serve(LIMITS, &shutdown);
-    let mut clients = JoinSet::new();
-    for _ in 0..PLACES {
-        let stream = TcpStream::connect(serving.address).await.unwrap();
-        clients.spawn(ask(stream));
-    }
+    let mut clients = asking(&serving, PLACES).await;
     room.hold(PLACES).await;
     let mut waiting = TcpStream::connect(serving.address).await.unwrap();
     shutdown.cancel();

@@ -100,6 +100,13 @@ impl Taken {
     }
 }
 
+/// Whether a definition has all the names that it wants and is established: nothing is left to do for it.
+#[must_use]
+pub(crate) fn is_settled(definition: &Value) -> bool {
+    object::at(definition, "spec.names") == object::at(definition, "status.acceptedNames")
+        && is_established(definition)
+}
+
 /// Accepts the names that are free and establishes a definition that has all of its own; true when that changes its status.
 pub(crate) fn settle(definition: &mut Value, taken: &Taken, now: &Value) -> bool {
     let before = definition.get("status").cloned();
@@ -119,20 +126,16 @@ pub(crate) fn settle(definition: &mut Value, taken: &Taken, now: &Value) -> bool
         set_condition(definition, NAMES_ACCEPTED, status, reason, message, now);
     }
     if !is_established(definition) {
-        if has(definition, NAMES_ACCEPTED, "True") {
-            let message = "the initial names have been accepted";
-            set_condition(
-                definition,
-                ESTABLISHED,
+        let (status, reason, message) = if has(definition, NAMES_ACCEPTED, "True") {
+            (
                 "True",
                 "InitialNamesAccepted",
-                message,
-                now,
-            );
+                "the initial names have been accepted",
+            )
         } else {
-            let message = "not all names are accepted";
-            set_condition(definition, ESTABLISHED, "False", "NotAccepted", message, now);
-        }
+            ("False", "NotAccepted", "not all names are accepted")
+        };
+        set_condition(definition, ESTABLISHED, status, reason, message, now);
     }
     definition.get("status") != before.as_ref()
 }
@@ -144,9 +147,6 @@ fn accept(wanted: &Value, accepted: Value, taken: &Taken) -> (Value, Option<(&'s
         _ => Map::new(),
     };
     let mut clash = None;
-    let is_free = |name: &str, own: Option<&Value>, set: &HashSet<String>| {
-        own.and_then(Value::as_str) == Some(name) || !set.contains(name)
-    };
     for (field, reason, set) in [
         ("plural", "PluralConflict", &taken.resources),
         ("singular", "SingularConflict", &taken.resources),
@@ -158,22 +158,11 @@ fn accept(wanted: &Value, accepted: Value, taken: &Taken) -> (Value, Option<(&'s
             names.remove(field);
             continue;
         };
-        let used = match asked {
-            Value::Array(list) => {
-                let own = object::strings(names.get(field));
-                let used = list.iter().filter_map(Value::as_str);
-                used.filter(|name| !own.iter().any(|own| own == name) && set.contains(*name))
-                    .collect()
-            }
-            one => {
-                let name = one.as_str().unwrap_or("");
-                if is_free(name, names.get(field), set) {
-                    Vec::new()
-                } else {
-                    vec![name]
-                }
-            }
-        };
+        let own = listed(names.get(field).unwrap_or(&Value::Null));
+        let used: Vec<&str> = listed(asked)
+            .into_iter()
+            .filter(|name| !own.contains(name) && set.contains(*name))
+            .collect();
         if used.is_empty() {
             names.insert(field.to_owned(), asked.clone());
         } else {
@@ -194,6 +183,14 @@ fn accept(wanted: &Value, accepted: Value, taken: &Taken) -> (Value, Option<(&'s
         None => names.remove("categories"),
     };
     (Value::Object(names), clash)
+}
+
+/// The names of a field that holds one or several.
+fn listed(names: &Value) -> Vec<&str> {
+    match names {
+        Value::Array(list) => list.iter().filter_map(Value::as_str).collect(),
+        one => one.as_str().into_iter().collect(),
+    }
 }
 
 /// A definition that has just been deleted: it stays until its objects are gone.

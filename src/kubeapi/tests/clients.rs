@@ -70,11 +70,7 @@ async fn a_controller_takes_an_object_from_creation_to_deletion() {
 #[tokio::test]
 async fn an_event_is_recorded_in_one_group_and_read_in_the_other() {
     let test = TestApi::with_kites().await;
-    let object = test
-        .kites()
-        .create(&PostParams::default(), &kite("a"))
-        .await
-        .unwrap();
+    let object = test.make_kite("a").await;
     let recorder = Recorder::new(test.client(), "kite-controller".into());
     let event = Event {
         type_: EventType::Warning,
@@ -131,22 +127,14 @@ async fn a_lease_changes_hands_only_by_compare_and_set() {
 #[tokio::test]
 async fn everything_is_there_after_a_restart() {
     let test = TestApi::with_kites().await;
-    let made = test
-        .kites()
-        .create(&PostParams::default(), &kite("a"))
-        .await
-        .unwrap();
+    let made = test.make_kite("a").await;
     let folder = test.folder;
     test.api.stop();
     drop(test.api);
     let api = super::open(folder.path(), Limits::default()).await;
     let test = TestApi { api, folder };
     assert_eq!(test.kites().get("a").await.unwrap(), made);
-    let next = test
-        .kites()
-        .create(&PostParams::default(), &kite("b"))
-        .await
-        .unwrap();
+    let next = test.make_kite("b").await;
     let revision = |object: &DynamicObject| object.resource_version().unwrap().parse::<i64>().unwrap();
     assert!(revision(&next) > revision(&made));
 }

@@ -65,11 +65,7 @@ async fn a_finalizer_holds_an_object_until_it_is_taken_away() {
 #[tokio::test]
 async fn preconditions_protect_the_object_that_was_meant() {
     let test = TestApi::with_kites().await;
-    let made = test
-        .kites()
-        .create(&PostParams::default(), &kite("a"))
-        .await
-        .unwrap();
+    let made = test.make_kite("a").await;
     let wrong = [
         Preconditions {
             uid: Some("other".to_owned()),
@@ -158,11 +154,7 @@ async fn dependents_follow_their_last_owner() {
 async fn orphans_stay_and_forget_their_owner() {
     let test = TestApi::with_kites().await;
     let configs: Api<ConfigMap> = Api::default_namespaced(test.client());
-    let owner = test
-        .kites()
-        .create(&PostParams::default(), &kite("a"))
-        .await
-        .unwrap();
+    let owner = test.make_kite("a").await;
     let uid = owner.uid().unwrap();
     let reference = json!({ "apiVersion": "toys.example.org/v1", "kind": "Kite", "name": "a", "uid": uid });
     configs
@@ -219,10 +211,7 @@ async fn a_deleted_namespace_is_emptied_first() {
 #[tokio::test]
 async fn a_deleted_definition_takes_its_objects_along() {
     let test = TestApi::with_kites().await;
-    test.kites()
-        .create(&PostParams::default(), &kite("a"))
-        .await
-        .unwrap();
+    test.make_kite("a").await;
     let all: Api<DynamicObject> = Api::all_with(test.client(), &definitions());
     let definition = all.get("kites.toys.example.org").await.unwrap();
     all.delete("kites.toys.example.org", &DeleteParams::default())

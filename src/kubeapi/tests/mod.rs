@@ -84,6 +84,12 @@ impl TestApi {
         Api::namespaced_with(self.client(), "default", &kites())
     }
 
+    /// Makes a kite as it is by default.
+    async fn make_kite(&self, name: &str) -> DynamicObject {
+        let made = self.kites().create(&PostParams::default(), &kite(name)).await;
+        made.unwrap()
+    }
+
     /// A request without a client in between: status code and JSON body.
     async fn request(&self, method: &str, path: &str, content_type: &str, body: Value) -> (u16, Value) {
         let request = http::Request::builder()

@@ -10,11 +10,7 @@ use super::{TestApi, code, kite, kite_definition};
 #[tokio::test]
 async fn a_custom_object_gets_its_defaults_and_its_server_fields() {
     let test = TestApi::with_kites().await;
-    let made = test
-        .kites()
-        .create(&PostParams::default(), &kite("a"))
-        .await
-        .unwrap();
+    let made = test.make_kite("a").await;
     assert_eq!(made.data["spec"], json!({ "colour": "red", "tails": 1 }));
     assert_eq!(made.data["status"], json!({ "observedGeneration": -1 }));
     assert_eq!(made.metadata.generation, Some(1));
@@ -216,10 +212,7 @@ async fn a_dry_run_says_what_would_be_and_keeps_nothing() {
     let made = test.kites().create(&dry, &kite("a")).await.unwrap();
     assert_eq!(made.data["spec"]["tails"], 1);
     assert!(test.kites().get_opt("a").await.unwrap().is_none());
-    test.kites()
-        .create(&PostParams::default(), &kite("a"))
-        .await
-        .unwrap();
+    test.make_kite("a").await;
     assert_eq!(
         code(test.kites().create(&dry, &kite("a")).await.unwrap_err()).0,
         409

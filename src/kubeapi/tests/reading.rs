@@ -25,10 +25,7 @@ async fn lists_are_paged_and_chosen_by_labels_and_fields() {
     let first = test.kites().list(&ListParams::default().limit(3)).await.unwrap();
     assert_eq!(names(&first), ["k0", "k1", "k2"]);
     assert_eq!(first.metadata.remaining_item_count, Some(4));
-    test.kites()
-        .create(&PostParams::default(), &kite("z"))
-        .await
-        .unwrap();
+    test.make_kite("z").await;
     let token = first.metadata.continue_.clone().unwrap();
     let second = test
         .kites()
@@ -94,10 +91,7 @@ async fn a_long_list_without_a_limit_is_whole() {
 #[tokio::test]
 async fn tables_carry_the_columns_of_the_definition() {
     let test = TestApi::with_kites().await;
-    test.kites()
-        .create(&PostParams::default(), &kite("a"))
-        .await
-        .unwrap();
+    test.make_kite("a").await;
     let path = "/apis/toys.example.org/v1/namespaces/default/kites";
     let table = test.table(path).await;
     assert_eq!(table["kind"], "Table");
@@ -133,10 +127,7 @@ async fn schemas_are_published() {
 #[tokio::test]
 async fn the_scale_of_an_object_is_read_and_written() {
     let test = TestApi::with_kites().await;
-    test.kites()
-        .create(&PostParams::default(), &kite("a"))
-        .await
-        .unwrap();
+    test.make_kite("a").await;
     assert_eq!(
         test.kites().get_scale("a").await.unwrap().spec.unwrap().replicas,
         Some(1)
@@ -152,10 +143,7 @@ async fn the_scale_of_an_object_is_read_and_written() {
 #[tokio::test]
 async fn an_object_from_before_shows_what_its_definition_says_now() {
     let test = TestApi::with_kites().await;
-    test.kites()
-        .create(&PostParams::default(), &kite("old"))
-        .await
-        .unwrap();
+    test.make_kite("old").await;
     let definition = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/kites.toys.example.org";
     let fields = "/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties";
     let change = json!([

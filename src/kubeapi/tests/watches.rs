@@ -232,10 +232,7 @@ fn revision(object: &DynamicObject) -> i64 {
 #[tokio::test]
 async fn metadata_alone_can_be_listed_and_watched() {
     let test = TestApi::with_kites().await;
-    test.kites()
-        .create(&PostParams::default(), &kite("a"))
-        .await
-        .unwrap();
+    test.make_kite("a").await;
     let list = test
         .kites()
         .list_metadata(&kube::api::ListParams::default())

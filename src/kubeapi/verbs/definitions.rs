@@ -34,7 +34,7 @@ pub(crate) async fn settle_definitions(core: &Core, definitions: &mut [Value]) -
         for index in 0..definitions.len() {
             let Some(old) = definitions
                 .get(index)
-                .filter(|stored| !object::is_terminating(stored))
+                .filter(|stored| !object::is_terminating(stored) && !lifecycle::is_settled(stored))
             else {
                 continue;
             };

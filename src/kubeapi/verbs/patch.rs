@@ -127,9 +127,10 @@ async fn server_side_apply(
     }
     let namespace = object::text(&applied, "namespace").to_owned();
     draft::identify(target, &mut applied)?;
-    let given = applied.clone();
+    // Of what was given, and told after what no decoder can read.
+    let typed = apply::check_types(&applied, resource.types());
     let unknown = conform::prune(resource, &mut applied)?;
-    apply::check_types(&given, resource.types()).map_err(|error| not_applied(target, &namespace, error))?;
+    typed.map_err(|error| not_applied(target, &namespace, error))?;
     if let Some(field) = unknown.first() {
         // Whatever field validation says: what is not in the schema has no owner.
         let why = format!(".{field}: field not declared in schema");
