@@ -197,7 +197,7 @@ async fn several_invitations_are_told_apart() {
             .lines()
             .filter_map(|line| line.split(' ').next())
             .collect();
-        assert_eq!(words, ["url", "challenge", "expires"]);
+        assert_eq!(words, ["url", "profile", "challenge", "expires"]);
     }
 }
 
