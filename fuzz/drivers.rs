@@ -110,10 +110,18 @@ pub(super) fn signed_message(bytes: &[u8]) {
     let lenient = verify(bytes, Content::Detached(SIGNED_BODY), HashPolicy::AllowSha1);
     if let Ok(strict) = strict {
         let lenient = lenient.map(|signed| signed.signer);
-        assert_eq!(lenient, Ok(strict.signer), "a policy that allows more refuses, or finds somebody else");
+        assert_eq!(
+            lenient,
+            Ok(strict.signer),
+            "a policy that allows more refuses, or finds somebody else"
+        );
     } else if let Ok(lenient) = lenient {
         let claimed = chain.map(|chain| chain.first().cloned());
-        assert_eq!(claimed, Ok(Some(lenient.signer)), "another has signed than was judged");
+        assert_eq!(
+            claimed,
+            Ok(Some(lenient.signer)),
+            "another has signed than was judged"
+        );
     }
 }
 
