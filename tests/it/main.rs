@@ -23,6 +23,7 @@ mod drift;
 mod enrolling;
 #[cfg(test)]
 mod evidence;
+mod guarantees;
 #[cfg(test)]
 mod hostile;
 #[cfg(test)]

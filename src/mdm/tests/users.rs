@@ -6,55 +6,27 @@ use axum::http::StatusCode;
 use plist::Value;
 use serde_json::{Value as Json, json};
 
-use super::world::{Answer, Device, TOPIC, World, manifest};
-use crate::ids::EnrollmentId;
+use super::channels::{SHARED, User};
+use super::world::{Answer, Device, World, manifest};
 use crate::policy::{Declaration, Manifest, Section};
 
 const UDID: &str = "A0000000-0000-4000-8000-000000000001";
-const SHARED: &str = "FFFFFFFF-FFFF-FFFF-FFFF-FFFFFFFFFFFF";
 
-/// A user of a device, as their messages name them.
-struct User<'d> {
-    device: &'d Device,
-    keys: [(&'static str, Value); 2],
-    id: EnrollmentId,
+fn of_shared_ipad<'d>(device: &'d Device, account: &str) -> User<'d> {
+    let keys = [("UserID", SHARED), ("UserShortName", account)];
+    User::new(device, &keys, &format!("{UDID}:{account}"))
 }
 
-impl<'d> User<'d> {
-    fn of_mac(device: &'d Device) -> Self {
-        Self::new(device, "U-1", "m", "U-1")
-    }
-
-    fn of_shared_ipad(device: &'d Device, account: &str) -> Self {
-        Self::new(device, SHARED, account, account)
-    }
-
-    fn new(device: &'d Device, user: &str, account: &str, name: &str) -> Self {
-        Self {
-            device,
-            keys: [("UserID", user.into()), ("UserShortName", account.into())],
-            id: EnrollmentId::parse_with_user(&format!("{UDID}:{name}")).unwrap(),
-        }
-    }
-
+impl User<'_> {
     async fn begin(&self) {
-        let entries = [
-            ("Topic", TOPIC.into()),
-            ("Token", Value::Data(vec![9; 32])),
-            ("PushMagic", "of the user".into()),
-        ];
-        let answer = self
-            .device
-            .check_in("TokenUpdate", &[&entries[..], &self.keys].concat())
-            .await;
+        let answer = self.token_update(&[]).await;
         assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
     }
 
     async fn declarative(&self, endpoint: &str, data: Option<&str>) -> Answer {
         let mut entries = vec![("Endpoint", Value::from(endpoint))];
         entries.extend(data.map(|data| ("Data", Value::Data(data.as_bytes().to_vec()))));
-        entries.extend(self.keys.clone());
-        self.device.check_in("DeclarativeManagement", &entries).await
+        self.check_in("DeclarativeManagement", &entries).await
     }
 
     async fn items(&self) -> Json {
@@ -72,14 +44,11 @@ impl<'d> User<'d> {
     /// Does what is queued; gives the kinds of command.
     async fn drain(&self) -> Vec<String> {
         let mut done = Vec::new();
-        let say = async |entries: &[(&'static str, Value)]| {
-            let answer = self.device.report(&[entries, &self.keys].concat()).await;
-            answer.command()
-        };
-        let mut next = say(&[("Status", "Idle".into())]).await;
+        let mut next = self.report(&[("Status", "Idle".into())]).await.command();
         while let Some((kind, uuid)) = next {
             done.push(kind);
-            next = say(&[("Status", "Acknowledged".into()), ("CommandUUID", uuid.into())]).await;
+            let entries = [("Status", "Acknowledged".into()), ("CommandUUID", uuid.into())];
+            next = self.report(&entries).await.command();
         }
         done
     }
@@ -219,8 +188,8 @@ async fn each_user_of_a_shared_ipad_holds_the_same_and_proves_it_alone() {
     let device = world.enrolled(UDID).await;
     let told = shared("t-1", &[("mail", "s-1")]);
     world.point(&device, &told).await;
-    let first = User::of_shared_ipad(&device, "m@school.example");
-    let second = User::of_shared_ipad(&device, "n@school.example");
+    let first = of_shared_ipad(&device, "m@school.example");
+    let second = of_shared_ipad(&device, "n@school.example");
     for user in [&first, &second] {
         user.begin().await;
         assert_eq!(
@@ -241,7 +210,7 @@ async fn each_user_of_a_shared_ipad_holds_the_same_and_proves_it_alone() {
     assert_eq!(applied(&first.id).await, Some(told.id));
     assert_eq!(applied(&second.id).await, None);
     // One who has not begun holds nothing.
-    let stranger = User::of_shared_ipad(&device, "o@school.example");
+    let stranger = of_shared_ipad(&device, "o@school.example");
     assert_eq!(stranger.token().await, "provost-empty");
     let refused = stranger.declarative("declaration/configuration/mail", None).await;
     assert_eq!(refused.status, StatusCode::NOT_FOUND);
