@@ -23,6 +23,7 @@ mod drift;
 mod enrolling;
 #[cfg(test)]
 mod evidence;
+#[cfg(test)]
 mod guarantees;
 #[cfg(test)]
 mod hostile;

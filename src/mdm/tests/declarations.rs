@@ -6,7 +6,6 @@ use axum::http::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use super::world::{Answer, Device, World, manifest};
-use crate::clock::Clock as _;
 
 const UDID: &str = "A0000000-0000-4000-8000-000000000001";
 

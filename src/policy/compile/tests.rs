@@ -505,9 +505,9 @@ fn what_only_users_take_is_for_the_users_channels_with_what_it_refers_to() {
     assert_eq!(phone.manifest.users, None);
     // A Mac that says it does not take them has nothing for its users either.
     let lacking = DeviceClass {
-        lacks: serde_json::from_value(
-            json!({ "declarations": ["configuration.safari.settings", "configuration.account.mail"] }),
-        )
+        lacks: serde_json::from_value(json!({ "declarations": [
+                "com.apple.configuration.safari.settings", "com.apple.configuration.account.mail"
+            ] }))
         .unwrap(),
         ..mac()
     };
