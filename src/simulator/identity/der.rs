@@ -50,36 +50,14 @@ pub(super) struct Element<'a> {
     pub(super) whole: &'a [u8],
 }
 
-/// Reads elements one after the other.
-#[derive(Debug, Clone, Copy)]
+/// Reads elements one after the other, until there is none or one breaks off.
+#[derive(Debug, Clone)]
 pub(super) struct Reader<'a>(pub(super) &'a [u8]);
 
 impl<'a> Reader<'a> {
-    /// The next element. None: there is none, or it breaks off.
-    pub(super) fn next(&mut self) -> Option<Element<'a>> {
-        let (&tag, rest) = self.0.split_first()?;
-        let (&first, rest) = rest.split_first()?;
-        let (length, rest) = if first < 0x80 {
-            (usize::from(first), rest)
-        } else {
-            let (bytes, rest) = rest.split_at_checked(usize::from(first & 0x7F))?;
-            let length = match bytes.len() {
-                1..=4 => bytes
-                    .iter()
-                    .fold(0, |length, byte| length << 8 | usize::from(*byte)),
-                _ => return None,
-            };
-            (length, rest)
-        };
-        let (content, after) = rest.split_at_checked(length)?;
-        let whole = self.0.get(..self.0.len() - after.len())?;
-        self.0 = after;
-        Some(Element { tag, content, whole })
-    }
-
     /// The next element, if it is of this kind; it is left where it is otherwise.
     pub(super) fn next_if(&mut self, tag: u8) -> Option<Element<'a>> {
-        let mut ahead = *self;
+        let mut ahead = self.clone();
         let element = ahead.next().filter(|element| element.tag == tag)?;
         *self = ahead;
         Some(element)
@@ -95,7 +73,24 @@ impl<'a> Iterator for Reader<'a> {
     type Item = Element<'a>;
 
     fn next(&mut self) -> Option<Element<'a>> {
-        Reader::next(self)
+        let (&tag, rest) = self.0.split_first()?;
+        let (&first, rest) = rest.split_first()?;
+        let (length, rest) = if first < 0x80 {
+            (usize::from(first), rest)
+        } else {
+            let (bytes, rest) = rest.split_at_checked(usize::from(first & 0x7F))?;
+            let length = match bytes.len() {
+                1..=4 => bytes
+                    .iter()
+                    .fold(0, |length, byte| (length << 8) | usize::from(*byte)),
+                _ => return None,
+            };
+            (length, rest)
+        };
+        let (content, after) = rest.split_at_checked(length)?;
+        let whole = self.0.get(..self.0.len() - after.len())?;
+        self.0 = after;
+        Some(Element { tag, content, whole })
     }
 }
 

@@ -137,11 +137,7 @@ impl ProfileRequest {
             params.self_signed(&self.key.pair)?.der().to_vec(),
         );
         let transaction = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &self.key.public());
-        let transaction: String = transaction
-            .as_ref()
-            .iter()
-            .map(|byte| format!("{byte:02X}"))
-            .collect();
+        let transaction = hex::encode_upper(transaction);
         let attributes = [
             (MESSAGE_TYPE, element(PRINTABLE, REQUEST)),
             (SENDER_NONCE, element(OCTETS, nonce)),
