@@ -97,7 +97,8 @@ impl Signer {
                 .collect(),
         );
         let signature = self.key.sign(&attributes).ok()?;
-        let (_, signed) = attributes.split_first()?;
+        // In the message they have another tag than they are signed with.
+        let (_, untagged) = attributes.split_first()?;
         let algorithm = |oid| around(SEQUENCE, &[element(OID, oid), element(NULL, &[])]);
         let signer = around(
             SEQUENCE,
@@ -105,7 +106,7 @@ impl Signer {
                 element(INTEGER, &[1]),
                 Named::read(&self.certificate)?.name,
                 algorithm(SHA_256),
-                [&[CONTEXT_0], signed].concat(),
+                [&[CONTEXT_0], untagged].concat(),
                 algorithm(RSA),
                 element(OCTETS, &signature),
             ],
@@ -210,8 +211,8 @@ pub(super) fn seal(certificate: &[u8], content: &[u8]) -> Option<Vec<u8>> {
     public.encrypt(&key, &mut encrypted_key).ok()?;
     let cipher = PaddedBlockEncryptingKey::cbc_pkcs7(UnboundCipherKey::new(&AES_128, &key).ok()?).ok()?;
     let mut encrypted = content.to_vec();
-    let context = EncryptionContext::Iv128(FixedLength::from(start));
-    cipher.less_safe_encrypt(&mut encrypted, context).ok()?;
+    let mode = EncryptionContext::Iv128(FixedLength::from(start));
+    cipher.less_safe_encrypt(&mut encrypted, mode).ok()?;
 
     let recipient = around(
         SEQUENCE,
