@@ -17,6 +17,7 @@ use crate::app::{
 use crate::clock::{SystemClock, SystemEntropy};
 use crate::controllers::duration;
 use crate::enrollment::Dialect;
+use crate::ids::Namespace;
 use crate::mdm::proxy::{Network, Proxies};
 use crate::secret::Secret;
 
@@ -173,9 +174,10 @@ pub(super) struct ServerArgs {
         value_name = "NAME",
         env = "PROVOST_EVIDENCE_NAMESPACE",
         hide_env_values = true,
-        default_value = NAMESPACE
+        default_value = NAMESPACE,
+        value_parser = Namespace::parse
     )]
-    evidence_namespace: String,
+    evidence_namespace: Namespace,
 }
 
 impl ServerArgs {
@@ -224,7 +226,7 @@ impl ServerArgs {
             evidence: self.evidence_listen.map(|listen| EvidenceSettings {
                 listen,
                 url: self.evidence_url,
-                namespace: self.evidence_namespace,
+                namespace: self.evidence_namespace.into(),
             }),
         })
     }
