@@ -8,6 +8,7 @@ mod embedded;
 pub mod evidence;
 mod install;
 mod listen;
+pub mod moving;
 mod plane;
 mod push;
 mod settings;
@@ -50,6 +51,7 @@ use admin_http::{InviteOrder, Orders, Readiness};
 use control::Controllers;
 use data_dir::{DataDir, admin_socket};
 use listen::Tasks;
+use moving::Desk;
 use plane::{Ground, Plane};
 
 /// How often times of contact are written.
@@ -101,11 +103,8 @@ impl Server {
             .admin(settings.admin_listen, health, connections.clone())
             .context("--admin-listen")?;
 
-        let sealer: Arc<dyn Sealer> = Arc::new(KeyFile::open(
-            &data_dir.keys().join("seal.key"),
-            SharedEntropy(entropy.clone()),
-        )?);
-        let store = Arc::new(SqliteStore::open(&data_dir.store(), sealer.clone())?);
+        let sealer = sealer(&data_dir, entropy.clone())?;
+        let store = store(&data_dir, sealer.clone())?;
         let ground = Ground {
             data_dir: &data_dir,
             sealer,
@@ -151,7 +150,11 @@ impl Server {
         };
         tasks.unix(
             &admin_socket(data_dir.path()),
-            admin_http::orders_router(orders.clone()),
+            admin_http::orders_router(orders.clone()).merge(moving::router(Desk {
+                store: store.clone(),
+                clock: clock.clone(),
+                client: Some(client.clone()),
+            })),
         )?;
 
         let controllers = Controllers {
@@ -453,6 +456,17 @@ async fn tidy(store: Arc<SqliteStore>, clock: Arc<dyn Clock>, shutdown: Cancella
             tracing::warn!(error = %controllers::watch::Chain(&error), "unused manifests could not be removed and will be at the next turn");
         }
     }
+}
+
+/// What seals secrets in a data directory.
+fn sealer(data_dir: &DataDir, entropy: Arc<dyn Entropy>) -> anyhow::Result<Arc<dyn Sealer>> {
+    let key = KeyFile::open(&data_dir.keys().join("seal.key"), SharedEntropy(entropy))?;
+    Ok(Arc::new(key))
+}
+
+/// The store of the device plane.
+fn store(data_dir: &DataDir, sealer: Arc<dyn Sealer>) -> anyhow::Result<Arc<SqliteStore>> {
+    Ok(Arc::new(SqliteStore::open(&data_dir.store(), sealer)?))
 }
 
 /// Shares one source of randomness with a component that wants its own.

@@ -4,12 +4,15 @@ mod completions;
 mod crd;
 mod demo;
 mod enroll;
+mod enrollments;
 mod plugin;
 mod print;
+mod progress;
 mod reference;
 mod serve;
 mod server;
 mod simulate;
+mod socket;
 mod stop;
 mod up;
 
@@ -68,6 +71,8 @@ enum Command {
     Demo(demo::DemoArgs),
     /// Invite devices.
     Enroll(enroll::EnrollArgs),
+    /// Move enrolments from one server to another.
+    Enrollments(enrollments::EnrollmentsArgs),
     /// Run simulated Apple devices against a server.
     Simulate(crate::simulator::SimulateArgs),
     /// Print the custom resource definitions.
@@ -113,6 +118,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Serve(args) => runtime()?.block_on(serve::run(args)),
         Command::Demo(args) => runtime()?.block_on(demo::run(args)),
         Command::Enroll(args) => runtime()?.block_on(enroll::run(args)),
+        Command::Enrollments(args) => runtime()?.block_on(enrollments::run(args)),
         Command::Simulate(args) => runtime()?.block_on(simulate::run(args)),
         Command::Crd(args) => crd::run(&args),
         Command::Completions(args) => completions::run(&args),

@@ -1,6 +1,7 @@
 //! Keys, certificates and what is sealed with them.
 
 pub mod ca;
+pub mod certificate;
 pub mod cms;
 pub mod csr;
 pub mod seal;

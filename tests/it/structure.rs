@@ -48,7 +48,10 @@ const PARTS: &[(&str, &str)] = &[
     ("mdm::proxy", "clock ids mdm::peer pki"),
     ("mdm::serve", "clock listener mdm::peer pki"),
     // It answers on the same port as the device endpoint, within the same limits.
-    ("enrollment", "body clock ids mdm mdm::http pki store"),
+    (
+        "enrollment",
+        "api body clock ids mdm mdm::http pki policy secret store suggest",
+    ),
     // The embedded Kubernetes API: it knows no kind of Provost's, only how schemas and selectors are read.
     ("kubeapi", "api bearer body clock files listener pki secret"),
     (
@@ -63,7 +66,7 @@ const PARTS: &[(&str, &str)] = &[
     ),
     (
         "cli",
-        "api app clock compliance controllers enrollment gitops ids kubeapi mdm::proxy policy secret simulator suggest telemetry",
+        "api app clock compliance controllers enrollment files gitops ids kubeapi mdm::proxy policy secret simulator suggest telemetry",
     ),
     ("main", "cli"),
 ];
@@ -85,7 +88,7 @@ const ROOMS: &[(&str, &str)] = &[
     ("axum_server", "listener"),
     ("tokio_rustls", "listener push simulator"),
     ("rustix", "listener"),
-    ("hyper", "cli::enroll listener push::http2 simulator"),
+    ("hyper", "cli::socket listener push::http2 simulator"),
     // SQL: the store of the device plane, and that of the embedded Kubernetes API.
     ("rusqlite", "kubeapi::storage store::sqlite"),
     ("git2", "gitops"),
@@ -134,7 +137,7 @@ const ROOMS: &[(&str, &str)] = &[
     // The command line; options that are a component's own stand beside it.
     ("clap", "cli simulator::run telemetry::logging"),
     ("anyhow", "app cli"),
-    ("indicatif", "cli::demo"),
+    ("indicatif", "cli::progress"),
     ("console", "cli::demo cli::plugin"),
     ("comfy_table", "cli::demo"),
 ];
