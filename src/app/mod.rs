@@ -5,6 +5,7 @@ mod cluster;
 mod control;
 pub mod data_dir;
 mod embedded;
+mod enqueue;
 pub mod evidence;
 mod install;
 mod listen;
@@ -23,7 +24,8 @@ use kube::Client;
 use tokio_util::sync::CancellationToken;
 
 pub use settings::{
-    ClusterSettings, EvidenceSettings, Kubernetes, ProxySettings, PushCredentials, PushSettings, Settings,
+    ClusterSettings, EnqueueSettings, EvidenceSettings, Kubernetes, ProxySettings, PushCredentials,
+    PushSettings, Settings,
 };
 
 use crate::api::crds;
@@ -35,11 +37,12 @@ use crate::gitops::validate::SchemaSet;
 use crate::ids::PushTopic;
 use crate::kubeapi::KubeApi;
 use crate::listener::{ConnectionMetrics, TlsConfig, raise_descriptor_limit};
+use crate::mdm::enqueue::Waker;
 use crate::mdm::gateway::{Gateway, NetworkUsers, setup};
 use crate::mdm::metrics::GatewayMetrics;
 use crate::mdm::peer::Peers;
 use crate::mdm::seen::SeenBatch;
-use crate::mdm::{http as device_http, proxy, serve as device_serve};
+use crate::mdm::{self, http as device_http, proxy, serve as device_serve};
 use crate::pki::ca::{Pki, server_names};
 use crate::pki::cms::HashPolicy;
 use crate::pki::{KeyFile, Sealer};
@@ -128,6 +131,15 @@ impl Server {
         };
         let served = devices.serve(&tasks)?;
         let public_url = served.public_url;
+        if let Some(settings) = &settings.enqueue {
+            let desk = mdm::enqueue::Desk {
+                store: store.clone(),
+                waker: served.waker,
+                clock: clock.clone(),
+                entropy: entropy.clone(),
+            };
+            enqueue::start(settings, desk, connections.clone(), &tasks)?;
+        }
         if let Some(evidence) = &settings.evidence {
             let ground = evidence::Ground {
                 client: client.clone(),
@@ -263,6 +275,8 @@ struct DeviceEndpoint {
     tls: TlsConfig,
     /// What vouches for it, PEM.
     authority: String,
+    /// What wakes devices.
+    waker: Arc<dyn Waker>,
 }
 
 /// What serves devices is made of.
@@ -370,11 +384,12 @@ impl Devices<'_> {
             "ending Setup Assistant",
             setup::run(store.clone(), self.clock.clone(), tasks.shutdown()),
         );
-        push.start(tasks, &store, self.clock, &seen, self.metrics);
+        let waker = push.start(tasks, &store, self.clock, &seen, self.metrics);
         Ok(DeviceEndpoint {
             public_url,
             tls,
             authority,
+            waker,
         })
     }
 }

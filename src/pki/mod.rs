@@ -3,6 +3,7 @@
 pub mod ca;
 pub mod certificate;
 pub mod cms;
+pub mod constant_time;
 pub mod csr;
 pub mod seal;
 

@@ -47,6 +47,7 @@ const PARTS: &[(&str, &str)] = &[
     ),
     ("mdm::proxy", "clock ids mdm::peer pki"),
     ("mdm::serve", "clock listener mdm::peer pki"),
+    ("mdm::enqueue", "body clock ids mdm pki secret store"),
     // It answers on the same port as the device endpoint, within the same limits.
     (
         "enrollment",
@@ -62,7 +63,7 @@ const PARTS: &[(&str, &str)] = &[
     ("simulator", "secret"),
     (
         "app",
-        "api bearer clock compliance controllers enrollment files gitops ids kubeapi listener mdm mdm::gateway mdm::http mdm::metrics mdm::peer mdm::proxy mdm::seen mdm::serve pki push secret store telemetry",
+        "api bearer clock compliance controllers enrollment files gitops ids kubeapi listener mdm mdm::enqueue mdm::gateway mdm::http mdm::metrics mdm::peer mdm::proxy mdm::seen mdm::serve pki push secret store telemetry",
     ),
     (
         "cli",
@@ -83,7 +84,7 @@ const ROOMS: &[(&str, &str)] = &[
     // Servers: routers where there is something to answer, and one listener below all of them.
     (
         "axum",
-        "app body enrollment::http kubeapi listener mdm::http mdm::proxy mdm::serve",
+        "app body enrollment::http kubeapi listener mdm::enqueue mdm::http mdm::proxy mdm::serve",
     ),
     ("axum_server", "listener"),
     ("tokio_rustls", "listener push simulator"),
@@ -126,7 +127,7 @@ const ROOMS: &[(&str, &str)] = &[
     // What waits. Whatever is not named here is pure or blocks.
     (
         "tokio",
-        "app body cli controllers enrollment::scep kubeapi listener mdm::gateway mdm::http mdm::seen push simulator store",
+        "app body cli controllers enrollment::scep kubeapi listener mdm::enqueue mdm::gateway mdm::http mdm::seen push simulator store",
     ),
     ("rand", "clock"),
     (

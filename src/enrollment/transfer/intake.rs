@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::io::{self, BufRead, Read as _};
 
-use super::fields::{CERTIFICATE, CERTIFICATE_SHA256, ENROLLMENT_ID, UDID};
+use super::fields::{CERTIFICATE_SHA256, ENROLLMENT_ID, UDID};
 use super::read::{LINE_LIMIT, Mistake, too_long};
 use super::record::Record;
 use crate::ids::{Digest, EnrollmentId};
@@ -110,11 +110,8 @@ impl Intake {
         }
         if let Some(certificate) = record.certificate {
             if let Some(line) = self.certificates.get(&certificate) {
-                let problem = format!("line {line} has the same; a certificate belongs to one device");
-                return Err(Mistake::of(
-                    CERTIFICATE_SHA256,
-                    problem + &format!(" (`{CERTIFICATE}` counts as well)"),
-                ));
+                let problem = format!("line {line} has the same certificate; each belongs to one device");
+                return Err(Mistake::of(CERTIFICATE_SHA256, problem));
             }
             self.certificates.insert(certificate, self.lines);
         }

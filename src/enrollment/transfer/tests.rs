@@ -158,7 +158,29 @@ fn every_mistake_names_its_field_and_repeats_no_value() {
         told(with("labels", json!({ "a b": "x" }))),
         told(with("osVersion", "")),
     ];
-    insta::assert_snapshot!(list.join("\n"), @"");
+    insta::assert_snapshot!(list.join("\n"), @r#"
+    serialNum: there is no such field; did you mean `serialNumber`?
+    deviceColour: there is no such field
+    enrollmentId: a device has either this or `udid`
+    it has neither `udid` nor `enrollmentId`
+    udid: enrolment id may not hold the character '/'
+    serialNumber: it has to be a string
+    pushToken: it is not base64 (with `+`, `/` and padding)
+    pushToken: it is empty; leave the field out where there is none
+    pushToken: it looks like hexadecimal digits; it has to be base64
+    pushMagic: it is missing; `pushToken` is of no use without it
+    pushToken: it is missing; `pushMagic` is of no use without it
+    topic: it is missing; a `pushToken` is good for one topic
+    bootstrapToken: it is not base64 (with `+`, `/` and padding)
+    certificate: there is no certificate in it; it has to be PEM (-----BEGIN CERTIFICATE-----)
+    certificateSha256: a SHA-256 digest has 64 hexadecimal digits
+    it has neither `certificate` nor `certificateSha256`, by which the device is known
+    supervised: it has to be true or false
+    namespace: namespace may not hold the character 'S'
+    labels: it has to be an object of strings
+    labels: "a b" is not a key of a label: at most 63 letters, digits, '-', '_' and '.', with a letter or digit at either end
+    osVersion: it has to have 1 to 128 bytes, and no control characters
+    "#);
     for line in [
         format!("{{\"pushMagic\": \"{SECRET}\""),
         format!("\"{SECRET}\""),
@@ -200,7 +222,12 @@ fn a_file_is_read_to_its_end_whatever_is_in_it() {
         .iter()
         .map(|(line, mistake)| format!("{line}: {mistake}"))
         .collect();
-    insta::assert_snapshot!(told.join("\n"), @"");
+    insta::assert_snapshot!(told.join("\n"), @r#"
+    4: it is longer than the 524288 bytes allowed
+    5: certificateSha256: line 3 has the same certificate; each belongs to one device
+    6: it is not UTF-8
+    7: udid: line 3 has it already
+    "#);
 }
 
 #[test]
