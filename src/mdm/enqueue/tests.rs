@@ -14,7 +14,7 @@ use tower::ServiceExt as _;
 
 use super::*;
 use crate::api::common::{EnrollmentMode, Platform};
-use crate::clock::{Clock as _, ManualClock, SeededEntropy};
+use crate::clock::{ManualClock, SeededEntropy};
 use crate::ids::{Digest, EnrollmentId, Namespace, PushTopic};
 use crate::mdm::commands::RAW_COMMAND_LIMIT;
 use crate::pki::KeyFile;
