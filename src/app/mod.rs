@@ -12,6 +12,7 @@ mod listen;
 pub mod moving;
 mod plane;
 mod push;
+pub mod queued;
 mod settings;
 
 use std::path::{Path, PathBuf};
@@ -160,13 +161,16 @@ impl Server {
             entropy: entropy.clone(),
             public_url: public_url.clone(),
         };
+        let desk = Desk {
+            store: store.clone(),
+            clock: clock.clone(),
+            client: Some(client.clone()),
+        };
         tasks.unix(
             &admin_socket(data_dir.path()),
-            admin_http::orders_router(orders.clone()).merge(moving::router(Desk {
-                store: store.clone(),
-                clock: clock.clone(),
-                client: Some(client.clone()),
-            })),
+            admin_http::orders_router(orders.clone())
+                .merge(moving::router(desk.clone()))
+                .merge(queued::router(desk)),
         )?;
 
         let controllers = Controllers {

@@ -1,8 +1,10 @@
 //! The command line: one file a subcommand.
 
+mod commands;
 mod completions;
 mod crd;
 mod demo;
+mod door;
 mod enroll;
 mod enrollments;
 mod plugin;
@@ -73,6 +75,8 @@ enum Command {
     Enroll(enroll::EnrollArgs),
     /// Move enrolments from one server to another.
     Enrollments(enrollments::EnrollmentsArgs),
+    /// See and withdraw the commands that wait for a device.
+    Commands(commands::CommandsArgs),
     /// Run simulated Apple devices against a server.
     Simulate(crate::simulator::SimulateArgs),
     /// Print the custom resource definitions.
@@ -119,6 +123,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Demo(args) => runtime()?.block_on(demo::run(args)),
         Command::Enroll(args) => runtime()?.block_on(enroll::run(args)),
         Command::Enrollments(args) => runtime()?.block_on(enrollments::run(args)),
+        Command::Commands(args) => runtime()?.block_on(commands::run(args)),
         Command::Simulate(args) => runtime()?.block_on(simulate::run(args)),
         Command::Crd(args) => crd::run(&args),
         Command::Completions(args) => completions::run(&args),

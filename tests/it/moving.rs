@@ -207,6 +207,7 @@ async fn an_imported_device_goes_on_with_its_old_certificate_and_takes_the_comma
     })
     .await;
     assert_eq!(mac.drain().await, ["DeviceLock"]);
+    withdraws_what_waits(&server, port).await;
     let (status, answer) = curl(port, "GET", &format!("/v1/push/{UDID}"), KEY, None).await;
     assert!(
         status == "200" || answer["status"][UDID]["push_error"].is_string(),
@@ -238,6 +239,47 @@ async fn an_imported_device_goes_on_with_its_old_certificate_and_takes_the_comma
     assert_ne!(other.authenticate().await.status, 200, "and enrols nobody");
     let anonymous = Caller::of_devices(&server, None);
     assert_ne!(anonymous.send("PUT /mdm", "", b"").await.status, 200);
+}
+
+/// An administrator sees what waits for the Mac, and withdraws it.
+async fn withdraws_what_waits(server: &Server, port: u16) {
+    let command = server.data_dir().with_file_name("restart.plist");
+    let restart = "<plist version=\"1.0\"><dict><key>Command</key><dict><key>RequestType</key><string>RestartDevice</string></dict>\
+        <key>CommandUUID</key><string>restart-1</string></dict></plist>";
+    fs::write(&command, restart).unwrap();
+    let (status, answer) = curl(port, "PUT", &format!("/v1/enqueue/{UDID}"), KEY, Some(&command)).await;
+    assert_eq!(status, "200", "{answer}");
+    let data_dir = server.data_dir().to_str().unwrap();
+    let listed = provost(&["commands", "list", UDID, "--data-dir", data_dir]).await;
+    let line = listed
+        .stdout
+        .lines()
+        .find(|line| line.contains("restart-1"))
+        .unwrap();
+    assert!(
+        line.ends_with("the device has not asked for work since"),
+        "{}",
+        listed.stdout
+    );
+    let cancel = ["commands", "cancel", UDID, "restart-1", "--data-dir", data_dir];
+    let cancelled = provost(&cancel).await;
+    assert!(
+        cancelled.success && cancelled.stdout.contains("RestartDevice"),
+        "{}",
+        cancelled.stderr
+    );
+    let again = provost(&cancel).await;
+    assert!(
+        !again.success && again.stderr.contains("these do not wait"),
+        "{}",
+        again.stderr
+    );
+    let nobody = provost(&["commands", "list", "nobody", "--data-dir", data_dir]).await;
+    assert!(
+        nobody.stderr.contains("there is no enrolment nobody"),
+        "{}",
+        nobody.stderr
+    );
 }
 
 #[tokio::test]

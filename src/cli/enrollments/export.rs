@@ -5,12 +5,11 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context as _, ensure};
+use anyhow::Context as _;
 
 use super::Place;
-use super::door::Door;
-use crate::app::data_dir::{admin_socket, store_file};
 use crate::app::moving::ExportOrder;
+use crate::cli::door::Door;
 use crate::cli::print;
 use crate::files::{Draft, PRIVATE};
 
@@ -29,12 +28,7 @@ pub(super) struct ExportArgs {
 
 pub(super) async fn run(args: ExportArgs) -> anyhow::Result<ExitCode> {
     let data_dir = &args.place.data_dir;
-    ensure!(
-        admin_socket(data_dir).exists() || store_file(data_dir).exists(),
-        "there are no enrolments in {}; name a data directory with --data-dir",
-        data_dir.display()
-    );
-    let mut door = Door::open(data_dir).await?;
+    let mut door = Door::open_existing(data_dir).await?;
     let mut output = Output::open(&args.file)?;
     let mut order = ExportOrder {
         after: None,

@@ -11,8 +11,8 @@ use anyhow::Context as _;
 use serde::Serialize;
 
 use super::Place;
-use super::door::Door;
 use crate::app::moving::{IMPORT_LIMIT, Outcome};
+use crate::cli::door::Door;
 use crate::cli::print;
 use crate::cli::progress::Progress;
 use crate::enrollment::transfer::{Intake, LINE_LIMIT, Mistake, Mistakes, Numbered, Record};

@@ -1,6 +1,5 @@
 //! `provost enrollments import` and `export`: moving a fleet from one server to another, without enrolling again.
 
-mod door;
 mod export;
 mod import;
 

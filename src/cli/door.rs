@@ -1,15 +1,18 @@
-//! The way to the enrolments of a data directory: through the server that runs in it, or straight to the store.
+//! The way to the device plane of a data directory: through the server that runs in it, or straight to the store.
 
 use std::path::Path;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use http::Method;
 
+use crate::app::data_dir::{admin_socket, store_file};
 use crate::app::moving::{EXPORT_PATH, ExportOrder, IMPORT_PATH, ImportOrder, NEXT, Outcome, Page, Stopped};
-use crate::cli::socket::Socket;
+use crate::app::queued::{self, COMMANDS_PATH, Queued};
 use crate::enrollment::transfer::Record;
-use crate::ids::{EnrollmentId, Namespace};
+use crate::ids::{CommandUuid, EnrollmentId, Namespace};
 use crate::secret::Secret;
+
+use super::socket::{Socket, escaped};
 
 /// A way in.
 pub(super) enum Door {
@@ -29,6 +32,19 @@ impl Door {
             Some(socket) => Ok(Self::Running(socket)),
             None => Stopped::open(data_dir).map(Self::Stopped),
         }
+    }
+
+    /// As [`Self::open`], for what is of no use in a directory that is not there yet.
+    ///
+    /// # Errors
+    /// When there is nothing in it.
+    pub(super) async fn open_existing(data_dir: &Path) -> anyhow::Result<Self> {
+        ensure!(
+            admin_socket(data_dir).exists() || store_file(data_dir).exists(),
+            "there are no enrolments in {}; name a data directory with --data-dir",
+            data_dir.display()
+        );
+        Self::open(data_dir).await
     }
 
     /// Takes records over; see [`crate::app::moving::Desk::import`].
@@ -89,6 +105,44 @@ impl Door {
                     lines: Secret::new(lines),
                     next,
                 })
+            }
+        }
+    }
+
+    /// What waits for an enrolment; see [`queued::list`].
+    ///
+    /// # Errors
+    /// When there is no such enrolment, or it could not be read.
+    pub(super) async fn commands(&mut self, enrollment: &EnrollmentId) -> anyhow::Result<Vec<Queued>> {
+        match self {
+            Self::Stopped(stopped) => Ok(queued::list(&stopped.desk, enrollment).await?),
+            Self::Running(socket) => {
+                let target = format!("{COMMANDS_PATH}?device={}", escaped(enrollment.as_str()));
+                let (_, answer) = socket.ask(Method::GET, &target, "text/plain", "").await?;
+                serde_json::from_slice(&answer).context("the server's answer cannot be read")
+            }
+        }
+    }
+
+    /// Withdraws what waits for an enrolment; see [`queued::cancel`].
+    ///
+    /// # Errors
+    /// When there is no such enrolment, or it could not be done.
+    pub(super) async fn cancel(
+        &mut self,
+        enrollment: &EnrollmentId,
+        uuid: Option<&CommandUuid>,
+    ) -> anyhow::Result<Vec<Queued>> {
+        match self {
+            Self::Stopped(stopped) => Ok(queued::cancel(&stopped.desk, enrollment, uuid).await?),
+            Self::Running(socket) => {
+                let mut target = format!("{COMMANDS_PATH}?device={}", escaped(enrollment.as_str()));
+                if let Some(uuid) = uuid {
+                    target.push_str("&uuid=");
+                    target.push_str(&escaped(uuid.as_str()));
+                }
+                let (_, answer) = socket.ask(Method::DELETE, &target, "text/plain", "").await?;
+                serde_json::from_slice(&answer).context("the server's answer cannot be read")
             }
         }
     }
