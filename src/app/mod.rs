@@ -5,11 +5,14 @@ mod cluster;
 mod control;
 pub mod data_dir;
 mod embedded;
+mod enqueue;
 pub mod evidence;
 mod install;
 mod listen;
+pub mod moving;
 mod plane;
 mod push;
+pub mod queued;
 mod settings;
 
 use std::path::{Path, PathBuf};
@@ -22,7 +25,8 @@ use kube::Client;
 use tokio_util::sync::CancellationToken;
 
 pub use settings::{
-    ClusterSettings, EvidenceSettings, Kubernetes, ProxySettings, PushCredentials, PushSettings, Settings,
+    ClusterSettings, EnqueueSettings, EvidenceSettings, Kubernetes, ProxySettings, PushCredentials,
+    PushSettings, Settings,
 };
 
 use crate::api::crds;
@@ -34,11 +38,12 @@ use crate::gitops::validate::SchemaSet;
 use crate::ids::PushTopic;
 use crate::kubeapi::KubeApi;
 use crate::listener::{ConnectionMetrics, TlsConfig, raise_descriptor_limit};
+use crate::mdm::enqueue::Waker;
 use crate::mdm::gateway::{Gateway, NetworkUsers, setup};
 use crate::mdm::metrics::GatewayMetrics;
 use crate::mdm::peer::Peers;
 use crate::mdm::seen::SeenBatch;
-use crate::mdm::{http as device_http, proxy, serve as device_serve};
+use crate::mdm::{self, http as device_http, proxy, serve as device_serve};
 use crate::pki::ca::{Pki, server_names};
 use crate::pki::cms::HashPolicy;
 use crate::pki::{KeyFile, Sealer};
@@ -50,6 +55,7 @@ use admin_http::{InviteOrder, Orders, Readiness};
 use control::Controllers;
 use data_dir::{DataDir, admin_socket};
 use listen::Tasks;
+use moving::Desk;
 use plane::{Ground, Plane};
 
 /// How often times of contact are written.
@@ -101,11 +107,8 @@ impl Server {
             .admin(settings.admin_listen, health, connections.clone())
             .context("--admin-listen")?;
 
-        let sealer: Arc<dyn Sealer> = Arc::new(KeyFile::open(
-            &data_dir.keys().join("seal.key"),
-            SharedEntropy(entropy.clone()),
-        )?);
-        let store = Arc::new(SqliteStore::open(&data_dir.store(), sealer.clone())?);
+        let sealer = sealer(&data_dir, entropy.clone())?;
+        let store = store(&data_dir, sealer.clone())?;
         let ground = Ground {
             data_dir: &data_dir,
             sealer,
@@ -129,6 +132,15 @@ impl Server {
         };
         let served = devices.serve(&tasks)?;
         let public_url = served.public_url;
+        if let Some(settings) = &settings.enqueue {
+            let desk = mdm::enqueue::Desk {
+                store: store.clone(),
+                waker: served.waker,
+                clock: clock.clone(),
+                entropy: entropy.clone(),
+            };
+            enqueue::start(settings, desk, connections.clone(), &tasks)?;
+        }
         if let Some(evidence) = &settings.evidence {
             let ground = evidence::Ground {
                 client: client.clone(),
@@ -149,9 +161,16 @@ impl Server {
             entropy: entropy.clone(),
             public_url: public_url.clone(),
         };
+        let desk = Desk {
+            store: store.clone(),
+            clock: clock.clone(),
+            client: Some(client.clone()),
+        };
         tasks.unix(
             &admin_socket(data_dir.path()),
-            admin_http::orders_router(orders.clone()),
+            admin_http::orders_router(orders.clone())
+                .merge(moving::router(desk.clone()))
+                .merge(queued::router(desk)),
         )?;
 
         let controllers = Controllers {
@@ -260,6 +279,8 @@ struct DeviceEndpoint {
     tls: TlsConfig,
     /// What vouches for it, PEM.
     authority: String,
+    /// What wakes devices.
+    waker: Arc<dyn Waker>,
 }
 
 /// What serves devices is made of.
@@ -367,11 +388,12 @@ impl Devices<'_> {
             "ending Setup Assistant",
             setup::run(store.clone(), self.clock.clone(), tasks.shutdown()),
         );
-        push.start(tasks, &store, self.clock, &seen, self.metrics);
+        let waker = push.start(tasks, &store, self.clock, &seen, self.metrics);
         Ok(DeviceEndpoint {
             public_url,
             tls,
             authority,
+            waker,
         })
     }
 }
@@ -453,6 +475,17 @@ async fn tidy(store: Arc<SqliteStore>, clock: Arc<dyn Clock>, shutdown: Cancella
             tracing::warn!(error = %controllers::watch::Chain(&error), "unused manifests could not be removed and will be at the next turn");
         }
     }
+}
+
+/// What seals secrets in a data directory.
+fn sealer(data_dir: &DataDir, entropy: Arc<dyn Entropy>) -> anyhow::Result<Arc<dyn Sealer>> {
+    let key = KeyFile::open(&data_dir.keys().join("seal.key"), SharedEntropy(entropy))?;
+    Ok(Arc::new(key))
+}
+
+/// The store of the device plane.
+fn store(data_dir: &DataDir, sealer: Arc<dyn Sealer>) -> anyhow::Result<Arc<SqliteStore>> {
+    Ok(Arc::new(SqliteStore::open(&data_dir.store(), sealer)?))
 }
 
 /// Shares one source of randomness with a component that wants its own.

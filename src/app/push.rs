@@ -1,6 +1,7 @@
 //! Waking devices: from the store's change feed to the push service.
 
-use std::sync::Arc;
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -14,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::Clock;
 use crate::controllers::watch::Chain;
 use crate::ids::{Digest, EnrollmentId, PushTopic};
+use crate::mdm::enqueue::{NotWoken, Waker};
 use crate::mdm::queue;
 use crate::mdm::seen::SeenBatch;
 use crate::push::schedule::{Pending, PushObserver, PushScheduler, PushTarget, ScheduleSettings, WakeUp};
@@ -80,7 +82,7 @@ impl Push {
         self.topic.as_deref()
     }
 
-    /// Starts waking devices that have something pending.
+    /// Starts waking devices that have something pending. Gives what wakes them when somebody asks for it.
     pub(super) fn start(
         self,
         tasks: &Tasks,
@@ -88,7 +90,8 @@ impl Push {
         clock: &Arc<dyn Clock>,
         seen: &Arc<SeenBatch>,
         metrics: &Metrics,
-    ) {
+    ) -> Arc<dyn Waker> {
+        let configured = self.custom || self.topic.is_some();
         let mut settings = ScheduleSettings::default();
         if self.custom {
             settings.rate_per_second = 1_000.0;
@@ -106,8 +109,10 @@ impl Push {
                 pushes.clone(),
             );
         });
+        let asked = Arc::<Asked>::default();
         let observer = Arc::new(Observer {
             store: store.clone(),
+            asked: asked.clone(),
             clock: clock.clone(),
             pushes,
         });
@@ -117,8 +122,14 @@ impl Push {
         );
         tasks.run(
             "following pending work",
-            follow(store.clone(), scheduler, tasks.shutdown()),
+            follow(store.clone(), scheduler.clone(), tasks.shutdown()),
         );
+        Arc::new(Bell {
+            store: store.clone(),
+            scheduler,
+            asked,
+            configured,
+        })
     }
 }
 
@@ -182,9 +193,9 @@ async fn wake(
     store: &Arc<dyn Store>,
     scheduler: &PushScheduler,
     id: &EnrollmentId,
-) -> Result<(), StoreError> {
+) -> Result<bool, StoreError> {
     let Some(address) = store.push_address(id).await? else {
-        return Ok(());
+        return Ok(false);
     };
     let target = PushTarget {
         token: address.token.reveal().clone(),
@@ -197,7 +208,46 @@ async fn wake(
         target,
         last_seen,
     }]);
-    Ok(())
+    Ok(true)
+}
+
+/// Enrolments that somebody wants woken, until they are: no more than there are.
+type Asked = Mutex<HashSet<EnrollmentId>>;
+
+/// Wakes devices for whoever asks, whether or not something waits for them.
+struct Bell {
+    store: Arc<dyn Store>,
+    scheduler: PushScheduler,
+    asked: Arc<Asked>,
+    configured: bool,
+}
+
+impl Waker for Bell {
+    fn wake<'a>(
+        &'a self,
+        enrollments: &'a [EnrollmentId],
+    ) -> BoxFuture<'a, Result<Vec<(EnrollmentId, NotWoken)>, StoreError>> {
+        Box::pin(async move {
+            let all = |reason| enrollments.iter().map(|id| (id.clone(), reason)).collect();
+            if !self.configured {
+                return Ok(all(NotWoken::NoCertificate));
+            }
+            let mut failures = Vec::new();
+            for id in enrollments {
+                // First, so that the scheduler finds it.
+                wanted(&self.asked).insert(id.clone());
+                if !wake(&self.store, &self.scheduler, id).await? {
+                    wanted(&self.asked).remove(id);
+                    failures.push((id.clone(), NotWoken::NoAddress));
+                }
+            }
+            Ok(failures)
+        })
+    }
+}
+
+fn wanted(asked: &Asked) -> MutexGuard<'_, HashSet<EnrollmentId>> {
+    asked.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -207,6 +257,7 @@ struct Pushed {
 
 struct Observer {
     store: Arc<dyn Store>,
+    asked: Arc<Asked>,
     clock: Arc<dyn Clock>,
     pushes: Family<Pushed, Counter>,
 }
@@ -217,6 +268,9 @@ impl PushObserver for Observer {
             let Ok(id) = EnrollmentId::parse_with_user(device) else {
                 return Pending::Nothing;
             };
+            if wanted(&self.asked).remove(&id) {
+                return Pending::Work;
+            }
             let removing =
                 self.store.enrollment(&id).await.map(|found| {
                     found.is_some_and(|enrollment| enrollment.state == EnrollmentState::Removing)

@@ -1,15 +1,20 @@
 //! The command line: one file a subcommand.
 
+mod commands;
 mod completions;
 mod crd;
 mod demo;
+mod door;
 mod enroll;
+mod enrollments;
 mod plugin;
 mod print;
+mod progress;
 mod reference;
 mod serve;
 mod server;
 mod simulate;
+mod socket;
 mod stop;
 mod up;
 
@@ -68,6 +73,10 @@ enum Command {
     Demo(demo::DemoArgs),
     /// Invite devices.
     Enroll(enroll::EnrollArgs),
+    /// Move enrolments from one server to another.
+    Enrollments(enrollments::EnrollmentsArgs),
+    /// See and withdraw the commands that wait for a device.
+    Commands(commands::CommandsArgs),
     /// Run simulated Apple devices against a server.
     Simulate(crate::simulator::SimulateArgs),
     /// Print the custom resource definitions.
@@ -113,6 +122,8 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Serve(args) => runtime()?.block_on(serve::run(args)),
         Command::Demo(args) => runtime()?.block_on(demo::run(args)),
         Command::Enroll(args) => runtime()?.block_on(enroll::run(args)),
+        Command::Enrollments(args) => runtime()?.block_on(enrollments::run(args)),
+        Command::Commands(args) => runtime()?.block_on(commands::run(args)),
         Command::Simulate(args) => runtime()?.block_on(simulate::run(args)),
         Command::Crd(args) => crd::run(&args),
         Command::Completions(args) => completions::run(&args),

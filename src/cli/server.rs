@@ -12,7 +12,8 @@ use super::print;
 use super::stop::Stop;
 use crate::app::evidence::NAMESPACE;
 use crate::app::{
-    EvidenceSettings, Kubernetes, ProxySettings, PushCredentials, PushSettings, Server, Settings,
+    EnqueueSettings, EvidenceSettings, Kubernetes, ProxySettings, PushCredentials, PushSettings, Server,
+    Settings,
 };
 use crate::clock::{SystemClock, SystemEntropy};
 use crate::controllers::duration;
@@ -178,6 +179,25 @@ pub(super) struct ServerArgs {
         value_parser = Namespace::parse
     )]
     evidence_namespace: Namespace,
+    /// Where scripts bring raw commands (plain HTTP; `PUT /v1/enqueue/ID,ID…`, as NanoMDM takes them; user `nanomdm` and the key). Whoever holds the key
+    /// may send every command to every device: let nobody reach it from outside. Without it: nowhere.
+    #[arg(
+        long,
+        value_name = "ADDR",
+        env = "PROVOST_ENQUEUE_API_LISTEN",
+        hide_env_values = true,
+        requires = "enqueue_api_key_file"
+    )]
+    enqueue_api_listen: Option<SocketAddr>,
+    /// The file that holds the key of --enqueue-api-listen, at least 16 characters.
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "PROVOST_ENQUEUE_API_KEY_FILE",
+        hide_env_values = true,
+        requires = "enqueue_api_listen"
+    )]
+    enqueue_api_key_file: Option<PathBuf>,
 }
 
 impl ServerArgs {
@@ -198,6 +218,13 @@ impl ServerArgs {
             },
             (_, _, Some(certificate)) => PushSettings::Apple { certificate },
             _ => PushSettings::None,
+        };
+        let enqueue = match (self.enqueue_api_listen, &self.enqueue_api_key_file) {
+            (Some(listen), Some(key)) => Some(EnqueueSettings {
+                listen,
+                key: Secret::new(read(key).context("--enqueue-api-key-file")?),
+            }),
+            _ => None,
         };
         let former = self.device_ca.iter().map(|path| certificates(path));
         Ok(Settings {
@@ -228,6 +255,7 @@ impl ServerArgs {
                 url: self.evidence_url,
                 namespace: self.evidence_namespace.into(),
             }),
+            enqueue,
         })
     }
 }

@@ -34,6 +34,8 @@ mod kubectl;
 #[cfg(test)]
 mod leaving;
 #[cfg(test)]
+mod moving;
+#[cfg(test)]
 mod plugin;
 #[cfg(test)]
 mod restarts;
