@@ -44,8 +44,8 @@ use crate::pki::cms::HashPolicy;
 use crate::pki::{KeyFile, Sealer};
 use crate::store::Store;
 use crate::store::sqlite::SqliteStore;
-use crate::telemetry::Metrics;
 use crate::telemetry::cluster::ClusterMetrics;
+use crate::telemetry::{Chain, Metrics};
 use admin_http::{InviteOrder, Orders, Readiness};
 use control::Controllers;
 use data_dir::{DataDir, admin_socket};
@@ -447,10 +447,10 @@ async fn tidy(store: Arc<SqliteStore>, clock: Arc<dyn Clock>, shutdown: Cancella
             () = tokio::time::sleep(TIDY_INTERVAL) => {}
         }
         if let Err(error) = store.retain(clock.now()).await {
-            tracing::warn!(error = %controllers::watch::Chain(&error), "old records could not be removed and will be at the next turn");
+            tracing::warn!(error = %Chain(&error), "old records could not be removed and will be at the next turn");
         }
         if let Err(error) = store.collect_manifests().await {
-            tracing::warn!(error = %controllers::watch::Chain(&error), "unused manifests could not be removed and will be at the next turn");
+            tracing::warn!(error = %Chain(&error), "unused manifests could not be removed and will be at the next turn");
         }
     }
 }

@@ -12,13 +12,13 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
-use crate::controllers::watch::Chain;
 use crate::ids::{Digest, EnrollmentId, PushTopic};
 use crate::mdm::queue;
 use crate::mdm::seen::SeenBatch;
 use crate::push::schedule::{Pending, PushObserver, PushScheduler, PushTarget, ScheduleSettings, WakeUp};
 use crate::push::{ApnsPusher, Http2Pusher, Http2Settings, PushCertificate, Pusher, Unconfigured};
 use crate::store::{Change, EnrollmentState, Store, StoreError};
+use crate::telemetry::Chain;
 use crate::telemetry::Metrics;
 
 use super::listen::Tasks;

@@ -17,8 +17,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::controllers::watch::Chain;
-use crate::telemetry::{LogFormat, logging};
+use crate::telemetry::{Chain, LogFormat, logging};
 
 /// Keeps an Apple device fleet at the standard that git says it must meet, and proves it.
 ///

@@ -28,8 +28,8 @@ const PARTS: &[(&str, &str)] = &[
     // Apple's messages and the rules of the queue: types and functions. The endpoint that speaks them is further down.
     ("mdm", "api clock compliance ids policy secret suggest"),
     // Ports and their adapters.
-    ("push", "clock secret"),
-    ("gitops", "api ids secret suggest"),
+    ("push", "clock secret telemetry"),
+    ("gitops", "api ids secret suggest telemetry"),
     ("pki", "clock files ids secret"),
     ("store", "api cache compliance files ids mdm pki policy secret"),
     // The endpoint for devices, from the inside out.
@@ -56,7 +56,7 @@ const PARTS: &[(&str, &str)] = &[
         "api clock compliance gitops ids mdm policy secret store telemetry",
     ),
     // The virtual fleet reads the protocol for itself; of the server it has what keeps a text out of the log.
-    ("simulator", "secret"),
+    ("simulator", "secret telemetry"),
     (
         "app",
         "api bearer clock compliance controllers enrollment files gitops ids kubeapi listener mdm mdm::gateway mdm::http mdm::metrics mdm::peer mdm::proxy mdm::seen mdm::serve pki push secret store telemetry",
@@ -71,7 +71,7 @@ const PARTS: &[(&str, &str)] = &[
 /// Crates that stay in their rooms, which are modules with all that is below them: what a new version of one of them changes is
 /// then found in one place.
 const ROOMS: &[(&str, &str)] = &[
-    ("kube", "api app cli controllers kubeapi"),
+    ("kube", "api app cli controllers kubeapi telemetry::chain"),
     // Kubernetes' types, without a client: statuses hold its times and conditions, and git holds its objects.
     (
         "k8s_openapi",
