@@ -19,15 +19,17 @@ use std::time::Duration;
 use anyhow::Context as _;
 use axum::Router;
 use kube::Client;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 pub use settings::{
-    ClusterSettings, EvidenceSettings, Kubernetes, ProxySettings, PushCredentials, PushSettings, Settings,
+    ClusterSettings, EvidenceSettings, Kubernetes, ProxySettings, PushFiles, PushService, PushSettings,
+    Settings,
 };
 
 use crate::api::crds;
 use crate::clock::{Clock, Entropy};
-use crate::controllers::{self, fleet};
+use crate::controllers::fleet;
 use crate::enrollment::http::{WaysIn, device_router};
 use crate::enrollment::{IdentityIssuer, Invite, Limiter, MdmAddress, ProfileIssuer, Rate, ScepServer};
 use crate::gitops::validate::SchemaSet;
@@ -42,6 +44,7 @@ use crate::mdm::{http as device_http, proxy, serve as device_serve};
 use crate::pki::ca::{Pki, server_names};
 use crate::pki::cms::HashPolicy;
 use crate::pki::{KeyFile, Sealer};
+use crate::push::HeldCertificate;
 use crate::store::Store;
 use crate::store::sqlite::SqliteStore;
 use crate::telemetry::cluster::ClusterMetrics;
@@ -66,6 +69,7 @@ pub struct Server {
     client: Client,
     orders: Orders,
     metrics: Metrics,
+    wakes_devices: bool,
     readiness: Readiness,
     /// In this process.
     api: Option<KubeApi>,
@@ -128,7 +132,7 @@ impl Server {
             connections: connections.clone(),
         };
         let served = devices.serve(&tasks)?;
-        let public_url = served.public_url;
+        let (public_url, wakes_devices) = (served.public_url, served.wakes_devices);
         if let Some(evidence) = &settings.evidence {
             let ground = evidence::Ground {
                 client: client.clone(),
@@ -177,6 +181,7 @@ impl Server {
             client,
             orders,
             metrics,
+            wakes_devices,
             readiness,
             api,
             tasks,
@@ -208,6 +213,12 @@ impl Server {
     #[must_use]
     pub fn client(&self) -> Client {
         self.client.clone()
+    }
+
+    /// Whether devices are woken, rather than come by themselves alone.
+    #[must_use]
+    pub const fn wakes_devices(&self) -> bool {
+        self.wakes_devices
     }
 
     /// The control plane's counters.
@@ -255,6 +266,8 @@ impl Server {
 
 /// A running device endpoint.
 struct DeviceEndpoint {
+    wakes_devices: bool,
+    push_certificates: watch::Receiver<Vec<HeldCertificate>>,
     /// The address that devices use.
     public_url: String,
     tls: TlsConfig,
@@ -296,7 +309,7 @@ impl Devices<'_> {
             self.clock.now(),
             self.entropy.as_ref(),
         )?;
-        let push = push::Push::new(&self.settings.push)?;
+        let push = push::Push::new(&self.settings.push, self.data_dir.push(), self.metrics)?;
         let topic = match push.topic() {
             Some(topic) => PushTopic::parse(topic)?,
             None => push::stand_in_topic(&pki.first_devices_pem)?,
@@ -308,7 +321,10 @@ impl Devices<'_> {
         let store: Arc<dyn Store> = self.store.clone();
         let seen = Arc::new(SeenBatch::default());
         let gateway_metrics = GatewayMetrics::default();
-        let (reachable, unreachable) = (topic.clone(), gateway_metrics.unreachable_topics.clone());
+        let (reachable, unreachable) = (
+            push.reachable(topic.clone()),
+            gateway_metrics.unreachable_topics.clone(),
+        );
         let gateway = Gateway::new(
             store.clone(),
             self.clock.clone(),
@@ -321,7 +337,7 @@ impl Devices<'_> {
             NetworkUsers::Decline
         })
         .with_topics(move |topic| {
-            let held = *topic == reachable;
+            let held = reachable(topic);
             unreachable.inc_by(u64::from(!held));
             held
         });
@@ -367,8 +383,11 @@ impl Devices<'_> {
             "ending Setup Assistant",
             setup::run(store.clone(), self.clock.clone(), tasks.shutdown()),
         );
+        let (wakes_devices, push_certificates) = (push.wakes_devices(), push.held());
         push.start(tasks, &store, self.clock, &seen, self.metrics);
         Ok(DeviceEndpoint {
+            wakes_devices,
+            push_certificates,
             public_url,
             tls,
             authority,

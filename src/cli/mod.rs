@@ -6,6 +6,7 @@ mod demo;
 mod enroll;
 mod plugin;
 mod print;
+mod push;
 mod reference;
 mod serve;
 mod server;
@@ -67,6 +68,8 @@ enum Command {
     Demo(demo::DemoArgs),
     /// Invite devices.
     Enroll(enroll::EnrollArgs),
+    /// Look after the certificate that wakes devices.
+    Push(push::PushArgs),
     /// Run simulated Apple devices against a server.
     Simulate(crate::simulator::SimulateArgs),
     /// Print the custom resource definitions.
@@ -112,6 +115,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Serve(args) => runtime()?.block_on(serve::run(args)),
         Command::Demo(args) => runtime()?.block_on(demo::run(args)),
         Command::Enroll(args) => runtime()?.block_on(enroll::run(args)),
+        Command::Push(args) => push::run(&args),
         Command::Simulate(args) => runtime()?.block_on(simulate::run(args)),
         Command::Crd(args) => crd::run(&args),
         Command::Completions(args) => completions::run(&args),

@@ -12,7 +12,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
-use super::certificate::tests::{TOPIC, certificate};
+use super::certificate::fixtures::certificate;
+use super::certificate::tests::TOPIC;
 use super::*;
 use crate::clock::SystemClock;
 use crate::simulator::apns::{Delivery, FakeApns, FakeApnsSettings, Fault, PushSink, TlsIdentity};
@@ -32,7 +33,7 @@ impl PushSink for Phone {
 
 fn push_certificate() -> PushCertificate {
     let (chain, key) = certificate(TOPIC);
-    PushCertificate::from_pem(&chain, key).unwrap()
+    PushCertificate::from_pem(&chain, &key).unwrap()
 }
 
 async fn service(listen: &str, names: &[&str]) -> FakeApns {
@@ -123,6 +124,24 @@ async fn meets_the_contract(pusher: &dyn Pusher, apns: &FakeApns) {
             .all(|category| *category == "accepted")
     );
     assert_eq!(apns.accepted(), 201);
+
+    // The service says goodbye to connections: the pushes go on by others. One that was under way may need another try.
+    let before = apns.connections();
+    apns.say_goodbye_after(Some(5));
+    let mut lost = 0;
+    for _ in 0..40 {
+        match category(pusher, request(&LIVE)).await {
+            "transport" => lost += 1,
+            category => assert_eq!(category, "accepted"),
+        }
+    }
+    assert!(lost < 4 && apns.connections() > before, "{lost} lost");
+    apns.say_goodbye_after(None);
+
+    // A slow service is waited for.
+    apns.slow(Duration::from_millis(100));
+    assert_eq!(category(pusher, request(&LIVE)).await, "accepted");
+    apns.slow(Duration::ZERO);
 }
 
 #[tokio::test]
@@ -188,7 +207,7 @@ async fn the_http2_adapter_comes_back_after_an_outage_and_hears_retry_after() {
 
 #[tokio::test]
 async fn without_a_certificate_every_push_says_so() {
-    let refused = Unconfigured.push(request(&LIVE)).await.unwrap_err();
+    let refused = Topics::new(None).push(request(&LIVE)).await.unwrap_err();
     assert!(refused.to_string().contains("no push certificate"), "{refused}");
 }
 

@@ -28,7 +28,7 @@ const PARTS: &[(&str, &str)] = &[
     // Apple's messages and the rules of the queue: types and functions. The endpoint that speaks them is further down.
     ("mdm", "api clock compliance ids policy secret suggest"),
     // Ports and their adapters.
-    ("push", "clock secret telemetry"),
+    ("push", "clock files secret telemetry"),
     ("gitops", "api ids secret suggest telemetry"),
     ("pki", "clock files ids secret"),
     ("store", "api cache compliance files ids mdm pki policy secret"),
@@ -63,7 +63,7 @@ const PARTS: &[(&str, &str)] = &[
     ),
     (
         "cli",
-        "api app clock compliance controllers enrollment gitops ids kubeapi mdm::proxy policy secret simulator suggest telemetry",
+        "api app clock compliance controllers enrollment gitops ids kubeapi mdm::proxy policy push secret simulator suggest telemetry",
     ),
     ("main", "cli"),
 ];
@@ -94,7 +94,7 @@ const ROOMS: &[(&str, &str)] = &[
     // Property lists: the codec of the protocol, and profiles, which are written by policy and read by the simulator.
     (
         "plist",
-        "enrollment::profile mdm policy::content policy::profile simulator",
+        "enrollment::profile mdm policy::content policy::profile push::request simulator",
     ),
     ("quick_xml", "mdm::plist"),
     // YAML: with the place of each field for people's files, plainly for bodies and files of our own.
@@ -105,10 +105,13 @@ const ROOMS: &[(&str, &str)] = &[
     ("schemars", "api kubeapi::openapi"),
     ("json_patch", "kubeapi::patch"),
     // Certificates.
-    ("rcgen", "kubeapi::access kubeapi::serve pki simulator"),
+    (
+        "rcgen",
+        "kubeapi::access kubeapi::serve pki push::request simulator",
+    ),
     (
         "x509_parser",
-        "gitops::fetch kubeapi::access pki push::certificate",
+        "gitops::fetch kubeapi::access pki push::certificate push::request",
     ),
     ("aws_lc_rs", "gitops::fetch pki"),
     ("cbc", "pki::cms"),

@@ -124,7 +124,7 @@ faulty! {
     remove_at_next_contact(enrollment: &EnrollmentId, now: Timestamp) -> bool;
     update_system(enrollment: &EnrollmentId, news: SystemNews) -> ();
     push_address(enrollment: &EnrollmentId) -> Option<PushAddress>;
-    drop_push_address(enrollment: &EnrollmentId) -> ();
+    drop_push_address(enrollment: &EnrollmentId, token: &[u8]) -> ();
     keep_escrow(enrollment: &EnrollmentId, kind: Escrow, secret: Option<Secret<Vec<u8>>>) -> bool;
     escrow(enrollment: &EnrollmentId, kind: Escrow) -> Option<Secret<Vec<u8>>>;
     await_configuration(enrollment: &EnrollmentId, awaiting: bool) -> ();
