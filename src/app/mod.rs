@@ -29,7 +29,7 @@ pub use settings::{
 
 use crate::api::crds;
 use crate::clock::{Clock, Entropy};
-use crate::controllers::fleet;
+use crate::controllers::{fleet, push_certificate};
 use crate::enrollment::http::{WaysIn, device_router};
 use crate::enrollment::{IdentityIssuer, Invite, Limiter, MdmAddress, ProfileIssuer, Rate, ScepServer};
 use crate::gitops::validate::SchemaSet;
@@ -158,6 +158,7 @@ impl Server {
             admin_http::orders_router(orders.clone()),
         )?;
 
+        let (namespace, make_namespace) = plane.home();
         let controllers = Controllers {
             store: store.clone(),
             clock: clock.clone(),
@@ -168,6 +169,11 @@ impl Server {
                 evidence_interval: settings.evidence_interval,
             },
             schemas: Arc::new(SchemaSet::new(&crds::all())?),
+            push_certificates: push_certificate::Settings {
+                namespace,
+                make_namespace,
+                held: served.push_certificates,
+            },
             fetcher: Arc::default(),
             clones: data_dir.git(),
         };

@@ -74,8 +74,8 @@ struct Place {
         default_value = "provost-data"
     )]
     data_dir: PathBuf,
-    /// Another folder for keys and certificates, on a computer that is not the server: for a Secret, say.
-    #[arg(long, value_name = "DIR", conflicts_with = "data_dir")]
+    /// Another folder for keys and certificates than that of a data directory, on a computer that is not the server: for a Secret, say.
+    #[arg(long, value_name = "DIR")]
     folder: Option<PathBuf>,
 }
 

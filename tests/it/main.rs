@@ -36,6 +36,8 @@ mod leaving;
 #[cfg(test)]
 mod plugin;
 #[cfg(test)]
+mod push;
+#[cfg(test)]
 mod restarts;
 #[cfg(test)]
 mod revisions;

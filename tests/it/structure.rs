@@ -53,7 +53,7 @@ const PARTS: &[(&str, &str)] = &[
     ("kubeapi", "api bearer body clock files listener pki secret"),
     (
         "controllers",
-        "api clock compliance gitops ids mdm policy secret store telemetry",
+        "api clock compliance gitops ids mdm policy push secret store telemetry",
     ),
     // The virtual fleet reads the protocol for itself; of the server it has what keeps a text out of the log.
     ("simulator", "secret telemetry"),

@@ -32,7 +32,7 @@ pub(super) struct Cluster {
     pub(super) client: Client,
     pub(super) url: String,
     metrics: ClusterMetrics,
-    namespace: String,
+    pub(super) namespace: String,
     identity: String,
     settings: ClusterSettings,
 }
