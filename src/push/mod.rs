@@ -24,6 +24,8 @@ pub mod topics;
 
 #[cfg(test)]
 mod contract;
+#[cfg(test)]
+mod stories;
 
 pub use apns::ApnsPusher;
 pub use certificate::{CertificateError, Link, PushCertificate};

@@ -1,6 +1,8 @@
 //! Waking devices: from the store's change feed to the push service.
 
 mod certificates;
+#[cfg(test)]
+mod tests;
 
 use std::path::PathBuf;
 use std::sync::Arc;

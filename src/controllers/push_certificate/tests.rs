@@ -85,7 +85,6 @@ async fn people_are_told_sixty_thirty_and_seven_days_before_the_end_and_at_the_e
     assert_eq!(object.name_any(), "com.apple.mgmt.external.0a");
     assert_eq!(object.spec.topic, TOPIC);
     assert_eq!(object.status.unwrap().not_after.unwrap().0, end);
-    let mut expected: Vec<&str> = Vec::new();
     let mut day = 1;
     for (until, ready, reason) in [
         (60, "True", "ExpiresWithin60Days"),
@@ -103,16 +102,17 @@ async fn people_are_told_sixty_thirty_and_seven_days_before_the_end_and_at_the_e
             assert_eq!(written, day == 365 - until, "day {day}: only a step is written");
         }
         assert_eq!(year.stands().await, stands(ready, "True", reason));
-        expected.push(reason);
-        assert_eq!(year.told().await, expected);
+        // The API forgets Events after a while.
+        let told = year.told().await;
+        assert_eq!(told.last().map(String::as_str), Some(reason));
+        assert_eq!(told.iter().filter(|told| *told == reason).count(), 1);
     }
 
     // Renewed: the same topic, another year.
     year.look(&[held(TOPIC, end + SignedDuration::from_hours(365 * 24))])
         .await;
     assert_eq!(year.stands().await, stands("True", "False", "Succeeded"));
-    expected.push("Renewed");
-    assert_eq!(year.told().await, expected);
+    assert_eq!(year.told().await.last().map(String::as_str), Some("Renewed"));
     year.look(&[]).await;
     assert!(year.objects().await.is_empty(), "what is not held is not shown");
 }

@@ -271,7 +271,9 @@ fn a_topic_whose_service_hangs_does_not_hold_up_the_others() {
     schedule.wake(moved, at(2.0));
     schedule.finished("b", Outcome::Accepted, at(2.0));
     schedule.wake(wake_up("e", None), at(2.0));
-    assert_eq!(pushed(&mut schedule, 2.0), ["d", "e"].map(str::to_owned));
+    let mut both = pushed(&mut schedule, 2.0);
+    both.sort();
+    assert_eq!(both, ["d", "e"]);
 }
 
 #[test]
