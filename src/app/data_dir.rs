@@ -81,6 +81,12 @@ impl DataDir {
         self.path.join("keys")
     }
 
+    /// Push certificates. It need not exist.
+    #[must_use]
+    pub fn push(&self) -> PathBuf {
+        push_folder(&self.path)
+    }
+
     /// Clones of git repositories; may be removed at any time while nothing runs.
     #[must_use]
     pub fn git(&self) -> PathBuf {
@@ -110,6 +116,12 @@ pub fn store_file(data_dir: &Path) -> PathBuf {
 #[must_use]
 pub fn admin_socket(data_dir: &Path) -> PathBuf {
     data_dir.join("admin.sock")
+}
+
+/// Where the push certificates of a data directory are.
+#[must_use]
+pub fn push_folder(data_dir: &Path) -> PathBuf {
+    data_dir.join("push")
 }
 
 #[cfg(test)]

@@ -22,16 +22,17 @@ use std::time::Duration;
 use anyhow::Context as _;
 use axum::Router;
 use kube::Client;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 pub use settings::{
-    ClusterSettings, EnqueueSettings, EvidenceSettings, Kubernetes, ProxySettings, PushCredentials,
+    ClusterSettings, EnqueueSettings, EvidenceSettings, Kubernetes, ProxySettings, PushFiles, PushService,
     PushSettings, Settings,
 };
 
 use crate::api::crds;
 use crate::clock::{Clock, Entropy};
-use crate::controllers::{self, fleet};
+use crate::controllers::{fleet, push_certificate};
 use crate::enrollment::http::{WaysIn, device_router};
 use crate::enrollment::{IdentityIssuer, Invite, Limiter, MdmAddress, ProfileIssuer, Rate, ScepServer};
 use crate::gitops::validate::SchemaSet;
@@ -47,10 +48,11 @@ use crate::mdm::{self, http as device_http, proxy, serve as device_serve};
 use crate::pki::ca::{Pki, server_names};
 use crate::pki::cms::HashPolicy;
 use crate::pki::{KeyFile, Sealer};
+use crate::push::HeldCertificate;
 use crate::store::Store;
 use crate::store::sqlite::SqliteStore;
-use crate::telemetry::Metrics;
 use crate::telemetry::cluster::ClusterMetrics;
+use crate::telemetry::{Chain, Metrics};
 use admin_http::{InviteOrder, Orders, Readiness};
 use control::Controllers;
 use data_dir::{DataDir, admin_socket};
@@ -72,6 +74,7 @@ pub struct Server {
     client: Client,
     orders: Orders,
     metrics: Metrics,
+    wakes_devices: bool,
     readiness: Readiness,
     /// In this process.
     api: Option<KubeApi>,
@@ -131,7 +134,7 @@ impl Server {
             connections: connections.clone(),
         };
         let served = devices.serve(&tasks)?;
-        let public_url = served.public_url;
+        let (public_url, wakes_devices) = (served.public_url, served.wakes_devices);
         if let Some(settings) = &settings.enqueue {
             let desk = mdm::enqueue::Desk {
                 store: store.clone(),
@@ -173,6 +176,7 @@ impl Server {
                 .merge(queued::router(desk)),
         )?;
 
+        let (namespace, make_namespace) = plane.home();
         let controllers = Controllers {
             store: store.clone(),
             clock: clock.clone(),
@@ -183,6 +187,11 @@ impl Server {
                 evidence_interval: settings.evidence_interval,
             },
             schemas: Arc::new(SchemaSet::new(&crds::all())?),
+            push_certificates: push_certificate::Settings {
+                namespace,
+                make_namespace,
+                held: served.push_certificates,
+            },
             fetcher: Arc::default(),
             clones: data_dir.git(),
         };
@@ -196,6 +205,7 @@ impl Server {
             client,
             orders,
             metrics,
+            wakes_devices,
             readiness,
             api,
             tasks,
@@ -227,6 +237,12 @@ impl Server {
     #[must_use]
     pub fn client(&self) -> Client {
         self.client.clone()
+    }
+
+    /// Whether devices are woken, rather than come by themselves alone.
+    #[must_use]
+    pub const fn wakes_devices(&self) -> bool {
+        self.wakes_devices
     }
 
     /// The control plane's counters.
@@ -274,6 +290,8 @@ impl Server {
 
 /// A running device endpoint.
 struct DeviceEndpoint {
+    wakes_devices: bool,
+    push_certificates: watch::Receiver<Vec<HeldCertificate>>,
     /// The address that devices use.
     public_url: String,
     tls: TlsConfig,
@@ -317,7 +335,7 @@ impl Devices<'_> {
             self.clock.now(),
             self.entropy.as_ref(),
         )?;
-        let push = push::Push::new(&self.settings.push)?;
+        let push = push::Push::new(&self.settings.push, self.data_dir.push(), self.metrics)?;
         let topic = match push.topic() {
             Some(topic) => PushTopic::parse(topic)?,
             None => push::stand_in_topic(&pki.first_devices_pem)?,
@@ -329,7 +347,10 @@ impl Devices<'_> {
         let store: Arc<dyn Store> = self.store.clone();
         let seen = Arc::new(SeenBatch::default());
         let gateway_metrics = GatewayMetrics::default();
-        let (reachable, unreachable) = (topic.clone(), gateway_metrics.unreachable_topics.clone());
+        let (reachable, unreachable) = (
+            push.reachable(topic.clone()),
+            gateway_metrics.unreachable_topics.clone(),
+        );
         let gateway = Gateway::new(
             store.clone(),
             self.clock.clone(),
@@ -342,7 +363,7 @@ impl Devices<'_> {
             NetworkUsers::Decline
         })
         .with_topics(move |topic| {
-            let held = *topic == reachable;
+            let held = reachable(topic);
             unreachable.inc_by(u64::from(!held));
             held
         });
@@ -388,8 +409,11 @@ impl Devices<'_> {
             "ending Setup Assistant",
             setup::run(store.clone(), self.clock.clone(), tasks.shutdown()),
         );
+        let (wakes_devices, push_certificates) = (push.wakes_devices(), push.held());
         let waker = push.start(tasks, &store, self.clock, &seen, self.metrics);
         Ok(DeviceEndpoint {
+            wakes_devices,
+            push_certificates,
             public_url,
             tls,
             authority,
@@ -469,10 +493,10 @@ async fn tidy(store: Arc<SqliteStore>, clock: Arc<dyn Clock>, shutdown: Cancella
             () = tokio::time::sleep(TIDY_INTERVAL) => {}
         }
         if let Err(error) = store.retain(clock.now()).await {
-            tracing::warn!(error = %controllers::watch::Chain(&error), "old records could not be removed and will be at the next turn");
+            tracing::warn!(error = %Chain(&error), "old records could not be removed and will be at the next turn");
         }
         if let Err(error) = store.collect_manifests().await {
-            tracing::warn!(error = %controllers::watch::Chain(&error), "unused manifests could not be removed and will be at the next turn");
+            tracing::warn!(error = %Chain(&error), "unused manifests could not be removed and will be at the next turn");
         }
     }
 }

@@ -10,6 +10,7 @@ mod enrollments;
 mod plugin;
 mod print;
 mod progress;
+mod push;
 mod reference;
 mod serve;
 mod server;
@@ -22,8 +23,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::controllers::watch::Chain;
-use crate::telemetry::{LogFormat, logging};
+use crate::telemetry::{Chain, LogFormat, logging};
 
 /// Keeps an Apple device fleet at the standard that git says it must meet, and proves it.
 ///
@@ -77,6 +77,8 @@ enum Command {
     Enrollments(enrollments::EnrollmentsArgs),
     /// See and withdraw the commands that wait for a device.
     Commands(commands::CommandsArgs),
+    /// Look after the certificate that wakes devices.
+    Push(push::PushArgs),
     /// Run simulated Apple devices against a server.
     Simulate(crate::simulator::SimulateArgs),
     /// Print the custom resource definitions.
@@ -124,6 +126,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Enroll(args) => runtime()?.block_on(enroll::run(args)),
         Command::Enrollments(args) => runtime()?.block_on(enrollments::run(args)),
         Command::Commands(args) => runtime()?.block_on(commands::run(args)),
+        Command::Push(args) => push::run(&args),
         Command::Simulate(args) => runtime()?.block_on(simulate::run(args)),
         Command::Crd(args) => crd::run(&args),
         Command::Completions(args) => completions::run(&args),

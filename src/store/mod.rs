@@ -556,8 +556,8 @@ pub trait Store: Send + Sync + 'static {
         now: Timestamp,
     ) -> Result<Result<Enrollment, Refusal>, StoreError>;
 
-    /// Keeps a push address and counts the TokenUpdate; `Authenticated` becomes `Enrolled`, which is recorded as a transition. What waited for a push address is told as
-    /// [`Change::Work`]. None: no such enrolment, or it has ended.
+    /// Keeps a push address and counts the TokenUpdate; `Authenticated` becomes `Enrolled`, which is recorded as a transition. What waits for the device is told as
+    /// [`Change::Work`]: it could not be woken for it, or was woken at an address that is no longer good. None: no such enrolment, or it has ended.
     ///
     /// A user's channel begins here, and begins anew after its end, as long as its device is enrolled and has not too many. It is of the device's fleet.
     async fn token_update(
@@ -635,8 +635,8 @@ pub trait Store: Send + Sync + 'static {
     /// The push topic of an enrolment's MDM profile, as far as it is known.
     async fn push_topic(&self, enrollment: &EnrollmentId) -> Result<Option<PushTopic>, StoreError>;
 
-    /// Forgets a push address that APNs calls unregistered.
-    async fn drop_push_address(&self, enrollment: &EnrollmentId) -> Result<(), StoreError>;
+    /// Forgets a push address that APNs calls unregistered, unless the device has sent another token meanwhile.
+    async fn drop_push_address(&self, enrollment: &EnrollmentId, token: &[u8]) -> Result<(), StoreError>;
 
     /// Takes something into safe keeping, in place of what was there; None: gives it up. False: no such enrolment, or it has ended.
     async fn keep_escrow(

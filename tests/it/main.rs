@@ -38,6 +38,8 @@ mod moving;
 #[cfg(test)]
 mod plugin;
 #[cfg(test)]
+mod push;
+#[cfg(test)]
 mod restarts;
 #[cfg(test)]
 mod revisions;

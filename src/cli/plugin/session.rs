@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 
 use super::arguments::ConnectionArgs;
 use crate::clock::{Clock as _, SystemClock};
-use crate::controllers::watch::cause;
+use crate::telemetry::cause;
 
 /// How many objects are asked for at a time.
 pub(super) const PAGE: u32 = 500;

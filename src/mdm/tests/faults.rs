@@ -127,7 +127,7 @@ faulty! {
     update_system(enrollment: &EnrollmentId, news: SystemNews) -> ();
     push_address(enrollment: &EnrollmentId) -> Option<PushAddress>;
     push_topic(enrollment: &EnrollmentId) -> Option<PushTopic>;
-    drop_push_address(enrollment: &EnrollmentId) -> ();
+    drop_push_address(enrollment: &EnrollmentId, token: &[u8]) -> ();
     keep_escrow(enrollment: &EnrollmentId, kind: Escrow, secret: Option<Secret<Vec<u8>>>) -> bool;
     escrow(enrollment: &EnrollmentId, kind: Escrow) -> Option<Secret<Vec<u8>>>;
     await_configuration(enrollment: &EnrollmentId, awaiting: bool) -> ();

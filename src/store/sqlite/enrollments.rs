@@ -411,8 +411,8 @@ pub(super) fn token_update(
     let Some(before) = before else {
         return Ok(None);
     };
-    if push_address(writing, id)?.is_none() && commands::has_pending(writing, id)? {
-        // It could not be woken for these until now.
+    if before.enrollment.state == EnrollmentState::Removing || commands::has_pending(writing, id)? {
+        // It could not be woken for these until now, or the push that was to do it went to a token that is no longer good.
         writing.announce(Change::Work(id.clone()));
     }
     put_push_address(writing, before.row, address)?;
@@ -572,7 +572,22 @@ pub(super) fn push_topic(connection: &Connection, id: &EnrollmentId) -> Result<O
     Ok(topic.flatten())
 }
 
-pub(super) fn drop_push_address(writing: &Writing<'_>, id: &EnrollmentId) -> Result<(), Fault> {
+pub(super) fn drop_push_address(
+    writing: &Writing<'_>,
+    sealer: &dyn Sealer,
+    id: &EnrollmentId,
+    token: &[u8],
+) -> Result<(), Fault> {
+    let Some(address) = push_address(writing, id)? else {
+        return Ok(());
+    };
+    // One that cannot be opened wakes nobody: let the device send another.
+    if address
+        .unseal(sealer, id)
+        .is_ok_and(|kept| kept.token.reveal() != token)
+    {
+        return Ok(());
+    }
     writing
         .prepare_cached(
             "DELETE FROM push_addresses WHERE enrollment = (SELECT id FROM enrollments WHERE device = ?1)",

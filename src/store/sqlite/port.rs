@@ -257,11 +257,12 @@ impl Store for SqliteStore {
         self.read("look up a push topic", work).await
     }
 
-    async fn drop_push_address(&self, enrollment: &EnrollmentId) -> Result<(), StoreError> {
-        let id = enrollment.clone();
+    async fn drop_push_address(&self, enrollment: &EnrollmentId, token: &[u8]) -> Result<(), StoreError> {
+        let (id, sealer) = (enrollment.clone(), self.sealer.clone());
+        let token = Secret::new(token.to_vec());
         self.writer
             .run("drop a push address", move |w| {
-                enrollments::drop_push_address(w, &id)
+                enrollments::drop_push_address(w, &*sealer, &id, token.reveal())
             })
             .await
     }

@@ -1,85 +1,88 @@
 //! Waking devices: from the store's change feed to the push service.
 
+mod certificates;
+#[cfg(test)]
+mod tests;
+
 use std::collections::HashSet;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use anyhow::Context as _;
 use futures::future::BoxFuture;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
-use crate::controllers::watch::Chain;
 use crate::ids::{Digest, EnrollmentId, PushTopic};
 use crate::mdm::enqueue::{NotWoken, Waker};
 use crate::mdm::queue;
 use crate::mdm::seen::SeenBatch;
 use crate::push::schedule::{Pending, PushObserver, PushScheduler, PushTarget, ScheduleSettings, WakeUp};
-use crate::push::{ApnsPusher, Http2Pusher, Http2Settings, PushCertificate, Pusher, Unconfigured};
-use crate::store::{Change, EnrollmentState, Store, StoreError};
+use crate::push::{HeldCertificate, PushFolder, Topics};
+use crate::store::{Change, EnrollmentState, PushAddress, Store, StoreError};
+use crate::telemetry::Chain;
 use crate::telemetry::Metrics;
 
 use super::listen::Tasks;
-use super::settings::{PushCredentials, PushSettings};
+use super::settings::{PushService, PushSettings};
+use certificates::Certificates;
 
 /// Devices with pending work read at once at the start.
 const PAGE: usize = 1_000;
 
 /// The push service and what authenticates to it.
 pub(super) struct Push {
-    pusher: Arc<dyn Pusher>,
+    certificates: Certificates,
+    /// The topic of new enrolments, while this process runs.
     topic: Option<String>,
     /// Another service than Apple's, on this side of any limit of theirs.
     custom: bool,
 }
 
 impl Push {
-    pub(super) fn new(settings: &PushSettings) -> anyhow::Result<Self> {
-        match settings {
-            PushSettings::None => Ok(Self {
-                pusher: Arc::new(Unconfigured),
-                topic: None,
-                custom: false,
-            }),
-            PushSettings::Apple { certificate } => {
-                let certificate = read(certificate)?;
-                let pusher =
-                    ApnsPusher::new(&certificate, a2::Endpoint::Production).context("--apns-cert")?;
-                Ok(Self {
-                    pusher: Arc::new(pusher),
-                    topic: Some(certificate.topic().to_owned()),
-                    custom: false,
-                })
-            }
-            PushSettings::Custom {
-                url,
-                ca_pem,
-                certificate,
-            } => {
-                let certificate = certificate.as_ref().map(read).transpose()?;
-                let settings = Http2Settings {
-                    url,
-                    ca_pem,
-                    certificate: certificate.as_ref(),
-                };
-                let pusher = Http2Pusher::new(&settings).context("--apns-url")?;
-                let topic = certificate.map(|certificate| certificate.topic().to_owned());
-                Ok(Self {
-                    pusher: Arc::new(pusher),
-                    topic,
-                    custom: true,
-                })
-            }
-        }
+    /// Reads the push certificates: those of the options, and those in `folder`.
+    pub(super) fn new(settings: &PushSettings, folder: PathBuf, metrics: &Metrics) -> anyhow::Result<Self> {
+        let custom = matches!(settings.service, PushService::Custom { .. });
+        let certificates = Certificates::open(settings.clone(), PushFolder::new(folder), metrics)?;
+        let topic = certificates
+            .held()
+            .borrow()
+            .first()
+            .map(|first| first.topic.clone());
+        Ok(Self {
+            certificates,
+            topic,
+            custom,
+        })
     }
 
-    /// The topic of the push certificate.
+    /// The topic of the push certificate for new enrolments.
     pub(super) fn topic(&self) -> Option<&str> {
         self.topic.as_deref()
+    }
+
+    /// Whether devices are woken at all.
+    pub(super) const fn wakes_devices(&self) -> bool {
+        self.topic.is_some() || self.custom
+    }
+
+    /// Tells whether devices of a topic can be woken. That of new enrolments without a certificate is no news.
+    pub(super) fn reachable(
+        &self,
+        enrolling: PushTopic,
+    ) -> impl Fn(&PushTopic) -> bool + Send + Sync + 'static {
+        let topics = self.certificates.topics();
+        move |topic| *topic == enrolling || topics.holds(topic.as_str())
+    }
+
+    /// The push certificates, as they change.
+    pub(super) fn held(&self) -> watch::Receiver<Vec<HeldCertificate>> {
+        self.certificates.held()
     }
 
     /// Starts waking devices that have something pending. Gives what wakes them when somebody asks for it.
@@ -91,7 +94,6 @@ impl Push {
         seen: &Arc<SeenBatch>,
         metrics: &Metrics,
     ) -> Arc<dyn Waker> {
-        let configured = self.custom || self.topic.is_some();
         let mut settings = ScheduleSettings::default();
         if self.custom {
             settings.rate_per_second = 1_000.0;
@@ -116,26 +118,32 @@ impl Push {
             clock: clock.clone(),
             pushes,
         });
+        let topics = self.certificates.topics();
         tasks.run(
             "waking devices",
-            scheduler.clone().run(self.pusher, observer, tasks.shutdown()),
+            scheduler.clone().run(topics.clone(), observer, tasks.shutdown()),
         );
         tasks.run(
             "following pending work",
-            follow(store.clone(), scheduler.clone(), tasks.shutdown()),
+            follow(
+                store.clone(),
+                scheduler.clone(),
+                self.certificates.held(),
+                tasks.shutdown(),
+            ),
+        );
+        let enrolling = self.topic.unwrap_or_default();
+        tasks.run(
+            "following push certificates",
+            self.certificates.follow(enrolling, tasks.shutdown()),
         );
         Arc::new(Bell {
             store: store.clone(),
             scheduler,
             asked,
-            configured,
+            topics,
         })
     }
-}
-
-fn read(credentials: &PushCredentials) -> anyhow::Result<PushCertificate> {
-    PushCertificate::from_pem(&credentials.certificate_pem, credentials.key_pem.clone())
-        .context("--apns-cert and --apns-key")
 }
 
 /// The topic of enrolments made without a push certificate: of the right form, and always the same for one device authority.
@@ -146,7 +154,12 @@ pub(super) fn stand_in_topic(authority_pem: &str) -> anyhow::Result<PushTopic> {
 }
 
 /// Tells the scheduler which devices have pending work, until `shutdown`.
-async fn follow(store: Arc<dyn Store>, scheduler: PushScheduler, shutdown: CancellationToken) {
+async fn follow(
+    store: Arc<dyn Store>,
+    scheduler: PushScheduler,
+    mut held: watch::Receiver<Vec<HeldCertificate>>,
+    shutdown: CancellationToken,
+) {
     let mut changes = store.changes();
     let mut all = true;
     loop {
@@ -161,6 +174,11 @@ async fn follow(store: Arc<dyn Store>, scheduler: PushScheduler, shutdown: Cance
         let change = tokio::select! {
             () = shutdown.cancelled() => return,
             change = changes.recv() => change,
+            // There may be one now for devices that could not be woken before.
+            Ok(()) = held.changed() => {
+                all = true;
+                continue;
+            }
         };
         match change {
             Ok(Change::Work(id)) => {
@@ -193,10 +211,19 @@ async fn wake(
     store: &Arc<dyn Store>,
     scheduler: &PushScheduler,
     id: &EnrollmentId,
-) -> Result<bool, StoreError> {
-    let Some(address) = store.push_address(id).await? else {
-        return Ok(false);
-    };
+) -> Result<(), StoreError> {
+    match store.push_address(id).await? {
+        Some(address) => wake_at(store, scheduler, id, &address).await,
+        None => Ok(()),
+    }
+}
+
+async fn wake_at(
+    store: &Arc<dyn Store>,
+    scheduler: &PushScheduler,
+    id: &EnrollmentId,
+    address: &PushAddress,
+) -> Result<(), StoreError> {
     let target = PushTarget {
         token: address.token.reveal().clone(),
         push_magic: address.magic.reveal().clone(),
@@ -208,7 +235,7 @@ async fn wake(
         target,
         last_seen,
     }]);
-    Ok(true)
+    Ok(())
 }
 
 /// Enrolments that somebody wants woken, until they are: no more than there are.
@@ -219,7 +246,7 @@ struct Bell {
     store: Arc<dyn Store>,
     scheduler: PushScheduler,
     asked: Arc<Asked>,
-    configured: bool,
+    topics: Arc<Topics>,
 }
 
 impl Waker for Bell {
@@ -228,17 +255,18 @@ impl Waker for Bell {
         enrollments: &'a [EnrollmentId],
     ) -> BoxFuture<'a, Result<Vec<(EnrollmentId, NotWoken)>, StoreError>> {
         Box::pin(async move {
-            let all = |reason| enrollments.iter().map(|id| (id.clone(), reason)).collect();
-            if !self.configured {
-                return Ok(all(NotWoken::NoCertificate));
-            }
             let mut failures = Vec::new();
             for id in enrollments {
-                // First, so that the scheduler finds it.
-                wanted(&self.asked).insert(id.clone());
-                if !wake(&self.store, &self.scheduler, id).await? {
-                    wanted(&self.asked).remove(id);
-                    failures.push((id.clone(), NotWoken::NoAddress));
+                match self.store.push_address(id).await? {
+                    None => failures.push((id.clone(), NotWoken::NoAddress)),
+                    Some(address) if !self.topics.holds(address.topic.as_str()) => {
+                        failures.push((id.clone(), NotWoken::NoCertificate));
+                    }
+                    Some(address) => {
+                        // First, so that the scheduler finds it.
+                        wanted(&self.asked).insert(id.clone());
+                        wake_at(&self.store, &self.scheduler, id, &address).await?;
+                    }
                 }
             }
             Ok(failures)
@@ -268,31 +296,36 @@ impl PushObserver for Observer {
             let Ok(id) = EnrollmentId::parse_with_user(device) else {
                 return Pending::Nothing;
             };
-            if wanted(&self.asked).remove(&id) {
-                return Pending::Work;
-            }
-            let removing =
-                self.store.enrollment(&id).await.map(|found| {
-                    found.is_some_and(|enrollment| enrollment.state == EnrollmentState::Removing)
-                });
+            let asked = wanted(&self.asked).remove(&id);
             // What cannot be read is taken for pending: a push too many does no harm, one too few does.
-            match (removing, self.store.pending(&id).await) {
-                (Ok(false), Ok(pending)) if pending.is_empty() => Pending::Nothing,
-                (Ok(false), Ok(pending)) => match queue::deferred(&pending, self.clock.now()) {
-                    Some(times) => Pending::Deferred { times },
-                    None => Pending::Work,
+            let state = match self.store.enrollment(&id).await {
+                Ok(Some(enrollment)) => enrollment.state,
+                Ok(None) => return Pending::Nothing,
+                Err(_) => return Pending::Work,
+            };
+            match state {
+                // It has ended, or begun anew: no address that is known is good any longer.
+                EnrollmentState::Ended | EnrollmentState::Authenticated => Pending::Nothing,
+                EnrollmentState::Removing => Pending::Work,
+                EnrollmentState::Enrolled if asked => Pending::Work,
+                EnrollmentState::Enrolled => match self.store.pending(&id).await {
+                    Ok(pending) if pending.is_empty() => Pending::Nothing,
+                    Ok(pending) => match queue::deferred(&pending, self.clock.now()) {
+                        Some(times) => Pending::Deferred { times },
+                        None => Pending::Work,
+                    },
+                    Err(_) => Pending::Work,
                 },
-                _ => Pending::Work,
             }
         })
     }
 
-    fn unregistered<'a>(&'a self, device: &'a str, _token: &'a [u8]) -> BoxFuture<'a, ()> {
+    fn unregistered<'a>(&'a self, device: &'a str, token: &'a [u8]) -> BoxFuture<'a, ()> {
         Box::pin(async move {
             let Ok(id) = EnrollmentId::parse_with_user(device) else {
                 return;
             };
-            if let Err(error) = self.store.drop_push_address(&id).await {
+            if let Err(error) = self.store.drop_push_address(&id, token).await {
                 tracing::warn!(device.id = %id.device(), error = %Chain(&error), "a dead push address could not be dropped");
             }
         })
