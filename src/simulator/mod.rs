@@ -16,6 +16,7 @@ pub mod device;
 pub mod enroll;
 pub mod events;
 pub mod fleet;
+mod identity;
 mod inventory;
 mod link;
 mod mailbox;
@@ -36,7 +37,7 @@ mod tests;
 
 pub use apns::{FakeApns, FakeApnsSettings};
 pub use device::Timing;
-pub use enroll::Invitation;
+pub use enroll::{Invitation, WayIn};
 pub use events::{Event, Progress, Summary};
 pub use fleet::{Fleet, FleetSettings};
 pub use run::{SimulateArgs, run};

@@ -24,6 +24,8 @@ mod enrolling;
 #[cfg(test)]
 mod evidence;
 #[cfg(test)]
+mod guarantees;
+#[cfg(test)]
 mod hostile;
 #[cfg(test)]
 mod image;

@@ -117,7 +117,7 @@ const ROOMS: &[(&str, &str)] = &[
         "x509_parser",
         "gitops::fetch kubeapi::access pki push::certificate push::request",
     ),
-    ("aws_lc_rs", "gitops::fetch pki"),
+    ("aws_lc_rs", "gitops::fetch pki simulator::identity"),
     ("cbc", "pki::cms"),
     ("der", "enrollment::scep pki"),
     ("des", "pki::cms"),
@@ -139,7 +139,7 @@ const ROOMS: &[(&str, &str)] = &[
     ),
     ("tracing_subscriber", "telemetry"),
     // The command line; options that are a component's own stand beside it.
-    ("clap", "cli simulator::run telemetry::logging"),
+    ("clap", "cli simulator::enroll simulator::run telemetry::logging"),
     ("anyhow", "app cli"),
     ("indicatif", "cli::progress"),
     ("console", "cli::demo cli::plugin"),

@@ -159,8 +159,13 @@ impl World {
         let dir = tempfile::tempdir().unwrap();
         let git = Author::open(&dir.path().join("policy"), "Policy Team", "policy@example.com").unwrap();
         let data_dir = dir.path().join("data");
-        let simulator =
-            Simulator::start(&data_dir.join("ca.pem"), setting.seed, setting.classic_percent).await;
+        let simulator = Simulator::start(
+            &data_dir.join("ca.pem"),
+            setting.seed,
+            setting.classic_percent,
+            &[],
+        )
+        .await;
         let apns_ca = dir.path().join("apns-ca.pem");
         fs::write(&apns_ca, &simulator.apns_ca).unwrap();
         let mut more = vec![
