@@ -24,6 +24,8 @@ pub enum ConditionType {
     Compliant,
     /// On an Assignment: two rules want different values for one setting.
     Conflicted,
+    /// On a PushCertificate: it ends soon, or has ended.
+    Expiring,
 }
 
 /// Why a condition has its value. Documented, CamelCase, never free text.
@@ -83,6 +85,16 @@ pub enum Reason {
     EvidenceMissing,
     /// No rule applies.
     NoRules,
+    /// The certificate ends within 60 days.
+    ExpiresWithin60Days,
+    /// The certificate ends within 30 days.
+    ExpiresWithin30Days,
+    /// The certificate ends within 7 days.
+    ExpiresWithin7Days,
+    /// The certificate has ended.
+    Expired,
+    /// The certificate's time has not come.
+    NotYetValid,
 }
 
 /// The value of a condition.

@@ -7,7 +7,7 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
 use kube::CustomResourceExt as _;
 use serde_json::json;
 
-use super::{Assignment, Baseline, Device, DeviceGroup, GitSource, Profile, unobserved};
+use super::{Assignment, Baseline, Device, DeviceGroup, GitSource, Profile, PushCertificate, unobserved};
 
 /// Every definition, in the order people meet the kinds.
 #[must_use]
@@ -19,6 +19,7 @@ pub fn all() -> Vec<CustomResourceDefinition> {
         DeviceGroup::crd(),
         Assignment::crd(),
         Device::crd(),
+        PushCertificate::crd(),
     ]
     .into_iter()
     .map(finish)

@@ -19,6 +19,7 @@ pub mod device_group;
 pub mod git_source;
 pub mod names;
 pub mod profile;
+pub mod push_certificate;
 pub mod roles;
 pub mod schema;
 mod schemas;
@@ -30,6 +31,7 @@ pub use device::{Device, DeviceSpec, DeviceStatus};
 pub use device_group::{DeviceGroup, DeviceGroupSpec, DeviceGroupStatus};
 pub use git_source::{GitSource, GitSourceSpec, GitSourceStatus};
 pub use profile::{Profile, ProfileSpec, ProfileStatus};
+pub use push_certificate::{PushCertificate, PushCertificateSpec, PushCertificateStatus};
 
 /// `observedGeneration` before anything was observed: kstatus then reads "in progress", not "current".
 #[must_use]

@@ -34,8 +34,8 @@ const ALL: &[&str] = &[
 ];
 /// Kinds that come into being otherwise than by hand. Who edits may label and annotate a device, or ask a source to look
 /// again; to make or remove one is for administrators: a source says whose word is law, and a removed device is
-/// un-enrolled.
-const HELD_BACK: &[&str] = &["Device", "GitSource"];
+/// un-enrolled. PushCertificates are the server's own word.
+const HELD_BACK: &[&str] = &["Device", "GitSource", "PushCertificate"];
 
 /// The three roles.
 #[must_use]
@@ -112,7 +112,7 @@ mod tests {
             let plural = crd.spec.names.plural;
             assert_eq!(verbs(VIEW, &plural), READ, "{plural}");
             assert_eq!(verbs(ADMIN, &plural), ALL, "{plural}");
-            let held_back = matches!(plural.as_str(), "devices" | "gitsources");
+            let held_back = matches!(plural.as_str(), "devices" | "gitsources" | "pushcertificates");
             let expected: &[&str] = if held_back { &["patch", "update"] } else { WRITE };
             assert_eq!(verbs(EDIT, &plural), expected, "{plural}");
         }

@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::{Clock, Entropy};
-use crate::controllers::{Context, fleet, git_source};
+use crate::controllers::{Context, fleet, git_source, push_certificate};
 use crate::gitops::fetch::Fetcher;
 use crate::gitops::validate::SchemaSet;
 use crate::store::Store;
@@ -24,6 +24,7 @@ pub(super) struct Controllers {
     pub(super) metrics: Metrics,
     pub(super) planner: fleet::Settings,
     pub(super) schemas: Arc<SchemaSet>,
+    pub(super) push_certificates: push_certificate::Settings,
     /// One for all terms.
     pub(super) fetcher: Arc<Fetcher>,
     /// Where clones of repositories are kept.
@@ -36,7 +37,7 @@ impl Controllers {
         &self,
         client: &Client,
         shutdown: &CancellationToken,
-    ) -> [(&'static str, BoxFuture<'static, ()>); 2] {
+    ) -> [(&'static str, BoxFuture<'static, ()>); 3] {
         let context = Context::new(
             client.clone(),
             self.store.clone(),
@@ -46,13 +47,16 @@ impl Controllers {
         );
         let planner = fleet::run(context.clone(), self.planner.clone(), shutdown.clone());
         let sources = git_source::run(
-            context,
+            context.clone(),
             self.schemas.clone(),
             self.fetcher.clone(),
             self.clones.clone(),
             shutdown.clone(),
         );
+        let push_certificates =
+            push_certificate::run(context, self.push_certificates.clone(), shutdown.clone());
         [
+            ("the PushCertificate controller", push_certificates.boxed()),
             ("the planner", planner.boxed()),
             ("the GitSource controller", sources.boxed()),
         ]

@@ -66,7 +66,7 @@ impl DataDir {
     /// The store of the device plane.
     #[must_use]
     pub fn store(&self) -> PathBuf {
-        self.path.join("provost.db")
+        store_file(&self.path)
     }
 
     /// The database of the embedded Kubernetes API.
@@ -79,6 +79,12 @@ impl DataDir {
     #[must_use]
     pub fn keys(&self) -> PathBuf {
         self.path.join("keys")
+    }
+
+    /// Push certificates. It need not exist.
+    #[must_use]
+    pub fn push(&self) -> PathBuf {
+        push_folder(&self.path)
     }
 
     /// Clones of git repositories; may be removed at any time while nothing runs.
@@ -100,10 +106,22 @@ impl DataDir {
     }
 }
 
+/// The store of the device plane in a data directory.
+#[must_use]
+pub fn store_file(data_dir: &Path) -> PathBuf {
+    data_dir.join("provost.db")
+}
+
 /// Where a running server takes orders from commands on the same computer.
 #[must_use]
 pub fn admin_socket(data_dir: &Path) -> PathBuf {
     data_dir.join("admin.sock")
+}
+
+/// Where the push certificates of a data directory are.
+#[must_use]
+pub fn push_folder(data_dir: &Path) -> PathBuf {
+    data_dir.join("push")
 }
 
 #[cfg(test)]

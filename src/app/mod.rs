@@ -5,11 +5,14 @@ mod cluster;
 mod control;
 pub mod data_dir;
 mod embedded;
+mod enqueue;
 pub mod evidence;
 mod install;
 mod listen;
+pub mod moving;
 mod plane;
 mod push;
+pub mod queued;
 mod settings;
 
 use std::path::{Path, PathBuf};
@@ -19,37 +22,42 @@ use std::time::Duration;
 use anyhow::Context as _;
 use axum::Router;
 use kube::Client;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 pub use settings::{
-    ClusterSettings, EvidenceSettings, Kubernetes, ProxySettings, PushCredentials, PushSettings, Settings,
+    ClusterSettings, EnqueueSettings, EvidenceSettings, Kubernetes, ProxySettings, PushFiles, PushService,
+    PushSettings, Settings,
 };
 
 use crate::api::crds;
 use crate::clock::{Clock, Entropy};
-use crate::controllers::{self, fleet};
+use crate::controllers::{fleet, push_certificate};
 use crate::enrollment::http::{WaysIn, device_router};
 use crate::enrollment::{IdentityIssuer, Invite, Limiter, MdmAddress, ProfileIssuer, Rate, ScepServer};
 use crate::gitops::validate::SchemaSet;
 use crate::ids::PushTopic;
 use crate::kubeapi::KubeApi;
 use crate::listener::{ConnectionMetrics, TlsConfig, raise_descriptor_limit};
+use crate::mdm::enqueue::Waker;
 use crate::mdm::gateway::{Gateway, NetworkUsers, setup};
 use crate::mdm::metrics::GatewayMetrics;
 use crate::mdm::peer::Peers;
 use crate::mdm::seen::SeenBatch;
-use crate::mdm::{http as device_http, proxy, serve as device_serve};
+use crate::mdm::{self, http as device_http, proxy, serve as device_serve};
 use crate::pki::ca::{Pki, server_names};
 use crate::pki::cms::HashPolicy;
 use crate::pki::{KeyFile, Sealer};
+use crate::push::HeldCertificate;
 use crate::store::Store;
 use crate::store::sqlite::SqliteStore;
-use crate::telemetry::Metrics;
 use crate::telemetry::cluster::ClusterMetrics;
+use crate::telemetry::{Chain, Metrics};
 use admin_http::{InviteOrder, Orders, Readiness};
 use control::Controllers;
 use data_dir::{DataDir, admin_socket};
 use listen::Tasks;
+use moving::Desk;
 use plane::{Ground, Plane};
 
 /// How often times of contact are written.
@@ -66,6 +74,7 @@ pub struct Server {
     client: Client,
     orders: Orders,
     metrics: Metrics,
+    wakes_devices: bool,
     readiness: Readiness,
     /// In this process.
     api: Option<KubeApi>,
@@ -101,11 +110,8 @@ impl Server {
             .admin(settings.admin_listen, health, connections.clone())
             .context("--admin-listen")?;
 
-        let sealer: Arc<dyn Sealer> = Arc::new(KeyFile::open(
-            &data_dir.keys().join("seal.key"),
-            SharedEntropy(entropy.clone()),
-        )?);
-        let store = Arc::new(SqliteStore::open(&data_dir.store(), sealer.clone())?);
+        let sealer = sealer(&data_dir, entropy.clone())?;
+        let store = store(&data_dir, sealer.clone())?;
         let ground = Ground {
             data_dir: &data_dir,
             sealer,
@@ -128,7 +134,16 @@ impl Server {
             connections: connections.clone(),
         };
         let served = devices.serve(&tasks)?;
-        let public_url = served.public_url;
+        let (public_url, wakes_devices) = (served.public_url, served.wakes_devices);
+        if let Some(settings) = &settings.enqueue {
+            let desk = mdm::enqueue::Desk {
+                store: store.clone(),
+                waker: served.waker,
+                clock: clock.clone(),
+                entropy: entropy.clone(),
+            };
+            enqueue::start(settings, desk, connections.clone(), &tasks)?;
+        }
         if let Some(evidence) = &settings.evidence {
             let ground = evidence::Ground {
                 client: client.clone(),
@@ -149,11 +164,19 @@ impl Server {
             entropy: entropy.clone(),
             public_url: public_url.clone(),
         };
+        let desk = Desk {
+            store: store.clone(),
+            clock: clock.clone(),
+            client: Some(client.clone()),
+        };
         tasks.unix(
             &admin_socket(data_dir.path()),
-            admin_http::orders_router(orders.clone()),
+            admin_http::orders_router(orders.clone())
+                .merge(moving::router(desk.clone()))
+                .merge(queued::router(desk)),
         )?;
 
+        let (namespace, make_namespace) = plane.home();
         let controllers = Controllers {
             store: store.clone(),
             clock: clock.clone(),
@@ -164,6 +187,11 @@ impl Server {
                 evidence_interval: settings.evidence_interval,
             },
             schemas: Arc::new(SchemaSet::new(&crds::all())?),
+            push_certificates: push_certificate::Settings {
+                namespace,
+                make_namespace,
+                held: served.push_certificates,
+            },
             fetcher: Arc::default(),
             clones: data_dir.git(),
         };
@@ -177,6 +205,7 @@ impl Server {
             client,
             orders,
             metrics,
+            wakes_devices,
             readiness,
             api,
             tasks,
@@ -208,6 +237,12 @@ impl Server {
     #[must_use]
     pub fn client(&self) -> Client {
         self.client.clone()
+    }
+
+    /// Whether devices are woken, rather than come by themselves alone.
+    #[must_use]
+    pub const fn wakes_devices(&self) -> bool {
+        self.wakes_devices
     }
 
     /// The control plane's counters.
@@ -255,11 +290,15 @@ impl Server {
 
 /// A running device endpoint.
 struct DeviceEndpoint {
+    wakes_devices: bool,
+    push_certificates: watch::Receiver<Vec<HeldCertificate>>,
     /// The address that devices use.
     public_url: String,
     tls: TlsConfig,
     /// What vouches for it, PEM.
     authority: String,
+    /// What wakes devices.
+    waker: Arc<dyn Waker>,
 }
 
 /// What serves devices is made of.
@@ -296,7 +335,7 @@ impl Devices<'_> {
             self.clock.now(),
             self.entropy.as_ref(),
         )?;
-        let push = push::Push::new(&self.settings.push)?;
+        let push = push::Push::new(&self.settings.push, self.data_dir.push(), self.metrics)?;
         let topic = match push.topic() {
             Some(topic) => PushTopic::parse(topic)?,
             None => push::stand_in_topic(&pki.first_devices_pem)?,
@@ -308,7 +347,10 @@ impl Devices<'_> {
         let store: Arc<dyn Store> = self.store.clone();
         let seen = Arc::new(SeenBatch::default());
         let gateway_metrics = GatewayMetrics::default();
-        let (reachable, unreachable) = (topic.clone(), gateway_metrics.unreachable_topics.clone());
+        let (reachable, unreachable) = (
+            push.reachable(topic.clone()),
+            gateway_metrics.unreachable_topics.clone(),
+        );
         let gateway = Gateway::new(
             store.clone(),
             self.clock.clone(),
@@ -321,7 +363,7 @@ impl Devices<'_> {
             NetworkUsers::Decline
         })
         .with_topics(move |topic| {
-            let held = *topic == reachable;
+            let held = reachable(topic);
             unreachable.inc_by(u64::from(!held));
             held
         });
@@ -367,11 +409,15 @@ impl Devices<'_> {
             "ending Setup Assistant",
             setup::run(store.clone(), self.clock.clone(), tasks.shutdown()),
         );
-        push.start(tasks, &store, self.clock, &seen, self.metrics);
+        let (wakes_devices, push_certificates) = (push.wakes_devices(), push.held());
+        let waker = push.start(tasks, &store, self.clock, &seen, self.metrics);
         Ok(DeviceEndpoint {
+            wakes_devices,
+            push_certificates,
             public_url,
             tls,
             authority,
+            waker,
         })
     }
 }
@@ -447,12 +493,23 @@ async fn tidy(store: Arc<SqliteStore>, clock: Arc<dyn Clock>, shutdown: Cancella
             () = tokio::time::sleep(TIDY_INTERVAL) => {}
         }
         if let Err(error) = store.retain(clock.now()).await {
-            tracing::warn!(error = %controllers::watch::Chain(&error), "old records could not be removed and will be at the next turn");
+            tracing::warn!(error = %Chain(&error), "old records could not be removed and will be at the next turn");
         }
         if let Err(error) = store.collect_manifests().await {
-            tracing::warn!(error = %controllers::watch::Chain(&error), "unused manifests could not be removed and will be at the next turn");
+            tracing::warn!(error = %Chain(&error), "unused manifests could not be removed and will be at the next turn");
         }
     }
+}
+
+/// What seals secrets in a data directory.
+fn sealer(data_dir: &DataDir, entropy: Arc<dyn Entropy>) -> anyhow::Result<Arc<dyn Sealer>> {
+    let key = KeyFile::open(&data_dir.keys().join("seal.key"), SharedEntropy(entropy))?;
+    Ok(Arc::new(key))
+}
+
+/// The store of the device plane.
+fn store(data_dir: &DataDir, sealer: Arc<dyn Sealer>) -> anyhow::Result<Arc<SqliteStore>> {
+    Ok(Arc::new(SqliteStore::open(&data_dir.store(), sealer)?))
 }
 
 /// Shares one source of randomness with a component that wants its own.

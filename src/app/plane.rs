@@ -15,6 +15,7 @@ use super::cluster::Cluster;
 use super::control::Controllers;
 use super::data_dir::DataDir;
 use super::embedded::{self, Embedded};
+use super::evidence::NAMESPACE;
 use super::listen::Tasks;
 use super::settings::Kubernetes;
 
@@ -76,6 +77,14 @@ impl Plane {
         match self {
             Self::Embedded(embedded) => Some(embedded.authority.clone()),
             Self::Cluster(_) => None,
+        }
+    }
+
+    /// The server's own namespace, and whether it has to be made.
+    pub(super) fn home(&self) -> (String, bool) {
+        match self {
+            Self::Embedded(_) => (NAMESPACE.to_owned(), true),
+            Self::Cluster(cluster) => (cluster.namespace.clone(), false),
         }
     }
 

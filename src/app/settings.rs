@@ -7,7 +7,6 @@ use std::time::Duration;
 use crate::controllers::leader::Timing;
 use crate::enrollment::Dialect;
 use crate::mdm::proxy::Proxies;
-use crate::secret::Secret;
 
 /// Settings of a server.
 #[derive(Debug, Clone)]
@@ -38,6 +37,17 @@ pub struct Settings {
     pub evidence_interval: Duration,
     /// Where people are told the evidence about each rule. None: nowhere.
     pub evidence: Option<EvidenceSettings>,
+    /// Where scripts bring raw commands. None: nowhere.
+    pub enqueue: Option<EnqueueSettings>,
+}
+
+/// Where scripts bring raw commands.
+#[derive(Debug, Clone)]
+pub struct EnqueueSettings {
+    /// Where they come, over plain HTTP.
+    pub listen: SocketAddr,
+    /// The key that they show, as it stands in its file.
+    pub key: Secret<String>,
 }
 
 /// Where devices come whose TLS ends at a proxy.
@@ -87,34 +97,37 @@ pub struct ClusterSettings {
     pub lease: Timing,
 }
 
-/// How devices are woken.
-#[derive(Debug, Clone)]
-pub enum PushSettings {
-    /// They are not: they come by themselves.
-    None,
-    /// By Apple's push service.
-    Apple {
-        /// The push certificate.
-        certificate: PushCredentials,
-    },
-    /// By a push service at another address.
+/// How devices are woken. Push certificates are also looked for in the folder `push` of the data directory.
+#[derive(Debug, Clone, Default)]
+pub struct PushSettings {
+    /// The push service.
+    pub service: PushService,
+    /// Files with push certificates. The first is for new enrolments; each of the others for devices that were enrolled with its topic.
+    pub certificates: Vec<PushFiles>,
+}
+
+/// A push service.
+#[derive(Debug, Clone, Default)]
+pub enum PushService {
+    /// Apple's.
+    #[default]
+    Apple,
+    /// One at another address.
     Custom {
         /// `https://host:port`.
         url: String,
         /// The certificates that may vouch for it, PEM.
         ca_pem: String,
-        /// The push certificate.
-        certificate: Option<PushCredentials>,
     },
 }
 
-/// A push certificate with its key.
+/// Where a push certificate and its key are. They are read again while the server runs, so that a renewed one is taken.
 #[derive(Debug, Clone)]
-pub struct PushCredentials {
+pub struct PushFiles {
     /// The certificate and its chain, PEM.
-    pub certificate_pem: String,
+    pub certificate: PathBuf,
     /// The key, PKCS#8 PEM.
-    pub key_pem: Secret<String>,
+    pub key: PathBuf,
 }
 
 impl Settings {
@@ -131,11 +144,12 @@ impl Settings {
             proxies: None,
             former_device_authorities: String::new(),
             sha1_signatures: false,
-            push: PushSettings::None,
+            push: PushSettings::default(),
             accept_network_users: false,
             scep: Dialect::Strict,
             evidence_interval: Duration::from_hours(1),
             evidence: None,
+            enqueue: None,
         }
     }
 }

@@ -1,15 +1,21 @@
 //! The command line: one file a subcommand.
 
+mod commands;
 mod completions;
 mod crd;
 mod demo;
+mod door;
 mod enroll;
+mod enrollments;
 mod plugin;
 mod print;
+mod progress;
+mod push;
 mod reference;
 mod serve;
 mod server;
 mod simulate;
+mod socket;
 mod stop;
 mod up;
 
@@ -17,8 +23,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::controllers::watch::Chain;
-use crate::telemetry::{LogFormat, logging};
+use crate::telemetry::{Chain, LogFormat, logging};
 
 /// Keeps an Apple device fleet at the standard that git says it must meet, and proves it.
 ///
@@ -68,6 +73,12 @@ enum Command {
     Demo(demo::DemoArgs),
     /// Invite devices.
     Enroll(enroll::EnrollArgs),
+    /// Move enrolments from one server to another.
+    Enrollments(enrollments::EnrollmentsArgs),
+    /// See and withdraw the commands that wait for a device.
+    Commands(commands::CommandsArgs),
+    /// Look after the certificate that wakes devices.
+    Push(push::PushArgs),
     /// Run simulated Apple devices against a server.
     Simulate(crate::simulator::SimulateArgs),
     /// Print the custom resource definitions.
@@ -113,6 +124,9 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Serve(args) => runtime()?.block_on(serve::run(args)),
         Command::Demo(args) => runtime()?.block_on(demo::run(args)),
         Command::Enroll(args) => runtime()?.block_on(enroll::run(args)),
+        Command::Enrollments(args) => runtime()?.block_on(enrollments::run(args)),
+        Command::Commands(args) => runtime()?.block_on(commands::run(args)),
+        Command::Push(args) => push::run(&args),
         Command::Simulate(args) => runtime()?.block_on(simulate::run(args)),
         Command::Crd(args) => crd::run(&args),
         Command::Completions(args) => completions::run(&args),

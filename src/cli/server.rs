@@ -12,11 +12,13 @@ use super::print;
 use super::stop::Stop;
 use crate::app::evidence::NAMESPACE;
 use crate::app::{
-    EvidenceSettings, Kubernetes, ProxySettings, PushCredentials, PushSettings, Server, Settings,
+    EnqueueSettings, EvidenceSettings, Kubernetes, ProxySettings, PushFiles, PushService, PushSettings,
+    Server, Settings,
 };
 use crate::clock::{SystemClock, SystemEntropy};
 use crate::controllers::duration;
 use crate::enrollment::Dialect;
+use crate::ids::Namespace;
 use crate::mdm::proxy::{Network, Proxies};
 use crate::secret::Secret;
 
@@ -97,24 +99,28 @@ pub(super) struct ServerArgs {
     /// Without it, devices on this computer only.
     #[arg(long, value_name = "URL", env = "PROVOST_PUBLIC_URL", hide_env_values = true)]
     public_url: Option<String>,
-    /// The MDM push certificate from Apple, PEM. Without it devices are not woken: they come by themselves.
+    /// The MDM push certificate from Apple, PEM; given more than once, the first is for new enrolments and the others are for devices that were
+    /// enrolled with their topics. A renewed one is taken within a minute. Those that `provost push certificate` has installed in the data
+    /// directory need no option. Without any, devices are not woken: they come by themselves.
     #[arg(
         long,
         value_name = "FILE",
         env = "PROVOST_APNS_CERT",
         hide_env_values = true,
+        value_delimiter = ',',
         requires = "apns_key"
     )]
-    apns_cert: Option<PathBuf>,
-    /// The key of the push certificate, PKCS#8 PEM.
+    apns_cert: Vec<PathBuf>,
+    /// The key of the push certificate, PKCS#8 PEM; as often as --apns-cert.
     #[arg(
         long,
         value_name = "FILE",
         env = "PROVOST_APNS_KEY",
         hide_env_values = true,
+        value_delimiter = ',',
         requires = "apns_cert"
     )]
-    apns_key: Option<PathBuf>,
+    apns_key: Vec<PathBuf>,
     /// Another address of the push service than Apple's, such as an egress proxy: https://host:port.
     #[arg(
         long,
@@ -173,29 +179,57 @@ pub(super) struct ServerArgs {
         value_name = "NAME",
         env = "PROVOST_EVIDENCE_NAMESPACE",
         hide_env_values = true,
-        default_value = NAMESPACE
+        default_value = NAMESPACE,
+        value_parser = Namespace::parse
     )]
-    evidence_namespace: String,
+    evidence_namespace: Namespace,
+    /// Where scripts bring raw commands (plain HTTP; `PUT /v1/enqueue/ID,ID…`, as NanoMDM takes them; user `nanomdm` and the key). Whoever holds the key
+    /// may send every command to every device: let nobody reach it from outside. Without it: nowhere.
+    #[arg(
+        long,
+        value_name = "ADDR",
+        env = "PROVOST_ENQUEUE_API_LISTEN",
+        hide_env_values = true,
+        requires = "enqueue_api_key_file"
+    )]
+    enqueue_api_listen: Option<SocketAddr>,
+    /// The file that holds the key of --enqueue-api-listen, at least 16 characters.
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "PROVOST_ENQUEUE_API_KEY_FILE",
+        hide_env_values = true,
+        requires = "enqueue_api_listen"
+    )]
+    enqueue_api_key_file: Option<PathBuf>,
 }
 
 impl ServerArgs {
     /// The settings of a server with these options.
     pub(super) fn settings(self, kubernetes: Kubernetes) -> anyhow::Result<Settings> {
-        let certificate = match (&self.apns_cert, &self.apns_key) {
-            (Some(certificate), Some(key)) => Some(PushCredentials {
-                certificate_pem: read(certificate)?,
-                key_pem: Secret::new(read(key)?),
+        anyhow::ensure!(
+            self.apns_cert.len() == self.apns_key.len(),
+            "--apns-cert and --apns-key: give as many keys as certificates, in the same order"
+        );
+        let files = self.apns_cert.into_iter().zip(self.apns_key);
+        let push = PushSettings {
+            service: match (self.apns_url, self.apns_ca) {
+                (Some(url), Some(ca)) => PushService::Custom {
+                    url,
+                    ca_pem: read(&ca)?,
+                },
+                _ => PushService::Apple,
+            },
+            certificates: files
+                .map(|(certificate, key)| PushFiles { certificate, key })
+                .collect(),
+        };
+        let enqueue = match (self.enqueue_api_listen, &self.enqueue_api_key_file) {
+            (Some(listen), Some(key)) => Some(EnqueueSettings {
+                listen,
+                key: Secret::new(read(key).context("--enqueue-api-key-file")?),
             }),
             _ => None,
-        };
-        let push = match (self.apns_url, self.apns_ca, certificate) {
-            (Some(url), Some(ca), certificate) => PushSettings::Custom {
-                url,
-                ca_pem: read(&ca)?,
-                certificate,
-            },
-            (_, _, Some(certificate)) => PushSettings::Apple { certificate },
-            _ => PushSettings::None,
         };
         let former = self.device_ca.iter().map(|path| certificates(path));
         Ok(Settings {
@@ -224,8 +258,9 @@ impl ServerArgs {
             evidence: self.evidence_listen.map(|listen| EvidenceSettings {
                 listen,
                 url: self.evidence_url,
-                namespace: self.evidence_namespace,
+                namespace: self.evidence_namespace.into(),
             }),
+            enqueue,
         })
     }
 }
@@ -241,7 +276,6 @@ pub(super) fn length(option: &str, text: &str) -> anyhow::Result<std::time::Dura
 pub(super) async fn run(settings: Settings, advise: fn(&Server)) -> anyhow::Result<ExitCode> {
     // Before anything is started, so that no signal is missed.
     let mut stop = Stop::listen()?;
-    let without_push = matches!(settings.push, PushSettings::None);
     let server = Server::start(settings, Arc::new(SystemClock), Arc::new(SystemEntropy)).await?;
     let mut told = false;
     loop {
@@ -250,7 +284,7 @@ pub(super) async fn run(settings: Settings, advise: fn(&Server)) -> anyhow::Resu
                 told = true;
                 print::out(&format!("{}\n", server.ready_line()))?;
                 advise(&server);
-                if without_push {
+                if !server.wakes_devices() {
                     advise_push();
                 }
             }
@@ -271,7 +305,7 @@ fn advise_push() {
         "push:      no push certificate. Devices enrol, poll and report, but are not woken: a change reaches them when they next come by themselves.",
     );
     print::note(
-        "           To wake them, get an MDM push certificate from Apple (identity.apple.com/pushcert) and restart with --apns-cert FILE --apns-key FILE.",
+        "           To wake them, get an MDM push certificate from Apple: `provost push certificate request --help` says how. One made elsewhere is given by --apns-cert FILE --apns-key FILE.",
     );
 }
 

@@ -2,7 +2,7 @@
 //!
 //! `git_source` brings objects from git. `fleet` is one planner for the kinds that only make sense together (Baseline, Profile,
 //! DeviceGroup, Assignment and Device): it decides what each device should hold, judges what it reports and writes what
-//! came of it. Only the holder of the lease runs them; serving devices needs none of them.
+//! came of it. `push_certificate` tells how near the end of a push certificate is. Only the holder of the lease runs them; serving devices needs none of them.
 
 pub mod duration;
 pub mod error;
@@ -12,6 +12,7 @@ pub mod git_source;
 #[cfg(test)]
 mod ground;
 pub mod leader;
+pub mod push_certificate;
 pub mod status;
 pub mod watch;
 

@@ -12,7 +12,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
-use super::certificate::tests::{TOPIC, certificate};
+use super::certificate::fixtures::certificate;
+use super::certificate::tests::TOPIC;
 use super::*;
 use crate::clock::SystemClock;
 use crate::simulator::apns::{Delivery, FakeApns, FakeApnsSettings, Fault, PushSink, TlsIdentity};
@@ -32,16 +33,16 @@ impl PushSink for Phone {
 
 fn push_certificate() -> PushCertificate {
     let (chain, key) = certificate(TOPIC);
-    PushCertificate::from_pem(&chain, key).unwrap()
+    PushCertificate::from_pem(&chain, &key).unwrap()
 }
 
-async fn service(listen: &str, names: &[&str]) -> FakeApns {
+pub(super) async fn service(listen: &str, names: &[&str], require_client_certificate: bool) -> FakeApns {
     let listen: SocketAddr = listen.parse().unwrap();
     let identity = TlsIdentity::generate(names).unwrap();
     FakeApns::start(FakeApnsSettings {
         listen,
         identity,
-        require_client_certificate: true,
+        require_client_certificate,
     })
     .await
     .unwrap()
@@ -123,11 +124,29 @@ async fn meets_the_contract(pusher: &dyn Pusher, apns: &FakeApns) {
             .all(|category| *category == "accepted")
     );
     assert_eq!(apns.accepted(), 201);
+
+    // The service says goodbye to connections: the pushes go on by others. One that was under way may need another try.
+    let before = apns.connections();
+    apns.say_goodbye_after(Some(5));
+    let mut lost = 0;
+    for _ in 0..40 {
+        match category(pusher, request(&LIVE)).await {
+            "transport" => lost += 1,
+            category => assert_eq!(category, "accepted"),
+        }
+    }
+    assert!(lost < 4 && apns.connections() > before, "{lost} lost");
+    apns.say_goodbye_after(None);
+
+    // A slow service is waited for.
+    apns.slow(Duration::from_millis(100));
+    assert_eq!(category(pusher, request(&LIVE)).await, "accepted");
+    apns.slow(Duration::ZERO);
 }
 
 #[tokio::test]
 async fn the_http2_adapter_meets_the_contract() {
-    let apns = service("127.0.0.1:0", &["127.0.0.1"]).await;
+    let apns = service("127.0.0.1:0", &["127.0.0.1"], true).await;
     let certificate = push_certificate();
     let settings = Http2Settings {
         url: &apns.url(),
@@ -171,7 +190,7 @@ async fn the_http2_adapter_comes_back_after_an_outage_and_hears_retry_after() {
         tokio::task::yield_now().await;
     }
     // The same address with another CA is not the same service.
-    let stranger = service(&address.to_string(), &["127.0.0.1"]).await;
+    let stranger = service(&address.to_string(), &["127.0.0.1"], true).await;
     assert_eq!(category(&pusher, request(&LIVE)).await, "transport");
     let settings = Http2Settings {
         url: &stranger.url(),
@@ -188,7 +207,7 @@ async fn the_http2_adapter_comes_back_after_an_outage_and_hears_retry_after() {
 
 #[tokio::test]
 async fn without_a_certificate_every_push_says_so() {
-    let refused = Unconfigured.push(request(&LIVE)).await.unwrap_err();
+    let refused = Topics::new(None).push(request(&LIVE)).await.unwrap_err();
     assert!(refused.to_string().contains("no push certificate"), "{refused}");
 }
 
@@ -213,17 +232,18 @@ impl PushObserver for Dead {
     fn pushed(&self, _category: &'static str) {}
 }
 
-struct Pager(tokio::sync::mpsc::UnboundedSender<String>);
+pub(super) struct Pager(pub(super) tokio::sync::mpsc::UnboundedSender<String>);
 
 impl PushSink for Pager {
     fn deliver(&self, push: &Delivery) {
-        self.0.send(push.push_magic.clone()).unwrap();
+        // Nobody may listen any more.
+        let _ = self.0.send(push.push_magic.clone());
     }
 }
 
 #[tokio::test]
 async fn the_scheduler_wakes_devices_and_reports_dead_tokens() {
-    let apns = service("127.0.0.1:0", &["127.0.0.1"]).await;
+    let apns = service("127.0.0.1:0", &["127.0.0.1"], true).await;
     let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
     apns.attach(LIVE.to_vec(), TOPIC.into(), Arc::new(Pager(tell)));
     let certificate = push_certificate();

@@ -1,7 +1,7 @@
 //! The adapter for any other address: an egress proxy that speaks APNs, Apple's port 2197, a fake APNs.
 //!
-//! It keeps one HTTP/2 connection for all pushes, opens a new one when that closes, and trusts the given
-//! certificates instead of the platform's. Requests and answers are those of [`super::notification`].
+//! It keeps one HTTP/2 connection for all pushes, opens a new one when that closes or the service says goodbye
+//! (GOAWAY), and trusts the given certificates instead of the platform's. Requests and answers are those of [`super::notification`].
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -63,7 +63,15 @@ pub struct Http2Pusher {
     port: u16,
     server_name: ServerName<'static>,
     tls: tokio_rustls::TlsConnector,
-    connection: Mutex<Option<Sender>>,
+    connection: Mutex<Connection>,
+}
+
+/// The connection of all pushes.
+#[derive(Default)]
+struct Connection {
+    /// Counts connections, so that who finds one broken does not close the next one.
+    number: u64,
+    sender: Option<Sender>,
 }
 
 impl Http2Pusher {
@@ -81,23 +89,33 @@ impl Http2Pusher {
             port,
             server_name,
             tls,
-            connection: Mutex::new(None),
+            connection: Mutex::default(),
         })
     }
 
     /// The open connection, or a new one. Concurrent pushes wait here for one connection instead of opening many.
-    async fn sender(&self) -> Result<Sender, Failure> {
+    async fn sender(&self) -> Result<(Sender, u64), Failure> {
         let mut connection = self.connection.lock().await;
-        if let Some(mut sender) = connection.clone()
+        if let Some(mut sender) = connection.sender.clone()
             && sender.ready().await.is_ok()
         {
-            return Ok(sender);
+            return Ok((sender, connection.number));
         }
+        connection.sender = None;
         let sender = tokio::time::timeout(TIMEOUT, self.connect())
             .await
             .map_err(|_| Failure::TimedOut)??;
-        *connection = Some(sender.clone());
-        Ok(sender)
+        connection.number += 1;
+        connection.sender = Some(sender.clone());
+        Ok((sender, connection.number))
+    }
+
+    /// Has the next push open a new connection, unless somebody has done so already.
+    async fn give_up(&self, number: u64) {
+        let mut connection = self.connection.lock().await;
+        if connection.number == number {
+            connection.sender = None;
+        }
     }
 
     async fn connect(&self) -> Result<Sender, Failure> {
@@ -126,16 +144,26 @@ impl Http2Pusher {
     }
 
     async fn send(&self, request: &PushRequest) -> Result<(), PushError> {
-        let transport = |failure: Failure| PushError::Transport(Box::new(failure));
-        let mut sender = self.sender().await.map_err(transport)?;
-        let message = self.message(request).map_err(transport)?;
-        let Ok(answered) = tokio::time::timeout(TIMEOUT, exchange(&mut sender, message)).await else {
-            // Silence is how a connection dies behind a firewall: the next push starts a new one.
-            *self.connection.lock().await = None;
-            return Err(transport(Failure::TimedOut));
-        };
-        let (answer, after) = answered.map_err(transport)?;
+        let mut answered = self.send_once(request).await;
+        if let Err(Failure::Http(_)) = answered {
+            // A service says goodbye to a connection whenever it likes, and what it has not answered by then has to be sent again. A device that
+            // gets both pushes is woken once.
+            answered = self.send_once(request).await;
+        }
+        let (answer, after) = answered.map_err(|failure| PushError::Transport(Box::new(failure)))?;
         outcome(&answer, after)
+    }
+
+    async fn send_once(&self, request: &PushRequest) -> Result<(a2::Response, Option<Duration>), Failure> {
+        let (mut sender, number) = self.sender().await?;
+        let message = self.message(request)?;
+        let answered = tokio::time::timeout(TIMEOUT, exchange(&mut sender, message)).await;
+        // Silence is how a connection dies behind a firewall.
+        let answered = answered.unwrap_or(Err(Failure::TimedOut));
+        if answered.is_err() {
+            self.give_up(number).await;
+        }
+        answered
     }
 
     fn message(&self, request: &PushRequest) -> Result<http::Request<Full<Bytes>>, Failure> {

@@ -71,10 +71,8 @@ pub enum PushError {
     /// The service could not be reached or the connection broke: wait before pushing to any device.
     #[error("could not talk to the push service")]
     Transport(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// No push certificate is installed; devices come by polling alone.
-    #[error(
-        "no push certificate is installed, so devices are reached only when they poll; add one to wake them"
-    )]
+    /// There is no push certificate for the topic; its devices come by polling alone.
+    #[error("no push certificate for the device's topic is installed, so it is reached only when it polls")]
     Unconfigured,
 }
 

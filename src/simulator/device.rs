@@ -22,6 +22,7 @@ use super::seed::Seed;
 use super::session::{Common, Ended, Left, Memory, Reporting, Session, SyncRequest};
 use super::state::DeviceState;
 use super::trust::Trust;
+use crate::telemetry::Chain;
 
 /// The waits of a device.
 #[derive(Debug, Clone)]
@@ -349,17 +350,13 @@ impl Device {
         pause.mul_f64(0.5 + self.seed.fraction() / 2.0)
     }
 
-    fn refused(&self, error: &dyn std::error::Error) -> Option<Enrollment> {
-        let source = error
-            .source()
-            .map(|source| format!(": {source}"))
-            .unwrap_or_default();
+    fn refused(&self, error: &(dyn std::error::Error + 'static)) -> Option<Enrollment> {
         count(&self.world.common.counters.refused);
         self.mailbox.set_phase(Phase::Gone);
         let device = self.state.identity.udid.clone();
         self.world.tell(Event::Refused {
             device,
-            reason: format!("{error}{source}"),
+            reason: Chain(error).to_string(),
         });
         None
     }

@@ -19,6 +19,7 @@ use super::enroll::{Invitation, WayIn};
 use super::events::{Event, Summary, peak_rss_bytes};
 use super::fleet::{Fleet, FleetSettings};
 use super::trust::TrustError;
+use crate::telemetry::Chain;
 
 /// How often the numbers are looked at.
 const PROGRESS_EVERY: Duration = Duration::from_millis(300);
@@ -223,14 +224,10 @@ async fn obey(fleet: &Fleet, args: &SimulateArgs, order: Order) -> Result<(), Si
     Ok(())
 }
 
-fn tell_error(events: &mpsc::UnboundedSender<Event>, error: &dyn std::error::Error) {
-    let source = error
-        .source()
-        .map(|source| format!(": {source}"))
-        .unwrap_or_default();
+fn tell_error(events: &mpsc::UnboundedSender<Event>, error: &(dyn std::error::Error + 'static)) {
     // The receiver is the caller's own loop; it cannot be gone.
     let _ = events.send(Event::Error {
-        message: format!("{error}{source}"),
+        message: Chain(error).to_string(),
     });
 }
 

@@ -36,7 +36,11 @@ mod kubectl;
 #[cfg(test)]
 mod leaving;
 #[cfg(test)]
+mod moving;
+#[cfg(test)]
 mod plugin;
+#[cfg(test)]
+mod push;
 #[cfg(test)]
 mod restarts;
 #[cfg(test)]

@@ -28,8 +28,8 @@ const PARTS: &[(&str, &str)] = &[
     // Apple's messages and the rules of the queue: types and functions. The endpoint that speaks them is further down.
     ("mdm", "api clock compliance ids policy secret suggest"),
     // Ports and their adapters.
-    ("push", "clock secret"),
-    ("gitops", "api ids secret suggest"),
+    ("push", "clock files secret telemetry"),
+    ("gitops", "api ids secret suggest telemetry"),
     ("pki", "clock files ids secret"),
     ("store", "api cache compliance files ids mdm pki policy secret"),
     // The endpoint for devices, from the inside out.
@@ -47,23 +47,27 @@ const PARTS: &[(&str, &str)] = &[
     ),
     ("mdm::proxy", "clock ids mdm::peer pki"),
     ("mdm::serve", "clock listener mdm::peer pki"),
+    ("mdm::enqueue", "body clock ids mdm pki secret store"),
     // It answers on the same port as the device endpoint, within the same limits.
-    ("enrollment", "body clock ids mdm mdm::http pki store"),
+    (
+        "enrollment",
+        "api body clock ids mdm mdm::http pki policy secret store suggest",
+    ),
     // The embedded Kubernetes API: it knows no kind of Provost's, only how schemas and selectors are read.
     ("kubeapi", "api bearer body clock files listener pki secret"),
     (
         "controllers",
-        "api clock compliance gitops ids mdm policy secret store telemetry",
+        "api clock compliance gitops ids mdm policy push secret store telemetry",
     ),
     // The virtual fleet reads the protocol for itself; of the server it has what keeps a text out of the log.
-    ("simulator", "secret"),
+    ("simulator", "secret telemetry"),
     (
         "app",
-        "api bearer clock compliance controllers enrollment files gitops ids kubeapi listener mdm mdm::gateway mdm::http mdm::metrics mdm::peer mdm::proxy mdm::seen mdm::serve pki push secret store telemetry",
+        "api bearer clock compliance controllers enrollment files gitops ids kubeapi listener mdm mdm::enqueue mdm::gateway mdm::http mdm::metrics mdm::peer mdm::proxy mdm::seen mdm::serve pki push secret store telemetry",
     ),
     (
         "cli",
-        "api app clock compliance controllers enrollment gitops ids kubeapi mdm::proxy policy secret simulator suggest telemetry",
+        "api app clock compliance controllers enrollment files gitops ids kubeapi mdm::proxy policy push secret simulator suggest telemetry",
     ),
     ("main", "cli"),
 ];
@@ -71,7 +75,7 @@ const PARTS: &[(&str, &str)] = &[
 /// Crates that stay in their rooms, which are modules with all that is below them: what a new version of one of them changes is
 /// then found in one place.
 const ROOMS: &[(&str, &str)] = &[
-    ("kube", "api app cli controllers kubeapi"),
+    ("kube", "api app cli controllers kubeapi telemetry::chain"),
     // Kubernetes' types, without a client: statuses hold its times and conditions, and git holds its objects.
     (
         "k8s_openapi",
@@ -80,12 +84,12 @@ const ROOMS: &[(&str, &str)] = &[
     // Servers: routers where there is something to answer, and one listener below all of them.
     (
         "axum",
-        "app body enrollment::http kubeapi listener mdm::http mdm::proxy mdm::serve",
+        "app body enrollment::http kubeapi listener mdm::enqueue mdm::http mdm::proxy mdm::serve",
     ),
     ("axum_server", "listener"),
     ("tokio_rustls", "listener push simulator"),
     ("rustix", "listener"),
-    ("hyper", "cli::enroll listener push::http2 simulator"),
+    ("hyper", "cli::socket listener push::http2 simulator"),
     // SQL: the store of the device plane, and that of the embedded Kubernetes API.
     ("rusqlite", "kubeapi::storage store::sqlite"),
     ("git2", "gitops"),
@@ -94,7 +98,7 @@ const ROOMS: &[(&str, &str)] = &[
     // Property lists: the codec of the protocol, and profiles, which are written by policy and read by the simulator.
     (
         "plist",
-        "enrollment::profile mdm policy::content policy::profile simulator",
+        "enrollment::profile mdm policy::content policy::profile push::request simulator",
     ),
     ("quick_xml", "mdm::plist"),
     // YAML: with the place of each field for people's files, plainly for bodies and files of our own.
@@ -105,10 +109,13 @@ const ROOMS: &[(&str, &str)] = &[
     ("schemars", "api kubeapi::openapi"),
     ("json_patch", "kubeapi::patch"),
     // Certificates.
-    ("rcgen", "kubeapi::access kubeapi::serve pki simulator"),
+    (
+        "rcgen",
+        "kubeapi::access kubeapi::serve pki push::request simulator",
+    ),
     (
         "x509_parser",
-        "gitops::fetch kubeapi::access pki push::certificate",
+        "gitops::fetch kubeapi::access pki push::certificate push::request",
     ),
     ("aws_lc_rs", "gitops::fetch pki simulator::identity"),
     ("cbc", "pki::cms"),
@@ -123,7 +130,7 @@ const ROOMS: &[(&str, &str)] = &[
     // What waits. Whatever is not named here is pure or blocks.
     (
         "tokio",
-        "app body cli controllers enrollment::scep kubeapi listener mdm::gateway mdm::http mdm::seen push simulator store",
+        "app body cli controllers enrollment::scep kubeapi listener mdm::enqueue mdm::gateway mdm::http mdm::seen push simulator store",
     ),
     ("rand", "clock"),
     (
@@ -134,7 +141,7 @@ const ROOMS: &[(&str, &str)] = &[
     // The command line; options that are a component's own stand beside it.
     ("clap", "cli simulator::enroll simulator::run telemetry::logging"),
     ("anyhow", "app cli"),
-    ("indicatif", "cli::demo"),
+    ("indicatif", "cli::progress"),
     ("console", "cli::demo cli::plugin"),
     ("comfy_table", "cli::demo"),
 ];

@@ -13,7 +13,7 @@ use kube::config::{Config, KubeConfigOptions, Kubeconfig};
 use serde_json::{Value, json};
 
 use crate::app::settings::ClusterSettings;
-use crate::controllers::watch::cause;
+use crate::telemetry::cause;
 use crate::telemetry::cluster::ClusterMetrics;
 
 /// How long connecting may take.

@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::Entropy;
 use crate::controllers::error::backoff;
 use crate::controllers::leader::{Candidate, Term};
-use crate::controllers::watch::Chain;
+use crate::telemetry::Chain;
 use crate::telemetry::cluster::ClusterMetrics;
 
 use super::admin_http::Readiness;
@@ -32,7 +32,7 @@ pub(super) struct Cluster {
     pub(super) client: Client,
     pub(super) url: String,
     metrics: ClusterMetrics,
-    namespace: String,
+    pub(super) namespace: String,
     identity: String,
     settings: ClusterSettings,
 }

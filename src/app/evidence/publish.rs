@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::api::names;
 use crate::controllers::error::backoff;
-use crate::controllers::watch::Chain;
+use crate::telemetry::Chain;
 
 /// The name of the ConfigMap, and of what lets people read it.
 pub const CONFIG_MAP: &str = "provost-evidence";

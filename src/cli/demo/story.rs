@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep};
 use crate::api::git_source::GitReference;
 use crate::api::{GitSource, GitSourceSpec, names};
 use crate::app::admin_http::InviteOrder;
-use crate::app::{EvidenceSettings, PushSettings, Server, Settings, evidence};
+use crate::app::{EvidenceSettings, PushService, Server, Settings, evidence};
 use crate::clock::{SystemClock, SystemEntropy};
 use crate::ids::Namespace;
 use crate::telemetry::process::peak_rss_bytes;
@@ -23,9 +23,9 @@ use crate::telemetry::process::peak_rss_bytes;
 use super::fleet::Fleet;
 use super::picture::Picture;
 use super::policy::{Policy, TIGHTENED, TIGHTENING};
-use super::progress::Progress;
 use super::{DemoArgs, Output};
 use crate::cli::print::{note, out};
+use crate::cli::progress::Progress;
 use crate::cli::stop::Stop;
 
 const NAMESPACE: &str = "default";
@@ -113,10 +113,9 @@ pub(super) async fn tell(args: &DemoArgs, directory: &Path) -> anyhow::Result<Su
 
 fn settings(args: &DemoArgs, directory: &Path, fleet: &Fleet) -> Settings {
     let mut settings = Settings::embedded(directory.join("data"));
-    settings.push = PushSettings::Custom {
+    settings.push.service = PushService::Custom {
         url: fleet.apns_url.clone(),
         ca_pem: fleet.apns_ca.clone(),
-        certificate: None,
     };
     // Devices without declarative management tell of a drift only when they are asked.
     settings.evidence_interval =

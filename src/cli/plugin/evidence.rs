@@ -17,7 +17,7 @@ use kube::{Api, Client};
 use super::session::Session;
 use crate::app::evidence::{AUTHORITY_KEY, CONFIG_MAP, DeviceRecord, NAMESPACE, RuleRecord, URL_KEY};
 use crate::compliance::badness;
-use crate::controllers::watch::cause;
+use crate::telemetry::cause;
 
 /// How long connecting may take: without it, there still is the status.
 const CONNECT_PATIENCE: Duration = Duration::from_secs(3);

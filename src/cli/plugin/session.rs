@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 
 use super::arguments::ConnectionArgs;
 use crate::clock::{Clock as _, SystemClock};
-use crate::controllers::watch::cause;
+use crate::telemetry::cause;
 
 /// How many objects are asked for at a time.
 pub(super) const PAGE: u32 = 500;
@@ -97,6 +97,12 @@ impl Session {
         } else {
             format!("in namespace {}", self.namespace)
         }
+    }
+
+    /// What is said where a list is empty, and where else to look.
+    pub(super) fn nothing(&self, what: &str) -> String {
+        let elsewhere = if self.everywhere { "" } else { "; -A looks in all" };
+        format!("no {what} {}{elsewhere}", self.place())
     }
 
     /// Every object that `keep` takes something from, page by page, so that the whole of a large fleet is never held.

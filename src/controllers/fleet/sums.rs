@@ -14,10 +14,11 @@ use kube::{Api, ResourceExt as _};
 
 use crate::api::common::Verdict;
 use crate::controllers::error::{Class, classify};
-use crate::controllers::watch::{Chain, Watched};
+use crate::controllers::watch::Watched;
 use crate::controllers::{Context, status};
 use crate::ids::{EnrollmentId, Namespace};
 use crate::policy::Plan;
+use crate::telemetry::Chain;
 
 use super::device::Device;
 use super::policies::Policies;

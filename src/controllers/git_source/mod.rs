@@ -32,8 +32,8 @@ use crate::gitops::validate::SchemaSet;
 use crate::telemetry::metrics::Reconciliation;
 
 use super::error::backoff;
-use super::watch::Chain;
 use super::{Context, duration};
+use crate::telemetry::Chain;
 use status::{About, Asked, Ended};
 
 /// Sources worked on at once.

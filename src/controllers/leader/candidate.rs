@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::{Clock, Entropy};
 use crate::controllers::error::is_not_found;
-use crate::controllers::watch::Chain;
+use crate::telemetry::Chain;
 use crate::telemetry::cluster::ClusterMetrics;
 
 use super::election::{Election, Record, Step, Timing};

@@ -1,8 +1,8 @@
 //! Why a repository could not be read, in words that say what to do about it.
 
-use std::error::Error as _;
-
 use strum::IntoStaticStr;
+
+use crate::telemetry::Chain;
 
 /// The kinds of failure, each with one cure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, IntoStaticStr)]
@@ -77,18 +77,9 @@ impl FetchError {
     /// The whole story on one line, causes included: what a condition's message holds.
     #[must_use]
     pub fn report(&self) -> String {
-        let mut text = self.message.clone();
-        let mut cause = self.source();
-        while let Some(error) = cause {
-            text.push_str(": ");
-            text.extend(
-                error
-                    .to_string()
-                    .chars()
-                    .map(|c| if c.is_control() { ' ' } else { c }),
-            );
-            cause = error.source();
-        }
-        text
+        let told = Chain(self).to_string();
+        told.chars()
+            .map(|c| if c.is_control() { ' ' } else { c })
+            .collect()
     }
 }

@@ -8,12 +8,16 @@ use super::yaml::YamlDocument;
 use crate::api::names::{API_VERSION, GROUP};
 
 /// The kinds of Provost that git may not hold, and why.
-const REFUSED: [(&str, &str); 2] = [
+const REFUSED: [(&str, &str); 3] = [
     (
         "GitSource",
         "a source may not bring sources; create it with kubectl",
     ),
     ("Device", "its enrolment makes it; change it with kubectl"),
+    (
+        "PushCertificate",
+        "the server makes it, of the push certificates that it holds",
+    ),
 ];
 /// The fields of `metadata` that git may set.
 const METADATA: [&str; 4] = ["annotations", "labels", "name", "namespace"];

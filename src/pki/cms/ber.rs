@@ -1,4 +1,4 @@
-//! From BER to DER, as far as signatures need it: definite, shortest lengths, and OCTET STRINGs in one piece.
+//! From BER to DER, as far as signatures need it: definite, shortest lengths, and each OCTET STRING in one piece.
 //!
 //! Values are not changed, and sets not sorted. Strings in pieces under an implicit tag keep their pieces: only who knows the schema can tell
 //! what they are.

@@ -21,7 +21,7 @@ pub struct ScheduleSettings {
     pub rate_per_second: f64,
     /// Pushes that may go out at once after a quiet time.
     pub burst: f64,
-    /// Pushes on their way at the same time.
+    /// Pushes on their way at the same time, for each topic: one whose service hangs does not hold up the others.
     pub max_in_flight: usize,
     /// A device that has been pushed to is not pushed to again for new work within this time: its coming poll
     /// takes that work too.
@@ -103,14 +103,14 @@ impl From<&Result<(), PushError>> for Outcome {
 }
 
 /// Where a device stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 enum Stage {
     /// Waits for its time.
     Waiting,
     /// Its time has come; it waits for its topic's turn.
     Due,
-    /// A push is on its way; `again` when new work arrived meanwhile.
-    InFlight { again: bool },
+    /// A push is on its way for `topic`; `again` when new work arrived meanwhile.
+    InFlight { topic: Arc<str>, again: bool },
 }
 
 #[derive(Debug)]
@@ -130,7 +130,6 @@ pub struct Schedule {
     devices: HashMap<Arc<str>, Entry>,
     waiting: BTreeSet<(Timestamp, Arc<str>)>,
     topics: HashMap<Arc<str>, Topic>,
-    in_flight: usize,
 }
 
 impl Schedule {
@@ -142,7 +141,6 @@ impl Schedule {
             devices: HashMap::new(),
             waiting: BTreeSet::new(),
             topics: HashMap::new(),
-            in_flight: 0,
         }
     }
 
@@ -185,7 +183,7 @@ impl Schedule {
         entry.target = target;
         entry.last_seen = entry.last_seen.max(last_seen);
         entry.attempts = 0;
-        if let Stage::InFlight { again } = &mut entry.stage {
+        if let Stage::InFlight { again, .. } = &mut entry.stage {
             *again = true;
         } else {
             entry.stage = Stage::Waiting;
@@ -215,10 +213,8 @@ impl Schedule {
     /// The device has no more pending work, or is gone.
     pub fn settled(&mut self, device: &str) {
         self.unlist(device);
-        if let Some(entry) = self.devices.remove(device)
-            && matches!(entry.stage, Stage::InFlight { .. })
-        {
-            self.in_flight = self.in_flight.saturating_sub(1);
+        if let Some(entry) = self.devices.remove(device) {
+            self.landed(&entry.stage);
         }
     }
 
@@ -232,11 +228,12 @@ impl Schedule {
             entry.last_seen,
             interval(&self.settings, device, times.saturating_sub(1)),
         );
-        if due <= now || entry.stage != (Stage::InFlight { again: false }) {
+        let stage = entry.stage.clone();
+        if due <= now || !matches!(stage, Stage::InFlight { again: false, .. }) {
             return false;
         }
         let device = Arc::clone(device);
-        self.in_flight = self.in_flight.saturating_sub(1);
+        self.landed(&stage);
         if let Some(entry) = self.devices.get_mut(&device) {
             entry.stage = Stage::Waiting;
             entry.due = due;
@@ -251,14 +248,16 @@ impl Schedule {
         let mut pushes = Vec::new();
         let topics: Vec<Arc<str>> = self.topics.keys().map(Arc::clone).collect();
         let (rate, burst) = (self.settings.rate_per_second, self.settings.burst);
+        let limit = self.settings.max_in_flight;
         for topic in &topics {
-            while self.in_flight < self.settings.max_in_flight {
-                let turn = self
-                    .topics
-                    .get_mut(topic)
-                    .and_then(|topic| topic.take_turn(rate, burst, now));
-                let Some(device) = turn else { break };
-                pushes.extend(self.start(device, now));
+            while let Some(device) = self
+                .topics
+                .get_mut(topic)
+                .and_then(|topic| topic.take_turn(rate, burst, limit, now))
+            {
+                if let Some(push) = self.start(device, topic, now) {
+                    pushes.push(push);
+                }
             }
         }
         self.topics.retain(|_, topic| !topic.is_idle(rate, burst, now));
@@ -270,11 +269,13 @@ impl Schedule {
         let Some(entry) = self.devices.get(device) else {
             return;
         };
-        let Stage::InFlight { again } = entry.stage else {
+        let stage = entry.stage.clone();
+        let Stage::InFlight { topic, again } = &stage else {
             return;
         };
-        self.in_flight = self.in_flight.saturating_sub(1);
-        self.note_service(&Arc::clone(&entry.target.topic), outcome, now);
+        let again = *again;
+        self.landed(&stage);
+        self.note_service(topic, outcome, now);
         if matches!(outcome, Outcome::Unregistered | Outcome::Unconfigured) && !again {
             self.devices.remove(device);
             return;
@@ -326,12 +327,14 @@ impl Schedule {
         }
     }
 
-    fn start(&mut self, device: Arc<str>, now: Timestamp) -> Option<Push> {
+    fn start(&mut self, device: Arc<str>, topic: &Arc<str>, now: Timestamp) -> Option<Push> {
         self.unlist(&device);
         let entry = self.devices.get_mut(&device)?;
-        entry.stage = Stage::InFlight { again: false };
+        entry.stage = Stage::InFlight {
+            topic: Arc::clone(topic),
+            again: false,
+        };
         entry.last_push = Some(now);
-        self.in_flight += 1;
         let request = PushRequest {
             token: entry.target.token.clone(),
             push_magic: entry.target.push_magic.clone(),
@@ -339,6 +342,15 @@ impl Schedule {
             expiration: later(now, EXPIRATION),
         };
         Some(Push { device, request })
+    }
+
+    /// A push of this stage, if it was one, is no longer on its way.
+    fn landed(&mut self, stage: &Stage) {
+        if let Stage::InFlight { topic, .. } = stage
+            && let Some(topic) = self.topics.get_mut(topic)
+        {
+            topic.landed();
+        }
     }
 
     fn note_service(&mut self, topic: &Arc<str>, outcome: Outcome, now: Timestamp) {
@@ -357,14 +369,9 @@ impl Schedule {
     }
 
     fn next_decision(&self, now: Timestamp) -> Option<Timestamp> {
-        let turns = if self.in_flight < self.settings.max_in_flight {
-            self.topics
-                .values()
-                .filter_map(|topic| topic.next_turn(self.settings.rate_per_second, now))
-                .min()
-        } else {
-            None
-        };
+        let (rate, limit) = (self.settings.rate_per_second, self.settings.max_in_flight);
+        let turns = self.topics.values();
+        let turns = turns.filter_map(|topic| topic.next_turn(rate, limit, now)).min();
         let waiting = self.waiting.first().map(|(due, _)| *due);
         turns.into_iter().chain(waiting).min()
     }

@@ -4,9 +4,10 @@
 //! devices and decides, purely, whom to push to now ([`core::Schedule::decide`]); [`runner`] carries the decisions
 //! out. Per device pushes are coalesced and repeated with growing intervals while work is pending, because a push
 //! may be lost; per topic they follow a token bucket, recently seen devices first and the rest by turns; a dead
-//! token stops, trouble at the service pauses its topic.
+//! token stops, trouble at the service pauses its topic, and is told once ([`health`]).
 
 pub mod core;
+pub mod health;
 pub mod runner;
 mod topic;
 

@@ -10,7 +10,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::super::port::{PushError, Pusher};
 use super::core::{Outcome, Push, Schedule, ScheduleSettings, WakeUp};
+use super::health::{Health, News};
 use crate::clock::Clock;
+use crate::telemetry::Chain;
 
 /// How long to wait when the schedule has nothing to do; any new work ends the wait.
 const IDLE: Duration = Duration::from_hours(1);
@@ -52,6 +54,7 @@ pub struct PushScheduler {
 #[derive(Debug)]
 struct Shared {
     schedule: Mutex<Schedule>,
+    health: Mutex<Health>,
     changed: Notify,
     clock: ClockHandle,
 }
@@ -72,6 +75,7 @@ impl PushScheduler {
         Self {
             shared: Arc::new(Shared {
                 schedule,
+                health: Mutex::default(),
                 changed: Notify::new(),
                 clock: ClockHandle(clock),
             }),
@@ -153,16 +157,51 @@ impl PushScheduler {
             Pending::Work => {}
         }
         let token = request.token.clone();
+        let topic = Arc::from(request.topic.as_str());
         let result = pusher.push(request).await;
         observer.pushed(result.as_ref().err().map_or("accepted", PushError::category));
-        if let Err(error) = &result {
-            log_failure(&device, error);
-        }
+        self.tell(&device, &topic, &result);
         if matches!(result, Err(PushError::Unregistered { .. })) {
             observer.unregistered(&device, &token).await;
         }
         let now = self.shared.clock.0.now();
         self.with_schedule(|schedule| schedule.finished(&device, Outcome::from(&result), now));
+    }
+
+    /// One warning an outage and one line when it is over, however many devices wait; what follows from a device's own state is no warning.
+    fn tell(&self, device: &str, topic: &Arc<str>, result: &Result<(), PushError>) {
+        let now = self.shared.clock.0.now();
+        let news = self
+            .shared
+            .health
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .note(topic, result, now);
+        // A user's key is DEVICE:USER, and who the user is has no place in a log.
+        let device = device.split(':').next().unwrap_or_default();
+        match (news, result) {
+            (Some(News::Up(after)), _) => {
+                tracing::info!(
+                    topic = &**topic,
+                    down_seconds = after.as_secs(),
+                    "the push service takes pushes again"
+                );
+            }
+            (Some(News::Down), Err(error)) => {
+                tracing::warn!(
+                    topic = &**topic,
+                    error = %Chain(error),
+                    "devices cannot be woken until the push service is back; it is tried again and again"
+                );
+            }
+            (Some(News::Refused), Err(error)) => {
+                tracing::warn!(topic = &**topic, device.id = device, error = %Chain(error), "a push was refused");
+            }
+            (None, Err(error)) => {
+                tracing::debug!(device.id = device, error = %Chain(error), "a push was not taken")
+            }
+            _ => {}
+        }
     }
 
     fn with_schedule<T>(&self, act: impl FnOnce(&mut Schedule) -> T) -> T {
@@ -171,23 +210,5 @@ impl PushScheduler {
             .schedule
             .lock()
             .unwrap_or_else(PoisonError::into_inner))
-    }
-}
-
-/// One line a failure; trouble at the service is a warning, what follows from a device's own state is not.
-fn log_failure(device: &str, error: &PushError) {
-    // A user's key is DEVICE:USER, and who the user is has no place in a log.
-    let device = device.split(':').next();
-    // The last of the sources says what happened: an address that is refused, a name that is not found.
-    let first = std::error::Error::source(error);
-    let source = std::iter::successors(first, |error| error.source()).last();
-    let source = source.map(ToString::to_string);
-    match error {
-        PushError::Unavailable { .. } | PushError::Transport(_) | PushError::Rejected { .. } => {
-            tracing::warn!(device.key = device, source, "{error}");
-        }
-        PushError::Unregistered { .. } | PushError::TooManyRequests { .. } | PushError::Unconfigured => {
-            tracing::debug!(device.key = device, "{error}");
-        }
     }
 }

@@ -225,14 +225,55 @@ fn trouble_at_the_service_pauses_everybody_and_grows() {
     schedule.finished("a", Outcome::ServiceDown(None), at(0.0));
     schedule.finished("b", Outcome::ServiceDown(None), at(0.0));
     assert!(pushed(&mut schedule, 0.9).is_empty());
-    assert_eq!(pushed(&mut schedule, 1.0).len(), 2, "one outage is one failure");
-    schedule.finished("a", Outcome::ServiceDown(None), at(1.0));
-    schedule.finished("b", Outcome::ServiceDown(Some(Duration::from_mins(1))), at(1.0));
+    let probe = pushed(&mut schedule, 1.0);
+    assert_eq!(
+        probe.len(),
+        1,
+        "one outage is one failure, and one push finds out whether it is over"
+    );
+    schedule.finished(&probe[0], Outcome::ServiceDown(None), at(1.0));
     assert!(pushed(&mut schedule, 2.9).is_empty());
-    assert_eq!(pushed(&mut schedule, 3.0).len(), 2);
-    schedule.finished("a", Outcome::ServiceDown(Some(Duration::from_mins(1))), at(3.0));
+    let probe = pushed(&mut schedule, 3.0);
+    schedule.finished(
+        &probe[0],
+        Outcome::ServiceDown(Some(Duration::from_mins(1))),
+        at(3.0),
+    );
     assert!(pushed(&mut schedule, 62.0).is_empty());
-    assert_eq!(pushed(&mut schedule, 63.0), ["a"]);
+    let probe = pushed(&mut schedule, 63.0);
+    assert_eq!(probe.len(), 1);
+    assert_eq!(schedule.decide(at(63.5)), (vec![], None), "it is waited for");
+    schedule.finished(&probe[0], Outcome::Accepted, at(64.0));
+    assert_eq!(pushed(&mut schedule, 64.0).len(), 1, "and then the others follow");
+}
+
+#[test]
+fn a_topic_whose_service_hangs_does_not_hold_up_the_others() {
+    let mut schedule = Schedule::new(ScheduleSettings {
+        max_in_flight: 2,
+        ..ScheduleSettings::default()
+    });
+    for device in ["a", "b", "c"] {
+        schedule.wake(wake_up(device, None), at(0.0));
+    }
+    assert_eq!(pushed(&mut schedule, 0.0).len(), 2, "none of these comes back");
+    let mut other = wake_up("d", None);
+    other.target.topic = "com.apple.mgmt.External.other".into();
+    schedule.wake(other.clone(), at(1.0));
+    assert_eq!(pushed(&mut schedule, 1.0), ["d"]);
+    // Trouble of one is none of the other.
+    schedule.finished("d", Outcome::ServiceDown(None), at(1.0));
+    schedule.finished("a", Outcome::Accepted, at(1.0));
+    assert_eq!(pushed(&mut schedule, 1.0).len(), 1);
+    // A device that changes its topic while a push is on its way leaves the count right.
+    let mut moved = wake_up("b", None);
+    moved.target.topic = other.target.topic;
+    schedule.wake(moved, at(2.0));
+    schedule.finished("b", Outcome::Accepted, at(2.0));
+    schedule.wake(wake_up("e", None), at(2.0));
+    let mut both = pushed(&mut schedule, 2.0);
+    both.sort();
+    assert_eq!(both, ["d", "e"]);
 }
 
 #[test]

@@ -19,6 +19,7 @@ pub(super) struct Topic {
     paused_until: Timestamp,
     failures: u32,
     picks: u32,
+    in_flight: usize,
     recent: BTreeSet<(Reverse<Timestamp>, Arc<str>)>,
     oldest: BTreeSet<(Timestamp, Arc<str>)>,
 }
@@ -32,6 +33,7 @@ impl Topic {
             paused_until: Timestamp::MIN,
             failures: 0,
             picks: 0,
+            in_flight: 0,
             recent: BTreeSet::new(),
             oldest: BTreeSet::new(),
         }
@@ -47,9 +49,22 @@ impl Topic {
         self.oldest.remove(&(due, Arc::clone(device)));
     }
 
-    /// Whether the topic holds nothing that a fresh one would not: no device, no pause, a full bucket.
+    /// Whether the topic holds nothing that a fresh one would not: no device, no push on its way, no pause, a full bucket.
     pub(super) fn is_idle(&self, rate: f64, burst: f64, now: Timestamp) -> bool {
-        self.oldest.is_empty() && self.paused_until <= now && self.filled(rate, burst, now) >= burst
+        self.oldest.is_empty()
+            && self.in_flight == 0
+            && self.paused_until <= now
+            && self.filled(rate, burst, now) >= burst
+    }
+
+    /// How many pushes may be on their way: while the service is in trouble, the one that finds out whether it still is.
+    fn room(&self, limit: usize) -> usize {
+        if self.failures == 0 { limit } else { limit.min(1) }
+    }
+
+    /// A push is no longer on its way.
+    pub(super) const fn landed(&mut self) {
+        self.in_flight = self.in_flight.saturating_sub(1);
     }
 
     fn filled(&self, rate: f64, burst: f64, now: Timestamp) -> f64 {
@@ -57,9 +72,16 @@ impl Topic {
         (self.tokens + elapsed * rate).min(burst)
     }
 
-    /// The device whose turn it is, if the bucket and the pause allow a push. The caller removes it.
-    pub(super) fn take_turn(&mut self, rate: f64, burst: f64, now: Timestamp) -> Option<Arc<str>> {
-        if self.oldest.is_empty() || now < self.paused_until {
+    /// The device whose turn it is, if the bucket, the pause and the pushes on their way allow another. The caller removes it and sees to it
+    /// that the push lands.
+    pub(super) fn take_turn(
+        &mut self,
+        rate: f64,
+        burst: f64,
+        limit: usize,
+        now: Timestamp,
+    ) -> Option<Arc<str>> {
+        if self.oldest.is_empty() || now < self.paused_until || self.in_flight >= self.room(limit) {
             return None;
         }
         self.tokens = self.filled(rate, burst, now);
@@ -68,6 +90,7 @@ impl Topic {
             return None;
         }
         self.tokens -= 1.0;
+        self.in_flight += 1;
         self.picks = self.picks.wrapping_add(1);
         if self.picks.is_multiple_of(SWEEP_EVERY) {
             self.oldest.first().map(|(_, device)| Arc::clone(device))
@@ -76,9 +99,9 @@ impl Topic {
         }
     }
 
-    /// When the next push is possible; `None` when no device is due.
-    pub(super) fn next_turn(&self, rate: f64, now: Timestamp) -> Option<Timestamp> {
-        if self.oldest.is_empty() {
+    /// When the next push is possible; `None` when no device is due, or a push has to land first.
+    pub(super) fn next_turn(&self, rate: f64, limit: usize, now: Timestamp) -> Option<Timestamp> {
+        if self.oldest.is_empty() || self.in_flight >= self.room(limit) {
             return None;
         }
         let missing = (1.0 - self.tokens).max(0.0);

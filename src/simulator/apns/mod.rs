@@ -2,7 +2,8 @@
 //!
 //! Devices attach themselves with their token ([`FakeApns::attach`]) and are told of pushes while they are
 //! connected; a push to a device that is not is kept until it connects. It checks a provider's request as Apple
-//! documents it and answers in Apple's words. It can be made to fail ([`FakeApns::fail`]).
+//! documents it and answers in Apple's words. It can be made to fail ([`FakeApns::fail`]), to be slow
+//! ([`FakeApns::slow`]) and to say goodbye ([`FakeApns::say_goodbye_after`]).
 //!
 //! Specification: Apple, "Sending notification requests to APNs", "Handling notification responses from APNs".
 

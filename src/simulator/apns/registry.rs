@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -59,6 +60,8 @@ pub(super) struct Answer {
     pub(super) status: u16,
     pub(super) reason: Option<String>,
     pub(super) retry_after: Option<u64>,
+    /// Since when a token is dead, in milliseconds since 1970.
+    pub(super) timestamp: Option<u64>,
 }
 
 impl Answer {
@@ -66,13 +69,15 @@ impl Answer {
         status: 200,
         reason: None,
         retry_after: None,
+        timestamp: None,
     };
 
-    fn refuse(status: u16, reason: &str) -> Self {
+    pub(super) fn refuse(status: u16, reason: &str) -> Self {
         Self {
             status,
             reason: Some(reason.to_owned()),
             retry_after: None,
+            timestamp: None,
         }
     }
 }
@@ -86,12 +91,15 @@ struct Registration {
 
 enum Token {
     Live(Registration),
-    /// Was once live: Apple answers 410, not 400.
-    Dead,
+    /// Was once live: Apple answers 410, not 400, and since when.
+    Dead(u64),
 }
 
 #[derive(Default)]
 struct State {
+    delay: Duration,
+    goodbye: Option<u32>,
+    connections: u64,
     tokens: HashMap<Vec<u8>, Token>,
     fault: Option<Fault>,
     accepted: u64,
@@ -117,9 +125,9 @@ impl Registry {
         self.state().tokens.insert(token, Token::Live(registration));
     }
 
-    pub(super) fn detach(&self, token: &[u8]) {
+    pub(super) fn detach(&self, token: &[u8], since: u64) {
         if let Some(token) = self.state().tokens.get_mut(token) {
-            *token = Token::Dead;
+            *token = Token::Dead(since);
         }
     }
 
@@ -147,6 +155,31 @@ impl Registry {
         self.state().fault = fault;
     }
 
+    pub(super) fn slow(&self, delay: Duration) {
+        self.state().delay = delay;
+    }
+
+    pub(super) fn delay(&self) -> Duration {
+        self.state().delay
+    }
+
+    pub(super) fn say_goodbye_after(&self, requests: Option<u32>) {
+        self.state().goodbye = requests;
+    }
+
+    /// Whether a connection has had its requests.
+    pub(super) fn is_enough(&self, requests: u32) -> bool {
+        self.state().goodbye.is_some_and(|enough| requests >= enough)
+    }
+
+    pub(super) fn connected(&self) {
+        self.state().connections += 1;
+    }
+
+    pub(super) fn connections(&self) -> u64 {
+        self.state().connections
+    }
+
     pub(super) fn accepted(&self) -> u64 {
         self.state().accepted
     }
@@ -171,7 +204,12 @@ impl Registry {
         };
         let sink = match state.tokens.get_mut(&token) {
             None => return Answer::refuse(400, "BadDeviceToken"),
-            Some(Token::Dead) => return Answer::refuse(410, "Unregistered"),
+            Some(Token::Dead(since)) => {
+                return Answer {
+                    timestamp: Some(*since),
+                    ..Answer::refuse(410, "Unregistered")
+                };
+            }
             Some(Token::Live(registration)) if *registration.topic != *push.topic => {
                 return Answer::refuse(400, "DeviceTokenNotForTopic");
             }
@@ -198,6 +236,7 @@ impl State {
             status: fault.status,
             reason: Some(fault.reason.clone()),
             retry_after: fault.retry_after,
+            timestamp: None,
         })
     }
 }
@@ -354,8 +393,9 @@ mod tests {
             }),
             "PayloadEmpty"
         );
-        registry.detach(&[10, 11]);
-        assert_eq!(registry.receive(&right()).status, 410);
+        registry.detach(&[10, 11], 7);
+        let gone = registry.receive(&right());
+        assert_eq!((gone.status, gone.timestamp), (410, Some(7)));
     }
 
     #[test]

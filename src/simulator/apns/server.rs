@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -12,6 +13,8 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
+use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -22,6 +25,8 @@ use super::tls::{TlsIdentity, TlsIdentityError};
 const MAX_BODY: usize = 4096;
 /// How long a provider may take for its TLS handshake.
 const HANDSHAKE: Duration = Duration::from_secs(10);
+/// Where the service's own clock begins: it tells since when a token is dead, as Apple does, and reads no other clock.
+const EPOCH_MILLIS: u64 = 1_767_225_600_000;
 /// How long to wait after a failed accept: the process may be out of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -57,6 +62,7 @@ pub struct FakeApns {
     registry: Arc<Registry>,
     address: SocketAddr,
     ca_pem: String,
+    started: Instant,
     _stop: DropGuard,
 }
 
@@ -88,6 +94,7 @@ impl FakeApns {
             registry,
             address,
             ca_pem,
+            started: Instant::now(),
             _stop: stop.drop_guard(),
         })
     }
@@ -117,7 +124,8 @@ impl FakeApns {
 
     /// A token is no longer used: further pushes to it are answered 410.
     pub fn detach(&self, token: &[u8]) {
-        self.registry.detach(token);
+        let age = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.registry.detach(token, EPOCH_MILLIS.saturating_add(age));
     }
 
     /// A device has lost or found its connection; in the latter case it gets what is pending.
@@ -128,6 +136,22 @@ impl FakeApns {
     /// Makes the next requests fail; `None` ends it.
     pub fn fail(&self, fault: Option<Fault>) {
         self.registry.fail(fault);
+    }
+
+    /// Makes every answer take so long.
+    pub fn slow(&self, delay: Duration) {
+        self.registry.slow(delay);
+    }
+
+    /// Says goodbye (GOAWAY) to each connection after so many requests, as Apple does now and then; None: to no more of them.
+    pub fn say_goodbye_after(&self, requests: Option<u32>) {
+        self.registry.say_goodbye_after(requests);
+    }
+
+    /// How many connections providers have made.
+    #[must_use]
+    pub fn connections(&self) -> u64 {
+        self.registry.connections()
     }
 
     /// How many pushes have been taken.
@@ -173,24 +197,51 @@ async fn serve(tcp: TcpStream, tls: TlsAcceptor, service: Service) {
         .1
         .peer_certificates()
         .is_some_and(|chain| !chain.is_empty());
+    service.registry.connected();
+    let (had, enough) = (Arc::new(AtomicU32::new(0)), Arc::new(Notify::new()));
+    let goodbye = Arc::clone(&enough);
     let handler = service_fn(move |request| {
-        let service = service.clone();
-        async move { Ok::<_, Infallible>(service.answer(request, certificate).await) }
+        let (service, had, enough) = (service.clone(), Arc::clone(&had), Arc::clone(&enough));
+        async move {
+            let answer = service.answer(request, certificate).await;
+            if service
+                .registry
+                .is_enough(had.fetch_add(1, Ordering::Relaxed) + 1)
+            {
+                enough.notify_one();
+            }
+            Ok::<_, Infallible>(answer)
+        }
     });
-    let connection = hyper::server::conn::http2::Builder::new(TokioExecutor::new())
-        .timer(TokioTimer::new())
-        .max_concurrent_streams(1000)
-        .serve_connection(TokioIo::new(stream), handler);
-    if let Err(error) = connection.await {
-        tracing::debug!(%error, "a provider's connection ended");
+    let mut connection = std::pin::pin!(
+        hyper::server::conn::http2::Builder::new(TokioExecutor::new())
+            .timer(TokioTimer::new())
+            .max_concurrent_streams(1000)
+            .serve_connection(TokioIo::new(stream), handler)
+    );
+    loop {
+        tokio::select! {
+            ended = connection.as_mut() => {
+                if let Err(error) = ended {
+                    tracing::debug!(%error, "a provider's connection ended");
+                }
+                return;
+            }
+            // What has begun is answered; nothing more is taken.
+            () = goodbye.notified() => connection.as_mut().graceful_shutdown(),
+        }
     }
 }
 
 impl Service {
     async fn answer(&self, request: Request<Incoming>, client_certificate: bool) -> Response<Full<Bytes>> {
+        let delay = self.registry.delay();
+        if !delay.is_zero() {
+            tokio::time::sleep(delay).await;
+        }
         let answer = match read(request, client_certificate).await {
             Err(answer) => answer,
-            Ok(_) if self.strict && !client_certificate => refuse(403, "MissingProviderToken"),
+            Ok(_) if self.strict && !client_certificate => Answer::refuse(403, "MissingProviderToken"),
             Ok(push) => self.registry.receive(&push),
         };
         write(&answer)
@@ -199,10 +250,10 @@ impl Service {
 
 async fn read(request: Request<Incoming>, client_certificate: bool) -> Result<ReceivedPush, Answer> {
     if request.method() != http::Method::POST {
-        return Err(refuse(405, "MethodNotAllowed"));
+        return Err(Answer::refuse(405, "MethodNotAllowed"));
     }
     let Some(token) = request.uri().path().strip_prefix("/3/device/").map(str::to_owned) else {
-        return Err(refuse(404, "BadPath"));
+        return Err(Answer::refuse(404, "BadPath"));
     };
     let header = |name: &str| {
         request
@@ -222,24 +273,18 @@ async fn read(request: Request<Incoming>, client_certificate: bool) -> Result<Re
         client_certificate,
     };
     let body = Limited::new(request.into_body(), MAX_BODY).collect().await;
-    let body = body.map_err(|_| refuse(413, "PayloadTooLarge"))?.to_bytes();
+    let body = body
+        .map_err(|_| Answer::refuse(413, "PayloadTooLarge"))?
+        .to_bytes();
     push.body = String::from_utf8_lossy(&body).into_owned();
     Ok(push)
 }
 
-fn refuse(status: u16, reason: &str) -> Answer {
-    Answer {
-        status,
-        reason: Some(reason.to_owned()),
-        retry_after: None,
-    }
-}
-
 fn write(answer: &Answer) -> Response<Full<Bytes>> {
-    let body = answer
-        .reason
-        .as_ref()
-        .map(|reason| serde_json::json!({ "reason": reason }).to_string());
+    let body = answer.reason.as_ref().map(|reason| match answer.timestamp {
+        Some(timestamp) => serde_json::json!({ "reason": reason, "timestamp": timestamp }).to_string(),
+        None => serde_json::json!({ "reason": reason }).to_string(),
+    });
     let mut response = Response::new(Full::from(body.unwrap_or_default()));
     *response.status_mut() =
         http::StatusCode::from_u16(answer.status).unwrap_or(http::StatusCode::INTERNAL_SERVER_ERROR);

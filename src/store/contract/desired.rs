@@ -330,10 +330,16 @@ pub(in crate::store) async fn changes_are_told_after_they_can_be_seen(store: &dy
         .enqueue(vec![command(&device, "c-1"), command(&id("NOBODY"), "c")], at(1))
         .await
         .unwrap();
+    assert_eq!(told(&mut feed), EMPTY, "nothing new");
     store
         .token_update(&device, push_address(b"t"), at(1))
         .await
         .unwrap();
+    assert_eq!(
+        told(&mut feed),
+        [work],
+        "it may have been pushed to another token"
+    );
     store.update_system(&device, system("26.1", None)).await.unwrap();
     store.update_facts(&device, Box::new(|_| false)).await.unwrap();
     assert_eq!(told(&mut feed), EMPTY, "nothing new");
@@ -349,7 +355,7 @@ pub(in crate::store) async fn changes_are_told_after_they_can_be_seen(store: &dy
     assert_eq!(told(&mut feed), [enrollment]);
     store.update_system(&device, system("26.2", None)).await.unwrap();
     assert_eq!(told(&mut feed), [enrollment]);
-    store.drop_push_address(&device).await.unwrap();
+    store.drop_push_address(&device, b"t").await.unwrap();
     store
         .token_update(&device, push_address(b"t"), at(1))
         .await

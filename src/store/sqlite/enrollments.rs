@@ -411,16 +411,11 @@ pub(super) fn token_update(
     let Some(before) = before else {
         return Ok(None);
     };
-    if push_address(writing, id)?.is_none() && commands::has_pending(writing, id)? {
-        // It could not be woken for these until now.
+    if before.enrollment.state == EnrollmentState::Removing || commands::has_pending(writing, id)? {
+        // It could not be woken for these until now, or the push that was to do it went to a token that is no longer good.
         writing.announce(Change::Work(id.clone()));
     }
-    writing
-        .prepare_cached(
-            "INSERT INTO push_addresses (enrollment, topic, token, magic) VALUES (?1, ?2, ?3, ?4)
-             ON CONFLICT (enrollment) DO UPDATE SET topic = excluded.topic, token = excluded.token, magic = excluded.magic",
-        )?
-        .execute(params![before.row, address.topic, address.token, address.magic])?;
+    put_push_address(writing, before.row, address)?;
     let state = match before.enrollment.state {
         EnrollmentState::Authenticated => EnrollmentState::Enrolled,
         other => other,
@@ -439,6 +434,20 @@ pub(super) fn token_update(
         writing.announce(Change::Enrollment(id.clone()));
     }
     Ok(by_id(writing, id)?.map(|found| found.enrollment))
+}
+
+pub(super) fn put_push_address(
+    writing: &Writing<'_>,
+    row: i64,
+    address: &SealedAddress,
+) -> Result<(), Fault> {
+    writing
+        .prepare_cached(
+            "INSERT INTO push_addresses (enrollment, topic, token, magic) VALUES (?1, ?2, ?3, ?4)
+             ON CONFLICT (enrollment) DO UPDATE SET topic = excluded.topic, token = excluded.token, magic = excluded.magic",
+        )?
+        .execute(params![row, address.topic, address.token, address.magic])?;
+    Ok(())
 }
 
 pub(super) fn end(
@@ -552,7 +561,33 @@ pub(super) fn push_address(
         .optional()?)
 }
 
-pub(super) fn drop_push_address(writing: &Writing<'_>, id: &EnrollmentId) -> Result<(), Fault> {
+pub(super) fn push_topic(connection: &Connection, id: &EnrollmentId) -> Result<Option<PushTopic>, Fault> {
+    let topic = connection
+        .prepare_cached(
+            "SELECT coalesce(p.topic, e.topic) FROM enrollments e LEFT JOIN push_addresses p ON p.enrollment = e.id
+             WHERE e.device = ?1",
+        )?
+        .query_row([id], |row| row.get(0))
+        .optional()?;
+    Ok(topic.flatten())
+}
+
+pub(super) fn drop_push_address(
+    writing: &Writing<'_>,
+    sealer: &dyn Sealer,
+    id: &EnrollmentId,
+    token: &[u8],
+) -> Result<(), Fault> {
+    let Some(address) = push_address(writing, id)? else {
+        return Ok(());
+    };
+    // One that cannot be opened wakes nobody: let the device send another.
+    if address
+        .unseal(sealer, id)
+        .is_ok_and(|kept| kept.token.reveal() != token)
+    {
+        return Ok(());
+    }
     writing
         .prepare_cached(
             "DELETE FROM push_addresses WHERE enrollment = (SELECT id FROM enrollments WHERE device = ?1)",

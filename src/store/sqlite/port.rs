@@ -10,16 +10,16 @@ use tokio::sync::broadcast;
 use super::columns::{Fault, encode};
 use super::enrollments::{self, SealedAddress};
 use super::writer::Writing;
-use super::{SqliteStore, commands, escrow, invitations, manifests, reports, users};
+use super::{SqliteStore, arrivals, commands, escrow, invitations, manifests, reports, users};
 use crate::compliance::Facts;
-use crate::ids::{CommandUuid, Digest, EnrollmentId};
+use crate::ids::{CommandUuid, Digest, EnrollmentId, PushTopic};
 use crate::mdm::command::{NewCommand, OfferedCommand, PendingCommand, ReportStatus};
 use crate::policy::Manifest;
 use crate::secret::Secret;
 use crate::store::{
-    Authentication, Change, CommandResult, Ending, Enrollment, Escrow, FactsChange, Invitation,
-    IssuedCertificate, NotQueued, PushAddress, Refusal, Reissued, ReportOutcome, Store, StoreError,
-    SystemNews, Transition, Verdicts,
+    Arrival, Arrived, Authentication, Change, CommandResult, Ending, Enrollment, Escrow, FactsChange,
+    Invitation, IssuedCertificate, NotQueued, NotTaken, PushAddress, Refusal, Reissued, ReportOutcome, Store,
+    StoreError, SystemNews, Transition, Verdicts,
 };
 
 /// Work that needs neither async nor a database, off the async threads.
@@ -126,6 +126,35 @@ impl Store for SqliteStore {
             .await
     }
 
+    async fn weigh_arrivals(
+        &self,
+        arrivals: Arc<[Arrival]>,
+    ) -> Result<Vec<Result<Arrived, NotTaken>>, StoreError> {
+        let sealer = Arc::clone(&self.sealer);
+        self.read("look at arrivals", move |db| {
+            let weighed = arrivals
+                .iter()
+                .map(|arrival| arrivals::weigh(db, &*sealer, arrival));
+            weighed.collect()
+        })
+        .await
+    }
+
+    async fn take_over(
+        &self,
+        arrivals: Arc<[Arrival]>,
+        now: Timestamp,
+    ) -> Result<Vec<Result<Arrived, NotTaken>>, StoreError> {
+        let sealer = Arc::clone(&self.sealer);
+        let work = move |w: &mut Writing<'_>| {
+            let taken = arrivals
+                .iter()
+                .map(|arrival| arrivals::take_over(w, &*sealer, arrival, now));
+            taken.collect()
+        };
+        self.writer.run("take enrolments over", work).await
+    }
+
     async fn enrollment(&self, id: &EnrollmentId) -> Result<Option<Enrollment>, StoreError> {
         let id = id.clone();
         let work = move |db: &Connection| Ok(enrollments::by_id(db, &id)?.map(|found| found.enrollment));
@@ -222,11 +251,18 @@ impl Store for SqliteStore {
             .map_err(|fault| fault.during(action))
     }
 
-    async fn drop_push_address(&self, enrollment: &EnrollmentId) -> Result<(), StoreError> {
+    async fn push_topic(&self, enrollment: &EnrollmentId) -> Result<Option<PushTopic>, StoreError> {
         let id = enrollment.clone();
+        let work = move |db: &Connection| enrollments::push_topic(db, &id);
+        self.read("look up a push topic", work).await
+    }
+
+    async fn drop_push_address(&self, enrollment: &EnrollmentId, token: &[u8]) -> Result<(), StoreError> {
+        let (id, sealer) = (enrollment.clone(), self.sealer.clone());
+        let token = Secret::new(token.to_vec());
         self.writer
             .run("drop a push address", move |w| {
-                enrollments::drop_push_address(w, &id)
+                enrollments::drop_push_address(w, &*sealer, &id, token.reveal())
             })
             .await
     }

@@ -9,9 +9,9 @@ use super::{Planner, some_at_a_time};
 use crate::compliance::{Facts, Moment, Needs, Occasion, Source, next_look, questions};
 use crate::controllers::fleet::device::Device;
 use crate::controllers::fleet::orders::{self, Issue};
-use crate::controllers::watch::Chain;
 use crate::ids::EnrollmentId;
 use crate::store::StoreError;
+use crate::telemetry::Chain;
 
 /// Devices asked in one transaction.
 const BATCH: usize = 1_024;

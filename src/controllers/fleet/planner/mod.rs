@@ -25,9 +25,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::controllers::Context;
 use crate::controllers::error::backoff;
-use crate::controllers::watch::Chain;
 use crate::ids::EnrollmentId;
 use crate::store::{Change, StoreError};
+use crate::telemetry::Chain;
 
 use super::schedule::Schedule;
 use super::world::World;

@@ -10,8 +10,8 @@ use super::Planner;
 use crate::controllers::error::backoff;
 use crate::controllers::fleet::device::Key;
 use crate::controllers::fleet::schedule::Schedule;
-use crate::controllers::watch::Chain;
 use crate::ids::EnrollmentId;
+use crate::telemetry::Chain;
 
 /// Something that can fail by itself.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

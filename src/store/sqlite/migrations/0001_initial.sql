@@ -54,6 +54,8 @@ CREATE TABLE enrollments (
     state TEXT NOT NULL,
     -- Of a device; its users have no other.
     certificate BLOB UNIQUE,
+    -- As it came from another server; what the device says itself stands with its push address.
+    topic TEXT,
     platform TEXT NOT NULL,
     mode TEXT NOT NULL,
     serial_number TEXT,
