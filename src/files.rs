@@ -57,7 +57,8 @@ pub fn replace(path: &Path, contents: &[u8], mode: u32) -> io::Result<()> {
 #[derive(Debug)]
 pub struct Draft {
     writer: BufWriter<File>,
-    draft: PathBuf,
+    /// Where it is until it is finished.
+    beside: PathBuf,
     path: PathBuf,
     finished: bool,
 }
@@ -85,7 +86,7 @@ impl Draft {
         file.set_permissions(Permissions::from_mode(mode))?;
         Ok(Self {
             writer: BufWriter::new(file),
-            draft,
+            beside: draft,
             path: path.to_owned(),
             finished: false,
         })
@@ -98,7 +99,7 @@ impl Draft {
     pub fn finish(mut self) -> io::Result<()> {
         self.writer.flush()?;
         self.writer.get_ref().sync_all()?;
-        fs::rename(&self.draft, &self.path)?;
+        fs::rename(&self.beside, &self.path)?;
         self.finished = true;
         match self.path.parent() {
             Some(folder) if folder != Path::new("") => File::open(folder)?.sync_all(),
@@ -120,7 +121,7 @@ impl io::Write for Draft {
 impl Drop for Draft {
     fn drop(&mut self) {
         if !self.finished {
-            let _ = fs::remove_file(&self.draft);
+            let _ = fs::remove_file(&self.beside);
         }
     }
 }

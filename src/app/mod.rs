@@ -135,14 +135,14 @@ impl Server {
         };
         let served = devices.serve(&tasks)?;
         let (public_url, wakes_devices) = (served.public_url, served.wakes_devices);
-        if let Some(settings) = &settings.enqueue {
+        if let Some(enqueue) = &settings.enqueue {
             let desk = mdm::enqueue::Desk {
                 store: store.clone(),
                 waker: served.waker,
                 clock: clock.clone(),
                 entropy: entropy.clone(),
             };
-            enqueue::start(settings, desk, connections.clone(), &tasks)?;
+            enqueue::start(enqueue, desk, connections.clone(), &tasks)?;
         }
         if let Some(evidence) = &settings.evidence {
             let ground = evidence::Ground {
@@ -164,17 +164,7 @@ impl Server {
             entropy: entropy.clone(),
             public_url: public_url.clone(),
         };
-        let desk = Desk {
-            store: store.clone(),
-            clock: clock.clone(),
-            client: Some(client.clone()),
-        };
-        tasks.unix(
-            &admin_socket(data_dir.path()),
-            admin_http::orders_router(orders.clone())
-                .merge(moving::router(desk.clone()))
-                .merge(queued::router(desk)),
-        )?;
+        tasks.unix(&admin_socket(data_dir.path()), orders_of_the_owner(&orders))?;
 
         let (namespace, make_namespace) = plane.home();
         let controllers = Controllers {
@@ -499,6 +489,18 @@ async fn tidy(store: Arc<SqliteStore>, clock: Arc<dyn Clock>, shutdown: Cancella
             tracing::warn!(error = %Chain(&error), "unused manifests could not be removed and will be at the next turn");
         }
     }
+}
+
+/// What commands on the same computer may ask for.
+fn orders_of_the_owner(orders: &Orders) -> Router {
+    let desk = Desk {
+        store: orders.store.clone(),
+        clock: orders.clock.clone(),
+        client: Some(orders.client.clone()),
+    };
+    admin_http::orders_router(orders.clone())
+        .merge(moving::router(desk.clone()))
+        .merge(queued::router(desk))
 }
 
 /// What seals secrets in a data directory.

@@ -106,13 +106,6 @@ struct Which {
     uuid: Option<CommandUuid>,
 }
 
-impl Which {
-    fn enrollment(&self) -> Result<EnrollmentId, Response> {
-        EnrollmentId::parse_with_user(&self.device)
-            .map_err(|error| refused(StatusCode::UNPROCESSABLE_ENTITY, error.to_string()))
-    }
-}
-
 /// Both, for the socket file.
 pub(super) fn router(desk: Desk) -> Router {
     Router::new()
@@ -121,16 +114,16 @@ pub(super) fn router(desk: Desk) -> Router {
 }
 
 async fn listing(State(desk): State<Desk>, Query(which): Query<Which>) -> Response {
-    match which.enrollment() {
+    match EnrollmentId::parse_with_user(&which.device) {
         Ok(enrollment) => response(list(&desk, &enrollment).await),
-        Err(refused) => refused,
+        Err(error) => refused(StatusCode::UNPROCESSABLE_ENTITY, error.to_string()),
     }
 }
 
 async fn cancelling(State(desk): State<Desk>, Query(which): Query<Which>) -> Response {
-    match which.enrollment() {
+    match EnrollmentId::parse_with_user(&which.device) {
         Ok(enrollment) => response(cancel(&desk, &enrollment, which.uuid.as_ref()).await),
-        Err(refused) => refused,
+        Err(error) => refused(StatusCode::UNPROCESSABLE_ENTITY, error.to_string()),
     }
 }
 

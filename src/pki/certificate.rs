@@ -32,7 +32,7 @@ pub fn fingerprint_of_pem(pem: &str) -> Result<Digest, Error> {
         return Err(Error::Several);
     }
     match X509Certificate::from_der(&certificate) {
-        Ok((rest, _)) if rest.is_empty() => Ok(Digest::of(&certificate)),
+        Ok(([], _)) => Ok(Digest::of(&certificate)),
         _ => Err(Error::Der),
     }
 }

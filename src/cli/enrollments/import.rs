@@ -85,13 +85,13 @@ impl Summary {
             self.imported, self.updated, self.unchanged
         );
         if self.left > 0 {
-            text += &format!(
-                ", left as they are {} (in contact with this server since, or ended here)",
-                self.left
-            );
+            text.push_str(", left as they are ");
+            text.push_str(&self.left.to_string());
+            text.push_str(" (in contact with this server since, or ended here)");
         }
         if self.bad_lines > 0 {
-            text += &format!(", bad lines {}", self.bad_lines);
+            text.push_str(", bad lines ");
+            text.push_str(&self.bad_lines.to_string());
         }
         text + "\n"
     }

@@ -14,7 +14,7 @@ use super::fields::{
     NAMESPACE, NOT_OF_PERSONAL_DEVICES, OS_VERSION, PRODUCT_NAME, PUSH_MAGIC, PUSH_TOKEN, SERIAL_NUMBER,
     SUPERVISED, TOPIC, UDID, UNLOCK_TOKEN,
 };
-use super::record::Record;
+use super::record::{Record, TokenAndMagic};
 use crate::enrollment::invitation::check_labels;
 use crate::ids::{Digest, EnrollmentId, IdError};
 use crate::mdm::checkin::{ESCROW_LIMIT, PUSH_MAGIC_LIMIT, PUSH_TOKEN_LIMIT, TEXT_LIMIT};
@@ -306,7 +306,7 @@ fn check_kind(fields: &Fields, id: &EnrollmentId, personal: bool) -> Result<(), 
 }
 
 /// Token and magic, which are of no use without each other.
-fn push(fields: &mut Fields) -> Result<Option<(Secret<Vec<u8>>, Secret<String>)>, Mistake> {
+fn push(fields: &mut Fields) -> Result<Option<TokenAndMagic>, Mistake> {
     let token = fields.bytes(PUSH_TOKEN, PUSH_TOKEN_LIMIT)?;
     let magic = fields.short_text(PUSH_MAGIC, PUSH_MAGIC_LIMIT)?.map(Secret::new);
     match (token, magic) {

@@ -14,6 +14,9 @@ use crate::policy::platform::supports_declarations;
 use crate::secret::Secret;
 use crate::store::{Arrival, Enrollment, PushAddress};
 
+/// A push token and what a push to it has to say.
+pub(super) type TokenAndMagic = (Secret<Vec<u8>>, Secret<String>);
+
 /// One enrolment. What a user's has is its id and its push address.
 #[derive(Debug, Clone)]
 pub struct Record {
@@ -26,7 +29,7 @@ pub struct Record {
     /// The push topic of its MDM profile.
     pub topic: Option<PushTopic>,
     /// Its push token and push magic; where they are known, so is the topic.
-    pub push: Option<(Secret<Vec<u8>>, Secret<String>)>,
+    pub push: Option<TokenAndMagic>,
     /// What clears its passcode.
     pub unlock_token: Option<Secret<Vec<u8>>>,
     /// What authorises a Mac.
@@ -80,11 +83,8 @@ impl Record {
     /// By the model, as at Authenticate. Where there is none, only Macs have bootstrap tokens.
     fn platform(&self) -> Platform {
         let by_model = self.product_name.as_deref().and_then(platform_of);
-        by_model.unwrap_or(if self.bootstrap_token.is_some() {
-            Platform::MacOS
-        } else {
-            Platform::IOS
-        })
+        let is_mac = self.bootstrap_token.is_some();
+        by_model.unwrap_or(if is_mac { Platform::MacOS } else { Platform::IOS })
     }
 
     /// What is told of an enrolment, without its secrets.

@@ -105,13 +105,13 @@ pub(in crate::store) async fn arriving_twice_changes_nothing_and_arriving_otherw
         "it is told though nobody can be woken"
     );
 
-    let changed = Arrival {
+    let otherwise = Arrival {
         certificate: Some(digest("another")),
         push: Some(push_address(b"token of new")),
         os_version: "26.2".to_owned(),
         ..arrival("A")
     };
-    assert_eq!(take(store, vec![changed], 4).await, [Ok(Arrived::Changed)]);
+    assert_eq!(take(store, vec![otherwise], 4).await, [Ok(Arrived::Changed)]);
     assert!(
         store
             .enrollment_by_certificate(digest("A"), at(4))

@@ -304,8 +304,8 @@ fn keep_secrets(
     }
     for kind in [Escrow::UnlockToken, Escrow::BootstrapToken] {
         if let Some(secret) = secret_of(arrival, kind) {
-            let sealed = sealer.seal(&escrow::context(id, kind), secret.reveal())?;
-            escrow::put(writing, row, kind, &sealed)?;
+            let bytes = sealer.seal(&escrow::context(id, kind), secret.reveal())?;
+            escrow::put(writing, row, kind, &bytes)?;
         }
     }
     Ok(())
