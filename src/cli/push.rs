@@ -1,5 +1,6 @@
 //! `provost push certificate`: what an administrator does once a year.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -194,16 +195,20 @@ fn request(args: &RequestArgs) -> anyhow::Result<ExitCode> {
         "- Sign in at https://identity.apple.com/pushcert with an Apple Account that belongs to the organisation, not to a person.\n",
     );
     match folder.certificates()?.first() {
-        Some(in_use) => text.push_str(&format!(
-            "- Choose \"Renew\" beside the certificate for {}, never \"Create a Certificate\", and upload the signed request.\n",
-            in_use.topic()
-        )),
+        Some(in_use) => {
+            let _ = writeln!(
+                text,
+                "- Choose \"Renew\" beside the certificate for {}, never \"Create a Certificate\", and upload the signed request.",
+                in_use.topic()
+            );
+        }
         None => text.push_str("- Choose \"Create a Certificate\" and upload the signed request. When you renew an old certificate: \"Renew\" beside it.\n"),
     }
-    text.push_str(&format!(
-        "- Download the certificate and run: provost push certificate install FILE {}\n",
+    let _ = writeln!(
+        text,
+        "- Download the certificate and run: provost push certificate install FILE {}",
         args.place.options()
-    ));
+    );
     print::out(&text)?;
     Ok(ExitCode::SUCCESS)
 }
@@ -318,9 +323,9 @@ fn describe(certificate: &PushCertificate, now: Timestamp) -> String {
     );
     for (position, link) in certificate.links().iter().enumerate() {
         let label = if position == 0 { "chain" } else { "" };
-        text.push_str(&format!("{label:<12}{}\n", link.subject));
+        let _ = writeln!(text, "{label:<12}{}", link.subject);
         if position + 1 == certificate.links().len() {
-            text.push_str(&format!("{:<12}issued by {}\n", "", link.issuer));
+            let _ = writeln!(text, "{:<12}issued by {}", "", link.issuer);
         }
     }
     text

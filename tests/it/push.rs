@@ -77,6 +77,17 @@ fn day(days: i64) -> (i32, u8, u8) {
     )
 }
 
+/// A push certificate that vouches for itself, and its key.
+pub(crate) fn self_made(topic: &str) -> (String, String) {
+    let key = KeyPair::generate().unwrap();
+    let mut params = CertificateParams::default();
+    params.distinguished_name.push(
+        DnType::CustomDnType(vec![0, 9, 2342, 19_200_300, 100, 1, 1]),
+        topic,
+    );
+    (params.self_signed(&key).unwrap().pem(), key.serialize_pem())
+}
+
 struct Desk {
     folder: tempfile::TempDir,
     apple: Apple,

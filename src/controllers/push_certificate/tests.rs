@@ -112,7 +112,7 @@ async fn people_are_told_sixty_thirty_and_seven_days_before_the_end_and_at_the_e
     year.look(&[held(TOPIC, end + SignedDuration::from_hours(365 * 24))])
         .await;
     assert_eq!(year.stands().await, stands("True", "False", "Succeeded"));
-    assert_eq!(year.told().await.last().map(String::as_str), Some("Renewed"));
+    assert!(year.told().await.iter().any(|told| told == "Renewed"));
     year.look(&[]).await;
     assert!(year.objects().await.is_empty(), "what is not held is not shown");
 }

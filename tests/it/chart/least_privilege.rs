@@ -8,13 +8,14 @@ use base64::Engine as _;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt as _;
-use kube::api::{DeleteParams, ObjectMeta, Patch, PatchParams, PostParams};
-use provost::api::{Device, GitSource};
+use kube::api::{DeleteParams, ListParams, ObjectMeta, Patch, PatchParams, PostParams};
+use provost::api::{Device, GitSource, PushCertificate, PushCertificateSpec};
 use serde_json::{Value, json};
 
 use super::{NAMESPACE, kind, objects, of_kind, render, run};
 use crate::control_plane::{ControlPlane, assets, summary};
 use crate::evidence::{Door, parts, token};
+use crate::push;
 use crate::world::{self, SOURCE, World, eventually, policy};
 
 const WHAT: &str = "the Helm chart's roles";
@@ -248,6 +249,58 @@ async fn start_again(world: &mut World) {
     .await;
 }
 
+/// A push certificate comes, and another has gone: the server says so at its next start.
+async fn exchange_push_certificates(world: &World) {
+    let (certificate, key) = push::self_made("com.apple.mgmt.External.held");
+    let (certificate_file, key_file) = (world.path("push.pem"), world.path("push.key"));
+    std::fs::write(&certificate_file, certificate).unwrap();
+    std::fs::write(&key_file, key).unwrap();
+    let [certificate, key, data] = [&certificate_file, &key_file, world.server.data_dir()]
+        .map(|path: &std::path::Path| path.to_str().unwrap());
+    let words = [
+        "push",
+        "certificate",
+        "install",
+        certificate,
+        "--key",
+        key,
+        "--data-dir",
+        data,
+    ];
+    let said = world::provost(&words).await;
+    assert!(said.success, "{}", said.stderr);
+    let gone = PushCertificateSpec {
+        topic: "com.apple.mgmt.External.gone".to_owned(),
+    };
+    let objects = push_certificates(world);
+    let gone = PushCertificate::new("com.apple.mgmt.external.gone", gone);
+    objects.create(&PostParams::default(), &gone).await.unwrap();
+}
+
+async fn push_certificates_are_told(world: &World) {
+    let objects = push_certificates(world);
+    eventually(
+        "the push certificate that is held is told, and no other",
+        async || {
+            let listed = objects.list(&ListParams::default()).await.map_err(world::text)?;
+            let told = listed
+                .iter()
+                .map(|object| (object.name_any(), object.status.is_some()));
+            let told: Vec<_> = told.collect();
+            if told == [("com.apple.mgmt.external.held".to_owned(), true)] {
+                Ok(())
+            } else {
+                Err(format!("{told:?}"))
+            }
+        },
+    )
+    .await;
+}
+
+fn push_certificates(world: &World) -> kube::Api<PushCertificate> {
+    kube::Api::namespaced(world.client.clone(), NAMESPACE)
+}
+
 #[tokio::test]
 async fn provost_needs_every_right_that_the_chart_gives_and_no_other() {
     let Some((plane, rendered)) = install().await else {
@@ -256,7 +309,9 @@ async fn provost_needs_every_right_that_the_chart_gives_and_no_other() {
     let identity = identity(&plane);
     let mut world = World::on_cluster_as(plane, identity).await;
     story(&mut world).await;
+    exchange_push_certificates(&world).await;
     start_again(&mut world).await;
+    push_certificates_are_told(&world).await;
     world.server.terminate().await;
 
     let events = requests(world.plane.as_ref().unwrap());
