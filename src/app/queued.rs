@@ -11,10 +11,10 @@ use serde::{Deserialize, Serialize};
 
 use super::admin_http::Refused;
 use super::moving::Desk;
-use crate::controllers::watch::Chain;
 use crate::ids::{CommandUuid, EnrollmentId};
 use crate::mdm::queue;
 use crate::store::StoreError;
+use crate::telemetry::Chain;
 
 /// Where it is asked for.
 pub const COMMANDS_PATH: &str = "/v1/commands";

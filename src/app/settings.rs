@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::controllers::leader::Timing;
 use crate::enrollment::Dialect;
 use crate::mdm::proxy::Proxies;
+use crate::secret::Secret;
 
 /// Settings of a server.
 #[derive(Debug, Clone)]

@@ -10,9 +10,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{Desk, Error};
 use crate::app::admin_http::Refused;
-use crate::controllers::watch::Chain;
 use crate::enrollment::transfer::Record;
 use crate::ids::{EnrollmentId, Namespace};
+use crate::telemetry::Chain;
 
 /// Where records are brought.
 pub const IMPORT_PATH: &str = "/v1/enrollments/import";
