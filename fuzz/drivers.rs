@@ -10,15 +10,17 @@ use provost::clock::SeededEntropy;
 use provost::compliance::Facts;
 use provost::enrollment::Dialect;
 use provost::enrollment::scep::message::Request;
+use provost::enrollment::transfer::{Intake, Numbered, Record};
 use provost::expression::Program;
 use provost::gitops::fetch::SourceFile;
 use provost::gitops::read::read_documents;
 use provost::gitops::validate::SchemaSet;
+use provost::ids::CommandUuid;
 use provost::kubeapi::apply::{ApplyRequest, ResetFields, TypeInfo, apply};
 use provost::kubeapi::decode::decode;
 use provost::kubeapi::patch::{json_patch, merge_patch, strategic_merge_patch};
 use provost::mdm::checkin::CheckIn;
-use provost::mdm::commands::CommandReport;
+use provost::mdm::commands::{CommandReport, RawCommand};
 use provost::mdm::ddm::{Endpoint, StatusReport};
 use provost::mdm::plist::{read, read_dictionary, to_json, to_xml};
 use provost::pki::cms::{CipherPolicy, Content, HashPolicy, Recipient};
@@ -30,16 +32,18 @@ use serde_json::json;
 type Target = fn(&[u8]);
 
 /// Every target by its name.
-pub(super) const TARGETS: [(&str, Target); 13] = [
+pub(super) const TARGETS: [(&str, Target); 15] = [
     ("certificate_request", certificate_request),
     ("check_in", check_in),
     ("command_report", command_report),
     ("endpoint", endpoint),
     ("expression", expression),
+    ("import_lines", import_lines),
     ("kubernetes_body", kubernetes_body),
     ("patch", patch),
     ("plist", plist),
     ("policy_file", policy_file),
+    ("raw_command", raw_command),
     ("scep_envelope", scep_envelope),
     ("scep_message", scep_message),
     ("signed_message", signed_message),
@@ -65,6 +69,38 @@ pub(super) fn check_in(bytes: &[u8]) {
 pub(super) fn command_report(bytes: &[u8]) {
     if let Ok(message) = read_dictionary(bytes) {
         let _ = CommandReport::read(&message);
+    }
+}
+
+/// A command that a script queues as it is.
+pub(super) fn raw_command(bytes: &[u8]) {
+    let Ok(command) = RawCommand::read(bytes) else {
+        return;
+    };
+    let uuid = match CommandUuid::parse("c-1") {
+        Ok(uuid) => uuid,
+        Err(error) => panic!("{error}"),
+    };
+    let again = RawCommand::read(command.body(&uuid).as_bytes());
+    assert!(
+        again.is_ok_and(|again| again.request_type() == command.request_type()),
+        "what would be sent is another command"
+    );
+}
+
+/// A file of enrolments that move in.
+pub(super) fn import_lines(bytes: &[u8]) {
+    let Ok(intake) = Intake::read(bytes) else {
+        panic!("bytes in memory cannot be read");
+    };
+    let (records, _) = intake.finish();
+    for Numbered { record, .. } in records {
+        let line = record.line();
+        let again = Record::read(line.reveal().trim_end());
+        assert!(
+            again.is_ok_and(|again| again.id == record.id),
+            "what is written of an enrolment is not it"
+        );
     }
 }
 
