@@ -18,6 +18,7 @@ pub mod events;
 pub mod fleet;
 mod inventory;
 mod link;
+pub mod load;
 mod mailbox;
 mod model;
 mod predicate;

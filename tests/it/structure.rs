@@ -63,7 +63,7 @@ const PARTS: &[(&str, &str)] = &[
     ),
     (
         "cli",
-        "api app clock compliance controllers enrollment gitops ids kubeapi mdm::proxy policy secret simulator suggest telemetry",
+        "api app clock compliance controllers enrollment files gitops ids kubeapi mdm::proxy policy secret simulator suggest telemetry",
     ),
     ("main", "cli"),
 ];
