@@ -125,6 +125,13 @@ mod tests {
             measured: vec![measured],
             ratio: Some(0.414),
         };
-        insta::assert_snapshot!(render(&report), @"");
+        insta::assert_snapshot!(render(&report), @r"
+        MEASURED       COUNT   PER SECOND   REQUESTS/S   P50 MS   P99 MS   MAX MS   ERRORS
+        turns      1,234,567      617,284      617,285      0.2     12.0    100.0        2
+
+        64 connections, 1000 devices
+        41 % of the requests of a server that does nothing
+        turns: 2 × HTTP 503
+        ");
     }
 }

@@ -107,6 +107,10 @@ where
     total.measured(what, started.elapsed())
 }
 
+/// From one device to the next: a prime, so that everybody has a turn. Devices that were made one after the other lie side by side in a database,
+/// and do not come to a server side by side.
+const STRIDE: usize = 7_919;
+
 /// The devices, handed out one by one.
 pub(super) struct Turns {
     fleet: Arc<[Recruit]>,
@@ -135,12 +139,13 @@ impl Turns {
 
     fn next(&self) -> Option<&Recruit> {
         let turn = self.next.fetch_add(1, Ordering::Relaxed);
-        let turn = if self.round {
-            turn.checked_rem(self.fleet.len())?
-        } else {
-            turn
-        };
-        self.fleet.get(turn)
+        let devices = self.fleet.len();
+        if !self.round && turn >= devices {
+            return None;
+        }
+        let stride = if devices.is_multiple_of(STRIDE) { 1 } else { STRIDE };
+        let place = turn.checked_rem(devices)?.checked_mul(stride)?;
+        self.fleet.get(place.checked_rem(devices)?)
     }
 }
 
