@@ -76,13 +76,16 @@ impl Templates {
         Ok(tag)
     }
 
-    /// Keeps the template of `tag` in the database, for one more command. Returns its row.
+    /// Keeps the template of `tag` in the database, and notes that it is used again. Returns its row.
     pub(super) fn keep(&self, writing: &Writing<'_>, tag: Digest) -> Result<i64, Fault> {
-        let kept = writing
-            .prepare_cached("UPDATE bodies SET uses = uses + 1 WHERE tag = ?1 RETURNING id")?
+        let kept: Option<i64> = writing
+            .prepare_cached("SELECT id FROM bodies WHERE tag = ?1")?
             .query_row([tag], |row| row.get(0))
             .optional()?;
         if let Some(row) = kept {
+            writing
+                .prepare_cached("UPDATE bodies SET uses = uses + 1 WHERE id = ?1")?
+                .execute([row])?;
             return Ok(row);
         }
         writing

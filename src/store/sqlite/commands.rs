@@ -1,5 +1,7 @@
 //! The command queue in tables. What happens is decided by [`crate::mdm::queue`]; this carries it out.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -121,6 +123,8 @@ pub(super) fn enqueue(
     now: Timestamp,
 ) -> Result<Vec<NotQueued>, Fault> {
     let mut not_queued = Vec::new();
+    // One body of many commands is looked up once.
+    let mut kept: HashMap<Digest, i64> = HashMap::new();
     for one in &prepared.commands {
         let (enrollment, enrolled_at) = match receiver(writing, &one.command)? {
             Ok(found) => found,
@@ -135,7 +139,10 @@ pub(super) fn enqueue(
         if was_given(writing, enrollment, &one.command.uuid, enrolled_at)? {
             continue;
         }
-        let body = prepared.templates.keep(writing, one.tag)?;
+        let body = match kept.entry(one.tag) {
+            Entry::Occupied(kept) => *kept.get(),
+            Entry::Vacant(vacant) => *vacant.insert(prepared.templates.keep(writing, one.tag)?),
+        };
         if let Some(sequence) = place(writing, enrollment, one, body, now)? {
             insert(writing, enrollment, sequence, one, body, now)?;
             writing.announce(Change::Work(one.command.enrollment.clone()));

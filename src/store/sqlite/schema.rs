@@ -134,8 +134,6 @@ fn configure(connection: &Connection) -> rusqlite::Result<()> {
     // Keep the log from staying as large as its largest burst.
     connection.pragma_update(None, "journal_size_limit", LOG_SIZE)?;
     connection.pragma_update(None, "cache_size", CACHE_KIB)?;
-    // What a savepoint would have to restore is no matter for a disk.
-    connection.pragma_update(None, "temp_store", "MEMORY")?;
     keep_statements(connection)
 }
 

@@ -103,8 +103,8 @@ CREATE TABLE seen (
     at INTEGER NOT NULL
 ) STRICT;
 
--- Request bodies, sealed, shared by all commands that differ in nothing but their UUID. `tag` is a keyed digest. `uses` counts the commands that
--- were queued with it, so that a look for unneeded ones that took place before does not remove it.
+-- Request bodies, sealed, shared by all commands that differ in nothing but their UUID. `tag` is a keyed digest. `uses` counts how
+-- often commands were queued with it, so that a look for unneeded ones that took place before does not remove it.
 CREATE TABLE bodies (
     id INTEGER PRIMARY KEY,
     tag BLOB NOT NULL UNIQUE,
