@@ -1,6 +1,7 @@
 //! The composition root: settings → components → tasks → shutdown.
 
 pub mod admin_http;
+pub mod bench;
 mod cluster;
 mod control;
 pub mod data_dir;

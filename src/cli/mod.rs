@@ -1,5 +1,6 @@
 //! The command line: one file a subcommand.
 
+mod bench;
 mod commands;
 mod completions;
 mod crd;
@@ -81,6 +82,8 @@ enum Command {
     Push(push::PushArgs),
     /// Run simulated Apple devices against a server.
     Simulate(crate::simulator::SimulateArgs),
+    /// Measure how much a server can take.
+    Bench(bench::BenchArgs),
     /// Print the custom resource definitions.
     Crd(crd::CrdArgs),
     /// Print a completion script for a shell.
@@ -97,7 +100,10 @@ pub fn main() -> ExitCode {
         return called.main();
     }
     let cli = Cli::parse();
-    let quiet = matches!(cli.command, Command::Demo(_) | Command::Simulate(_));
+    let quiet = matches!(
+        cli.command,
+        Command::Demo(_) | Command::Simulate(_) | Command::Bench(_)
+    );
     let filter = cli.log.log.clone().unwrap_or_else(|| {
         if quiet {
             "warn".to_owned()
@@ -128,6 +134,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Commands(args) => runtime()?.block_on(commands::run(args)),
         Command::Push(args) => push::run(&args),
         Command::Simulate(args) => runtime()?.block_on(simulate::run(args)),
+        Command::Bench(args) => runtime()?.block_on(bench::run(args)),
         Command::Crd(args) => crd::run(&args),
         Command::Completions(args) => completions::run(&args),
         Command::Reference(args) => reference::run(&args),

@@ -209,6 +209,11 @@ impl CertificateRequest {
         Ok(Self { key, csr })
     }
 
+    /// The request, DER.
+    pub(super) fn der(&self) -> &[u8] {
+        &self.csr
+    }
+
     /// Redeems the invitation.
     pub(super) async fn redeem(
         &self,

@@ -19,6 +19,7 @@ pub mod fleet;
 mod identity;
 mod inventory;
 mod link;
+pub mod load;
 mod mailbox;
 mod model;
 mod predicate;

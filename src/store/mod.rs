@@ -703,6 +703,15 @@ pub trait Store: Send + Sync + 'static {
         now: Timestamp,
     ) -> Result<ReportOutcome, StoreError>;
 
+    /// As [`Self::report`], and then as [`Self::next_command`] for one that has just reported, in one transaction: what devices do most.
+    async fn report_and_next(
+        &self,
+        enrollment: &EnrollmentId,
+        uuid: &CommandUuid,
+        status: &ReportStatus,
+        now: Timestamp,
+    ) -> Result<(ReportOutcome, Option<OfferedCommand>), StoreError>;
+
     /// What is pending for a device, in the order of delivery.
     async fn pending(&self, enrollment: &EnrollmentId) -> Result<Vec<PendingCommand>, StoreError>;
 

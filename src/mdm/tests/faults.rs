@@ -138,6 +138,8 @@ faulty! {
     cancel(enrollment: &EnrollmentId, uuid: &CommandUuid, reason: &str, now: Timestamp) -> bool;
     next_command(enrollment: &EnrollmentId, idle: bool, now: Timestamp) -> Option<OfferedCommand>;
     report(enrollment: &EnrollmentId, uuid: &CommandUuid, status: &ReportStatus, now: Timestamp) -> ReportOutcome;
+    report_and_next(enrollment: &EnrollmentId, uuid: &CommandUuid, status: &ReportStatus, now: Timestamp)
+        -> (ReportOutcome, Option<OfferedCommand>);
     pending(enrollment: &EnrollmentId) -> Vec<PendingCommand>;
     with_pending(after: Option<&EnrollmentId>, limit: usize) -> Vec<EnrollmentId>;
     results(enrollment: &EnrollmentId, limit: usize) -> Vec<CommandResult>;

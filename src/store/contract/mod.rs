@@ -87,6 +87,7 @@ macro_rules! store_contract {
             a_personal_device_is_never_erased_whoever_queues_it,
             every_kind_of_command_survives_a_not_now,
             a_broadcast_reaches_everybody_once,
+            a_report_and_what_is_next_are_one_step_or_two,
             manifests_are_kept_by_content,
             only_changed_pointers_are_written,
             devices_are_not_pointed_at_what_is_not_kept,

@@ -397,6 +397,20 @@ impl Store for SqliteStore {
         self.writer.run("take a report", work).await
     }
 
+    async fn report_and_next(
+        &self,
+        enrollment: &EnrollmentId,
+        uuid: &CommandUuid,
+        status: &ReportStatus,
+        now: Timestamp,
+    ) -> Result<(ReportOutcome, Option<OfferedCommand>), StoreError> {
+        let (id, uuid, status) = (enrollment.clone(), uuid.clone(), status.clone());
+        let sealer = Arc::clone(&self.sealer);
+        let work =
+            move |w: &mut Writing<'_>| commands::report_and_next(w, &*sealer, &id, &uuid, &status, now);
+        self.writer.run("take a report", work).await
+    }
+
     async fn pending(&self, enrollment: &EnrollmentId) -> Result<Vec<PendingCommand>, StoreError> {
         let id = enrollment.clone();
         self.read("list pending commands", move |db| commands::pending(db, &id))
