@@ -127,10 +127,10 @@ impl Field {
             }
         }
         let request = CertificateRequest::new(&identity.udid).map_err(|error| error.to_string())?;
-        let mut link = Link::new(Arc::clone(&self.anonymous), Arc::clone(&self.gate));
+        let mut link = Link::new(Arc::clone(&self.anonymous), Arc::clone(&self.gate), None);
         let enrollment = request.redeem(invitation, &self.trust, &mut link).await;
         let enrollment = enrollment.map_err(|error| error.to_string())?;
-        let mut link = Link::new(Arc::clone(&enrollment.tls), Arc::clone(&self.gate));
+        let mut link = Link::new(Arc::clone(&enrollment.tls), Arc::clone(&self.gate), None);
         let token = Seed::new(self.load.seed, index).bytes();
         let push = PushAddress {
             token: &token,
@@ -173,7 +173,7 @@ async fn poll_all(field: Arc<Field>, enrolled: Arc<[Enrolled]>, end: Instant) ->
         let Some(Enrolled { udid, enrollment }) = turn.and_then(|turn| enrolled.get(turn)) else {
             break;
         };
-        let mut link = Link::new(Arc::clone(&enrollment.tls), Arc::clone(&field.gate));
+        let mut link = Link::new(Arc::clone(&enrollment.tls), Arc::clone(&field.gate), None);
         let idle = [("Status", "Idle"), ("UDID", udid.as_str())];
         let idle = idle.map(|(key, value)| (key.to_owned(), plist::Value::from(value)));
         let started = Instant::now();
