@@ -18,19 +18,22 @@ const LIMITS: Limits = Limits {
     grace: Duration::from_secs(5),
 };
 
-/// Starts to listen.
+/// Starts to listen, if it is set to.
 ///
 /// # Errors
 /// When the key is none, or the address cannot be listened on.
 pub(super) fn start(
-    settings: &EnqueueSettings,
+    settings: Option<&EnqueueSettings>,
     desk: Desk,
-    connections: ConnectionMetrics,
+    connections: &ConnectionMetrics,
     tasks: &Tasks,
 ) -> anyhow::Result<()> {
+    let Some(settings) = settings else {
+        return Ok(());
+    };
     let key = Key::new(settings.key.reveal()).context("--enqueue-api-key-file")?;
     let socket = listen::bind(settings.listen).context("--enqueue-api-listen")?;
-    let listener = Listener::new("enqueue", LIMITS, connections);
+    let listener = Listener::new("enqueue", LIMITS, connections.clone());
     let serving = listener.http(router(desk, key), socket, tasks.shutdown())?;
     tracing::info!(address = %serving.address, "raw commands are taken");
     tasks.serving("the enqueue API", serving.task);

@@ -82,6 +82,13 @@ pub struct Server {
     tasks: Tasks,
 }
 
+/// The counters of a server, and those of its listeners among them.
+fn counters() -> (Metrics, ConnectionMetrics) {
+    let (metrics, connections) = (Metrics::new(), ConnectionMetrics::default());
+    metrics.register(|registry| connections.register(registry.sub_registry_with_prefix("provost")));
+    (metrics, connections)
+}
+
 impl Server {
     /// Opens the data directory and starts everything. Returns when devices are served and, with the embedded API, kubectl is; see
     /// [`Server::ready`].
@@ -97,15 +104,11 @@ impl Server {
         let data_dir = DataDir::open(&settings.data_dir)?;
         let descriptors = raise_descriptor_limit();
         tracing::debug!(descriptors, "files may be open");
-        let metrics = Metrics::new();
-        let connections = ConnectionMetrics::default();
-        metrics.register(|registry| connections.register(registry.sub_registry_with_prefix("provost")));
+        let (metrics, connections) = counters();
         let readiness = Readiness::default();
         let tasks = Tasks::default();
-        let gauges = match &settings.kubernetes {
-            Kubernetes::Embedded { .. } => None,
-            Kubernetes::Cluster(_) => Some(ClusterMetrics::registered(&metrics)),
-        };
+        let on_cluster = matches!(settings.kubernetes, Kubernetes::Cluster(_));
+        let gauges = on_cluster.then(|| ClusterMetrics::registered(&metrics));
         let health = admin_http::health_router(readiness.clone(), gauges.clone(), metrics.clone());
         let admin = tasks
             .admin(settings.admin_listen, health, connections.clone())
@@ -136,15 +139,13 @@ impl Server {
         };
         let served = devices.serve(&tasks)?;
         let (public_url, wakes_devices) = (served.public_url, served.wakes_devices);
-        if let Some(enqueue) = &settings.enqueue {
-            let desk = mdm::enqueue::Desk {
-                store: store.clone(),
-                waker: served.waker,
-                clock: clock.clone(),
-                entropy: entropy.clone(),
-            };
-            enqueue::start(enqueue, desk, connections.clone(), &tasks)?;
-        }
+        let desk = mdm::enqueue::Desk {
+            store: store.clone(),
+            waker: served.waker,
+            clock: clock.clone(),
+            entropy: entropy.clone(),
+        };
+        enqueue::start(settings.enqueue.as_ref(), desk, &connections, &tasks)?;
         if let Some(evidence) = &settings.evidence {
             let ground = evidence::Ground {
                 client: client.clone(),
@@ -338,27 +339,7 @@ impl Devices<'_> {
         let store: Arc<dyn Store> = self.store.clone();
         let seen = Arc::new(SeenBatch::default());
         let gateway_metrics = GatewayMetrics::default();
-        let (reachable, unreachable) = (
-            push.reachable(topic.clone()),
-            gateway_metrics.unreachable_topics.clone(),
-        );
-        let gateway = Gateway::new(
-            store.clone(),
-            self.clock.clone(),
-            self.entropy.clone(),
-            seen.clone(),
-        )
-        .with_network_users(if self.settings.accept_network_users {
-            NetworkUsers::Accept
-        } else {
-            NetworkUsers::Decline
-        })
-        .with_topics(move |topic| {
-            let held = reachable(topic);
-            unreachable.inc_by(u64::from(!held));
-            held
-        });
-        let gateway = Arc::new(gateway);
+        let gateway = Arc::new(self.gateway(&seen, &push, &topic, &gateway_metrics));
         let mdm = MdmAddress::new(&public_url, topic);
         let limiter = Arc::new(Limiter::new(Rate::default()));
         let ways_in = self.ways_in(&store, &pki, &public_url, &mdm, &limiter);
@@ -414,6 +395,33 @@ impl Devices<'_> {
 }
 
 impl Devices<'_> {
+    /// What answers devices.
+    fn gateway(
+        &self,
+        seen: &Arc<SeenBatch>,
+        push: &push::Push,
+        topic: &PushTopic,
+        metrics: &GatewayMetrics,
+    ) -> Gateway {
+        let (reachable, unreachable) = (push.reachable(topic.clone()), metrics.unreachable_topics.clone());
+        Gateway::new(
+            self.store.clone(),
+            self.clock.clone(),
+            self.entropy.clone(),
+            seen.clone(),
+        )
+        .with_network_users(if self.settings.accept_network_users {
+            NetworkUsers::Accept
+        } else {
+            NetworkUsers::Decline
+        })
+        .with_topics(move |topic| {
+            let held = reachable(topic);
+            unreachable.inc_by(u64::from(!held));
+            held
+        })
+    }
+
     /// What devices are judged by.
     fn peers(&self, pki: &Pki) -> anyhow::Result<Peers> {
         let former = &self.settings.former_device_authorities;

@@ -36,23 +36,23 @@ fn every_guarantee_is_kept_by_tests_that_exist_or_is_a_choice() {
         .collect();
     let known: BTreeSet<&str> = texts.iter().flat_map(|text| functions(text)).collect();
     let page = std::fs::read_to_string(root.join("docs/protocol-guarantees.md")).unwrap();
-    let mut guarantees = 0;
+    let mut rows = 0;
     for row in page.lines().filter(|line| line.starts_with("| ")) {
         let columns: Vec<&str> = row.trim_matches('|').split('|').map(str::trim).collect();
-        let [guarantee, tests] = columns[..] else {
+        let [promise, kept_by] = columns[..] else {
             panic!("two columns: {row}");
         };
-        if (guarantee, tests) == ("Guarantee", "Tests") {
+        if (promise, kept_by) == ("Guarantee", "Tests") {
             continue;
         }
-        guarantees += 1;
-        if tests == "a choice" {
+        rows += 1;
+        if kept_by == "a choice" {
             continue;
         }
-        for test in tests.split(", ") {
+        for test in kept_by.split(", ") {
             let name = test.trim_matches('`');
-            assert!(known.contains(name), "{name} is no test: {guarantee}");
+            assert!(known.contains(name), "{name} is no test: {promise}");
         }
     }
-    assert!(guarantees > 40, "the page was not read");
+    assert!(rows > 40, "the page was not read");
 }

@@ -210,6 +210,11 @@ async fn an_imported_device_goes_on_with_its_old_certificate_and_takes_the_comma
         (&json!(0), &json!(0)),
         "{summary}"
     );
+    tells_no_secret(&server);
+    strangers_get_nowhere(&old, &server).await;
+}
+
+fn tells_no_secret(server: &Server) {
     let said = server.said();
     for secret in [
         "bootstrap-of-a-mac",
@@ -219,13 +224,16 @@ async fn an_imported_device_goes_on_with_its_old_certificate_and_takes_the_comma
     ] {
         assert!(!said.contains(secret), "{said}");
     }
-    // A stranger with a certificate of the old authority gets nowhere.
+}
+
+/// A certificate of the old authority alone gives no right, and none gives less.
+async fn strangers_get_nowhere(old: &Old, server: &Server) {
     let other = Mac::enrolled(&old.server, "A0000000-0000-4000-8000-000000000002")
         .await
-        .moved_to(&server);
+        .moved_to(server);
     assert_ne!(other.report("Idle", &[]).await.status, 200);
     assert_ne!(other.authenticate().await.status, 200, "and enrols nobody");
-    let anonymous = Caller::of_devices(&server, None);
+    let anonymous = Caller::of_devices(server, None);
     assert_ne!(anonymous.send("PUT /mdm", "", b"").await.status, 200);
 }
 

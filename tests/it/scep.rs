@@ -370,7 +370,8 @@ async fn simulated_devices_follow_the_profile_and_show_their_certificate_or_sign
         let invitations = folder.path().join(way);
         let mut lines = String::new();
         for _ in 0..5 {
-            lines += &format!("{}\n", invite(&server).await);
+            lines += &invite(&server).await.to_string();
+            lines.push('\n');
         }
         std::fs::write(&invitations, lines).unwrap();
         simulator

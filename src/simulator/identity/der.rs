@@ -18,13 +18,12 @@ pub(super) fn element(tag: u8, content: &[u8]) -> Vec<u8> {
     let zeros = length.iter().take_while(|byte| **byte == 0).count();
     length.drain(..zeros);
     let mut out = vec![tag];
-    match u8::try_from(content.len()) {
-        Ok(short @ 0..=0x7F) => out.push(short),
-        _ => {
-            // Eight bytes at most.
-            out.push(0x80 | u8::try_from(length.len()).unwrap_or(8));
-            out.extend(length);
-        }
+    if let Ok(short @ 0..=0x7F) = u8::try_from(content.len()) {
+        out.push(short);
+    } else {
+        // Eight bytes at most.
+        out.push(0x80 | u8::try_from(length.len()).unwrap_or(8));
+        out.extend(length);
     }
     out.extend(content);
     out
