@@ -5,7 +5,7 @@ use std::net::TcpListener;
 use std::path::Path;
 
 use kube::Api as Objects;
-use kube::api::{Patch, PatchParams};
+use kube::api::{ListParams, Patch, PatchParams};
 use kube::core::{ApiResource, DynamicObject, GroupVersionKind};
 use provost::api::Device;
 use serde::Deserialize as _;
@@ -74,7 +74,7 @@ async fn each_measurement_is_taken_without_an_error() {
     let devices: Objects<Device> = Objects::namespaced(client.clone(), NAMESPACE);
     eventually("the devices have their objects", async || {
         let found = devices
-            .list(&Default::default())
+            .list(&ListParams::default())
             .await
             .map_err(|error| error.to_string())?;
         if found.items.len() == DEVICES {

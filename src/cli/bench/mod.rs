@@ -206,9 +206,10 @@ async fn as_proxy(args: ProxyArgs, kind: Kind) -> anyhow::Result<ExitCode> {
         fleet,
         load: args.load.load(),
     };
-    let floor = match args.floor {
-        true => Some(Floor::start(&load).await?),
-        false => None,
+    let floor = if args.floor {
+        Some(Floor::start(&load).await?)
+    } else {
+        None
     };
     let mut floors = Vec::new();
     if let Some(floor) = &floor {
