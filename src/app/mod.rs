@@ -29,7 +29,7 @@ pub use settings::{
 
 use crate::api::crds;
 use crate::clock::{Clock, Entropy};
-use crate::controllers::{fleet, push_certificate};
+use crate::controllers::fleet;
 use crate::enrollment::http::{WaysIn, device_router};
 use crate::enrollment::{IdentityIssuer, Invite, Limiter, MdmAddress, ProfileIssuer, Rate, ScepServer};
 use crate::gitops::validate::SchemaSet;
@@ -158,7 +158,6 @@ impl Server {
             admin_http::orders_router(orders.clone()),
         )?;
 
-        let (namespace, make_namespace) = plane.home();
         let controllers = Controllers {
             store: store.clone(),
             clock: clock.clone(),
@@ -169,11 +168,7 @@ impl Server {
                 evidence_interval: settings.evidence_interval,
             },
             schemas: Arc::new(SchemaSet::new(&crds::all())?),
-            push_certificates: push_certificate::Settings {
-                namespace,
-                make_namespace,
-                held: served.push_certificates,
-            },
+            push_certificates: plane.tells_of(served.push_certificates),
             fetcher: Arc::default(),
             clones: data_dir.git(),
         };
@@ -327,10 +322,8 @@ impl Devices<'_> {
         let store: Arc<dyn Store> = self.store.clone();
         let seen = Arc::new(SeenBatch::default());
         let gateway_metrics = GatewayMetrics::default();
-        let (reachable, unreachable) = (
-            push.reachable(topic.clone()),
-            gateway_metrics.unreachable_topics.clone(),
-        );
+        let reachable = push.reachable(topic.clone());
+        let unreachable = gateway_metrics.unreachable_topics.clone();
         let gateway = Gateway::new(
             store.clone(),
             self.clock.clone(),

@@ -161,7 +161,7 @@ impl PushFolder {
     /// When it cannot be written.
     pub fn keep_request_key(&self, key: &Secret<String>) -> Result<(), FolderError> {
         files::private_folder(&self.0).map_err(unwritable(&self.0))?;
-        self.keep(&self.request_key_path(), key.reveal())
+        keep(&self.request_key_path(), key.reveal())
     }
 
     /// Keeps a request, and says where.
@@ -170,7 +170,7 @@ impl PushFolder {
     /// When it cannot be written.
     pub fn keep_request(&self, name: &str, contents: &str) -> Result<PathBuf, FolderError> {
         let path = self.0.join(name);
-        self.keep(&path, contents)?;
+        keep(&path, contents)?;
         Ok(path)
     }
 
@@ -226,10 +226,10 @@ impl PushFolder {
             certificate.key_pem().reveal()
         ));
         // In this order: should we fall over in between, the topic still names a certificate that is there.
-        self.keep(&path, pem.reveal())?;
-        self.keep(
+        keep(&path, pem.reveal())?;
+        keep(
             &self.0.join("topic"),
-            &format!("{}\n", of_new.unwrap_or(certificate.topic())),
+            &format!("{}\n", of_new.unwrap_or_else(|| certificate.topic())),
         )?;
         for name in ["request.csr", "request.plist", "request.key"] {
             match fs::remove_file(self.0.join(name)) {
@@ -241,10 +241,10 @@ impl PushFolder {
         }
         Ok(path)
     }
+}
 
-    fn keep(&self, path: &Path, contents: &str) -> Result<(), FolderError> {
-        files::replace(path, contents.as_bytes(), files::PRIVATE).map_err(unwritable(path))
-    }
+fn keep(path: &Path, contents: &str) -> Result<(), FolderError> {
+    files::replace(path, contents.as_bytes(), files::PRIVATE).map_err(unwritable(path))
 }
 
 /// A file of reasonable size, if it is there.

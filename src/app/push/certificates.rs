@@ -130,12 +130,12 @@ impl Certificates {
         for certificate in found {
             let topic = certificate.topic().to_owned();
             let before = self.pushers.get(&topic);
-            let pusher = match before.filter(|(pem, _)| pem == certificate.chain_pem()) {
-                Some((_, pusher)) => Arc::clone(pusher),
-                None => {
-                    changed = true;
-                    pusher(&self.settings.service, Some(certificate))?
-                }
+            let same = before.filter(|(pem, _)| pem == certificate.chain_pem());
+            let pusher = if let Some((_, pusher)) = same {
+                Arc::clone(pusher)
+            } else {
+                changed = true;
+                pusher(&self.settings.service, Some(certificate))?
             };
             pushers.insert(topic, (certificate.chain_pem().to_owned(), pusher));
         }

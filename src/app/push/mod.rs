@@ -114,10 +114,10 @@ impl Push {
             clock: clock.clone(),
             pushes,
         });
-        let pusher = self.certificates.topics();
+        let topics = self.certificates.topics();
         tasks.run(
             "waking devices",
-            scheduler.clone().run(pusher, observer, tasks.shutdown()),
+            scheduler.clone().run(topics, observer, tasks.shutdown()),
         );
         tasks.run(
             "following pending work",

@@ -198,7 +198,7 @@ impl PushScheduler {
                 tracing::warn!(topic = &**topic, device.id = device, error = %Chain(error), "a push was refused");
             }
             (None, Err(error)) => {
-                tracing::debug!(device.id = device, error = %Chain(error), "a push was not taken")
+                tracing::debug!(device.id = device, error = %Chain(error), "a push was not taken");
             }
             _ => {}
         }
