@@ -33,7 +33,7 @@ pub use settings::{
 
 use crate::api::crds;
 use crate::clock::{Clock, Entropy};
-use crate::controllers::{fleet, push_certificate};
+use crate::controllers::fleet;
 use crate::enrollment::http::{WaysIn, device_router};
 use crate::enrollment::{IdentityIssuer, Invite, Limiter, MdmAddress, ProfileIssuer, Rate, ScepServer};
 use crate::gitops::validate::SchemaSet;
@@ -168,7 +168,6 @@ impl Server {
         };
         tasks.unix(&admin_socket(data_dir.path()), orders_of_the_owner(&orders))?;
 
-        let (namespace, make_namespace) = plane.home();
         let controllers = Controllers {
             store: store.clone(),
             clock: clock.clone(),
@@ -179,11 +178,7 @@ impl Server {
                 evidence_interval: settings.evidence_interval,
             },
             schemas: Arc::new(SchemaSet::new(&crds::all())?),
-            push_certificates: push_certificate::Settings {
-                namespace,
-                make_namespace,
-                held: served.push_certificates,
-            },
+            push_certificates: plane.tells_of(served.push_certificates),
             fetcher: Arc::default(),
             clones: data_dir.git(),
         };

@@ -3,11 +3,14 @@
 use std::sync::Arc;
 
 use kube::Client;
+use tokio::sync::watch;
 
 use crate::clock::{Clock, Entropy};
+use crate::controllers::push_certificate;
 use crate::kubeapi::KubeApi;
 use crate::listener::ConnectionMetrics;
 use crate::pki::Sealer;
+use crate::push::HeldCertificate;
 use crate::telemetry::cluster::ClusterMetrics;
 
 use super::admin_http::Readiness;
@@ -80,11 +83,16 @@ impl Plane {
         }
     }
 
-    /// The server's own namespace, and whether it has to be made.
-    pub(super) fn home(&self) -> (String, bool) {
-        match self {
+    /// Where it is told how the push certificates stand: in the server's own namespace.
+    pub(super) fn tells_of(&self, held: watch::Receiver<Vec<HeldCertificate>>) -> push_certificate::Settings {
+        let (namespace, make_namespace) = match self {
             Self::Embedded(_) => (NAMESPACE.to_owned(), true),
             Self::Cluster(cluster) => (cluster.namespace.clone(), false),
+        };
+        push_certificate::Settings {
+            namespace,
+            make_namespace,
+            held,
         }
     }
 
