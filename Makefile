@@ -80,6 +80,10 @@ command-table: test-packages ## Write the table of Apple's commands again (SCHEM
 bench: build-packages ## Run the benchmarks.
 	$(CARGO) bench --locked --bench hot_paths $(ARGS)
 
+.PHONY: fuzz
+fuzz: build-packages ## Fuzz one target, TARGET=plist, for RUNS executions (a million by default); ARGS are libFuzzer's.
+	@hack/fuzz.sh "$(TARGET)" "$(or $(RUNS),1000000)" $(ARGS)
+
 .PHONY: fuzz-smoke
 fuzz-smoke: build-packages ## Run every fuzz target for a short while (SECONDS_EACH, 20 by default).
 	@hack/fuzz-smoke.sh

@@ -314,10 +314,10 @@ impl Queue {
         self.store.enqueue(vec![command], self.now).await?;
         let offered = self.store.next_command(device, true, self.now).await?;
         offered.context("nothing is offered")?;
-        self.store
-            .report(device, &uuid, &ReportStatus::Acknowledged, self.now)
+        let (_, next) = self
+            .store
+            .report_and_next(device, &uuid, &ReportStatus::Acknowledged, self.now)
             .await?;
-        let next = self.store.next_command(device, false, self.now).await?;
         anyhow::ensure!(next.is_none(), "nothing is left");
         Ok(())
     }

@@ -6,18 +6,25 @@ use std::sync::LazyLock;
 use jiff::Timestamp;
 use provost::api::crds;
 use provost::api::schema::CompiledSchema;
+use provost::clock::SeededEntropy;
 use provost::compliance::Facts;
+use provost::enrollment::Dialect;
+use provost::enrollment::scep::message::Request;
+use provost::enrollment::transfer::{Intake, Numbered, Record};
 use provost::expression::Program;
 use provost::gitops::fetch::SourceFile;
 use provost::gitops::read::read_documents;
 use provost::gitops::validate::SchemaSet;
+use provost::ids::CommandUuid;
 use provost::kubeapi::apply::{ApplyRequest, ResetFields, TypeInfo, apply};
 use provost::kubeapi::decode::decode;
 use provost::kubeapi::patch::{json_patch, merge_patch, strategic_merge_patch};
 use provost::mdm::checkin::CheckIn;
-use provost::mdm::commands::CommandReport;
+use provost::mdm::commands::{CommandReport, RawCommand};
 use provost::mdm::ddm::{Endpoint, StatusReport};
 use provost::mdm::plist::{read, read_dictionary, to_json, to_xml};
+use provost::pki::cms::{CipherPolicy, Content, HashPolicy, Recipient};
+use provost::pki::cms::{claimed_attributes, claimed_chain, envelope, verify};
 use provost::pki::csr::CertificateRequest;
 use serde_json::json;
 
@@ -25,16 +32,21 @@ use serde_json::json;
 type Target = fn(&[u8]);
 
 /// Every target by its name.
-pub(super) const TARGETS: [(&str, Target); 10] = [
+pub(super) const TARGETS: [(&str, Target); 15] = [
     ("certificate_request", certificate_request),
     ("check_in", check_in),
     ("command_report", command_report),
     ("endpoint", endpoint),
     ("expression", expression),
+    ("import_lines", import_lines),
     ("kubernetes_body", kubernetes_body),
     ("patch", patch),
     ("plist", plist),
     ("policy_file", policy_file),
+    ("raw_command", raw_command),
+    ("scep_envelope", scep_envelope),
+    ("scep_message", scep_message),
+    ("signed_message", signed_message),
     ("status_report", status_report),
 ];
 
@@ -57,6 +69,38 @@ pub(super) fn check_in(bytes: &[u8]) {
 pub(super) fn command_report(bytes: &[u8]) {
     if let Ok(message) = read_dictionary(bytes) {
         let _ = CommandReport::read(&message);
+    }
+}
+
+/// A command that a script queues as it is.
+pub(super) fn raw_command(bytes: &[u8]) {
+    let Ok(command) = RawCommand::read(bytes) else {
+        return;
+    };
+    let uuid = match CommandUuid::parse("c-1") {
+        Ok(uuid) => uuid,
+        Err(error) => panic!("{error}"),
+    };
+    let again = RawCommand::read(command.body(&uuid).as_bytes());
+    assert!(
+        again.is_ok_and(|again| again.request_type() == command.request_type()),
+        "what would be sent is another command"
+    );
+}
+
+/// A file of enrolments that move in.
+pub(super) fn import_lines(bytes: &[u8]) {
+    let Ok(intake) = Intake::read(bytes) else {
+        panic!("bytes in memory cannot be read");
+    };
+    let (records, _) = intake.finish();
+    for Numbered { record, .. } in records {
+        let line = record.line();
+        let again = Record::read(line.reveal().trim_end());
+        assert!(
+            again.is_ok_and(|again| again.id == record.id),
+            "what is written of an enrolment is not it"
+        );
     }
 }
 
@@ -90,6 +134,62 @@ pub(super) fn status_report(bytes: &[u8]) {
 /// A certificate request.
 pub(super) fn certificate_request(bytes: &[u8]) {
     let _ = CertificateRequest::read(bytes);
+}
+
+/// What the seeds of [`signed_message`] sign.
+const SIGNED_BODY: &[u8] = b"body";
+
+/// A signed message, as `Mdm-Signature` carries one: over a body beside it.
+pub(super) fn signed_message(bytes: &[u8]) {
+    let chain = claimed_chain(bytes);
+    let strict = verify(bytes, Content::Detached(SIGNED_BODY), HashPolicy::Strong);
+    let lenient = verify(bytes, Content::Detached(SIGNED_BODY), HashPolicy::AllowSha1);
+    if let Ok(strict) = strict {
+        let lenient = lenient.map(|signed| signed.signer);
+        assert_eq!(
+            lenient,
+            Ok(strict.signer),
+            "a policy that allows more refuses, or finds somebody else"
+        );
+    } else if let Ok(lenient) = lenient {
+        let claimed = chain.map(|chain| chain.first().cloned());
+        assert_eq!(
+            claimed,
+            Ok(Some(lenient.signer)),
+            "another has signed than was judged"
+        );
+    }
+}
+
+/// A message of SCEP, up to what is encrypted in it.
+pub(super) fn scep_message(bytes: &[u8]) {
+    let _ = claimed_attributes(bytes);
+    let strict = Request::read(bytes, Dialect::Strict);
+    let legacy = Request::read(bytes, Dialect::Legacy);
+    assert!(
+        strict.is_err() || legacy.is_ok(),
+        "a dialect that allows more refuses: {legacy:?}"
+    );
+}
+
+/// What is encrypted in a message of SCEP, by somebody who knows the authority's certificate, as everybody does.
+pub(super) fn scep_envelope(bytes: &[u8]) {
+    // A key that protects nothing: the seeds are encrypted to it.
+    static RECIPIENT: LazyLock<Recipient> = LazyLock::new(|| {
+        let made = Recipient::new(
+            include_bytes!("recipient/certificate.der"),
+            include_bytes!("recipient/key.der"),
+        );
+        match made {
+            Ok(recipient) => recipient,
+            Err(error) => panic!("{error}"),
+        }
+    });
+    for policy in [CipherPolicy::Strong, CipherPolicy::AllowSingleDes] {
+        if let Ok(opened) = envelope::open(&[&*RECIPIENT], bytes, policy, &SeededEntropy::new(1)) {
+            let _ = CertificateRequest::read_with(&opened.content, HashPolicy::AllowSha1);
+        }
+    }
 }
 
 /// A file of a policy repository, as the network of git brings it, through the checks of its kinds.

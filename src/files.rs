@@ -3,9 +3,9 @@
 //! What is in them, and where they are, is decided elsewhere. Nothing here reads.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
-use std::io::{self, Write as _};
+use std::io::{self, BufWriter, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// For the owner alone.
 pub const PRIVATE: u32 = 0o600;
@@ -48,26 +48,81 @@ pub fn open_private(path: &Path) -> io::Result<File> {
 /// # Errors
 /// When it cannot be written; the old one is still there.
 pub fn replace(path: &Path, contents: &[u8], mode: u32) -> io::Result<()> {
-    let mut draft = path.as_os_str().to_owned();
-    draft.push(".new");
-    // A draft left behind may have other permissions.
-    match fs::remove_file(&draft) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
+    let mut draft = Draft::begin(path, mode)?;
+    draft.write_all(contents)?;
+    draft.finish()
+}
+
+/// A new file that will be put in the place of an old one. Dropped before its end, it is as if it had never been begun.
+#[derive(Debug)]
+pub struct Draft {
+    writer: BufWriter<File>,
+    /// Where it is until it is finished.
+    beside: PathBuf,
+    path: PathBuf,
+    finished: bool,
+}
+
+impl Draft {
+    /// Begins a file that is to be at `path`.
+    ///
+    /// # Errors
+    /// When none can be made there.
+    pub fn begin(path: &Path, mode: u32) -> io::Result<Self> {
+        let mut draft = path.as_os_str().to_owned();
+        draft.push(".new");
+        let draft = PathBuf::from(draft);
+        // A draft left behind may have other permissions.
+        match fs::remove_file(&draft) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let file = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(mode)
+            .open(&draft)?;
+        // What the umask has taken away.
+        file.set_permissions(Permissions::from_mode(mode))?;
+        Ok(Self {
+            writer: BufWriter::new(file),
+            beside: draft,
+            path: path.to_owned(),
+            finished: false,
+        })
     }
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(mode)
-        .open(&draft)?;
-    // What the umask has taken away.
-    file.set_permissions(Permissions::from_mode(mode))?;
-    file.write_all(contents)?;
-    file.sync_all()?;
-    fs::rename(&draft, path)?;
-    match path.parent() {
-        Some(folder) if folder != Path::new("") => File::open(folder)?.sync_all(),
-        _ => Ok(()),
+
+    /// Puts it in its place.
+    ///
+    /// # Errors
+    /// When it cannot be; the old one is still there.
+    pub fn finish(mut self) -> io::Result<()> {
+        self.writer.flush()?;
+        self.writer.get_ref().sync_all()?;
+        fs::rename(&self.beside, &self.path)?;
+        self.finished = true;
+        match self.path.parent() {
+            Some(folder) if folder != Path::new("") => File::open(folder)?.sync_all(),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl io::Write for Draft {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.writer.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.writer.flush()
+    }
+}
+
+impl Drop for Draft {
+    fn drop(&mut self) {
+        if !self.finished {
+            let _ = fs::remove_file(&self.beside);
+        }
     }
 }
 
@@ -101,6 +156,10 @@ mod tests {
             (mode(&file), fs::read(&file).unwrap()),
             (0o644, b"newer".to_vec())
         );
+        let mut broken_off = Draft::begin(&file, PRIVATE).unwrap();
+        broken_off.write_all(b"half").unwrap();
+        drop(broken_off);
+        assert_eq!(fs::read(&file).unwrap(), b"newer");
         assert!(!open.join("file.new").exists());
     }
 }

@@ -66,7 +66,7 @@ impl DataDir {
     /// The store of the device plane.
     #[must_use]
     pub fn store(&self) -> PathBuf {
-        self.path.join("provost.db")
+        store_file(&self.path)
     }
 
     /// The database of the embedded Kubernetes API.
@@ -104,6 +104,12 @@ impl DataDir {
     pub fn ca(&self) -> PathBuf {
         self.path.join("ca.pem")
     }
+}
+
+/// The store of the device plane in a data directory.
+#[must_use]
+pub fn store_file(data_dir: &Path) -> PathBuf {
+    data_dir.join("provost.db")
 }
 
 /// Where a running server takes orders from commands on the same computer.

@@ -1,15 +1,19 @@
 //! The composition root: settings → components → tasks → shutdown.
 
 pub mod admin_http;
+pub mod bench;
 mod cluster;
 mod control;
 pub mod data_dir;
 mod embedded;
+mod enqueue;
 pub mod evidence;
 mod install;
 mod listen;
+pub mod moving;
 mod plane;
 mod push;
+pub mod queued;
 mod settings;
 
 use std::path::{Path, PathBuf};
@@ -23,8 +27,8 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 pub use settings::{
-    ClusterSettings, EvidenceSettings, Kubernetes, ProxySettings, PushFiles, PushService, PushSettings,
-    Settings,
+    ClusterSettings, EnqueueSettings, EvidenceSettings, Kubernetes, ProxySettings, PushFiles, PushService,
+    PushSettings, Settings,
 };
 
 use crate::api::crds;
@@ -36,11 +40,12 @@ use crate::gitops::validate::SchemaSet;
 use crate::ids::PushTopic;
 use crate::kubeapi::KubeApi;
 use crate::listener::{ConnectionMetrics, TlsConfig, raise_descriptor_limit};
+use crate::mdm::enqueue::Waker;
 use crate::mdm::gateway::{Gateway, NetworkUsers, setup};
 use crate::mdm::metrics::GatewayMetrics;
 use crate::mdm::peer::Peers;
 use crate::mdm::seen::SeenBatch;
-use crate::mdm::{http as device_http, proxy, serve as device_serve};
+use crate::mdm::{self, http as device_http, proxy, serve as device_serve};
 use crate::pki::ca::{Pki, server_names};
 use crate::pki::cms::HashPolicy;
 use crate::pki::{KeyFile, Sealer};
@@ -53,6 +58,7 @@ use admin_http::{InviteOrder, Orders, Readiness};
 use control::Controllers;
 use data_dir::{DataDir, admin_socket};
 use listen::Tasks;
+use moving::Desk;
 use plane::{Ground, Plane};
 
 /// How often times of contact are written.
@@ -105,11 +111,8 @@ impl Server {
             .admin(settings.admin_listen, health, connections.clone())
             .context("--admin-listen")?;
 
-        let sealer: Arc<dyn Sealer> = Arc::new(KeyFile::open(
-            &data_dir.keys().join("seal.key"),
-            SharedEntropy(entropy.clone()),
-        )?);
-        let store = Arc::new(SqliteStore::open(&data_dir.store(), sealer.clone())?);
+        let sealer = sealer(&data_dir, entropy.clone())?;
+        let store = store(&data_dir, sealer.clone())?;
         let ground = Ground {
             data_dir: &data_dir,
             sealer,
@@ -133,6 +136,15 @@ impl Server {
         };
         let served = devices.serve(&tasks)?;
         let (public_url, wakes_devices) = (served.public_url, served.wakes_devices);
+        if let Some(enqueue) = &settings.enqueue {
+            let desk = mdm::enqueue::Desk {
+                store: store.clone(),
+                waker: served.waker,
+                clock: clock.clone(),
+                entropy: entropy.clone(),
+            };
+            enqueue::start(enqueue, desk, connections.clone(), &tasks)?;
+        }
         if let Some(evidence) = &settings.evidence {
             let ground = evidence::Ground {
                 client: client.clone(),
@@ -153,10 +165,7 @@ impl Server {
             entropy: entropy.clone(),
             public_url: public_url.clone(),
         };
-        tasks.unix(
-            &admin_socket(data_dir.path()),
-            admin_http::orders_router(orders.clone()),
-        )?;
+        tasks.unix(&admin_socket(data_dir.path()), orders_of_the_owner(&orders))?;
 
         let controllers = Controllers {
             store: store.clone(),
@@ -274,6 +283,8 @@ struct DeviceEndpoint {
     tls: TlsConfig,
     /// What vouches for it, PEM.
     authority: String,
+    /// What wakes devices.
+    waker: Arc<dyn Waker>,
 }
 
 /// What serves devices is made of.
@@ -383,13 +394,14 @@ impl Devices<'_> {
             setup::run(store.clone(), self.clock.clone(), tasks.shutdown()),
         );
         let (wakes_devices, push_certificates) = (push.wakes_devices(), push.held());
-        push.start(tasks, &store, self.clock, &seen, self.metrics);
+        let waker = push.start(tasks, &store, self.clock, &seen, self.metrics);
         Ok(DeviceEndpoint {
             wakes_devices,
             push_certificates,
             public_url,
             tls,
             authority,
+            waker,
         })
     }
 }
@@ -471,6 +483,29 @@ async fn tidy(store: Arc<SqliteStore>, clock: Arc<dyn Clock>, shutdown: Cancella
             tracing::warn!(error = %Chain(&error), "unused manifests could not be removed and will be at the next turn");
         }
     }
+}
+
+/// What commands on the same computer may ask for.
+fn orders_of_the_owner(orders: &Orders) -> Router {
+    let desk = Desk {
+        store: orders.store.clone(),
+        clock: orders.clock.clone(),
+        client: Some(orders.client.clone()),
+    };
+    admin_http::orders_router(orders.clone())
+        .merge(moving::router(desk.clone()))
+        .merge(queued::router(desk))
+}
+
+/// What seals secrets in a data directory.
+fn sealer(data_dir: &DataDir, entropy: Arc<dyn Entropy>) -> anyhow::Result<Arc<dyn Sealer>> {
+    let key = KeyFile::open(&data_dir.keys().join("seal.key"), SharedEntropy(entropy))?;
+    Ok(Arc::new(key))
+}
+
+/// The store of the device plane.
+fn store(data_dir: &DataDir, sealer: Arc<dyn Sealer>) -> anyhow::Result<Arc<SqliteStore>> {
+    Ok(Arc::new(SqliteStore::open(&data_dir.store(), sealer)?))
 }
 
 /// Shares one source of randomness with a component that wants its own.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::controllers::leader::Timing;
 use crate::enrollment::Dialect;
 use crate::mdm::proxy::Proxies;
+use crate::secret::Secret;
 
 /// Settings of a server.
 #[derive(Debug, Clone)]
@@ -37,6 +38,17 @@ pub struct Settings {
     pub evidence_interval: Duration,
     /// Where people are told the evidence about each rule. None: nowhere.
     pub evidence: Option<EvidenceSettings>,
+    /// Where scripts bring raw commands. None: nowhere.
+    pub enqueue: Option<EnqueueSettings>,
+}
+
+/// Where scripts bring raw commands.
+#[derive(Debug, Clone)]
+pub struct EnqueueSettings {
+    /// Where they come, over plain HTTP.
+    pub listen: SocketAddr,
+    /// The key that they show, as it stands in its file.
+    pub key: Secret<String>,
 }
 
 /// Where devices come whose TLS ends at a proxy.
@@ -138,6 +150,7 @@ impl Settings {
             scep: Dialect::Strict,
             evidence_interval: Duration::from_hours(1),
             evidence: None,
+            enqueue: None,
         }
     }
 }

@@ -6,13 +6,11 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use http_body_util::{BodyExt as _, Full};
-use hyper_util::rt::TokioIo;
-use tokio::net::UnixStream;
+use http::Method;
 
 use super::print;
-use crate::app::admin_http::{InviteOrder, Refused};
-use crate::app::data_dir::admin_socket;
+use super::socket::Socket;
+use crate::app::admin_http::InviteOrder;
 use crate::controllers::duration;
 use crate::enrollment::Invite;
 use crate::ids::{EnrollmentId, Namespace, SerialNumber};
@@ -132,31 +130,10 @@ fn order(args: &InviteArgs) -> anyhow::Result<InviteOrder> {
 
 /// Asks the running server for invitations, through its socket file.
 pub(super) async fn send(data_dir: &Path, order: &InviteOrder) -> anyhow::Result<Vec<Invite>> {
-    let socket = admin_socket(data_dir);
-    let stream = UnixStream::connect(&socket).await.with_context(|| {
-        format!(
-            "no server runs in {} (`provost up --data-dir {0}` starts one)",
-            data_dir.display()
-        )
-    })?;
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
-    let connection = tokio::spawn(connection);
-    let request = http::Request::post("/v1/invitations")
-        .header(http::header::HOST, "provost")
-        .header(http::header::CONTENT_TYPE, "application/json")
-        .body(Full::<bytes::Bytes>::from(serde_json::to_vec(order)?))?;
-    let response = sender
-        .send_request(request)
-        .await
-        .context("the server did not answer")?;
-    let status = response.status();
-    let body = response.into_body().collect().await?.to_bytes();
-    connection.abort();
-    if status.is_success() {
-        return Ok(serde_json::from_slice(&body)?);
-    }
-    match serde_json::from_slice::<Refused>(&body) {
-        Ok(refused) => bail!(refused.error),
-        Err(_) => bail!("the server refused: {}", String::from_utf8_lossy(&body)),
-    }
+    let mut socket = Socket::to_running(data_dir).await?;
+    let body = serde_json::to_vec(order)?;
+    let (_, answer) = socket
+        .ask(Method::POST, "/v1/invitations", "application/json", body)
+        .await?;
+    Ok(serde_json::from_slice(&answer)?)
 }

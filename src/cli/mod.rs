@@ -1,16 +1,22 @@
 //! The command line: one file a subcommand.
 
+mod bench;
+mod commands;
 mod completions;
 mod crd;
 mod demo;
+mod door;
 mod enroll;
+mod enrollments;
 mod plugin;
 mod print;
+mod progress;
 mod push;
 mod reference;
 mod serve;
 mod server;
 mod simulate;
+mod socket;
 mod stop;
 mod up;
 
@@ -68,10 +74,16 @@ enum Command {
     Demo(demo::DemoArgs),
     /// Invite devices.
     Enroll(enroll::EnrollArgs),
+    /// Move enrolments from one server to another.
+    Enrollments(enrollments::EnrollmentsArgs),
+    /// See and withdraw the commands that wait for a device.
+    Commands(commands::CommandsArgs),
     /// Look after the certificate that wakes devices.
     Push(push::PushArgs),
     /// Run simulated Apple devices against a server.
     Simulate(crate::simulator::SimulateArgs),
+    /// Measure how much a server can take.
+    Bench(bench::BenchArgs),
     /// Print the custom resource definitions.
     Crd(crd::CrdArgs),
     /// Print a completion script for a shell.
@@ -88,7 +100,10 @@ pub fn main() -> ExitCode {
         return called.main();
     }
     let cli = Cli::parse();
-    let quiet = matches!(cli.command, Command::Demo(_) | Command::Simulate(_));
+    let quiet = matches!(
+        cli.command,
+        Command::Demo(_) | Command::Simulate(_) | Command::Bench(_)
+    );
     let filter = cli.log.log.clone().unwrap_or_else(|| {
         if quiet {
             "warn".to_owned()
@@ -115,8 +130,11 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Serve(args) => runtime()?.block_on(serve::run(args)),
         Command::Demo(args) => runtime()?.block_on(demo::run(args)),
         Command::Enroll(args) => runtime()?.block_on(enroll::run(args)),
+        Command::Enrollments(args) => runtime()?.block_on(enrollments::run(args)),
+        Command::Commands(args) => runtime()?.block_on(commands::run(args)),
         Command::Push(args) => push::run(&args),
         Command::Simulate(args) => runtime()?.block_on(simulate::run(args)),
+        Command::Bench(args) => runtime()?.block_on(bench::run(args)),
         Command::Crd(args) => crd::run(&args),
         Command::Completions(args) => completions::run(&args),
         Command::Reference(args) => reference::run(&args),

@@ -12,12 +12,15 @@ use super::print;
 use super::stop::Stop;
 use crate::app::evidence::NAMESPACE;
 use crate::app::{
-    EvidenceSettings, Kubernetes, ProxySettings, PushFiles, PushService, PushSettings, Server, Settings,
+    EnqueueSettings, EvidenceSettings, Kubernetes, ProxySettings, PushFiles, PushService, PushSettings,
+    Server, Settings,
 };
 use crate::clock::{SystemClock, SystemEntropy};
 use crate::controllers::duration;
 use crate::enrollment::Dialect;
+use crate::ids::Namespace;
 use crate::mdm::proxy::{Network, Proxies};
+use crate::secret::Secret;
 
 /// Options of every server.
 #[derive(Debug, clap::Args)]
@@ -176,9 +179,29 @@ pub(super) struct ServerArgs {
         value_name = "NAME",
         env = "PROVOST_EVIDENCE_NAMESPACE",
         hide_env_values = true,
-        default_value = NAMESPACE
+        default_value = NAMESPACE,
+        value_parser = Namespace::parse
     )]
-    evidence_namespace: String,
+    evidence_namespace: Namespace,
+    /// Where scripts bring raw commands (plain HTTP; `PUT /v1/enqueue/ID,ID…`, as NanoMDM takes them; user `nanomdm` and the key). Whoever holds the key
+    /// may send every command to every device: let nobody reach it from outside. Without it: nowhere.
+    #[arg(
+        long,
+        value_name = "ADDR",
+        env = "PROVOST_ENQUEUE_API_LISTEN",
+        hide_env_values = true,
+        requires = "enqueue_api_key_file"
+    )]
+    enqueue_api_listen: Option<SocketAddr>,
+    /// The file that holds the key of --enqueue-api-listen, at least 16 characters.
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "PROVOST_ENQUEUE_API_KEY_FILE",
+        hide_env_values = true,
+        requires = "enqueue_api_listen"
+    )]
+    enqueue_api_key_file: Option<PathBuf>,
 }
 
 impl ServerArgs {
@@ -200,6 +223,13 @@ impl ServerArgs {
             certificates: files
                 .map(|(certificate, key)| PushFiles { certificate, key })
                 .collect(),
+        };
+        let enqueue = match (self.enqueue_api_listen, &self.enqueue_api_key_file) {
+            (Some(listen), Some(key)) => Some(EnqueueSettings {
+                listen,
+                key: Secret::new(read(key).context("--enqueue-api-key-file")?),
+            }),
+            _ => None,
         };
         let former = self.device_ca.iter().map(|path| certificates(path));
         Ok(Settings {
@@ -228,8 +258,9 @@ impl ServerArgs {
             evidence: self.evidence_listen.map(|listen| EvidenceSettings {
                 listen,
                 url: self.evidence_url,
-                namespace: self.evidence_namespace,
+                namespace: self.evidence_namespace.into(),
             }),
+            enqueue,
         })
     }
 }

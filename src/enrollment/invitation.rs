@@ -37,7 +37,7 @@ pub enum Error {
         rule: &'static str,
     },
     /// Too many of them.
-    #[error("an invitation may have at most {LABEL_LIMIT} labels, not {count}")]
+    #[error("at most {LABEL_LIMIT} labels are allowed, not {count}")]
     Labels {
         /// Labels given.
         count: usize,
@@ -127,7 +127,8 @@ pub fn digest_of(challenge: &str) -> Digest {
     Digest::of(challenge.as_bytes())
 }
 
-fn check_labels(labels: &BTreeMap<String, String>) -> Result<(), Error> {
+/// Whether Kubernetes would take these labels.
+pub(super) fn check_labels(labels: &BTreeMap<String, String>) -> Result<(), Error> {
     if labels.len() > LABEL_LIMIT {
         return Err(Error::Labels { count: labels.len() });
     }

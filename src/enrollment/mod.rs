@@ -9,6 +9,7 @@ pub mod invitation;
 pub mod limiter;
 pub mod profile;
 pub mod scep;
+pub mod transfer;
 
 pub use identity::{IdentityIssuer, MdmAddress};
 pub use invitation::{Invite, InviteRequest, invite};

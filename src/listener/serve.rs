@@ -19,6 +19,7 @@ use futures::future::BoxFuture;
 use prometheus_client::metrics::gauge::Gauge;
 use rustls::ServerConfig;
 use rustls::pki_types::CertificateDer;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinHandle;
@@ -283,6 +284,24 @@ where
     }
 }
 
+/// To who begins with no handshake: the likeliest is a URL with `http:` where `https:` is meant.
+const NO_TLS: &[u8] = b"HTTP/1.0 400 Bad Request\r
+Connection: close\r
+Content-Type: text/plain; charset=utf-8\r
+\r
+Client sent an HTTP request to an HTTPS server.
+";
+
+/// The most bytes that are read of what such a client says.
+const UNREAD: usize = 1024;
+
+/// Whether a client begins with the name of a method, all of them capitals, where a handshake begins with 0x16. Nothing is taken from the stream.
+async fn speaks_http(stream: &TcpStream) -> io::Result<bool> {
+    let mut first = [0];
+    stream.peek(&mut first).await?;
+    Ok(first.first().is_some_and(u8::is_ascii_uppercase))
+}
+
 /// Shakes hands, and says to the requests who the client is.
 struct Handshake<I> {
     tls: TlsAcceptor,
@@ -310,7 +329,7 @@ where
     type Service = AddExtension<S, T>;
     type Future = BoxFuture<'static, io::Result<(Self::Stream, Self::Service)>>;
 
-    fn accept(&self, stream: TcpStream, service: S) -> Self::Future {
+    fn accept(&self, mut stream: TcpStream, service: S) -> Self::Future {
         let Self {
             tls,
             patience,
@@ -318,7 +337,16 @@ where
         } = self.clone();
         async move {
             stream.set_nodelay(true)?;
-            let stream = tokio::time::timeout(patience, tls.accept(stream)).await??;
+            let shaken = async move {
+                if speaks_http(&stream).await? {
+                    // What nobody has read when a connection is closed would make the answer vanish with it.
+                    let _ = stream.read(&mut [0; UNREAD]).await?;
+                    stream.write_all(NO_TLS).await?;
+                    return Err(io::Error::other("it speaks HTTP without TLS"));
+                }
+                tls.accept(stream).await
+            };
+            let stream = tokio::time::timeout(patience, shaken).await??;
             let chain = stream.get_ref().1.peer_certificates().unwrap_or_default();
             let who = introduce(chain);
             Ok((stream, Extension(who).layer(service)))

@@ -211,7 +211,7 @@ fn tls() -> (TlsConfig, tokio_rustls::TlsConnector) {
 }
 
 #[tokio::test]
-async fn a_handshake_has_its_time_and_takes_a_place() {
+async fn a_handshake_has_its_time_and_takes_a_place_and_what_is_none_is_told_so() {
     let (server, client) = tls();
     let room = Room::default();
     let shutdown = CancellationToken::new();
@@ -241,6 +241,12 @@ async fn a_handshake_has_its_time_and_takes_a_place() {
     assert_eq!(silent.read(&mut [0; 64]).await.unwrap(), 0, "it is closed");
     let answer = ask(stream).await;
     assert!(answer.ends_with("0 certificates"), "{answer}");
+    let plain = ask(TcpStream::connect(serving.address).await.unwrap()).await;
+    assert!(plain.starts_with("HTTP/1.0 400"), "{plain}");
+    assert!(
+        plain.ends_with("an HTTP request to an HTTPS server.\n"),
+        "{plain}"
+    );
     shutdown.cancel();
     serving.task.await.unwrap().unwrap();
 }

@@ -137,16 +137,16 @@ pub struct DeclarativeManagement {
 }
 
 /// The longest text of a device that is kept, in bytes: version, build, model.
-const TEXT_LIMIT: usize = 128;
+pub const TEXT_LIMIT: usize = 128;
 
 /// The largest push token that is kept, in bytes. Today's have 32.
-const PUSH_TOKEN_LIMIT: usize = 1024;
+pub const PUSH_TOKEN_LIMIT: usize = 1024;
 
 /// The longest push magic that is kept, in bytes. Today's are UUIDs.
-const PUSH_MAGIC_LIMIT: usize = 256;
+pub const PUSH_MAGIC_LIMIT: usize = 256;
 
 /// The largest bootstrap or unlock token that is kept, in bytes. Today's have a few thousand at most.
-const ESCROW_LIMIT: usize = 64 * 1024;
+pub const ESCROW_LIMIT: usize = 64 * 1024;
 
 impl CheckIn {
     /// Reads a check-in message.

@@ -14,10 +14,10 @@ use std::any::Any;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use axum::body::Body;
 use axum::extract::{Extension, Path, Request, State};
 use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
-use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::http::request::Parts;
+use axum::http::{HeaderValue, StatusCode};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, put};
@@ -96,14 +96,16 @@ pub fn router(gateway: Arc<Gateway>, peers: Arc<Peers>, limits: Limits) -> Route
         .with_state(devices)
 }
 
-async fn message(
-    State(devices): State<Devices>,
-    peer: Option<Extension<Arc<Peer>>>,
-    headers: HeaderMap,
-    body: Body,
-) -> Response {
+async fn message(State(devices): State<Devices>, request: Request) -> Response {
+    // Taken apart and not extracted: that would copy the headers, and there may be a certificate in them.
+    let (
+        Parts {
+            headers, extensions, ..
+        },
+        body,
+    ) = request.into_parts();
     let anonymous = || Arc::new(Peer::new(Identity::Absent));
-    let peer = peer.map_or_else(anonymous, |Extension(peer)| peer);
+    let peer = extensions.get::<Arc<Peer>>().cloned().unwrap_or_else(anonymous);
     let malformed = |failure: &Failure| (Extension(Kind("Malformed")), refuse(failure)).into_response();
     let (peer, claim) = match devices.gateway.admit(&peer, &headers, &devices.peers) {
         Ok(admitted) => admitted,

@@ -172,7 +172,7 @@ pub fn compile(input: &CompileInput<'_>) -> Plan {
         ));
     }
     Plan {
-        manifest: Manifest::new(assembled.declarations, assembled.profiles),
+        manifest: Manifest::new(assembled.declarations, assembled.profiles).with_users(assembled.users),
         needs: Needs::of(&demands),
         demands,
         conflicts: assembled.conflicts,

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::content::{canonical, for_declaration};
 use super::manifest::{Declaration, ProfileDocument, Section};
-use super::platform::{DeviceClass, declaration_type, status_items};
+use super::platform::{Channels, DeviceClass, declaration_type, status_items};
 use crate::api::common::Platform;
 use crate::compliance::check;
 use crate::compliance::facts::EQUIVALENT;
@@ -23,6 +23,9 @@ pub const LEGACY: &str = "com.apple.configuration.legacy";
 const SUBSCRIPTIONS: &str = "com.apple.configuration.management.status-subscriptions";
 /// The declaration that switches configurations on.
 const ACTIVATION: &str = "com.apple.activation.simple";
+
+/// The status item that every user is asked for.
+const OF_USERS: &str = "management.declarations";
 
 /// The status items that every device is asked for, where its system has them.
 const ALWAYS: [&str; 5] = [
@@ -153,6 +156,35 @@ pub fn management(
         ));
     }
     declarations
+}
+
+/// Whose channel brings declarations of a type.
+#[must_use]
+pub fn channels(type_: &str, class: &DeviceClass) -> Channels {
+    declaration_type(type_).map_or(Channels::Device, |known| known.channels(class.platform))
+}
+
+/// What every user holds beside `content`, the configurations for users: what switches them on, and the subscription that tells of them.
+#[must_use]
+pub fn for_users(namespace: &str, content: &[&str]) -> Vec<Declaration> {
+    let mut payload = Map::new();
+    payload.insert("StatusItems".to_owned(), json!([{ "Name": OF_USERS }]));
+    let subscription = build(
+        &identifier(&format!("dev.provost.{namespace}.users.status-subscriptions")),
+        SUBSCRIPTIONS,
+        &payload,
+    );
+    let configurations: Vec<&str> = content
+        .iter()
+        .copied()
+        .chain([&*subscription.identifier])
+        .collect();
+    let activation = activation(
+        &format!("dev.provost.{namespace}.users.activation"),
+        &configurations,
+        None,
+    );
+    vec![activation, subscription]
 }
 
 /// The status items to ask for: those of [`ALWAYS`], and those that checks read.

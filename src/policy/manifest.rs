@@ -61,6 +61,9 @@ pub struct Manifest {
     pub declarations: Vec<Declaration>,
     /// Profiles, sorted by identifier: referenced by declarations, or to be sent by command.
     pub profiles: Vec<ProfileDocument>,
+    /// What each user of these devices should hold on their own channel. None: nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub users: Option<Arc<Self>>,
 }
 
 impl Manifest {
@@ -91,7 +94,19 @@ impl Manifest {
                 .into(),
             declarations,
             profiles,
+            users: None,
         }
+    }
+
+    /// The same for the devices, with declarations for their users. They move together: one pointer is a device's and its users'.
+    #[must_use]
+    pub fn with_users(mut self, declarations: Vec<Declaration>) -> Self {
+        if !declarations.is_empty() {
+            let users = Self::new(declarations, Vec::new());
+            self.id = Digest::of(json!([self.id, users.id]).to_string().as_bytes());
+            self.users = Some(Arc::new(users));
+        }
+        self
     }
 }
 
@@ -127,5 +142,22 @@ mod tests {
         assert_ne!(manifest.declarations_token, changed.declarations_token);
         assert_ne!(manifest.id, changed.id);
         assert_ne!(manifest.id, Manifest::new(parts[..2].to_vec(), Vec::new()).id);
+    }
+
+    #[test]
+    fn what_users_hold_makes_another_manifest_and_the_same_token_for_the_device() {
+        let parts = vec![declaration(Section::Configurations, "a", "1")];
+        let plain = Manifest::new(parts.clone(), Vec::new());
+        assert_eq!(plain, plain.clone().with_users(Vec::new()));
+        let shared = |token| {
+            let users = vec![declaration(Section::Configurations, "u", token)];
+            Manifest::new(parts.clone(), Vec::new()).with_users(users)
+        };
+        let (one, other) = (shared("1"), shared("2"));
+        assert_eq!(one.declarations_token, plain.declarations_token);
+        assert_ne!(one.id, plain.id);
+        assert_ne!(one.id, other.id);
+        let token = |manifest: &Manifest| manifest.users.clone().unwrap().declarations_token.clone();
+        assert_ne!(token(&one), token(&other));
     }
 }

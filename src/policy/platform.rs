@@ -10,7 +10,9 @@ use std::fmt;
 use crate::api::common::{EnrollmentMode, Platform, PlatformRange};
 
 pub use lacks::Lacks;
-pub use tables::{Apply, DeclarationType, StatusItem, declaration_type, declaration_types, status_items};
+pub use tables::{
+    Apply, Channels, DeclarationType, StatusItem, declaration_type, declaration_types, status_items,
+};
 
 /// The version of an operating system, compared number by number; a part that is missing is 0.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -11,8 +11,11 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::apns::{FakeApns, PushSink};
-use super::enroll::{self, CertificateRequest, Enrollment, Invitation, PushAddress, PushToken, user_token};
+use super::enroll::{
+    self, Enrollment, IdentityRequest, Invitation, PushAddress, PushToken, WayIn, user_token,
+};
 use super::events::{Event, count};
+use super::identity::keys::RsaKeys;
 use super::link::Link;
 use super::mailbox::{Mailbox, Phase};
 use super::seed::Seed;
@@ -55,6 +58,8 @@ impl Default for Timing {
 pub(super) struct World {
     pub(super) apns: FakeApns,
     pub(super) trust: Trust,
+    pub(super) way_in: WayIn,
+    pub(super) keys: RsaKeys,
     pub(super) common: Common,
     /// Bounds connected devices.
     pub(super) connections: Arc<Semaphore>,
@@ -105,15 +110,16 @@ impl Device {
             Ok(tls) => Arc::new(tls),
             Err(error) => return self.refused(&error),
         };
-        let request = match CertificateRequest::new(&self.state.identity.udid) {
+        let world = Arc::clone(&self.world);
+        let request = IdentityRequest::new(world.way_in, &self.state.identity.udid, &world.keys).await;
+        let mut request = match request {
             Ok(request) => request,
             Err(error) => return self.refused(&error),
         };
         let mut failures = 0;
         let enrollment = loop {
-            let world = Arc::clone(&self.world);
             let turn = world.enrolling.acquire().await.ok()?;
-            let mut link = Link::new(Arc::clone(&anonymous), Arc::clone(&world.connections));
+            let mut link = Link::new(Arc::clone(&anonymous), Arc::clone(&world.connections), None);
             match request.redeem(&invitation, &world.trust, &mut link).await {
                 Ok(enrollment) => break enrollment,
                 Err(error) if error.is_passing() => {
@@ -143,7 +149,7 @@ impl Device {
         let user_magic = self.mailbox.user_magic();
         loop {
             let turn = world.enrolling.acquire().await.ok()?;
-            let mut link = Link::new(Arc::clone(&enrollment.tls), Arc::clone(&world.connections));
+            let mut link = enrollment.link(&world.connections);
             let push = PushAddress {
                 token: &self.token,
                 magic: self.mailbox.magic(),
@@ -169,7 +175,7 @@ impl Device {
     /// Contacts and waits, until the enrolment ends.
     async fn serve(&mut self, enrollment: Enrollment) {
         let mut memory = Memory::default();
-        let mut link = Link::new(Arc::clone(&enrollment.tls), Arc::clone(&self.world.connections));
+        let mut link = enrollment.link(&self.world.connections);
         let (mut failures, mut put_offs) = (0_u32, 0_u32);
         let mut next_full_report = Instant::now() + self.world.timing.full_report;
         loop {

@@ -1,7 +1,7 @@
 //! Enrolment: from an invitation to a device that the server can reach.
 //!
-//! The device makes a key, has it certified at the invitation's address, and announces itself with `Authenticate` and
-//! `TokenUpdate`, as after the installation of an enrolment profile.
+//! The device follows the enrolment profile as Apple's do (`identity`), or has a key certified at the invitation's address, which
+//! takes less computing. It then announces itself with `Authenticate` and `TokenUpdate`.
 
 use std::sync::Arc;
 
@@ -11,8 +11,11 @@ use plist::{Dictionary, Value};
 use rcgen::{CertificateParams, DnType, KeyPair};
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use serde::Deserialize;
+use tokio::sync::Semaphore;
 
-use super::link::{Link, LinkError, Message};
+use super::identity::keys::{KeyError, RsaKeys};
+use super::identity::{ProfileError, ProfileRequest, Signer};
+use super::link::{Link, LinkError, Message, Reply};
 use super::model::{Family, Identity};
 use super::session::{Ended, check, put};
 use super::trust::{Trust, TrustError};
@@ -27,6 +30,9 @@ pub struct Invitation {
     /// The one-time proof of the right.
     #[serde(deserialize_with = "secret")]
     pub challenge: Secret<String>,
+    /// Where the enrolment profile is. The address holds the challenge.
+    #[serde(default, deserialize_with = "optional_secret")]
+    pub profile: Option<Secret<String>>,
     /// The device that the invitation is for; without it, any.
     #[serde(default)]
     pub udid: Option<String>,
@@ -37,6 +43,24 @@ pub struct Invitation {
 
 fn secret<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Secret<String>, D::Error> {
     String::deserialize(deserializer).map(Secret::new)
+}
+
+fn optional_secret<'de, D: serde::Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Secret<String>>, D::Error> {
+    Ok(Option::<String>::deserialize(deserializer)?.map(Secret::new))
+}
+
+/// How devices come to their identity.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub enum WayIn {
+    /// By a certificate request at the invitation's address: elliptic curves, one request.
+    #[default]
+    Identity,
+    /// By the enrolment profile and SCEP, as Apple's devices do: RSA, four requests.
+    Profile,
+    /// By a profile that makes the device sign its messages.
+    SigningProfile,
 }
 
 /// What the issuing address answers.
@@ -64,6 +88,15 @@ pub(super) struct Enrollment {
     pub(super) check_in_url: Arc<str>,
     pub(super) topic: Arc<str>,
     pub(super) tls: Arc<rustls::ClientConfig>,
+    /// Signs messages, where the profile wants it.
+    pub(super) signer: Option<Arc<Signer>>,
+}
+
+impl Enrollment {
+    /// A way to the server, as the enrolled device.
+    pub(super) fn link(&self, gate: &Arc<Semaphore>) -> Link {
+        Link::new(Arc::clone(&self.tls), Arc::clone(gate), self.signer.clone())
+    }
 }
 
 /// Why a device cannot enrol.
@@ -79,6 +112,14 @@ pub(super) enum EnrollError {
     Read(#[from] serde_json::Error),
     #[error("the issued certificate cannot be used")]
     Use(#[from] TrustError),
+    #[error("there is no key")]
+    Key(#[from] KeyError),
+    #[error("the invitation has no enrolment profile")]
+    NoProfile,
+    #[error("the enrolment profile cannot be followed")]
+    Profile(#[from] ProfileError),
+    #[error("no identity by SCEP: {0}")]
+    Scep(String),
 }
 
 impl EnrollError {
@@ -93,7 +134,59 @@ impl EnrollError {
                         StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT
                     )
             }
-            Self::Generate(_) | Self::Read(_) | Self::Use(_) => false,
+            Self::Generate(_)
+            | Self::Read(_)
+            | Self::Use(_)
+            | Self::Key(_)
+            | Self::NoProfile
+            | Self::Profile(_)
+            | Self::Scep(_) => false,
+        }
+    }
+
+    /// What the server answered instead.
+    pub(super) fn refused(reply: &Reply) -> Self {
+        Self::Refused {
+            status: reply.status,
+            answer: String::from_utf8_lossy(&reply.body).chars().take(200).collect(),
+        }
+    }
+}
+
+/// What a device asks for its identity with: made once, sent as often as it takes.
+pub(super) enum IdentityRequest {
+    Direct(CertificateRequest),
+    Profile {
+        request: ProfileRequest,
+        query: &'static str,
+    },
+}
+
+impl IdentityRequest {
+    pub(super) async fn new(way: WayIn, udid: &str, keys: &RsaKeys) -> Result<Self, EnrollError> {
+        let query = match way {
+            WayIn::Identity => return Ok(Self::Direct(CertificateRequest::new(udid)?)),
+            WayIn::Profile => "",
+            WayIn::SigningProfile => "?signMessage=true",
+        };
+        let request = ProfileRequest::new(keys.pick().await?);
+        Ok(Self::Profile { request, query })
+    }
+
+    /// Redeems the invitation.
+    pub(super) async fn redeem(
+        &mut self,
+        invitation: &Invitation,
+        trust: &Trust,
+        link: &mut Link,
+    ) -> Result<Enrollment, EnrollError> {
+        match self {
+            Self::Direct(request) => request.redeem(invitation, trust, link).await,
+            Self::Profile { request, query } => {
+                let profile = invitation.profile.as_ref().ok_or(EnrollError::NoProfile)?;
+                let url = format!("{}{query}", profile.reveal());
+                request.redeem(&url, trust, link).await
+            }
         }
     }
 }
@@ -116,6 +209,11 @@ impl CertificateRequest {
         Ok(Self { key, csr })
     }
 
+    /// The request, DER.
+    pub(super) fn der(&self) -> &[u8] {
+        &self.csr
+    }
+
     /// Redeems the invitation.
     pub(super) async fn redeem(
         &self,
@@ -132,11 +230,7 @@ impl CertificateRequest {
         };
         let reply = link.send(message).await?;
         if reply.status != StatusCode::OK {
-            let answer = String::from_utf8_lossy(&reply.body).chars().take(200).collect();
-            return Err(EnrollError::Refused {
-                status: reply.status,
-                answer,
-            });
+            return Err(EnrollError::refused(&reply));
         }
         let issued: Issued = serde_json::from_slice(&reply.body)?;
         let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(self.key.serialize_der()));
@@ -150,6 +244,7 @@ impl CertificateRequest {
             check_in_url: check_in_url.into(),
             topic: issued.mdm.topic.into(),
             tls,
+            signer: None,
         })
     }
 }

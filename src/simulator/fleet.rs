@@ -10,8 +10,9 @@ use tokio_util::task::TaskTracker;
 
 use super::apns::FakeApns;
 use super::device::{Device, Timing, World};
-use super::enroll::{Invitation, user_token};
+use super::enroll::{Invitation, WayIn, user_token};
 use super::events::{Event, Progress};
+use super::identity::keys::RsaKeys;
 use super::mailbox::{Mailbox, Phase};
 use super::model::Identity;
 use super::seed::Seed;
@@ -39,6 +40,8 @@ pub struct FleetSettings {
     pub connections: usize,
     /// How many devices may enrol at once.
     pub enrolling: usize,
+    /// How devices come to their identity.
+    pub way_in: WayIn,
     /// The devices' waits.
     pub timing: Timing,
 }
@@ -51,6 +54,7 @@ impl Default for FleetSettings {
             users_percent: 10,
             connections: 128,
             enrolling: 64,
+            way_in: WayIn::default(),
             timing: Timing::default(),
         }
     }
@@ -90,6 +94,8 @@ impl Fleet {
         let world = World {
             apns,
             trust: Trust::new(ca_pem)?,
+            way_in: settings.way_in,
+            keys: RsaKeys::default(),
             common: Common::default(),
             connections: Arc::new(Semaphore::new(settings.connections.max(1))),
             enrolling: Semaphore::new(settings.enrolling.max(1)),

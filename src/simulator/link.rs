@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::{Method, Request, StatusCode, Uri, header};
 use http_body_util::{BodyExt, Full, Limited};
@@ -12,6 +14,8 @@ use rustls::pki_types::{InvalidDnsNameError, ServerName};
 use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_rustls::TlsConnector;
+
+use super::identity::Signer;
 
 /// How long a connection or an answer may take.
 const TIMEOUT: Duration = Duration::from_mins(1);
@@ -31,6 +35,8 @@ pub(super) enum LinkError {
     Connect(#[source] std::io::Error),
     #[error("the exchange broke")]
     Exchange(#[from] hyper::Error),
+    #[error("the message could not be signed")]
+    Sign,
     #[error("the request could not be built")]
     Build(#[from] http::Error),
     #[error("the answer could not be read")]
@@ -70,14 +76,21 @@ pub(super) struct Link {
     tls: Arc<rustls::ClientConfig>,
     /// Bounds how many devices are connected at once.
     gate: Arc<Semaphore>,
+    /// Signs what is sent.
+    signer: Option<Arc<Signer>>,
     open: Option<Open>,
 }
 
 impl Link {
-    pub(super) const fn new(tls: Arc<rustls::ClientConfig>, gate: Arc<Semaphore>) -> Self {
+    pub(super) const fn new(
+        tls: Arc<rustls::ClientConfig>,
+        gate: Arc<Semaphore>,
+        signer: Option<Arc<Signer>>,
+    ) -> Self {
         Self {
             tls,
             gate,
+            signer,
             open: None,
         }
     }
@@ -167,6 +180,10 @@ impl Link {
             .header(header::USER_AGENT, "MDM/1.0 (simulated)");
         if !message.body.is_empty() {
             request = request.header(header::CONTENT_TYPE, message.content_type);
+            if let Some(signer) = &self.signer {
+                let signature = signer.sign_beside(&message.body).ok_or(LinkError::Sign)?;
+                request = request.header("Mdm-Signature", STANDARD.encode(signature));
+            }
         }
         if let Some(authorization) = message.authorization {
             request = request.header(header::AUTHORIZATION, authorization);

@@ -15,7 +15,7 @@ use tokio::sync::mpsc;
 use super::apns::{ApnsError, FakeApns, FakeApnsSettings, TlsIdentity, TlsIdentityError};
 use super::control::Order;
 use super::device::Timing;
-use super::enroll::Invitation;
+use super::enroll::{Invitation, WayIn};
 use super::events::{Event, Summary, peak_rss_bytes};
 use super::fleet::{Fleet, FleetSettings};
 use super::trust::TrustError;
@@ -29,7 +29,7 @@ const FILE_POLL: Duration = Duration::from_millis(200);
 /// Options of `provost simulate`.
 #[derive(Debug, Clone, Args)]
 pub struct SimulateArgs {
-    /// Invitations, one JSON object {url, challenge, expiresAt} a line. Waits until the file is there; without it,
+    /// Invitations, one JSON object {url, profile, challenge, expiresAt} a line. Waits until the file is there; without it,
     /// devices come with the order {"enroll":{"invitations":"FILE"}}.
     #[arg(long, value_name = "FILE")]
     pub invitations: Option<PathBuf>,
@@ -66,6 +66,9 @@ pub struct SimulateArgs {
     /// How many devices may enrol at once.
     #[arg(long, value_name = "N", default_value_t = 64)]
     pub enrolling: usize,
+    /// How devices come to their identity.
+    #[arg(long, value_name = "WAY", value_enum, default_value_t)]
+    pub enroll_by: WayIn,
     /// Seconds between polls that no push asked for.
     #[arg(long, value_name = "SECONDS", default_value_t = 900)]
     pub poll_seconds: u64,
@@ -254,6 +257,7 @@ fn fleet_settings(args: &SimulateArgs) -> FleetSettings {
         users_percent: args.users_percent,
         connections: args.connections,
         enrolling: args.enrolling,
+        way_in: args.enroll_by,
         timing: Timing {
             poll: Duration::from_secs(args.poll_seconds),
             ..Timing::default()

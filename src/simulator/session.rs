@@ -19,7 +19,7 @@ use super::shelf::Shelf;
 use super::state::DeviceState;
 
 /// The content type of command reports.
-const REPORT: &str = "application/x-apple-aspen-mdm";
+pub(super) const REPORT: &str = "application/x-apple-aspen-mdm";
 /// After so many commands in one contact the device stops: the server repeats itself.
 const MAX_COMMANDS: usize = 500;
 /// So many times a sync starts over when the set of declarations moves under it.

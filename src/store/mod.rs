@@ -177,6 +177,72 @@ pub struct Authentication {
     pub declarative: bool,
 }
 
+/// An enrolment that began at another server, as its records tell.
+#[derive(Debug, Clone)]
+pub struct Arrival {
+    /// Who. Of a user's channel everything but the push address is its device's.
+    pub enrollment: EnrollmentId,
+    /// The fleet.
+    pub namespace: Namespace,
+    /// Labels, for the Device object.
+    pub labels: BTreeMap<String, String>,
+    /// The fingerprint of the certificate that it comes with. Every device has one, and no user.
+    pub certificate: Option<Digest>,
+    /// Its operating system.
+    pub platform: Platform,
+    /// How it is managed.
+    pub mode: EnrollmentMode,
+    /// Hardware.
+    pub serial_number: Option<SerialNumber>,
+    /// The model identifier.
+    pub model: Option<String>,
+    /// The operating system's version.
+    pub os_version: String,
+    /// Whether this system can be managed by declarations.
+    pub declarative: bool,
+    /// The topic of its MDM profile.
+    pub topic: Option<PushTopic>,
+    /// How to wake it. None: that is not known, or known already.
+    pub push: Option<PushAddress>,
+    /// What was in safe keeping. None: nothing, or that is known already.
+    pub unlock_token: Option<Secret<Vec<u8>>>,
+    /// Likewise.
+    pub bootstrap_token: Option<Secret<Vec<u8>>>,
+}
+
+/// What became of an arrival, or would.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Arrived {
+    /// It is enrolled here from now on.
+    New,
+    /// It had arrived before, otherwise.
+    Changed,
+    /// It had arrived before, and just so.
+    Same,
+    /// It speaks for itself: it has been in contact with this server, or has ended here. Nothing was changed.
+    Left,
+}
+
+/// Why an enrolment of another server cannot go on here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum NotTaken {
+    /// A device without a certificate could never speak.
+    #[error("a device needs the certificate that it comes with")]
+    NoCertificate,
+    /// A certificate speaks for one device.
+    #[error("the certificate belongs to another enrolment, or was issued here")]
+    CertificateTaken,
+    /// Both would be one Device object.
+    #[error("another enrolment has this id in another spelling")]
+    NameTaken,
+    /// A user's channel belongs to a device.
+    #[error("its device is not enrolled here")]
+    NoDevice,
+    /// More than any device has.
+    #[error("its device has too many users")]
+    TooManyUsers,
+}
+
 /// How to wake a device.
 #[derive(Debug, Clone)]
 pub struct PushAddress {
@@ -221,7 +287,7 @@ pub struct Enrollment {
     pub declarative: bool,
     /// What it says it does not take, of what its system has.
     pub lacks: Lacks,
-    /// How often TokenUpdate came since Authenticate; 1 is the enrolling one.
+    /// How often TokenUpdate came since Authenticate; 1 is the enrolling one. 0 of an enrolment that is active: it began at another server.
     pub token_updates: u32,
     /// When Authenticate came.
     pub enrolled_at: Timestamp,
@@ -501,6 +567,23 @@ pub trait Store: Send + Sync + 'static {
         now: Timestamp,
     ) -> Result<Option<Enrollment>, StoreError>;
 
+    /// What [`Self::take_over`] would make of each arrival, on its own. Changes nothing.
+    async fn weigh_arrivals(
+        &self,
+        arrivals: Arc<[Arrival]>,
+    ) -> Result<Vec<Result<Arrived, NotTaken>>, StoreError>;
+
+    /// Takes over enrolments that began at another server, all in one transaction; says of each what became of it. One that cannot be taken does not
+    /// keep the others from it. A device comes with its certificate, which is pinned to it, and is `Enrolled` without Authenticate and TokenUpdate; a
+    /// user comes after its device. Secrets are sealed as those that devices send; one that is not given leaves what is kept.
+    ///
+    /// Who has been in contact since knows better than the other server's records, and is left as it is.
+    async fn take_over(
+        &self,
+        arrivals: Arc<[Arrival]>,
+        now: Timestamp,
+    ) -> Result<Vec<Result<Arrived, NotTaken>>, StoreError>;
+
     /// One enrolment, ended ones included.
     async fn enrollment(&self, id: &EnrollmentId) -> Result<Option<Enrollment>, StoreError>;
 
@@ -548,6 +631,9 @@ pub trait Store: Send + Sync + 'static {
 
     /// How to wake a device. None: it has no push address, or the enrolment has ended.
     async fn push_address(&self, enrollment: &EnrollmentId) -> Result<Option<PushAddress>, StoreError>;
+
+    /// The push topic of an enrolment's MDM profile, as far as it is known.
+    async fn push_topic(&self, enrollment: &EnrollmentId) -> Result<Option<PushTopic>, StoreError>;
 
     /// Forgets a push address that APNs calls unregistered, unless the device has sent another token meanwhile.
     async fn drop_push_address(&self, enrollment: &EnrollmentId, token: &[u8]) -> Result<(), StoreError>;
@@ -616,6 +702,15 @@ pub trait Store: Send + Sync + 'static {
         status: &ReportStatus,
         now: Timestamp,
     ) -> Result<ReportOutcome, StoreError>;
+
+    /// As [`Self::report`], and then as [`Self::next_command`] for one that has just reported, in one transaction: what devices do most.
+    async fn report_and_next(
+        &self,
+        enrollment: &EnrollmentId,
+        uuid: &CommandUuid,
+        status: &ReportStatus,
+        now: Timestamp,
+    ) -> Result<(ReportOutcome, Option<OfferedCommand>), StoreError>;
 
     /// What is pending for a device, in the order of delivery.
     async fn pending(&self, enrollment: &EnrollmentId) -> Result<Vec<PendingCommand>, StoreError>;

@@ -6,6 +6,8 @@ mod access;
 #[cfg(test)]
 mod assignments;
 #[cfg(test)]
+mod bench;
+#[cfg(test)]
 mod chart;
 #[cfg(test)]
 mod cluster;
@@ -24,6 +26,8 @@ mod enrolling;
 #[cfg(test)]
 mod evidence;
 #[cfg(test)]
+mod guarantees;
+#[cfg(test)]
 mod hostile;
 #[cfg(test)]
 mod image;
@@ -33,6 +37,8 @@ mod informers;
 mod kubectl;
 #[cfg(test)]
 mod leaving;
+#[cfg(test)]
+mod moving;
 #[cfg(test)]
 mod plugin;
 #[cfg(test)]

@@ -1,15 +1,20 @@
-//! Ten thousand Device objects.
+//! Ten thousand Device objects, and a hundred thousand enrolments.
 
+use std::fs;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use futures::{StreamExt as _, stream};
 use kube::api::{Patch, PatchParams, PostParams};
 use kube::{Api, Client};
 use provost::api::Device;
+use provost::ids::Digest;
 use serde_json::{Value, json};
 
 use crate::control_plane::summary;
-use crate::world::{NAMESPACE, Server};
+use crate::world::{NAMESPACE, Server, provost};
 
 const DEVICES: u32 = 10_000;
 /// Requests under way at once.
@@ -106,4 +111,97 @@ async fn ten_thousand_devices_are_listed_in_pages_at_once_and_cost_little_memory
     );
     assert!(took < Duration::from_secs(2), "{took:?}");
     assert!(peak < 300 << 20, "{} MiB", peak >> 20);
+}
+
+/// Enrolments of a large fleet.
+const ENROLLMENTS: u32 = 100_000;
+
+/// The lines of a fleet, as another server would give them away.
+fn write_enrollments(file: &Path) {
+    let mut lines = String::new();
+    for number in 0..ENROLLMENTS {
+        let line = json!({
+            "udid": udid(number), "serialNumber": format!("C02{number:08}"),
+            "topic": "com.apple.mgmt.External.6c2b5a43-5f3e-4b8a-9d0e-3f5c7a1b2c3d",
+            "pushToken": STANDARD.encode(Digest::of(&number.to_be_bytes()).0),
+            "pushMagic": format!("0F9B2C7E-3D41-4B5A-8C6D-{number:012X}"),
+            "bootstrapToken": STANDARD.encode([7; 256]),
+            "certificateSha256": Digest::of(udid(number).as_bytes()),
+            "osVersion": "15.4", "productName": "Mac16,10", "supervised": true, "namespace": NAMESPACE,
+            "labels": { "site": format!("site-{}", number % 20) },
+        });
+        lines.push_str(&line.to_string());
+        lines.push('\n');
+    }
+    fs::write(file, lines).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "takes minutes, and measures"]
+async fn a_hundred_thousand_enrolments_move_in_within_a_minute_and_little_memory() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("fleet.jsonl");
+    write_enrollments(&file);
+    let mut server = Server::start(&dir.path().join("data"), 0, &[]).await;
+    let data_dir = server.data_dir().to_str().unwrap().to_owned();
+    let import = [
+        "enrollments",
+        "import",
+        file.to_str().unwrap(),
+        "--data-dir",
+        &data_dir,
+    ];
+
+    let start = Instant::now();
+    let said = provost(&import).await;
+    let imported = start.elapsed();
+    assert!(said.success, "{}", said.stderr);
+    assert_eq!(
+        said.stdout,
+        format!("imported {ENROLLMENTS}, updated 0, unchanged 0\n")
+    );
+    let after_import = server.peak_memory();
+
+    let start = Instant::now();
+    server.kill_and_restart().await;
+    let restarted = start.elapsed();
+
+    // The objects follow, whatever else happens.
+    let start = Instant::now();
+    let client = server.client().await;
+    let mut objects = 0;
+    while objects < usize::try_from(ENROLLMENTS).unwrap() {
+        assert!(
+            start.elapsed() < Duration::from_mins(20),
+            "{objects} objects by now"
+        );
+        tokio::time::sleep(Duration::from_secs(10)).await;
+        objects = list(&client).await.0;
+    }
+    let followed = start.elapsed();
+    let peak = server.peak_memory().max(after_import);
+    let start = Instant::now();
+    let again = provost(&import).await;
+    let repeated = start.elapsed();
+    assert_eq!(
+        again.stdout,
+        format!("imported 0, updated 0, unchanged {ENROLLMENTS}\n")
+    );
+    let peak = server.peak_memory().max(peak);
+    let start = Instant::now();
+    server.kill_and_restart().await;
+    let restarted = restarted.max(start.elapsed());
+    summary(&format!(
+        "{ENROLLMENTS} enrolments: imported in {:.1} s, again in {:.1} s; ready after a restart in {:.1} s; all Device objects {:.0} s later; \
+         the server's memory peaked at {} MiB ({} MiB while importing)",
+        imported.as_secs_f64(),
+        repeated.as_secs_f64(),
+        restarted.as_secs_f64(),
+        followed.as_secs_f64(),
+        peak >> 20,
+        after_import >> 20
+    ));
+    assert!(imported < Duration::from_mins(1), "{imported:?}");
+    assert!(restarted < Duration::from_secs(5), "{restarted:?}");
+    assert!(peak < 500 << 20, "{} MiB", peak >> 20);
 }

@@ -47,8 +47,12 @@ const PARTS: &[(&str, &str)] = &[
     ),
     ("mdm::proxy", "clock ids mdm::peer pki"),
     ("mdm::serve", "clock listener mdm::peer pki"),
+    ("mdm::enqueue", "body clock ids mdm pki secret store"),
     // It answers on the same port as the device endpoint, within the same limits.
-    ("enrollment", "body clock ids mdm mdm::http pki store"),
+    (
+        "enrollment",
+        "api body clock ids mdm mdm::http pki policy secret store suggest",
+    ),
     // The embedded Kubernetes API: it knows no kind of Provost's, only how schemas and selectors are read.
     ("kubeapi", "api bearer body clock files listener pki secret"),
     (
@@ -59,11 +63,11 @@ const PARTS: &[(&str, &str)] = &[
     ("simulator", "secret telemetry"),
     (
         "app",
-        "api bearer clock compliance controllers enrollment files gitops ids kubeapi listener mdm mdm::gateway mdm::http mdm::metrics mdm::peer mdm::proxy mdm::seen mdm::serve pki push secret store telemetry",
+        "api bearer clock compliance controllers enrollment files gitops ids kubeapi listener mdm mdm::enqueue mdm::gateway mdm::http mdm::metrics mdm::peer mdm::proxy mdm::seen mdm::serve pki push secret store telemetry",
     ),
     (
         "cli",
-        "api app clock compliance controllers enrollment gitops ids kubeapi mdm::proxy policy push secret simulator suggest telemetry",
+        "api app clock compliance controllers enrollment files gitops ids kubeapi mdm::proxy policy push secret simulator suggest telemetry",
     ),
     ("main", "cli"),
 ];
@@ -80,12 +84,12 @@ const ROOMS: &[(&str, &str)] = &[
     // Servers: routers where there is something to answer, and one listener below all of them.
     (
         "axum",
-        "app body enrollment::http kubeapi listener mdm::http mdm::proxy mdm::serve",
+        "app body enrollment::http kubeapi listener mdm::enqueue mdm::http mdm::proxy mdm::serve",
     ),
     ("axum_server", "listener"),
     ("tokio_rustls", "listener push simulator"),
     ("rustix", "listener"),
-    ("hyper", "cli::enroll listener push::http2 simulator"),
+    ("hyper", "cli::socket listener push::http2 simulator"),
     // SQL: the store of the device plane, and that of the embedded Kubernetes API.
     ("rusqlite", "kubeapi::storage store::sqlite"),
     ("git2", "gitops"),
@@ -113,7 +117,7 @@ const ROOMS: &[(&str, &str)] = &[
         "x509_parser",
         "gitops::fetch kubeapi::access pki push::certificate push::request",
     ),
-    ("aws_lc_rs", "gitops::fetch pki"),
+    ("aws_lc_rs", "gitops::fetch pki simulator::identity"),
     ("cbc", "pki::cms"),
     ("der", "enrollment::scep pki"),
     ("des", "pki::cms"),
@@ -126,7 +130,7 @@ const ROOMS: &[(&str, &str)] = &[
     // What waits. Whatever is not named here is pure or blocks.
     (
         "tokio",
-        "app body cli controllers enrollment::scep kubeapi listener mdm::gateway mdm::http mdm::seen push simulator store",
+        "app body cli controllers enrollment::scep kubeapi listener mdm::enqueue mdm::gateway mdm::http mdm::seen push simulator store",
     ),
     ("rand", "clock"),
     (
@@ -135,9 +139,9 @@ const ROOMS: &[(&str, &str)] = &[
     ),
     ("tracing_subscriber", "telemetry"),
     // The command line; options that are a component's own stand beside it.
-    ("clap", "cli simulator::run telemetry::logging"),
+    ("clap", "cli simulator::enroll simulator::run telemetry::logging"),
     ("anyhow", "app cli"),
-    ("indicatif", "cli::demo"),
+    ("indicatif", "cli::progress"),
     ("console", "cli::demo cli::plugin"),
     ("comfy_table", "cli::demo"),
 ];

@@ -4,8 +4,9 @@ mod certificates;
 #[cfg(test)]
 mod tests;
 
+use std::collections::HashSet;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures::future::BoxFuture;
@@ -18,11 +19,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 use crate::ids::{Digest, EnrollmentId, PushTopic};
+use crate::mdm::enqueue::{NotWoken, Waker};
 use crate::mdm::queue;
 use crate::mdm::seen::SeenBatch;
 use crate::push::schedule::{Pending, PushObserver, PushScheduler, PushTarget, ScheduleSettings, WakeUp};
-use crate::push::{HeldCertificate, PushFolder};
-use crate::store::{Change, EnrollmentState, Store, StoreError};
+use crate::push::{HeldCertificate, PushFolder, Topics};
+use crate::store::{Change, EnrollmentState, PushAddress, Store, StoreError};
 use crate::telemetry::Chain;
 use crate::telemetry::Metrics;
 
@@ -83,7 +85,7 @@ impl Push {
         self.certificates.held()
     }
 
-    /// Starts waking devices that have something pending.
+    /// Starts waking devices that have something pending. Gives what wakes them when somebody asks for it.
     pub(super) fn start(
         self,
         tasks: &Tasks,
@@ -91,7 +93,7 @@ impl Push {
         clock: &Arc<dyn Clock>,
         seen: &Arc<SeenBatch>,
         metrics: &Metrics,
-    ) {
+    ) -> Arc<dyn Waker> {
         let mut settings = ScheduleSettings::default();
         if self.custom {
             settings.rate_per_second = 1_000.0;
@@ -109,21 +111,23 @@ impl Push {
                 pushes.clone(),
             );
         });
+        let asked = Arc::<Asked>::default();
         let observer = Arc::new(Observer {
             store: store.clone(),
+            asked: asked.clone(),
             clock: clock.clone(),
             pushes,
         });
         let topics = self.certificates.topics();
         tasks.run(
             "waking devices",
-            scheduler.clone().run(topics, observer, tasks.shutdown()),
+            scheduler.clone().run(topics.clone(), observer, tasks.shutdown()),
         );
         tasks.run(
             "following pending work",
             follow(
                 store.clone(),
-                scheduler,
+                scheduler.clone(),
                 self.certificates.held(),
                 tasks.shutdown(),
             ),
@@ -133,6 +137,12 @@ impl Push {
             "following push certificates",
             self.certificates.follow(enrolling, tasks.shutdown()),
         );
+        Arc::new(Bell {
+            store: store.clone(),
+            scheduler,
+            asked,
+            topics,
+        })
     }
 }
 
@@ -202,9 +212,18 @@ async fn wake(
     scheduler: &PushScheduler,
     id: &EnrollmentId,
 ) -> Result<(), StoreError> {
-    let Some(address) = store.push_address(id).await? else {
-        return Ok(());
-    };
+    match store.push_address(id).await? {
+        Some(address) => wake_at(store, scheduler, id, &address).await,
+        None => Ok(()),
+    }
+}
+
+async fn wake_at(
+    store: &Arc<dyn Store>,
+    scheduler: &PushScheduler,
+    id: &EnrollmentId,
+    address: &PushAddress,
+) -> Result<(), StoreError> {
     let target = PushTarget {
         token: address.token.reveal().clone(),
         push_magic: address.magic.reveal().clone(),
@@ -219,6 +238,46 @@ async fn wake(
     Ok(())
 }
 
+/// Enrolments that somebody wants woken, until they are: no more than there are.
+type Asked = Mutex<HashSet<EnrollmentId>>;
+
+/// Wakes devices for whoever asks, whether or not something waits for them.
+struct Bell {
+    store: Arc<dyn Store>,
+    scheduler: PushScheduler,
+    asked: Arc<Asked>,
+    topics: Arc<Topics>,
+}
+
+impl Waker for Bell {
+    fn wake<'a>(
+        &'a self,
+        enrollments: &'a [EnrollmentId],
+    ) -> BoxFuture<'a, Result<Vec<(EnrollmentId, NotWoken)>, StoreError>> {
+        Box::pin(async move {
+            let mut failures = Vec::new();
+            for id in enrollments {
+                match self.store.push_address(id).await? {
+                    None => failures.push((id.clone(), NotWoken::NoAddress)),
+                    Some(address) if !self.topics.holds(address.topic.as_str()) => {
+                        failures.push((id.clone(), NotWoken::NoCertificate));
+                    }
+                    Some(address) => {
+                        // First, so that the scheduler finds it.
+                        wanted(&self.asked).insert(id.clone());
+                        wake_at(&self.store, &self.scheduler, id, &address).await?;
+                    }
+                }
+            }
+            Ok(failures)
+        })
+    }
+}
+
+fn wanted(asked: &Asked) -> MutexGuard<'_, HashSet<EnrollmentId>> {
+    asked.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Pushed {
     result: &'static str,
@@ -226,6 +285,7 @@ struct Pushed {
 
 struct Observer {
     store: Arc<dyn Store>,
+    asked: Arc<Asked>,
     clock: Arc<dyn Clock>,
     pushes: Family<Pushed, Counter>,
 }
@@ -236,6 +296,7 @@ impl PushObserver for Observer {
             let Ok(id) = EnrollmentId::parse_with_user(device) else {
                 return Pending::Nothing;
             };
+            let asked = wanted(&self.asked).remove(&id);
             // What cannot be read is taken for pending: a push too many does no harm, one too few does.
             let state = match self.store.enrollment(&id).await {
                 Ok(Some(enrollment)) => enrollment.state,
@@ -246,6 +307,7 @@ impl PushObserver for Observer {
                 // It has ended, or begun anew: no address that is known is good any longer.
                 EnrollmentState::Ended | EnrollmentState::Authenticated => Pending::Nothing,
                 EnrollmentState::Removing => Pending::Work,
+                EnrollmentState::Enrolled if asked => Pending::Work,
                 EnrollmentState::Enrolled => match self.store.pending(&id).await {
                     Ok(pending) if pending.is_empty() => Pending::Nothing,
                     Ok(pending) => match queue::deferred(&pending, self.clock.now()) {

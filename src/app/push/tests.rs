@@ -74,6 +74,7 @@ impl World {
         let scheduler = PushScheduler::new(ScheduleSettings::default(), clock.clone());
         let observer = Arc::new(Observer {
             store: self.store.clone(),
+            asked: Arc::default(),
             clock,
             pushes: Family::default(),
         });
@@ -177,6 +178,7 @@ async fn a_device_that_has_left_is_never_pushed_to() {
     // What is known of it when its turn comes is what counts, and not what was known when it was to be woken.
     let observer = Observer {
         store: world.store.clone(),
+        asked: Arc::default(),
         clock: Arc::new(SystemClock),
         pushes: Family::default(),
     };

@@ -5,7 +5,6 @@
 mod fleet;
 mod picture;
 mod policy;
-mod progress;
 mod story;
 
 use std::path::PathBuf;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use comfy_table::presets::UTF8_FULL_CONDENSED;
-use comfy_table::{Cell, CellAlignment, Color, ContentArrangement, Table};
+use comfy_table::{Cell, CellAlignment, Color, ColumnConstraint, ContentArrangement, Table};
 use kube::api::ListParams;
 use kube::{Api, Client, ResourceExt as _};
 
@@ -12,6 +12,12 @@ use crate::api::{Assignment, DeviceGroup, GitSource};
 
 /// Controls shown: the worst first.
 const CONTROLS: usize = 12;
+
+/// Columns of the table by assignment that a terminal of fewer characters than the number goes without, rather than break words.
+const DISPENSABLE: [(usize, u16); 3] = [(GROUPS, 96), (MODE, 96), (DEVICES, 66)];
+const GROUPS: usize = 1;
+const MODE: usize = 2;
+const DEVICES: usize = 3;
 
 /// How the fleet stands.
 #[derive(Debug, Clone, Default)]
@@ -117,6 +123,15 @@ impl Picture {
                     (colour && devices.unknown > 0).then_some(Color::Yellow),
                 ),
             ]);
+        }
+        if let Some(width) = table.width() {
+            for (column, needed) in DISPENSABLE {
+                if width < needed
+                    && let Some(column) = table.column_mut(column)
+                {
+                    column.set_constraint(ColumnConstraint::Hidden);
+                }
+            }
         }
         table
     }

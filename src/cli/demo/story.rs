@@ -23,9 +23,9 @@ use crate::telemetry::process::peak_rss_bytes;
 use super::fleet::Fleet;
 use super::picture::Picture;
 use super::policy::{Policy, TIGHTENED, TIGHTENING};
-use super::progress::Progress;
 use super::{DemoArgs, Output};
 use crate::cli::print::{note, out};
+use crate::cli::progress::Progress;
 use crate::cli::stop::Stop;
 
 const NAMESPACE: &str = "default";

@@ -93,7 +93,7 @@ pub(super) async fn run(
         } else {
             "device"
         };
-        print::note(&format!("no {which} {}", session.place()));
+        print::note(&session.nothing(which));
         return Ok(ExitCode::SUCCESS);
     }
     rows.sort_by_cached_key(|row| key(args.sort, row));

@@ -99,6 +99,12 @@ impl Session {
         }
     }
 
+    /// What is said where a list is empty, and where else to look.
+    pub(super) fn nothing(&self, what: &str) -> String {
+        let elsewhere = if self.everywhere { "" } else { "; -A looks in all" };
+        format!("no {what} {}{elsewhere}", self.place())
+    }
+
     /// Every object that `keep` takes something from, page by page, so that the whole of a large fleet is never held.
     pub(super) async fn list<K, T>(
         &self,

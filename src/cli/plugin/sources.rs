@@ -42,7 +42,7 @@ pub(super) async fn run(
     if let Some(text) = output::objects(sources.clone(), false, output)? {
         print::out(&text)?;
     } else if sources.is_empty() {
-        print::note(&format!("no git source {}", session.place()));
+        print::note(&session.nothing("git source"));
     } else {
         let wide = output == Some(Output::Wide);
         let (style, now) = (Style::of_stdout(), session.now());

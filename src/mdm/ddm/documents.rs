@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::policy::{Declaration, Manifest, Section};
 
-/// The token of a device that should hold nothing: before it belongs to any assignment, and on the channels of its users.
+/// The token of a device that should hold nothing: before it belongs to any assignment, and on the channels of its users where nothing is for them.
 pub const EMPTY_TOKEN: &str = "provost-empty";
 
 /// The answer to `tokens`. `changed_at` is when the device's manifest last changed, not when it is asked for.
@@ -84,6 +84,7 @@ mod tests {
             declarations_token: "t-1".into(),
             declarations,
             profiles: Vec::new(),
+            users: None,
         }
     }
 

@@ -136,6 +136,7 @@ mod tests {
                 digest: Digest::of(b"p"),
                 body: "<plist/>".into(),
             }],
+            users: None,
         }
     }
 

@@ -177,6 +177,7 @@ impl Gateway {
         if user.token_updates == 1 {
             tracing::info!(namespace = %user.namespace, "a user's channel begins");
         }
+        self.call_user(device, &user, now).await?;
         self.note_awaiting(&user, awaiting_configuration).await?;
         if awaiting_configuration.unwrap_or(user.awaiting_configuration) {
             // Nothing is planned for users that would have to be there first.

@@ -1,7 +1,6 @@
 //! What the steps of declarative management do.
 //!
-//! A user's channel is served from its own pointers, like a device. Policy has no content for users yet, so nothing points them anywhere, and
-//! every user is told the same empty set.
+//! What is for users is part of their device's manifest, and a user's channel is served from there: [`users`].
 
 use std::sync::{Arc, OnceLock};
 
@@ -34,39 +33,35 @@ impl Gateway {
             Endpoint::Status => "DeclarativeManagement/status",
         };
         let device = self.recognise(fingerprint, sender, now).await?;
-        let enrollment = if sender.is_device() {
-            device
-        } else if let Some(user) = self.user(sender, now).await? {
-            user
-        } else {
-            return nothing(endpoint, &device);
-        };
+        if !sender.is_device() {
+            let user = self.user(sender, now).await?;
+            return self
+                .users_step(endpoint, &device, user.as_ref(), step.data.as_deref(), now)
+                .await;
+        }
         match endpoint {
             Endpoint::Tokens => {
-                let manifest = self.manifest_of(&enrollment).await?;
+                let manifest = self.manifest_of(&device).await?;
                 Ok(Reply::Json(
-                    tokens(manifest.as_deref(), changed_at(&enrollment)).into(),
+                    tokens(manifest.as_deref(), changed_at(&device)).into(),
                 ))
             }
-            Endpoint::DeclarationItems => self.declaration_items(&enrollment).await,
+            Endpoint::DeclarationItems => self.declaration_items(&device, now).await,
             Endpoint::Declaration { section, identifier } => {
-                self.declaration(&enrollment, section, identifier).await
+                self.declaration(&device, section, identifier).await
             }
-            Endpoint::Status if sender.is_device() => {
-                self.status(&enrollment, step.data.as_deref(), now).await
-            }
-            // Nothing is asked of users, and what they tell is not the device's.
-            Endpoint::Status => Ok(Reply::Nothing),
+            Endpoint::Status => self.status(&device, step.data.as_deref(), now).await,
         }
     }
 
     /// The items of what the device should hold. That it was told of them is kept first: whatever happens in between, and whichever replica
-    /// it asks next, it gets the declarations of these items.
-    async fn declaration_items(&self, enrollment: &Enrollment) -> Result<Reply, Failure> {
+    /// it asks next, it gets the declarations of these items. Its users are called where there is something new for them.
+    async fn declaration_items(&self, enrollment: &Enrollment, now: Timestamp) -> Result<Reply, Failure> {
         let manifest = self.manifest_of(enrollment).await?;
         if let Some(told) = enrollment.manifest
             && enrollment.advertised_manifest != Some(told)
         {
+            self.call_users(enrollment, manifest.as_deref(), now).await?;
             self.store.advertise(&enrollment.id, told).await?;
         }
         Ok(Reply::Json(declaration_items(manifest.as_deref()).into()))
@@ -170,7 +165,7 @@ impl Gateway {
 }
 
 /// When what the device should hold last changed.
-fn changed_at(enrollment: &Enrollment) -> Timestamp {
+pub(super) fn changed_at(enrollment: &Enrollment) -> Timestamp {
     enrollment.manifest_at.unwrap_or(enrollment.enrolled_at)
 }
 
@@ -186,14 +181,4 @@ pub(super) fn served(enrollment: &Enrollment) -> impl Iterator<Item = Digest> {
     let manifest = manifest.filter(|id| Some(*id) != *told);
     let previous = previous.filter(|id| Some(*id) != *told && Some(*id) != manifest);
     [*told, manifest, previous].into_iter().flatten()
-}
-
-/// A user whose channel has not begun holds nothing.
-fn nothing(endpoint: Endpoint<'_>, device: &Enrollment) -> Result<Reply, Failure> {
-    match endpoint {
-        Endpoint::Tokens => Ok(Reply::Json(tokens(None, device.enrolled_at).into())),
-        Endpoint::DeclarationItems => Ok(Reply::Json(declaration_items(None).into())),
-        Endpoint::Declaration { .. } => Err(Failure::NotFound),
-        Endpoint::Status => Ok(Reply::Nothing),
-    }
 }

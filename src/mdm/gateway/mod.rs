@@ -11,6 +11,7 @@ mod failure;
 mod reports;
 pub mod setup;
 pub mod token_service;
+mod users;
 
 use std::collections::HashMap;
 use std::sync::Arc;

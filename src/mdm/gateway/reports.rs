@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::{Failure, Gateway, Reply};
 use crate::ids::{CommandUuid, Digest};
-use crate::mdm::command::{ErrorLink, ReportStatus};
+use crate::mdm::command::{ErrorLink, OfferedCommand, ReportStatus};
 use crate::mdm::commands::{
     Command, CommandReport, Evidence, FIRST_CONTACT_DEADLINE, MDM_PROFILE, Report, ends_setup,
 };
@@ -33,22 +33,19 @@ impl Gateway {
         if enrollment.state == EnrollmentState::Removing {
             return self.remove(&enrollment, &report, now).await;
         }
-        let idle = match report {
-            Report::Idle => true,
+        let next = match report {
+            Report::Idle => self.next(&enrollment, true, now).await?,
             Report::Command {
                 uuid,
                 status,
                 evidence,
-            } => {
-                self.take(&enrollment, &uuid, &status, evidence, now).await?;
-                false
-            }
+            } => self.take(&enrollment, &uuid, &status, evidence, now).await?,
             Report::Unidentified { status } => {
                 tracing::warn!(%status, "a report names no command");
-                false
+                self.next(&enrollment, false, now).await?
             }
         };
-        self.offer(&enrollment, idle, now).await
+        Ok(offer(next))
     }
 
     /// A report of a user, who has a queue of their own. What the answers say is no evidence about the device.
@@ -66,31 +63,29 @@ impl Gateway {
             // A channel that has not begun here has nothing to do.
             return Ok(Reply::Nothing);
         };
-        let idle = match report {
-            Report::Idle => true,
-            Report::Command { uuid, status, .. } => {
-                self.settle(&user, &uuid, &status, now).await?;
-                false
-            }
+        let next = match report {
+            Report::Idle => self.next(&user, true, now).await?,
+            Report::Command { uuid, status, .. } => self.settle(&user, &uuid, &status, now).await?,
             Report::Unidentified { status } => {
                 tracing::warn!(%status, "a report names no command");
-                false
+                self.next(&user, false, now).await?
             }
         };
-        self.offer(&user, idle, now).await
+        Ok(offer(next))
     }
 
     /// The next command of a queue.
-    async fn offer(&self, enrollment: &Enrollment, idle: bool, now: Timestamp) -> Result<Reply, Failure> {
-        let next = self.store.next_command(&enrollment.id, idle, now).await?;
-        Ok(next.map_or(Reply::Nothing, |command| {
-            tracing::Span::current().record("command.kind", &*command.request_type);
-            Reply::PropertyList(command.body)
-        }))
+    async fn next(
+        &self,
+        enrollment: &Enrollment,
+        idle: bool,
+        now: Timestamp,
+    ) -> Result<Option<OfferedCommand>, Failure> {
+        Ok(self.store.next_command(&enrollment.id, idle, now).await?)
     }
 
     /// Takes a report: first what it says about the device, then that the command has ended. If we fall over in between, the command is
-    /// offered again, and the same answer changes nothing.
+    /// offered again, and the same answer changes nothing. Gives the next command.
     async fn take(
         &self,
         enrollment: &Enrollment,
@@ -98,7 +93,7 @@ impl Gateway {
         status: &ReportStatus,
         evidence: Evidence,
         now: Timestamp,
-    ) -> Result<(), Failure> {
+    ) -> Result<Option<OfferedCommand>, Failure> {
         if !evidence.is_empty() {
             self.take_evidence(enrollment, evidence, now).await?;
         } else if !enrollment.declarative && !matches!(status, ReportStatus::NotNow | ReportStatus::Other(_))
@@ -108,15 +103,19 @@ impl Gateway {
         self.settle(enrollment, uuid, status, now).await
     }
 
-    /// Ends a command, if it ends by this.
+    /// Ends a command, if it ends by this. Gives the next one.
     async fn settle(
         &self,
         enrollment: &Enrollment,
         uuid: &CommandUuid,
         status: &ReportStatus,
         now: Timestamp,
-    ) -> Result<(), Failure> {
-        match self.store.report(&enrollment.id, uuid, status, now).await? {
+    ) -> Result<Option<OfferedCommand>, Failure> {
+        let (outcome, next) = self
+            .store
+            .report_and_next(&enrollment.id, uuid, status, now)
+            .await?;
+        match outcome {
             ReportOutcome::Ended { state, request_type } => {
                 tracing::Span::current().record("command.kind", &*request_type);
                 if ends_setup(&request_type) {
@@ -142,7 +141,7 @@ impl Gateway {
                 tracing::info!(command.uuid = %uuid, status, "a report on a command that is not pending");
             }
         }
-        Ok(())
+        Ok(next)
     }
 
     async fn take_evidence(
@@ -271,6 +270,14 @@ impl Gateway {
             }
         }
     }
+}
+
+/// What a device gets that is offered a command, or none.
+fn offer(next: Option<OfferedCommand>) -> Reply {
+    next.map_or(Reply::Nothing, |command| {
+        tracing::Span::current().record("command.kind", &*command.request_type);
+        Reply::PropertyList(command.body)
+    })
 }
 
 /// The kind of a report, for counting.

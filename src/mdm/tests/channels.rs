@@ -13,17 +13,18 @@ use crate::store::EnrollmentState;
 
 const UDID: &str = "A0000000-0000-4000-8000-000000000001";
 const USER: &str = "B0000000-0000-4000-8000-000000000001";
-const SHARED: &str = "FFFFFFFF-FFFF-FFFF-FFFF-FFFFFFFFFFFF";
+/// The id that all users of a Shared iPad have.
+pub(super) const SHARED: &str = "FFFFFFFF-FFFF-FFFF-FFFF-FFFFFFFFFFFF";
 
 /// A user of a device, by the keys that say so.
-struct User<'d> {
+pub(super) struct User<'d> {
     device: &'d Device,
     keys: Vec<(&'static str, Value)>,
-    id: EnrollmentId,
+    pub(super) id: EnrollmentId,
 }
 
 impl<'d> User<'d> {
-    fn new(device: &'d Device, keys: &[(&'static str, &str)], id: &str) -> Self {
+    pub(super) fn new(device: &'d Device, keys: &[(&'static str, &str)], id: &str) -> Self {
         let keys = keys.iter().map(|(key, value)| (*key, Value::from(*value)));
         Self {
             device,
@@ -33,16 +34,16 @@ impl<'d> User<'d> {
     }
 
     /// A user of a Mac.
-    fn of_mac(device: &'d Device) -> Self {
+    pub(super) fn of_mac(device: &'d Device) -> Self {
         let keys = [("UserID", USER), ("UserShortName", "m"), ("UserLongName", "M")];
         Self::new(device, &keys, &format!("{UDID}:{USER}"))
     }
 
-    async fn check_in(&self, kind: &str, entries: &[(&str, Value)]) -> Answer {
+    pub(super) async fn check_in(&self, kind: &str, entries: &[(&str, Value)]) -> Answer {
         self.device.check_in(kind, &[entries, &self.keys].concat()).await
     }
 
-    async fn token_update(&self, more: &[(&str, Value)]) -> Answer {
+    pub(super) async fn token_update(&self, more: &[(&str, Value)]) -> Answer {
         let entries = [
             ("Topic", TOPIC.into()),
             ("Token", Value::Data(vec![9; 32])),
@@ -51,7 +52,7 @@ impl<'d> User<'d> {
         self.check_in("TokenUpdate", &[&entries, more].concat()).await
     }
 
-    async fn report(&self, entries: &[(&str, Value)]) -> Answer {
+    pub(super) async fn report(&self, entries: &[(&str, Value)]) -> Answer {
         self.device.report(&[entries, &self.keys].concat()).await
     }
 

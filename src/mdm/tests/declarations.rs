@@ -6,7 +6,6 @@ use axum::http::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use super::world::{Answer, Device, World, manifest};
-use crate::clock::Clock as _;
 
 const UDID: &str = "A0000000-0000-4000-8000-000000000001";
 
@@ -136,48 +135,6 @@ async fn a_device_tells_what_it_does_not_take() {
             "com.apple.management.server-capabilities"
         ])
     );
-}
-
-#[tokio::test]
-async fn the_users_of_a_device_have_a_set_of_their_own_which_is_empty_until_they_are_pointed_at_one() {
-    let world = World::new();
-    let device = world.enrolled(UDID).await;
-    world.point(&device, &manifest("t-1", &[("conf", "s-1")])).await;
-    let user = "B0000000-0000-4000-8000-000000000001";
-    let send = async |kind: &str, entries: &[(&str, plist::Value)]| {
-        let mut entries = entries.to_vec();
-        entries.push(("UserID", user.into()));
-        device.check_in(kind, &entries).await
-    };
-    let ask = async |endpoint: &str| send("DeclarativeManagement", &[("Endpoint", endpoint.into())]).await;
-    let push = [
-        ("Topic", super::world::TOPIC.into()),
-        ("Token", plist::Value::Data(vec![9; 32])),
-        ("PushMagic", "of the user".into()),
-    ];
-    assert_eq!(send("TokenUpdate", &push).await.status, StatusCode::OK);
-    let empty = json_of(&ask("declaration-items").await);
-    assert_eq!(empty["DeclarationsToken"], "provost-empty");
-    assert_eq!(
-        ask("declaration/configuration/conf").await.status,
-        StatusCode::NOT_FOUND,
-        "what the device should hold is not the user's"
-    );
-    let own = manifest("t-u", &[("mail", "s-u")]);
-    world.store.keep_manifest(own.clone()).await.unwrap();
-    let id = crate::ids::EnrollmentId::of_user(&device.id(), user).unwrap();
-    let pointers = [(id, own.id)];
-    world.store.point(&pointers, world.clock.now()).await.unwrap();
-    assert_eq!(
-        json_of(&ask("declaration-items").await)["DeclarationsToken"],
-        "t-u"
-    );
-    assert_eq!(
-        json_of(&ask("declaration/configuration/mail").await)["ServerToken"],
-        "s-u"
-    );
-    let devices = device.declarative("declaration/configuration/mail", None).await;
-    assert_eq!(devices.status, StatusCode::NOT_FOUND);
 }
 
 #[tokio::test]

@@ -12,7 +12,7 @@ use tokio::sync::broadcast;
 use super::renewing::renew;
 use super::world::{Answer, Client, Device, World, dictionary, manifest};
 use crate::compliance::Facts;
-use crate::ids::{CommandUuid, Digest, EnrollmentId};
+use crate::ids::{CommandUuid, Digest, EnrollmentId, PushTopic};
 use crate::mdm::checkin;
 use crate::mdm::command::{NewCommand, OfferedCommand, PendingCommand, ReportStatus};
 use crate::mdm::gateway::Failure;
@@ -22,9 +22,9 @@ use crate::mdm::{ddm, peer, plist as codec, sender};
 use crate::policy::Manifest;
 use crate::secret::Secret;
 use crate::store::{
-    Authentication, Change, CommandResult, Ending, Enrollment, EnrollmentState, Escrow, FactsChange,
-    Invitation, IssuedCertificate, NotQueued, PushAddress, Refusal, Reissued, ReportOutcome, Store,
-    StoreError, SystemNews, Transition, Verdicts,
+    Arrival, Arrived, Authentication, Change, CommandResult, Ending, Enrollment, EnrollmentState, Escrow,
+    FactsChange, Invitation, IssuedCertificate, NotQueued, NotTaken, PushAddress, Refusal, Reissued,
+    ReportOutcome, Store, StoreError, SystemNews, Transition, Verdicts,
 };
 
 #[test]
@@ -115,6 +115,8 @@ faulty! {
     renew(by: Digest, certificate: IssuedCertificate, now: Timestamp) -> Result<(), Refusal>;
     authenticate(authentication: Authentication, now: Timestamp) -> Result<Enrollment, Refusal>;
     token_update(enrollment: &EnrollmentId, push: PushAddress, now: Timestamp) -> Option<Enrollment>;
+    weigh_arrivals(arrivals: Arc<[Arrival]>) -> Vec<Result<Arrived, NotTaken>>;
+    take_over(arrivals: Arc<[Arrival]>, now: Timestamp) -> Vec<Result<Arrived, NotTaken>>;
     enrollment(id: &EnrollmentId) -> Option<Enrollment>;
     enrollment_by_certificate(fingerprint: Digest, now: Timestamp) -> Option<Enrollment>;
     adopt(fingerprint: Digest, now: Timestamp) -> Option<Enrollment>;
@@ -124,6 +126,7 @@ faulty! {
     remove_at_next_contact(enrollment: &EnrollmentId, now: Timestamp) -> bool;
     update_system(enrollment: &EnrollmentId, news: SystemNews) -> ();
     push_address(enrollment: &EnrollmentId) -> Option<PushAddress>;
+    push_topic(enrollment: &EnrollmentId) -> Option<PushTopic>;
     drop_push_address(enrollment: &EnrollmentId, token: &[u8]) -> ();
     keep_escrow(enrollment: &EnrollmentId, kind: Escrow, secret: Option<Secret<Vec<u8>>>) -> bool;
     escrow(enrollment: &EnrollmentId, kind: Escrow) -> Option<Secret<Vec<u8>>>;
@@ -135,6 +138,8 @@ faulty! {
     cancel(enrollment: &EnrollmentId, uuid: &CommandUuid, reason: &str, now: Timestamp) -> bool;
     next_command(enrollment: &EnrollmentId, idle: bool, now: Timestamp) -> Option<OfferedCommand>;
     report(enrollment: &EnrollmentId, uuid: &CommandUuid, status: &ReportStatus, now: Timestamp) -> ReportOutcome;
+    report_and_next(enrollment: &EnrollmentId, uuid: &CommandUuid, status: &ReportStatus, now: Timestamp)
+        -> (ReportOutcome, Option<OfferedCommand>);
     pending(enrollment: &EnrollmentId) -> Vec<PendingCommand>;
     with_pending(after: Option<&EnrollmentId>, limit: usize) -> Vec<EnrollmentId>;
     results(enrollment: &EnrollmentId, limit: usize) -> Vec<CommandResult>;

@@ -13,4 +13,5 @@ mod safekeeping;
 mod setup;
 mod signing;
 mod tokens;
+mod users;
 mod world;

@@ -311,6 +311,7 @@ pub(super) fn manifest(token: &str, configurations: &[(&str, &str)]) -> Arc<Mani
             digest: Digest::of(body.as_bytes()),
             body: body.into(),
         }],
+        users: None,
     })
 }
 

@@ -9,6 +9,7 @@ use crate::compliance::Evidence;
 use crate::policy::declaration;
 use crate::policy::manifest::{Declaration, ProfileDocument, Section};
 use crate::policy::merge::{Clash, Merged, Part, merge, unmet};
+use crate::policy::platform::Channels;
 use crate::policy::profile::{self, Payload};
 
 /// How many contradicting rules evidence names.
@@ -18,6 +19,8 @@ const MAX_NAMED: usize = 3;
 #[derive(Debug, Default)]
 pub(super) struct Assembled {
     pub(super) declarations: Vec<Declaration>,
+    /// For the users of the devices.
+    pub(super) users: Vec<Declaration>,
     pub(super) profiles: Vec<ProfileDocument>,
     pub(super) conflicts: Vec<Conflict>,
     pieces: Vec<Evidence>,
@@ -87,6 +90,15 @@ impl Assembled {
             identifier: Arc::clone(&built.identifier),
             server_token: Arc::clone(&built.server_token),
         };
+        let channels = declaration::channels(target.type_(), &input.class);
+        if channels != Channels::Device {
+            self.users.push(built.clone());
+        }
+        if channels == Channels::Users {
+            return Evidence::None {
+                reason: "its users are told on their own channels, which proves nothing of the device".into(),
+            };
+        }
         // An asset is reported when a configuration uses it, and that one is what counts.
         let counts = built.section == Section::Configurations || built.section == Section::Management;
         self.declarations.push(built);
@@ -132,6 +144,26 @@ impl Assembled {
             }
         }
     }
+}
+
+/// Completes what users should hold: the assets that their configurations refer to, and what switches these on.
+fn complete_users(input: &CompileInput<'_>, assembled: &mut Assembled) {
+    if assembled.users.is_empty() {
+        return;
+    }
+    let referred = |asset: &Declaration| {
+        let name = format!("\"{}\"", asset.identifier);
+        assembled.users.iter().any(|user| user.body.contains(&name))
+    };
+    let assets: Vec<Declaration> = assembled
+        .declarations
+        .iter()
+        .filter(|declaration| declaration.section == Section::Assets && referred(declaration))
+        .cloned()
+        .collect();
+    let content: Vec<&str> = assembled.users.iter().map(|user| &*user.identifier).collect();
+    let management = declaration::for_users(input.namespace, &content);
+    assembled.users.extend(assets.into_iter().chain(management));
 }
 
 fn nothing_served() -> Evidence {
@@ -187,6 +219,7 @@ pub(super) fn assemble(input: &CompileInput<'_>, gathered: &Gathered) -> Assembl
         };
         assembled.objects.push(evidence);
     }
+    complete_users(input, &mut assembled);
     assembled.conflicts.sort();
     assembled.conflicts.dedup();
     assembled

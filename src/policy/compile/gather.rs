@@ -12,9 +12,9 @@ use crate::api::baseline::{BaselineRule, ControlRef};
 use crate::api::common::Severity;
 use crate::compliance::check::PARAMETERS;
 use crate::compliance::{Demand, Evidence};
-use crate::policy::declaration::LEGACY;
+use crate::policy::declaration::{LEGACY, channels};
 use crate::policy::parameter;
-use crate::policy::platform::{Apply, DeviceClass, declaration_type, describe};
+use crate::policy::platform::{Apply, Channels, DeviceClass, declaration_type, describe};
 use crate::policy::profile::{Payload, served_type};
 
 /// What content becomes: all content with one target is merged into one document.
@@ -412,7 +412,7 @@ fn gather_profile(
         let ordinal = ordinals.entry(type_).and_modify(|n| *n += 1).or_insert(1);
         let taken =
             takes_declaration(class, type_).and_then(|apply| Ok((apply, plain(&declaration.payload)?)));
-        object.parts.push(match taken {
+        let proof = match taken {
             // What the device keeps apart stays apart; what it combines is merged here, by the law that is written down.
             Ok((Apply::Multiple, content)) => piece(
                 Target::OwnDeclaration(Arc::clone(&profile.name), type_.to_owned(), *ordinal),
@@ -422,6 +422,15 @@ fn gather_profile(
                 piece(Target::Declaration(type_.to_owned()), content)
             }
             Err(reason) => none(reason),
+        };
+        let on_users = matches!(proof, Proof::Piece(_)) && channels(type_, class) == Channels::Users;
+        object.parts.push(if on_users {
+            // The device does not tell of it; the rest of the profile can still be proven.
+            Proof::Known(Evidence::NotApplicable {
+                reason: "it is on the channels of the device's users".into(),
+            })
+        } else {
+            proof
         });
     }
     if !object.payloads.is_empty() {

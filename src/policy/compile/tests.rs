@@ -430,6 +430,91 @@ fn a_profile_object_has_its_own_profile_and_shares_what_rules_set() {
 }
 
 #[test]
+fn what_only_users_take_is_for_the_users_channels_with_what_it_refers_to() {
+    let with = |class| {
+        let mut all = assignment(
+            "all",
+            0,
+            vec![baseline(
+                "cis",
+                json!([{ "id": "safari", "title": "t", "enforce": [
+            { "declaration": { "type": "com.apple.configuration.safari.settings", "payload": { "AllowPopups": false } } } ] }]),
+            )],
+        );
+        all.profiles = vec![profile(
+            "mail",
+            json!({ "title": "Mail", "declarations": [
+            { "type": "com.apple.asset.useridentity", "payload": { "EmailAddress": "m@example.com" } },
+            { "type": "com.apple.asset.data", "payload": { "Reference": { "DataURL": "https://example.com/x" } } },
+            { "type": "com.apple.configuration.account.mail", "payload": { "UserIdentityAssetReference": "dev.provost.fleet.object.mail.asset.useridentity" } },
+            { "type": "com.apple.configuration.passcode.settings", "payload": { "MinimumLength": 8 } },
+        ] }),
+        )];
+        compiled(class, &[all])
+    };
+    let names = |manifest: &Manifest| -> Vec<String> {
+        let declarations = manifest.declarations.iter();
+        declarations.map(|d| d.identifier.to_string()).collect()
+    };
+    let plan = with(mac());
+    let users = plan.manifest.users.as_deref().unwrap();
+    assert_eq!(
+        names(users),
+        [
+            "dev.provost.fleet.users.activation",
+            "dev.provost.fleet.object.mail.asset.useridentity",
+            "dev.provost.fleet.object.mail.account.mail",
+            "dev.provost.fleet.safari.settings",
+            "dev.provost.fleet.users.status-subscriptions",
+        ]
+    );
+    let of_the_device = names(&plan.manifest);
+    assert!(
+        !of_the_device
+            .iter()
+            .any(|name| name.contains("mail.account") || name.contains("safari"))
+    );
+    assert!(of_the_device.contains(&"dev.provost.fleet.passcode.settings".to_owned()));
+    // What users report proves no rule of a device, and does not keep the profile from being proven.
+    assert!(reason(&plan, "safari").contains("on their own channels"));
+    let proof = &plan.profile_proofs[0];
+    assert!(
+        proof
+            .parts
+            .iter()
+            .any(|part| matches!(part, Evidence::InstalledDeclaration { .. }))
+    );
+    assert!(
+        !proof
+            .parts
+            .iter()
+            .any(|part| matches!(part, Evidence::None { .. }))
+    );
+
+    // An iPad may be shared or not, and nobody says which.
+    let ipad = with(class(Platform::IPadOS, "26.0", true));
+    let users = names(ipad.manifest.users.as_deref().unwrap());
+    for name in [
+        "dev.provost.fleet.safari.settings",
+        "dev.provost.fleet.object.mail.account.mail",
+    ] {
+        assert!(names(&ipad.manifest).contains(&name.to_owned()) && users.contains(&name.to_owned()));
+    }
+    assert!(!users.contains(&"dev.provost.fleet.passcode.settings".to_owned()));
+    let phone = with(class(Platform::IOS, "26.0", true));
+    assert_eq!(phone.manifest.users, None);
+    // A Mac that says it does not take them has nothing for its users either.
+    let lacking = DeviceClass {
+        lacks: serde_json::from_value(json!({ "declarations": [
+                "com.apple.configuration.safari.settings", "com.apple.configuration.account.mail"
+            ] }))
+        .unwrap(),
+        ..mac()
+    };
+    assert_eq!(with(lacking).manifest.users, None);
+}
+
+#[test]
 fn a_profile_object_for_another_platform_brings_nothing() {
     let mut all = assignment("all", 0, Vec::new());
     all.profiles = vec![profile(

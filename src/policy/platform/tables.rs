@@ -29,6 +29,17 @@ pub struct DeclarationType {
     pub apply: Apply,
 }
 
+/// Whose channel brings a declaration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Channels {
+    /// The device's.
+    Device,
+    /// Those of its users.
+    Users,
+    /// Either.
+    Both,
+}
+
 /// A status item.
 #[derive(Debug, Clone, Copy)]
 pub struct StatusItem {
@@ -76,6 +87,18 @@ impl DeclarationType {
             return Err(format!("the device says that it does not take {}", self.name()));
         }
         Ok(())
+    }
+
+    /// Whose channel it belongs on. Of an iPad nobody says whether it is shared, so that what is the users' there is served on both: an
+    /// iPad of one person has no users' channels, and a shared one has nothing to do with what its own channel brings.
+    #[must_use]
+    pub fn channels(&self, platform: Platform) -> Channels {
+        let name = self.suffix.strip_prefix("configuration.").unwrap_or_default();
+        match platform {
+            Platform::MacOS if USERS_OF_MACS.contains(&name) => Channels::Users,
+            Platform::IPadOS if USERS_OF_SHARED_IPADS.contains(&name) => Channels::Both,
+            _ => Channels::Device,
+        }
     }
 
     /// The first version of a platform that knows it.
@@ -221,6 +244,22 @@ const DECLARATIONS: &[(&str, Apply, &str)] = &[
     ("management.organization-info", M, "15:sdu 13:sdu 16:sdu 1.1:sdu 10:sdu"),
     ("management.properties", M, "16:sdu 13:sdu 16:sdu 1.1:sdu 10:sdu"),
     ("management.server-capabilities", M, "15:sdu 13:sdu 16:sdu 1.1:sdu 10:sdu"),
+];
+
+/// Configurations that Macs take on the channels of their users alone (`allowed-scopes`).
+#[rustfmt::skip]
+const USERS_OF_MACS: &[&str] = &[
+    "account.caldav", "account.carddav", "account.exchange", "account.google", "account.ldap", "account.mail",
+    "account.subscribed-calendar", "math.settings", "safari.bookmarks", "safari.extensions.settings", "safari.settings",
+    "security.passkey.attestation",
+];
+
+/// Configurations that Shared iPads take on the channels of their users alone.
+#[rustfmt::skip]
+const USERS_OF_SHARED_IPADS: &[&str] = &[
+    "account.caldav", "account.carddav", "account.exchange", "account.google", "account.ldap", "account.mail",
+    "account.subscribed-calendar", "app.settings", "extensible-sso", "keyboard.settings", "math.settings", "network.relay",
+    "safari.bookmarks", "safari.extensions.settings", "safari.settings", "siri.settings",
 ];
 
 /// Of the device's own channel: the accounts on a Mac are told on the channels of its users.

@@ -88,7 +88,7 @@ pub(in crate::simulator) struct ManifestItem {
 }
 
 impl Manifest {
-    pub(super) fn items(&self) -> impl Iterator<Item = (Kind, &ManifestItem)> {
+    pub(in crate::simulator) fn items(&self) -> impl Iterator<Item = (Kind, &ManifestItem)> {
         Kind::ALL.into_iter().flat_map(|kind| {
             let section = match kind {
                 Kind::Activation => &self.declarations.activations,

@@ -25,6 +25,7 @@ pub(in crate::store) async fn manifests_are_kept_by_content(store: &dyn Store) {
             digest: digest("profile"),
             body: "<plist/>".into(),
         }],
+        users: None,
     });
     assert_eq!(store.manifest(whole.id).await.unwrap(), None);
     store.keep_manifest(Arc::clone(&whole)).await.unwrap();

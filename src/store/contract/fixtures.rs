@@ -186,5 +186,6 @@ pub(in crate::store) fn manifest(content: &str) -> Arc<Manifest> {
         declarations_token: content.into(),
         declarations: Vec::new(),
         profiles: Vec::new(),
+        users: None,
     })
 }

@@ -3,6 +3,7 @@
 //! An adapter's tests say `store_contract!(open)`, where `open()` gives something with an empty store in its field `store`. Each story
 //! becomes a test of its own there.
 
+mod arriving;
 mod desired;
 mod enrolling;
 mod fixtures;
@@ -10,6 +11,7 @@ mod queue;
 mod renewing;
 mod users;
 
+pub(super) use arriving::*;
 pub(super) use desired::*;
 pub(super) use enrolling::*;
 pub(super) use fixtures::*;
@@ -53,6 +55,11 @@ macro_rules! store_contract {
             leaving_withdraws_renewed_certificates_too,
             last_seen_only_moves_forward,
             system_versions_are_kept,
+            an_arrival_is_enrolled_with_its_certificate_and_its_secrets,
+            arriving_twice_changes_nothing_and_arriving_otherwise_only_what_differs,
+            who_has_been_in_contact_is_left_as_it_is,
+            one_that_cannot_be_taken_over_keeps_nobody_else_from_it,
+            users_arrive_after_their_device,
             a_users_channel_is_an_enrolment_of_its_own,
             users_are_pointed_at_manifests_of_their_own,
             users_end_with_their_device,
@@ -80,6 +87,7 @@ macro_rules! store_contract {
             a_personal_device_is_never_erased_whoever_queues_it,
             every_kind_of_command_survives_a_not_now,
             a_broadcast_reaches_everybody_once,
+            a_report_and_what_is_next_are_one_step_or_two,
             manifests_are_kept_by_content,
             only_changed_pointers_are_written,
             devices_are_not_pointed_at_what_is_not_kept,

@@ -644,3 +644,67 @@ pub(in crate::store) async fn a_broadcast_reaches_everybody_once(store: &dyn Sto
         );
     }
 }
+
+pub(in crate::store) async fn a_report_and_what_is_next_are_one_step_or_two(store: &dyn Store) {
+    let (steps, whole) = (enroll(store, "A").await, enroll(store, "B").await);
+    for device in [&steps, &whole] {
+        let chained = |name| NewCommand {
+            chain: Some("setup".into()),
+            ..command(device, name)
+        };
+        let commands = vec![
+            chained("first"),
+            chained("second"),
+            command(device, "free"),
+            NewCommand {
+                deadline: at(15),
+                ..command(device, "short")
+            },
+        ];
+        store.enqueue(commands, at(1)).await.unwrap();
+        assert_eq!(next(store, device, true).await.as_deref(), Some("first"));
+    }
+    for (name, status) in [
+        ("first", NotNow),
+        ("first", NotNow),
+        ("free", Acknowledged),
+        ("free", Acknowledged),
+        ("unknown", Acknowledged),
+        ("first", Other("Odd".to_owned())),
+        ("first", CommandFormatError),
+        ("second", Acknowledged),
+    ] {
+        let outcome = report(store, &steps, name, status.clone()).await;
+        let given = next_at(store, &steps, false, 20).await;
+        let (also, offered) = store
+            .report_and_next(&whole, &uuid(name), &status, at(20))
+            .await
+            .unwrap();
+        assert_eq!(
+            (also, offered.map(|offered| offered.uuid.to_string())),
+            (outcome, given),
+            "{name}"
+        );
+        let left = async |device| -> Vec<_> {
+            let pending = store.pending(device).await.unwrap();
+            let states = pending.into_iter().map(|command| {
+                (
+                    command.uuid,
+                    command.state,
+                    command.attempts,
+                    command.unanswered,
+                    command.deferrals,
+                )
+            });
+            states.collect()
+        };
+        assert_eq!(left(&whole).await, left(&steps).await, "{name}");
+    }
+    let ended = async |device| store.results(device, 9).await.unwrap();
+    assert_eq!(ended(&whole).await, ended(&steps).await);
+    assert_eq!(ended(&whole).await.len(), 4);
+    let nobody = store
+        .report_and_next(&id("NOBODY"), &uuid("c"), &Acknowledged, at(20))
+        .await;
+    assert_eq!(nobody.unwrap(), (ReportOutcome::AlreadyKnown, None));
+}

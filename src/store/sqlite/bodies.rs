@@ -27,17 +27,17 @@ fn template(body: &str, uuid: &CommandUuid) -> String {
 /// The body with the UUID put back.
 fn fill(template: &str, uuid: &CommandUuid) -> String {
     let mut body = String::with_capacity(template.len() + uuid.as_str().len());
-    let mut rest = template.chars();
-    while let Some(character) = rest.next() {
-        if character != ESCAPE {
-            body.push(character);
-            continue;
-        }
-        match rest.next() {
+    let mut rest = template;
+    while let Some((plain, escaped)) = rest.split_once(ESCAPE) {
+        body.push_str(plain);
+        let mut after = escaped.chars();
+        match after.next() {
             Some(GAP) => body.push_str(uuid.as_str()),
             other => body.extend(other),
         }
+        rest = after.as_str();
     }
+    body.push_str(rest);
     body
 }
 
@@ -76,17 +76,20 @@ impl Templates {
         Ok(tag)
     }
 
-    /// Keeps the template of `tag` in the database. Returns its row.
+    /// Keeps the template of `tag` in the database, and notes that it is used again. Returns its row.
     pub(super) fn keep(&self, writing: &Writing<'_>, tag: Digest) -> Result<i64, Fault> {
-        let kept = writing
+        let kept: Option<i64> = writing
             .prepare_cached("SELECT id FROM bodies WHERE tag = ?1")?
             .query_row([tag], |row| row.get(0))
             .optional()?;
         if let Some(row) = kept {
+            writing
+                .prepare_cached("UPDATE bodies SET uses = uses + 1 WHERE id = ?1")?
+                .execute([row])?;
             return Ok(row);
         }
         writing
-            .prepare_cached("INSERT INTO bodies (tag, sealed) VALUES (?1, ?2)")?
+            .prepare_cached("INSERT INTO bodies (tag, sealed, uses) VALUES (?1, ?2, 1)")?
             .execute(params![tag, self.sealed.get(&tag)])?;
         Ok(writing.last_insert_rowid())
     }

@@ -1,5 +1,7 @@
 //! The command queue in tables. What happens is decided by [`crate::mdm::queue`]; this carries it out.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -51,8 +53,16 @@ pub(super) fn prepare(commands: Vec<NewCommand>, sealer: &dyn Sealer) -> Result<
     Ok(Prepared { commands, templates })
 }
 
-/// What [`Pending::found`] reads.
-const PENDING: &str = "sequence, uuid, request_type, body, state, attempts, unanswered, deferrals, intent, chain, priority, queued_at, deadline";
+/// A query of pending commands, as [`Pending::found`] reads them.
+macro_rules! select_pending {
+    ($rest:literal) => {
+        concat!(
+            "SELECT sequence, uuid, request_type, body, state, attempts, unanswered, deferrals, intent, chain, priority, queued_at, deadline
+             FROM pending ",
+            $rest
+        )
+    };
+}
 
 /// A pending command, and the row of its body.
 struct Pending {
@@ -61,42 +71,39 @@ struct Pending {
 }
 
 impl Pending {
+    /// By position: finding columns by their names would take longer than reading them.
     fn found(row: &Row<'_>) -> rusqlite::Result<Self> {
-        let (Micros(queued_at), Micros(deadline)) = (row.get("queued_at")?, row.get("deadline")?);
+        let (Micros(queued_at), Micros(deadline)) = (row.get(11)?, row.get(12)?);
         let command = PendingCommand {
-            sequence: row.get("sequence")?,
-            uuid: row.get("uuid")?,
-            request_type: row.get("request_type")?,
-            state: row.get("state")?,
-            attempts: row.get("attempts")?,
-            unanswered: row.get("unanswered")?,
-            deferrals: row.get("deferrals")?,
-            intent: row.get("intent")?,
-            chain: row.get("chain")?,
-            priority: row.get("priority")?,
+            sequence: row.get(0)?,
+            uuid: row.get(1)?,
+            request_type: row.get(2)?,
+            state: row.get(4)?,
+            attempts: row.get(5)?,
+            unanswered: row.get(6)?,
+            deferrals: row.get(7)?,
+            intent: row.get(8)?,
+            chain: row.get(9)?,
+            priority: row.get(10)?,
             queued_at,
             deadline,
         };
         Ok(Self {
             command,
-            body: row.get("body")?,
+            body: row.get(3)?,
         })
     }
 
     fn of_intent(connection: &Connection, enrollment: i64, intent: &str) -> Result<Option<Self>, Fault> {
         Ok(connection
-            .prepare_cached(&format!(
-                "SELECT {PENDING} FROM pending WHERE enrollment = ?1 AND intent = ?2"
-            ))?
+            .prepare_cached(select_pending!("WHERE enrollment = ?1 AND intent = ?2"))?
             .query_row(params![enrollment, intent], Self::found)
             .optional()?)
     }
 
     fn of_uuid(connection: &Connection, enrollment: i64, uuid: &CommandUuid) -> Result<Option<Self>, Fault> {
         Ok(connection
-            .prepare_cached(&format!(
-                "SELECT {PENDING} FROM pending WHERE enrollment = ?1 AND uuid = ?2"
-            ))?
+            .prepare_cached(select_pending!("WHERE enrollment = ?1 AND uuid = ?2"))?
             .query_row(params![enrollment, uuid], Self::found)
             .optional()?)
     }
@@ -104,9 +111,7 @@ impl Pending {
     /// All of an enrolment, in the order of delivery.
     fn all(connection: &Connection, enrollment: i64) -> Result<Vec<Self>, Fault> {
         Ok(connection
-            .prepare_cached(&format!(
-                "SELECT {PENDING} FROM pending WHERE enrollment = ?1 ORDER BY sequence"
-            ))?
+            .prepare_cached(select_pending!("WHERE enrollment = ?1 ORDER BY sequence"))?
             .query_map([enrollment], Self::found)?
             .collect::<Result<_, _>>()?)
     }
@@ -118,6 +123,8 @@ pub(super) fn enqueue(
     now: Timestamp,
 ) -> Result<Vec<NotQueued>, Fault> {
     let mut not_queued = Vec::new();
+    // One body of many commands is looked up once.
+    let mut kept: HashMap<Digest, i64> = HashMap::new();
     for one in &prepared.commands {
         let (enrollment, enrolled_at) = match receiver(writing, &one.command)? {
             Ok(found) => found,
@@ -132,7 +139,10 @@ pub(super) fn enqueue(
         if was_given(writing, enrollment, &one.command.uuid, enrolled_at)? {
             continue;
         }
-        let body = prepared.templates.keep(writing, one.tag)?;
+        let body = match kept.entry(one.tag) {
+            Entry::Occupied(kept) => *kept.get(),
+            Entry::Vacant(vacant) => *vacant.insert(prepared.templates.keep(writing, one.tag)?),
+        };
         if let Some(sequence) = place(writing, enrollment, one, body, now)? {
             insert(writing, enrollment, sequence, one, body, now)?;
             writing.announce(Change::Work(one.command.enrollment.clone()));
@@ -362,7 +372,26 @@ pub(super) fn next(
     let Some(enrollment) = row_of(writing, id)? else {
         return Ok(None);
     };
-    let (commands, bodies): (Vec<_>, Vec<_>) = Pending::all(writing, enrollment)?
+    offer(
+        writing,
+        sealer,
+        enrollment,
+        Pending::all(writing, enrollment)?,
+        idle,
+        now,
+    )
+}
+
+/// Carries out the plan for what is pending.
+fn offer(
+    writing: &Writing<'_>,
+    sealer: &dyn Sealer,
+    enrollment: i64,
+    pending: Vec<Pending>,
+    idle: bool,
+    now: Timestamp,
+) -> Result<Option<OfferedCommand>, Fault> {
+    let (commands, bodies): (Vec<_>, Vec<_>) = pending
         .into_iter()
         .map(|pending| (pending.command, pending.body))
         .unzip();
@@ -411,6 +440,7 @@ fn set_state(
     Ok(())
 }
 
+/// Takes a report.
 pub(super) fn report(
     writing: &Writing<'_>,
     id: &EnrollmentId,
@@ -421,21 +451,59 @@ pub(super) fn report(
     let Some(enrollment) = row_of(writing, id)? else {
         return Ok(ReportOutcome::AlreadyKnown);
     };
-    let Some(Pending { command, .. }) = Pending::of_uuid(writing, enrollment, uuid)? else {
+    let mut pending = Pending::all(writing, enrollment)?;
+    settle(writing, enrollment, &mut pending, uuid, status, now)
+}
+
+/// Takes a report, and finds the command that comes after it.
+pub(super) fn report_and_next(
+    writing: &Writing<'_>,
+    sealer: &dyn Sealer,
+    id: &EnrollmentId,
+    uuid: &CommandUuid,
+    status: &ReportStatus,
+    now: Timestamp,
+) -> Result<(ReportOutcome, Option<OfferedCommand>), Fault> {
+    let Some(enrollment) = row_of(writing, id)? else {
+        return Ok((ReportOutcome::AlreadyKnown, None));
+    };
+    let mut pending = Pending::all(writing, enrollment)?;
+    let outcome = settle(writing, enrollment, &mut pending, uuid, status, now)?;
+    let offered = offer(writing, sealer, enrollment, pending, false, now)?;
+    Ok((outcome, offered))
+}
+
+/// Does what a report on one of `pending` changes, to them too.
+fn settle(
+    writing: &Writing<'_>,
+    enrollment: i64,
+    pending: &mut Vec<Pending>,
+    uuid: &CommandUuid,
+    status: &ReportStatus,
+    now: Timestamp,
+) -> Result<ReportOutcome, Fault> {
+    let found = pending
+        .iter_mut()
+        .enumerate()
+        .find(|(_, pending)| pending.command.uuid == *uuid);
+    let Some((place, Pending { command, .. })) = found else {
         return Ok(ReportOutcome::AlreadyKnown);
     };
     match queue::apply(status) {
         Effect::Keep => Ok(ReportOutcome::AlreadyKnown),
         Effect::Defer => {
+            command.deferrals += u32::from(command.state != PendingState::NotNow);
+            command.state = PendingState::NotNow;
+            command.unanswered = 0;
             writing
                 .prepare_cached(
-                    "UPDATE pending SET state = ?3, unanswered = 0, deferrals = deferrals + (state <> ?3)
-                     WHERE enrollment = ?1 AND sequence = ?2",
+                    "UPDATE pending SET state = ?3, unanswered = 0, deferrals = ?4 WHERE enrollment = ?1 AND sequence = ?2",
                 )?
-                .execute(params![enrollment, command.sequence, PendingState::NotNow])?;
+                .execute(params![enrollment, command.sequence, command.state, command.deferrals])?;
             Ok(ReportOutcome::Deferred)
         }
         Effect::End { state, cause } => {
+            let Pending { command, .. } = pending.remove(place);
             finish(writing, enrollment, &command, state, &cause, now)?;
             Ok(ReportOutcome::Ended {
                 state,
@@ -458,9 +526,7 @@ pub(super) fn expire(writing: &Writing<'_>, overdue: &[(i64, i64)], now: Timesta
     let mut expired = 0;
     for (enrollment, sequence) in overdue {
         let command = writing
-            .prepare_cached(&format!(
-                "SELECT {PENDING} FROM pending WHERE enrollment = ?1 AND sequence = ?2"
-            ))?
+            .prepare_cached(select_pending!("WHERE enrollment = ?1 AND sequence = ?2"))?
             .query_row([enrollment, sequence], Pending::found)
             .optional()?
             .map(|pending| pending.command)

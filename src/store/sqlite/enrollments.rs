@@ -415,12 +415,7 @@ pub(super) fn token_update(
         // It could not be woken for these until now, or the push that was to do it went to a token that is no longer good.
         writing.announce(Change::Work(id.clone()));
     }
-    writing
-        .prepare_cached(
-            "INSERT INTO push_addresses (enrollment, topic, token, magic) VALUES (?1, ?2, ?3, ?4)
-             ON CONFLICT (enrollment) DO UPDATE SET topic = excluded.topic, token = excluded.token, magic = excluded.magic",
-        )?
-        .execute(params![before.row, address.topic, address.token, address.magic])?;
+    put_push_address(writing, before.row, address)?;
     let state = match before.enrollment.state {
         EnrollmentState::Authenticated => EnrollmentState::Enrolled,
         other => other,
@@ -439,6 +434,20 @@ pub(super) fn token_update(
         writing.announce(Change::Enrollment(id.clone()));
     }
     Ok(by_id(writing, id)?.map(|found| found.enrollment))
+}
+
+pub(super) fn put_push_address(
+    writing: &Writing<'_>,
+    row: i64,
+    address: &SealedAddress,
+) -> Result<(), Fault> {
+    writing
+        .prepare_cached(
+            "INSERT INTO push_addresses (enrollment, topic, token, magic) VALUES (?1, ?2, ?3, ?4)
+             ON CONFLICT (enrollment) DO UPDATE SET topic = excluded.topic, token = excluded.token, magic = excluded.magic",
+        )?
+        .execute(params![row, address.topic, address.token, address.magic])?;
+    Ok(())
 }
 
 pub(super) fn end(
@@ -550,6 +559,17 @@ pub(super) fn push_address(
             })
         })
         .optional()?)
+}
+
+pub(super) fn push_topic(connection: &Connection, id: &EnrollmentId) -> Result<Option<PushTopic>, Fault> {
+    let topic = connection
+        .prepare_cached(
+            "SELECT coalesce(p.topic, e.topic) FROM enrollments e LEFT JOIN push_addresses p ON p.enrollment = e.id
+             WHERE e.device = ?1",
+        )?
+        .query_row([id], |row| row.get(0))
+        .optional()?;
+    Ok(topic.flatten())
 }
 
 pub(super) fn drop_push_address(

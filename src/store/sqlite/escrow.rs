@@ -25,16 +25,13 @@ pub(super) fn keep(
         return Ok(false);
     };
     match sealed {
-        Some(sealed) => writing
-            .prepare_cached(
-                "INSERT INTO escrow (enrollment, kind, sealed) VALUES (?1, ?2, ?3)
-                 ON CONFLICT (enrollment, kind) DO UPDATE SET sealed = excluded.sealed",
-            )?
-            .execute(params![before.row, kind, sealed])?,
-        None => writing
-            .prepare_cached("DELETE FROM escrow WHERE enrollment = ?1 AND kind = ?2")?
-            .execute(params![before.row, kind])?,
-    };
+        Some(sealed) => put(writing, before.row, kind, sealed)?,
+        None => {
+            writing
+                .prepare_cached("DELETE FROM escrow WHERE enrollment = ?1 AND kind = ?2")?
+                .execute(params![before.row, kind])?;
+        }
+    }
     let known = match kind {
         Escrow::BootstrapToken => before.enrollment.bootstrap_token,
         Escrow::UnlockToken => before.enrollment.unlock_token,
@@ -45,6 +42,17 @@ pub(super) fn keep(
         writing.announce(Change::Enrollment(id.clone()));
     }
     Ok(true)
+}
+
+/// In place of what was there.
+pub(super) fn put(writing: &Writing<'_>, row: i64, kind: Escrow, sealed: &[u8]) -> Result<(), Fault> {
+    writing
+        .prepare_cached(
+            "INSERT INTO escrow (enrollment, kind, sealed) VALUES (?1, ?2, ?3)
+             ON CONFLICT (enrollment, kind) DO UPDATE SET sealed = excluded.sealed",
+        )?
+        .execute(params![row, kind, sealed])?;
+    Ok(())
 }
 
 /// As it stands in the database.

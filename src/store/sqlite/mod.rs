@@ -8,6 +8,7 @@
 //!
 //! It never reads a clock, and never opens the file from two processes: the data directory's lock is the composition root's.
 
+mod arrivals;
 mod bodies;
 mod cache;
 mod columns;
@@ -116,7 +117,7 @@ impl SqliteStore {
             results: self
                 .repeat(move |writing| retention::results(writing, now))
                 .await?,
-            bodies: self.repeat(retention::bodies).await?,
+            bodies: self.remove_bodies().await?,
             invitations: self
                 .repeat(move |writing| retention::invitations(writing, now))
                 .await?,
@@ -142,6 +143,19 @@ impl SqliteStore {
                 None => return Ok(removed),
             }
         }
+    }
+
+    async fn remove_bodies(&self) -> Result<usize, StoreError> {
+        let unneeded = self
+            .read("look for unneeded bodies", retention::unneeded_bodies)
+            .await?;
+        let mut removed = 0;
+        for batch in unneeded.chunks(retention::BATCH) {
+            let batch = batch.to_vec();
+            let work = move |writing: &mut Writing<'_>| retention::remove_bodies(writing, &batch);
+            removed += self.writer.run("remove unneeded bodies", work).await?;
+        }
+        Ok(removed)
     }
 
     /// Repeats a removal until it finds less than a batch.

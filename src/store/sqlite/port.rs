@@ -10,16 +10,16 @@ use tokio::sync::broadcast;
 use super::columns::{Fault, encode};
 use super::enrollments::{self, SealedAddress};
 use super::writer::Writing;
-use super::{SqliteStore, commands, escrow, invitations, manifests, reports, users};
+use super::{SqliteStore, arrivals, commands, escrow, invitations, manifests, reports, users};
 use crate::compliance::Facts;
-use crate::ids::{CommandUuid, Digest, EnrollmentId};
+use crate::ids::{CommandUuid, Digest, EnrollmentId, PushTopic};
 use crate::mdm::command::{NewCommand, OfferedCommand, PendingCommand, ReportStatus};
 use crate::policy::Manifest;
 use crate::secret::Secret;
 use crate::store::{
-    Authentication, Change, CommandResult, Ending, Enrollment, Escrow, FactsChange, Invitation,
-    IssuedCertificate, NotQueued, PushAddress, Refusal, Reissued, ReportOutcome, Store, StoreError,
-    SystemNews, Transition, Verdicts,
+    Arrival, Arrived, Authentication, Change, CommandResult, Ending, Enrollment, Escrow, FactsChange,
+    Invitation, IssuedCertificate, NotQueued, NotTaken, PushAddress, Refusal, Reissued, ReportOutcome, Store,
+    StoreError, SystemNews, Transition, Verdicts,
 };
 
 /// Work that needs neither async nor a database, off the async threads.
@@ -126,6 +126,35 @@ impl Store for SqliteStore {
             .await
     }
 
+    async fn weigh_arrivals(
+        &self,
+        arrivals: Arc<[Arrival]>,
+    ) -> Result<Vec<Result<Arrived, NotTaken>>, StoreError> {
+        let sealer = Arc::clone(&self.sealer);
+        self.read("look at arrivals", move |db| {
+            let weighed = arrivals
+                .iter()
+                .map(|arrival| arrivals::weigh(db, &*sealer, arrival));
+            weighed.collect()
+        })
+        .await
+    }
+
+    async fn take_over(
+        &self,
+        arrivals: Arc<[Arrival]>,
+        now: Timestamp,
+    ) -> Result<Vec<Result<Arrived, NotTaken>>, StoreError> {
+        let sealer = Arc::clone(&self.sealer);
+        let work = move |w: &mut Writing<'_>| {
+            let taken = arrivals
+                .iter()
+                .map(|arrival| arrivals::take_over(w, &*sealer, arrival, now));
+            taken.collect()
+        };
+        self.writer.run("take enrolments over", work).await
+    }
+
     async fn enrollment(&self, id: &EnrollmentId) -> Result<Option<Enrollment>, StoreError> {
         let id = id.clone();
         let work = move |db: &Connection| Ok(enrollments::by_id(db, &id)?.map(|found| found.enrollment));
@@ -220,6 +249,12 @@ impl Store for SqliteStore {
             .map(|sealed| sealed.unseal(&*self.sealer, enrollment))
             .transpose()
             .map_err(|fault| fault.during(action))
+    }
+
+    async fn push_topic(&self, enrollment: &EnrollmentId) -> Result<Option<PushTopic>, StoreError> {
+        let id = enrollment.clone();
+        let work = move |db: &Connection| enrollments::push_topic(db, &id);
+        self.read("look up a push topic", work).await
     }
 
     async fn drop_push_address(&self, enrollment: &EnrollmentId, token: &[u8]) -> Result<(), StoreError> {
@@ -359,6 +394,20 @@ impl Store for SqliteStore {
     ) -> Result<ReportOutcome, StoreError> {
         let (id, uuid, status) = (enrollment.clone(), uuid.clone(), status.clone());
         let work = move |w: &mut Writing<'_>| commands::report(w, &id, &uuid, &status, now);
+        self.writer.run("take a report", work).await
+    }
+
+    async fn report_and_next(
+        &self,
+        enrollment: &EnrollmentId,
+        uuid: &CommandUuid,
+        status: &ReportStatus,
+        now: Timestamp,
+    ) -> Result<(ReportOutcome, Option<OfferedCommand>), StoreError> {
+        let (id, uuid, status) = (enrollment.clone(), uuid.clone(), status.clone());
+        let sealer = Arc::clone(&self.sealer);
+        let work =
+            move |w: &mut Writing<'_>| commands::report_and_next(w, &*sealer, &id, &uuid, &status, now);
         self.writer.run("take a report", work).await
     }
 

@@ -83,13 +83,34 @@ pub(super) fn answers(writing: &Writing<'_>, now: Timestamp) -> Result<usize, Fa
     removed(writing, statement, now)
 }
 
-pub(super) fn bodies(writing: &Writing<'_>) -> Result<usize, Fault> {
-    Ok(writing
-        .prepare_cached(
-            "DELETE FROM bodies WHERE id IN (
-                 SELECT id FROM bodies b WHERE NOT EXISTS (SELECT 1 FROM pending p WHERE p.body = b.id) LIMIT ?1)",
-        )?
-        .execute([i64::try_from(BATCH).unwrap_or(i64::MAX)])?)
+/// A body that no command needs, and how often it had been used when it was found so.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Unneeded {
+    id: i64,
+    uses: i64,
+}
+
+/// Looks for bodies that no command needs any more; a reader does this, since it looks at all commands.
+pub(super) fn unneeded_bodies(connection: &Connection) -> Result<Vec<Unneeded>, Fault> {
+    Ok(connection
+        .prepare_cached("SELECT id, uses FROM bodies WHERE id NOT IN (SELECT body FROM pending)")?
+        .query_map([], |row| {
+            Ok(Unneeded {
+                id: row.get(0)?,
+                uses: row.get(1)?,
+            })
+        })?
+        .collect::<Result<_, _>>()?)
+}
+
+/// Removes those of `unneeded` that nobody has used since.
+pub(super) fn remove_bodies(writing: &Writing<'_>, unneeded: &[Unneeded]) -> Result<usize, Fault> {
+    let mut statement = writing.prepare_cached("DELETE FROM bodies WHERE id = ?1 AND uses = ?2")?;
+    let mut removed = 0;
+    for Unneeded { id, uses } in unneeded {
+        removed += statement.execute([id, uses])?;
+    }
+    Ok(removed)
 }
 
 /// The results beyond the newest of each class of each enrolment, for a range of enrolments that begins after `after`.

@@ -5,6 +5,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, params};
 
 use crate::files;
@@ -82,8 +83,15 @@ const STATEMENTS: usize = 128;
 /// How long a connection waits for another process, such as a backup.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Pages in the log before the writer carries them into the database: 16 MiB.
-const CHECKPOINT_PAGES: i64 = 4096;
+/// Pages in the log before the writer carries them into the database: 64 MiB. The more there are, the more often a page that was changed many times is
+/// carried over once.
+const CHECKPOINT_PAGES: i64 = 16_384;
+
+/// What the log is cut to after it was larger, in bytes: room for its usual size.
+const LOG_SIZE: i64 = 96 << 20;
+
+/// Pages that the writer keeps in memory, in KiB (negative, which is SQLite's way to say so).
+const CACHE_KIB: i64 = -48 * 1024;
 
 /// Opens the one connection that writes, making or migrating the database.
 pub(super) fn open_writer(path: &Path) -> Result<Connection, OpenError> {
@@ -114,7 +122,7 @@ pub(super) fn open_reader(path: &Path) -> rusqlite::Result<Connection> {
     )?;
     connection.busy_timeout(BUSY_TIMEOUT)?;
     connection.pragma_update(None, "query_only", true)?;
-    connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    keep_statements(&connection)?;
     Ok(connection)
 }
 
@@ -124,8 +132,14 @@ fn configure(connection: &Connection) -> rusqlite::Result<()> {
     connection.pragma_update(None, "foreign_keys", true)?;
     connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
     // Keep the log from staying as large as its largest burst.
-    connection.pragma_update(None, "journal_size_limit", 64 << 20)?;
-    connection.pragma_update(None, "cache_size", -16_384)?;
+    connection.pragma_update(None, "journal_size_limit", LOG_SIZE)?;
+    connection.pragma_update(None, "cache_size", CACHE_KIB)?;
+    keep_statements(connection)
+}
+
+/// Has statements prepared once: without the guarantee of a stable plan, SQLite prepares some anew for other values.
+fn keep_statements(connection: &Connection) -> rusqlite::Result<()> {
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
     Ok(())
 }

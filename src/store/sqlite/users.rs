@@ -12,7 +12,7 @@ use crate::store::{Enrollment, EnrollmentState};
 
 /// The most users that are kept of one device, ended ones included: more than sign in at the iPad of any classroom, and few enough that a device
 /// that makes them up fills no disk.
-const USERS: i64 = 1_000;
+pub(super) const USERS: i64 = 1_000;
 
 /// A user's channel that goes on, or begins (anew). None: its device is not enrolled, or has too many.
 pub(super) fn begin(
@@ -57,7 +57,7 @@ pub(super) fn begin(
     by_id(writing, id)
 }
 
-fn count(connection: &Connection, device: i64) -> Result<i64, Fault> {
+pub(super) fn count(connection: &Connection, device: i64) -> Result<i64, Fault> {
     Ok(connection
         .prepare_cached("SELECT count(*) FROM enrollments WHERE parent = ?1")?
         .query_row([device], |row| row.get(0))?)

@@ -1,5 +1,7 @@
 //! A Mac by hand: it holds a key, and says what its story lets it say.
 
+use std::sync::Arc;
+
 use plist::{Dictionary, Value};
 use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair};
 
@@ -16,6 +18,8 @@ pub(crate) struct Mac {
     pub(crate) udid: String,
     pub(crate) caller: Caller,
     topic: String,
+    /// Its certificate and what vouches for it, PEM, and its key.
+    identity: Arc<(String, KeyPair)>,
     /// What it was invited with.
     pub(crate) challenge: String,
     /// Its push token.
@@ -52,6 +56,16 @@ impl Mac {
             challenge,
             token: format!("token-of-{}", &udid[udid.len() - 23..]).into_bytes(),
             magic: format!("magic-of-{udid}"),
+            identity: Arc::new((chain.to_owned(), key)),
+        }
+    }
+
+    /// The same Mac, whose server has been replaced by another.
+    pub(crate) fn moved_to(&self, server: &Server) -> Self {
+        let (chain, key) = &*self.identity;
+        Self {
+            caller: Caller::of_devices(server, Some((chain, key))),
+            ..self.spoken_by(&self.caller)
         }
     }
 
@@ -72,6 +86,7 @@ impl Mac {
             caller: caller.clone(),
             topic,
             challenge,
+            identity: self.identity.clone(),
             token: vec![6; 32],
             magic: "another magic".to_owned(),
         }

@@ -34,6 +34,7 @@ use tempfile::TempDir;
 use crate::control_plane::{ControlPlane, assets, install_crds};
 
 pub(crate) use caller::Caller;
+use eventually::eventually_all;
 pub(crate) use eventually::{eventually, still, still_for};
 pub(crate) use mac::Mac;
 pub(crate) use said::{Said, said};
@@ -158,8 +159,13 @@ impl World {
         let dir = tempfile::tempdir().unwrap();
         let git = Author::open(&dir.path().join("policy"), "Policy Team", "policy@example.com").unwrap();
         let data_dir = dir.path().join("data");
-        let simulator =
-            Simulator::start(&data_dir.join("ca.pem"), setting.seed, setting.classic_percent).await;
+        let simulator = Simulator::start(
+            &data_dir.join("ca.pem"),
+            setting.seed,
+            setting.classic_percent,
+            &[],
+        )
+        .await;
         let apns_ca = dir.path().join("apns-ca.pem");
         fs::write(&apns_ca, &simulator.apns_ca).unwrap();
         let mut more = vec![
@@ -412,7 +418,8 @@ impl World {
     /// Waits until `count` devices are enrolled, hold what they should and pass, by their own statuses and by the sums of every
     /// Assignment, under policies of which `revision` is the newest.
     pub(crate) async fn compliant(&self, count: usize, revision: &str) -> BTreeMap<String, Device> {
-        eventually(&format!("{count} devices comply with {revision}"), async || {
+        let what = format!("{count} devices comply with {revision}");
+        eventually_all(count, &what, async || {
             let devices = self.devices().await?;
             let assignments = self.assignments().await?;
             let settled = devices.len() == count

@@ -25,12 +25,13 @@ pub(crate) struct Simulator {
 
 impl Simulator {
     /// Starts it. Devices come later; `ca` may, too.
-    pub(crate) async fn start(ca: &Path, seed: u64, classic_percent: u8) -> Self {
+    pub(crate) async fn start(ca: &Path, seed: u64, classic_percent: u8, more: &[&str]) -> Self {
         let mut command = command();
         command.args(["simulate", "--control", "stdin", "--seed", &seed.to_string()]);
         command
             .args(["--classic-percent", &classic_percent.to_string(), "--ca"])
-            .arg(ca);
+            .arg(ca)
+            .args(more);
         let mut child = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

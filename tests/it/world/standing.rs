@@ -116,13 +116,16 @@ pub(crate) fn expect_unbroken_history(device: &Device) {
     }
 }
 
+/// How many devices a description shows.
+const DESCRIBED: usize = 30;
+
 /// A fleet in a few lines.
 pub(crate) fn describe(
     devices: &BTreeMap<String, Device>,
     assignments: &BTreeMap<String, Assignment>,
 ) -> String {
     let mut text = String::new();
-    for (name, device) in devices {
+    for (name, device) in devices.iter().take(DESCRIBED) {
         let status = status(device);
         let failing: Vec<_> = status
             .failing_rules
@@ -142,6 +145,7 @@ pub(crate) fn describe(
             status.verdicts,
         );
     }
+    let _ = writeln!(text, "{} devices in all", devices.len());
     for (name, assignment) in assignments {
         let sums = sums(assignment);
         let _ = writeln!(

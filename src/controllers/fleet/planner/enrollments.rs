@@ -68,10 +68,13 @@ impl Planner {
 /// turn, so that a restart does not ask everybody at once.
 fn first_look(enrollment: &Enrollment, interval: Duration, now: Timestamp) -> Timestamp {
     let age = Duration::try_from(now.duration_since(enrollment.enrolled_at)).unwrap_or_default();
-    let spread = if age < NEW {
-        interval.min(NEWS_SPREAD)
-    } else {
+    let spread = if age >= NEW {
         interval
+    } else if enrollment.token_updates == 0 {
+        // It came from another server, and a whole fleet with it.
+        interval.min(NEW)
+    } else {
+        interval.min(NEWS_SPREAD)
     };
     next_look(&enrollment.id, spread, now)
 }
@@ -86,6 +89,16 @@ mod tests {
         let (hour, new) = (Duration::from_hours(1), enrollment("A", "lab"));
         let soon = new.enrolled_at + Duration::from_secs(1);
         assert!(first_look(&new, hour, soon) <= soon + NEWS_SPREAD);
+        let arrivals = (0..100).map(|number| Enrollment {
+            token_updates: 0,
+            ..enrollment(&format!("A{number}"), "lab")
+        });
+        let looks: Vec<Timestamp> = arrivals.map(|arrival| first_look(&arrival, hour, soon)).collect();
+        assert!(looks.iter().all(|look| *look <= soon + NEW));
+        assert!(
+            looks.iter().any(|look| *look > soon + NEWS_SPREAD),
+            "they are spread"
+        );
         let later = new.enrolled_at + Duration::from_hours(100);
         assert_eq!(first_look(&new, hour, later), next_look(&new.id, hour, later));
     }

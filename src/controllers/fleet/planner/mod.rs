@@ -54,6 +54,9 @@ pub(super) struct Planner {
     retries: Retries,
     /// Whether every enrolment has been read since the start, or since the feed was last too fast.
     loaded: bool,
+    /// Devices that were there at the start and have not been judged since: what the last sums said of them still holds, and sums without
+    /// them would say less.
+    unjudged: HashSet<EnrollmentId>,
     /// Rounds that failed in a row, and until when to rest for that.
     failures: u32,
     rest_until: Instant,
@@ -71,6 +74,7 @@ impl Planner {
             corrections: Schedule::default(),
             retries: Retries::default(),
             loaded: false,
+            unjudged: HashSet::new(),
             failures: 0,
             rest_until: Instant::now(),
             sums_at: Instant::now(),
@@ -152,7 +156,11 @@ impl Planner {
 
     async fn round(&mut self) -> Result<(), StoreError> {
         if !self.loaded {
+            let known = self.world.devices.len();
             self.load().await?;
+            if known == 0 {
+                self.unjudged.clone_from(&self.world.judge);
+            }
             self.loaded = true;
         }
         self.refresh().await?;
@@ -194,7 +202,7 @@ impl Planner {
     /// Writes the statuses of policy objects, not too often.
     async fn sums(&mut self) {
         let start = Instant::now();
-        if !self.world.sums_due() || start < self.sums_at {
+        if !self.world.sums_due() || !self.unjudged.is_empty() || start < self.sums_at {
             return;
         }
         let complete = super::sums::write(&self.context, &mut self.world).await;

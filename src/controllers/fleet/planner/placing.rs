@@ -10,6 +10,9 @@ use crate::ids::{Digest, EnrollmentId};
 use crate::policy::{Manifest, Plan};
 use crate::store::StoreError;
 
+/// Commands queued in one transaction.
+const ORDERS: usize = 1_024;
+
 impl Planner {
     /// Finds the plan of every device whose place may have changed, points devices at their manifests and gives the orders.
     pub(super) async fn place(&mut self) -> Result<(), StoreError> {
@@ -121,6 +124,13 @@ impl Planner {
                 again,
                 &issue,
             ));
+            if commands.len() >= ORDERS {
+                // A fleet that moves as a whole is told part by part: the memory that it takes does not grow with it, and others get to the store.
+                self.context
+                    .store
+                    .enqueue(std::mem::take(&mut commands), now)
+                    .await?;
+            }
         }
         if !commands.is_empty() {
             self.context.store.enqueue(commands, now).await?;

@@ -54,6 +54,8 @@ CREATE TABLE enrollments (
     state TEXT NOT NULL,
     -- Of a device; its users have no other.
     certificate BLOB UNIQUE,
+    -- As it came from another server; what the device says itself stands with its push address.
+    topic TEXT,
     platform TEXT NOT NULL,
     mode TEXT NOT NULL,
     serial_number TEXT,
@@ -103,20 +105,24 @@ CREATE TABLE seen (
     at INTEGER NOT NULL
 ) STRICT;
 
--- Request bodies, sealed, shared by all commands that differ in nothing but their UUID. `tag` is a keyed digest.
+-- Request bodies, sealed, shared by all commands that differ in nothing but their UUID. `tag` is a keyed digest. `uses` counts how
+-- often commands were queued with it, so that a look for unneeded ones that took place before does not remove it.
 CREATE TABLE bodies (
     id INTEGER PRIMARY KEY,
     tag BLOB NOT NULL UNIQUE,
-    sealed BLOB NOT NULL
+    sealed BLOB NOT NULL,
+    uses INTEGER NOT NULL
 ) STRICT;
 
--- What devices have not reported on yet, and nothing else: its size follows the work to do, not the history.
+-- What devices have not reported on yet, and nothing else: its size follows the work to do, not the history. The few rows of a device are read
+-- together; each further index would be one more page to write for every report.
 CREATE TABLE pending (
     enrollment INTEGER NOT NULL REFERENCES enrollments (id),
     sequence INTEGER NOT NULL,
     uuid TEXT NOT NULL,
     request_type TEXT NOT NULL,
-    body INTEGER NOT NULL REFERENCES bodies (id),
+    -- Of the table bodies.
+    body INTEGER NOT NULL,
     state TEXT NOT NULL,
     attempts INTEGER NOT NULL,
     unanswered INTEGER NOT NULL,
@@ -128,9 +134,7 @@ CREATE TABLE pending (
     deadline INTEGER NOT NULL,
     PRIMARY KEY (enrollment, sequence)
 ) STRICT, WITHOUT ROWID;
-CREATE UNIQUE INDEX pending_uuid ON pending (enrollment, uuid);
 CREATE UNIQUE INDEX pending_intent ON pending (enrollment, intent) WHERE intent IS NOT NULL;
-CREATE INDEX pending_body ON pending (body);
 
 -- The last sequence given to a command.
 CREATE TABLE sequence (
@@ -152,7 +156,6 @@ CREATE TABLE results (
     ended_at INTEGER NOT NULL,
     expires_at INTEGER NOT NULL
 ) STRICT;
-CREATE INDEX results_enrollment ON results (enrollment, id);
 CREATE INDEX results_uuid ON results (enrollment, uuid);
 CREATE INDEX results_expires_at ON results (expires_at);
 

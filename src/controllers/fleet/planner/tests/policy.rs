@@ -142,6 +142,33 @@ async fn nothing_is_written_where_nothing_but_time_has_changed() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_fleet_that_is_judged_in_many_rounds_is_not_summed_up_before_the_last_of_them() {
+    let mut stage = Stage::new().await;
+    stage.lab(8, "main@sha1:1").await;
+    for name in ["A", "B", "C", "D", "E", "F", "G"] {
+        let device = stage.enroll(name, "lab", "fleet").await;
+        stage.pointed(&device, None).await;
+        stage.obey(&device).await;
+    }
+    stage
+        .until("all are counted", async || {
+            let devices = stage.assignment().await.devices;
+            (devices.compliant == 7 && devices.synced == 7).then_some(())
+        })
+        .await;
+    stage.quiet().await;
+    stage.stop().await;
+    stage.start();
+    stage
+        .until("all are looked at", async || {
+            (stage.metrics.evaluations.get() >= 7).then_some(())
+        })
+        .await;
+    stage.quiet().await;
+    assert_eq!(stage.metrics.status_writes.get(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn somebody_asks_for_a_look_now() {
     let stage = Stage::new().await;
     stage.lab(8, "main@sha1:1").await;
