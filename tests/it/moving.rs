@@ -335,14 +335,14 @@ async fn a_file_with_a_bad_line_changes_nothing_unless_it_is_to_be_passed_over()
     let good = old.lines().remove(0);
     let mut misspelt = good.clone();
     misspelt["udid"] = "B0-1".into();
-    misspelt["serialNumbr"] = "X".into();
+    misspelt["serialNumbar"] = "X".into();
     let file = old.path("bad.jsonl");
     fs::write(&file, format!("{misspelt}\n\n{good}\nnonsense\n")).unwrap();
 
     let refused = enrollments("import", &file, &new, &[]).await;
     assert!(!refused.success && refused.stdout.is_empty());
     for told in [
-        "bad.jsonl:1: serialNumbr: there is no such field; did you mean `serialNumber`?",
+        "bad.jsonl:1: serialNumbar: there is no such field; did you mean `serialNumber`?",
         "bad.jsonl:4: it is not JSON",
         "2 lines are bad and nothing was changed",
     ] {

@@ -1,6 +1,6 @@
 //! What the steps of declarative management do.
 //!
-//! What is for users is part of their device's manifest, and a user's channel is served from there: [`users`].
+//! What is for users is part of their device's manifest, and a user's channel is served from there.
 
 use std::sync::{Arc, OnceLock};
 
