@@ -199,14 +199,18 @@ async fn expect_objects_from_git(world: &World, revision: &str) {
     .await;
     assert_eq!(status.rules, i64::try_from(baseline.spec.rules.len()).unwrap());
     assert_eq!(status.revision.as_deref(), Some(revision));
-    let group = world
-        .api::<DeviceGroup>()
-        .get("macs")
-        .await
-        .unwrap()
-        .status
-        .unwrap();
-    assert!(group.members > 0 && group.sample.len() == usize::try_from(group.members).unwrap());
+    // So is the group.
+    eventually("the members are counted", async || {
+        let group = world.api::<DeviceGroup>().get("macs").await;
+        let status = group.map_err(text)?.status.unwrap_or_default();
+        let sample = i64::try_from(status.sample.len()).unwrap();
+        if status.members > 0 && sample == status.members {
+            Ok(())
+        } else {
+            Err(format!("{status:#?}"))
+        }
+    })
+    .await;
 }
 
 async fn expect_sums(world: &World, revision: &str) {
