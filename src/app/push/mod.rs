@@ -128,6 +128,7 @@ impl Push {
             follow(
                 store.clone(),
                 scheduler.clone(),
+                topics.clone(),
                 self.certificates.held(),
                 tasks.shutdown(),
             ),
@@ -153,10 +154,11 @@ pub(super) fn stand_in_topic(authority_pem: &str) -> anyhow::Result<PushTopic> {
     Ok(PushTopic::parse(&format!("com.apple.mgmt.External.{uuid}"))?)
 }
 
-/// Tells the scheduler which devices have pending work, until `shutdown`.
+/// Tells the scheduler which devices have pending work, until `shutdown`. Of those that nothing can wake it hears when that changes.
 async fn follow(
     store: Arc<dyn Store>,
     scheduler: PushScheduler,
+    topics: Arc<Topics>,
     mut held: watch::Receiver<Vec<HeldCertificate>>,
     shutdown: CancellationToken,
 ) {
@@ -164,7 +166,7 @@ async fn follow(
     let mut all = true;
     loop {
         if all {
-            match every_pending(&store, &scheduler).await {
+            match every_pending(&store, &scheduler, &topics).await {
                 Ok(()) => all = false,
                 Err(error) => {
                     tracing::warn!(error = %Chain(&error), "devices with pending work could not be listed");
@@ -182,7 +184,7 @@ async fn follow(
         };
         match change {
             Ok(Change::Work(id)) => {
-                if let Err(error) = wake(&store, &scheduler, &id).await {
+                if let Err(error) = wake(&store, &scheduler, &topics, &id).await {
                     tracing::warn!(device.id = %id.device(), error = %Chain(&error), "a device could not be scheduled for a push");
                     all = true;
                 }
@@ -195,14 +197,18 @@ async fn follow(
 }
 
 /// After a start, or when too much happened to follow.
-async fn every_pending(store: &Arc<dyn Store>, scheduler: &PushScheduler) -> Result<(), StoreError> {
+async fn every_pending(
+    store: &Arc<dyn Store>,
+    scheduler: &PushScheduler,
+    topics: &Topics,
+) -> Result<(), StoreError> {
     let mut after: Option<EnrollmentId> = None;
     loop {
         let page = store.with_pending(after.as_ref(), PAGE).await?;
         let Some(last) = page.last() else { return Ok(()) };
         after = Some(last.clone());
         for id in &page {
-            wake(store, scheduler, id).await?;
+            wake(store, scheduler, topics, id).await?;
         }
     }
 }
@@ -210,11 +216,14 @@ async fn every_pending(store: &Arc<dyn Store>, scheduler: &PushScheduler) -> Res
 async fn wake(
     store: &Arc<dyn Store>,
     scheduler: &PushScheduler,
+    topics: &Topics,
     id: &EnrollmentId,
 ) -> Result<(), StoreError> {
     match store.push_address(id).await? {
-        Some(address) => wake_at(store, scheduler, id, &address).await,
-        None => Ok(()),
+        Some(address) if topics.holds(address.topic.as_str()) => {
+            wake_at(store, scheduler, id, &address).await
+        }
+        _ => Ok(()),
     }
 }
 

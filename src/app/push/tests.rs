@@ -69,7 +69,7 @@ impl World {
             ca_pem: self.apns.ca_pem(),
             certificate: None,
         };
-        let pusher = Arc::new(Http2Pusher::new(&settings).unwrap());
+        let topics = Arc::new(Topics::new(Some(Arc::new(Http2Pusher::new(&settings).unwrap()))));
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let scheduler = PushScheduler::new(ScheduleSettings::default(), clock.clone());
         let observer = Arc::new(Observer {
@@ -79,8 +79,14 @@ impl World {
             pushes: Family::default(),
         });
         let (_, held) = watch::channel(Vec::new());
-        tokio::spawn(scheduler.clone().run(pusher, observer, self.stop.clone()));
-        tokio::spawn(follow(self.store.clone(), scheduler, held, self.stop.clone()));
+        tokio::spawn(scheduler.clone().run(topics.clone(), observer, self.stop.clone()));
+        tokio::spawn(follow(
+            self.store.clone(),
+            scheduler,
+            topics,
+            held,
+            self.stop.clone(),
+        ));
     }
 
     /// A device with something to do.

@@ -36,7 +36,8 @@ pub(super) struct Fleet {
 #[derive(Default)]
 pub(super) struct World {
     pub(super) fleets: BTreeMap<Namespace, Fleet>,
-    pub(super) devices: HashMap<EnrollmentId, Device>,
+    /// Boxed, so that the table of a large fleet is small, and cheap to make larger.
+    pub(super) devices: HashMap<EnrollmentId, Box<Device>>,
     names: HashMap<Key, EnrollmentId>,
     /// Device objects of which no enrolment is known: made by hand, or left behind by a device that enrolled into another fleet.
     strays: HashMap<Key, Object>,
@@ -282,7 +283,7 @@ impl World {
         self.judge.insert(id.clone());
         self.replace.insert(id.clone());
         self.evidence.at(first_look, id.clone());
-        self.devices.insert(id, device);
+        self.devices.insert(id, Box::new(device));
     }
 
     /// Has a device asked for evidence, and not before `when`.
@@ -296,7 +297,10 @@ impl World {
 
     /// The device of an object.
     pub(super) fn by_object(&self, key: &Key) -> Option<&Device> {
-        self.names.get(key).and_then(|id| self.devices.get(id))
+        self.names
+            .get(key)
+            .and_then(|id| self.devices.get(id))
+            .map(Box::as_ref)
     }
 
     /// Forgets a device. An object that it leaves behind has no enrolment any more.
@@ -354,11 +358,11 @@ fn key(namespace: &str, name: &str) -> Option<Key> {
 /// The device of an object, to be changed while the rest of the world is.
 fn find<'a>(
     names: &'a HashMap<Key, EnrollmentId>,
-    devices: &'a mut HashMap<EnrollmentId, Device>,
+    devices: &'a mut HashMap<EnrollmentId, Box<Device>>,
     key: &Key,
 ) -> Option<(&'a EnrollmentId, &'a mut Device)> {
     let id = names.get(key)?;
-    Some((id, devices.get_mut(id)?))
+    Some((id, devices.get_mut(id)?.as_mut()))
 }
 
 /// Whether `new` is an older version of `known`. Resource versions of one object are numbers that grow.

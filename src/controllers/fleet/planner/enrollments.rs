@@ -34,19 +34,22 @@ impl Planner {
     /// Reads the enrolments that have changed.
     pub(super) async fn refresh(&mut self) -> Result<(), StoreError> {
         let ids: Vec<EnrollmentId> = self.changed.drain().collect();
-        let store = &self.context.store;
-        let read = ids
-            .into_iter()
-            .map(|id| async move { (store.enrollment(&id).await, id) }.boxed())
-            .collect();
         let mut failure = None;
-        for (result, id) in some_at_a_time(read).await {
-            match result {
-                Ok(Some(enrollment)) => self.enroll(enrollment),
-                Ok(None) => {}
-                Err(error) => {
-                    self.changed.insert(id);
-                    failure = Some(error);
+        // Part by part: a fleet that comes as a whole takes no more memory for it.
+        for part in ids.chunks(PAGE) {
+            let store = &self.context.store;
+            let read = part
+                .iter()
+                .map(|id| async move { (store.enrollment(id).await, id) }.boxed())
+                .collect();
+            for (result, id) in some_at_a_time(read).await {
+                match result {
+                    Ok(Some(enrollment)) => self.enroll(enrollment),
+                    Ok(None) => {}
+                    Err(error) => {
+                        self.changed.insert(id.clone());
+                        failure = Some(error);
+                    }
                 }
             }
         }

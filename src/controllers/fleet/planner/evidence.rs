@@ -68,7 +68,7 @@ impl Planner {
         let store = &self.context.store;
         let devices: Vec<(&Device, Occasion)> = due
             .iter()
-            .filter_map(|(id, occasion)| Some((self.world.devices.get(id)?, *occasion)))
+            .filter_map(|(id, occasion)| Some((self.world.devices.get(id)?.as_ref(), *occasion)))
             .collect();
         let reading = devices.iter().map(|(device, occasion)| {
             let (device, occasion) = (*device, *occasion);

@@ -32,7 +32,10 @@ fn world() -> World {
 }
 
 fn sums(world: &World) -> Sums {
-    sum(&world.fleets[&namespace("fleet")], world.devices.values())
+    sum(
+        &world.fleets[&namespace("fleet")],
+        world.devices.values().map(Box::as_ref),
+    )
 }
 
 /// The verdicts of a device on rules, by name.
