@@ -715,7 +715,7 @@ pub trait Store: Send + Sync + 'static {
     /// What is pending for a device, in the order of delivery.
     async fn pending(&self, enrollment: &EnrollmentId) -> Result<Vec<PendingCommand>, StoreError>;
 
-    /// The devices that have something pending, in the order of their ids, after `after`, at most `limit`.
+    /// The devices that have something pending or are to be told to go, in the order of their ids, after `after`, at most `limit`.
     async fn with_pending(
         &self,
         after: Option<&EnrollmentId>,

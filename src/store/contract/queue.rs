@@ -417,6 +417,15 @@ pub(in crate::store) async fn devices_with_pending_commands_are_listed(store: &d
         report(store, &id("A"), name, Acknowledged).await;
     }
     assert_eq!(store.with_pending(None, 10).await.unwrap(), [id("B"), id("C")]);
+
+    // Whoever is to be told to go has to come for it, with an empty queue too; once.
+    for name in ["C", "D"] {
+        assert!(store.remove_at_next_contact(&id(name), at(2)).await.unwrap());
+    }
+    assert_eq!(store.with_pending(None, 2).await.unwrap(), [id("B"), id("C")]);
+    assert_eq!(store.with_pending(Some(&id("C")), 2).await.unwrap(), [id("D")]);
+    store.end(&id("D"), Ending::Removed, at(3)).await.unwrap();
+    assert_eq!(store.with_pending(Some(&id("C")), 2).await.unwrap(), []);
 }
 
 pub(in crate::store) async fn ending_an_enrolment_cancels_its_commands(store: &dyn Store) {

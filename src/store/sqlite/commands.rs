@@ -564,6 +564,7 @@ pub(super) fn with_pending(
     Ok(connection
         .prepare_cached(
             "SELECT device FROM enrollments WHERE id IN (SELECT enrollment FROM pending) AND device > ?1
+             UNION SELECT device FROM enrollments WHERE state = 'Removing' AND device > ?1
              ORDER BY device LIMIT ?2",
         )?
         .query_map(

@@ -72,6 +72,8 @@ CREATE TABLE enrollments (
     CHECK ((parent IS NULL) = (certificate IS NOT NULL))
 ) STRICT;
 CREATE INDEX enrollments_parent ON enrollments (parent) WHERE parent IS NOT NULL;
+-- Who is to be told to go.
+CREATE INDEX enrollments_removing ON enrollments (device) WHERE state = 'Removing';
 CREATE INDEX enrollments_awaiting ON enrollments (enrolled_at) WHERE awaiting_configuration = 1;
 
 -- Apart from the enrolments, so that a policy change for the whole fleet rewrites small rows.
