@@ -13,6 +13,7 @@ mod listen;
 pub mod moving;
 mod plane;
 mod push;
+pub mod push_topics;
 pub mod queued;
 mod settings;
 
@@ -504,7 +505,8 @@ fn orders_of_the_owner(orders: &Orders) -> Router {
     };
     admin_http::orders_router(orders.clone())
         .merge(moving::router(desk.clone()))
-        .merge(queued::router(desk))
+        .merge(queued::router(desk.clone()))
+        .merge(push_topics::router(desk))
 }
 
 /// What seals secrets in a data directory.

@@ -1,11 +1,11 @@
 //! `provost commands list` and `cancel`: what waits for a device, and withdrawing it.
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
 
 use super::door::Door;
+use super::place::Place;
 use super::print;
 use crate::app::queued::Queued;
 use crate::ids::{CommandUuid, EnrollmentId};
@@ -30,15 +30,8 @@ struct Whose {
     /// The device, as `status.enrollmentId` of its Device has it; of a user's channel `DEVICE:USER`.
     #[arg(value_name = "DEVICE")]
     device: String,
-    /// The data directory, whether or not a server runs in it.
-    #[arg(
-        long,
-        value_name = "DIR",
-        env = "PROVOST_DATA_DIR",
-        hide_env_values = true,
-        default_value = "provost-data"
-    )]
-    data_dir: PathBuf,
+    #[command(flatten)]
+    place: Place,
     /// How to print them: for people, or one JSON object a line.
     #[arg(short, long, value_enum, default_value = "human")]
     output: Output,
@@ -95,7 +88,7 @@ pub(super) async fn run(args: CommandsArgs) -> anyhow::Result<ExitCode> {
 
 async fn list(whose: &Whose) -> anyhow::Result<ExitCode> {
     let enrollment = whose.enrollment()?;
-    let commands = Door::open_existing(&whose.data_dir)
+    let commands = Door::open_existing(&whose.place.data_dir)
         .await?
         .commands(&enrollment)
         .await?;
@@ -113,7 +106,7 @@ async fn cancel(args: &CancelArgs) -> anyhow::Result<ExitCode> {
         .iter()
         .map(|uuid| CommandUuid::parse(uuid).with_context(|| uuid.clone()));
     let uuids: Vec<CommandUuid> = uuids.collect::<anyhow::Result<_>>()?;
-    let mut door = Door::open_existing(&args.whose.data_dir).await?;
+    let mut door = Door::open_existing(&args.whose.place.data_dir).await?;
     let mut withdrawn = Vec::new();
     if args.all {
         withdrawn = door.cancel(&enrollment, None).await?;

@@ -1,5 +1,6 @@
 //! The way to the device plane of a data directory: through the server that runs in it, or straight to the store.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::{Context as _, ensure};
@@ -7,9 +8,10 @@ use http::Method;
 
 use crate::app::data_dir::{admin_socket, store_file};
 use crate::app::moving::{EXPORT_PATH, ExportOrder, IMPORT_PATH, ImportOrder, NEXT, Outcome, Page, Stopped};
+use crate::app::push_topics::{self, PUSH_TOPICS_PATH};
 use crate::app::queued::{self, COMMANDS_PATH, Queued};
 use crate::enrollment::transfer::Record;
-use crate::ids::{CommandUuid, EnrollmentId, Namespace};
+use crate::ids::{CommandUuid, EnrollmentId, Namespace, PushTopic};
 use crate::secret::Secret;
 
 use super::socket::{Socket, escaped};
@@ -34,13 +36,18 @@ impl Door {
         }
     }
 
+    /// Whether a server runs in a data directory, or ever has.
+    pub(super) fn is_there(data_dir: &Path) -> bool {
+        admin_socket(data_dir).exists() || store_file(data_dir).exists()
+    }
+
     /// As [`Self::open`], for what is of no use in a directory that is not there yet.
     ///
     /// # Errors
     /// When there is nothing in it.
     pub(super) async fn open_existing(data_dir: &Path) -> anyhow::Result<Self> {
         ensure!(
-            admin_socket(data_dir).exists() || store_file(data_dir).exists(),
+            Self::is_there(data_dir),
             "there are no enrolments in {}; name a data directory with --data-dir",
             data_dir.display()
         );
@@ -105,6 +112,20 @@ impl Door {
                     lines: Secret::new(lines),
                     next,
                 })
+            }
+        }
+    }
+
+    /// The push topics that devices have; see [`push_topics::in_use`].
+    ///
+    /// # Errors
+    /// When they could not be read.
+    pub(super) async fn push_topics(&mut self) -> anyhow::Result<BTreeMap<PushTopic, u32>> {
+        match self {
+            Self::Stopped(stopped) => Ok(push_topics::in_use(&stopped.desk).await?),
+            Self::Running(socket) => {
+                let asked = socket.ask(Method::GET, PUSH_TOPICS_PATH, "text/plain", "");
+                serde_json::from_slice(&asked.await?.1).context("the server's answer cannot be read")
             }
         }
     }

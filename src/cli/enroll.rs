@@ -1,13 +1,14 @@
 //! `provost enroll invite`: the right to enrol, for one device at a time.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use http::Method;
 
+use super::place::Place;
 use super::print;
 use super::socket::Socket;
 use crate::app::admin_http::InviteOrder;
@@ -33,15 +34,8 @@ enum EnrollCommand {
 
 #[derive(Debug, clap::Args)]
 struct InviteArgs {
-    /// The data directory of the running server.
-    #[arg(
-        long,
-        value_name = "DIR",
-        env = "PROVOST_DATA_DIR",
-        hide_env_values = true,
-        default_value = "provost-data"
-    )]
-    data_dir: PathBuf,
+    #[command(flatten)]
+    place: Place,
     /// The fleet that the device will belong to.
     #[arg(short, long, value_name = "NS")]
     namespace: String,
@@ -73,7 +67,7 @@ enum Output {
 
 pub(super) async fn run(args: EnrollArgs) -> anyhow::Result<ExitCode> {
     let EnrollCommand::Invite(args) = args.command;
-    let invites = send(&args.data_dir, &order(&args)?).await?;
+    let invites = send(&args.place.data_dir, &order(&args)?).await?;
     let text = match args.output {
         Output::Json => {
             let lines = invites.iter().map(serde_json::to_string);

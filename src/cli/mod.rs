@@ -8,6 +8,7 @@ mod demo;
 mod door;
 mod enroll;
 mod enrollments;
+mod place;
 mod plugin;
 mod print;
 mod progress;
@@ -132,7 +133,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Enroll(args) => runtime()?.block_on(enroll::run(args)),
         Command::Enrollments(args) => runtime()?.block_on(enrollments::run(args)),
         Command::Commands(args) => runtime()?.block_on(commands::run(args)),
-        Command::Push(args) => push::run(&args),
+        Command::Push(args) => runtime()?.block_on(push::run(args)),
         Command::Simulate(args) => runtime()?.block_on(simulate::run(args)),
         Command::Bench(args) => runtime()?.block_on(bench::run(args)),
         Command::Crd(args) => crd::run(&args),

@@ -1,5 +1,7 @@
 //! `provost push certificate`: what an administrator does once a year.
 
+use std::cmp::Reverse;
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,9 +10,12 @@ use std::process::ExitCode;
 use anyhow::{Context as _, bail};
 use jiff::Timestamp;
 
+use super::door::Door;
+use super::place::Place;
 use super::print;
 use crate::app::data_dir::push_folder;
 use crate::clock::{Clock as _, SystemClock};
+use crate::ids::PushTopic;
 use crate::push::expiry::{Expiry, days_left};
 use crate::push::request::{Request, new_key};
 use crate::push::{CertificateError, PushCertificate, PushFolder};
@@ -63,41 +68,47 @@ enum CertificateCommand {
     Show(ShowArgs),
 }
 
-/// Where push certificates are.
+/// Where push certificates are: in the folder `push` of a data directory, whether or not a server runs in it, or elsewhere.
 #[derive(Debug, clap::Args)]
-struct Place {
-    /// The data directory of the server, which may run. Certificates are in its folder `push`.
-    #[arg(
-        long,
-        value_name = "DIR",
-        env = "PROVOST_DATA_DIR",
-        hide_env_values = true,
-        default_value = "provost-data"
-    )]
-    data_dir: PathBuf,
+struct Cabinet {
+    #[command(flatten)]
+    place: Place,
     /// Another folder for keys and certificates than that of a data directory, on a computer that is not the server: for a Secret, say.
     #[arg(long, value_name = "DIR")]
     folder: Option<PathBuf>,
 }
 
-impl Place {
+impl Cabinet {
     fn folder(&self) -> PushFolder {
-        PushFolder::new(self.folder.clone().unwrap_or_else(|| push_folder(&self.data_dir)))
+        PushFolder::new(self.folder.clone().unwrap_or_else(|| push_folder(&self.place.data_dir)))
     }
 
     /// The options that lead here.
     fn options(&self) -> String {
         match &self.folder {
             Some(folder) => format!("--folder {}", folder.display()),
-            None => format!("--data-dir {}", self.data_dir.display()),
+            None => format!("--data-dir {}", self.place.data_dir.display()),
         }
+    }
+
+    /// The topics that devices are enrolled with here, the most frequent first. None where there is no server to ask.
+    async fn topics(&self) -> anyhow::Result<Vec<(PushTopic, u32)>> {
+        let data_dir = &self.place.data_dir;
+        if self.folder.is_some() || !Door::is_there(data_dir) {
+            return Ok(Vec::new());
+        }
+        let topics = Door::open(data_dir).await?.push_topics().await;
+        let topics = topics.context("the topics that devices are enrolled with could not be read")?;
+        let mut topics: Vec<_> = topics.into_iter().collect();
+        topics.sort_by_key(|(_, devices)| Reverse(*devices));
+        Ok(topics)
     }
 }
 
 #[derive(Debug, clap::Args)]
 struct RequestArgs {
     #[command(flatten)]
-    place: Place,
+    cabinet: Cabinet,
     /// The name in the request. Apple puts a subject of its own into the certificate.
     #[arg(long, value_name = "NAME", default_value = "Provost")]
     common_name: String,
@@ -118,7 +129,7 @@ struct InstallArgs {
     #[arg(value_name = "FILE")]
     certificate: PathBuf,
     #[command(flatten)]
-    place: Place,
+    cabinet: Cabinet,
     /// The certificate's key, where the request was not made here: PKCS#8 PEM.
     #[arg(long, value_name = "FILE")]
     key: Option<PathBuf>,
@@ -136,21 +147,21 @@ struct ShowArgs {
     #[arg(value_name = "FILE")]
     certificate: Option<PathBuf>,
     #[command(flatten)]
-    place: Place,
+    cabinet: Cabinet,
 }
 
-pub(super) fn run(args: &PushArgs) -> anyhow::Result<ExitCode> {
-    let PushCommand::Certificate(CertificateArgs { command }) = &args.command;
+pub(super) async fn run(args: PushArgs) -> anyhow::Result<ExitCode> {
+    let PushCommand::Certificate(CertificateArgs { command }) = args.command;
     let now = SystemClock.now();
-    match command {
+    match &command {
         CertificateCommand::Request(args) => request(args),
-        CertificateCommand::Install(args) => install(args, now),
+        CertificateCommand::Install(args) => install(args, now).await,
         CertificateCommand::Show(args) => show(args, now),
     }
 }
 
 fn request(args: &RequestArgs) -> anyhow::Result<ExitCode> {
-    let folder = args.place.folder();
+    let folder = args.cabinet.folder();
     let key_file = folder.request_key_path();
     let key = if let Some(key) = folder.request_key()? {
         key
@@ -207,14 +218,14 @@ fn request(args: &RequestArgs) -> anyhow::Result<ExitCode> {
     let _ = writeln!(
         text,
         "- Download the certificate and run: provost push certificate install FILE {}",
-        args.place.options()
+        args.cabinet.options()
     );
     print::out(&text)?;
     Ok(ExitCode::SUCCESS)
 }
 
-fn install(args: &InstallArgs, now: Timestamp) -> anyhow::Result<ExitCode> {
-    let folder = args.place.folder();
+async fn install(args: &InstallArgs, now: Timestamp) -> anyhow::Result<ExitCode> {
+    let folder = args.cabinet.folder();
     let installed = folder.certificates()?;
     let pem = read(&args.certificate)?;
     let certificate = match &args.key {
@@ -222,20 +233,18 @@ fn install(args: &InstallArgs, now: Timestamp) -> anyhow::Result<ExitCode> {
             .with_context(|| format!("{} with --key {}", args.certificate.display(), key.display()))?,
         None => with_key_of_request(&folder, &pem, args)?,
     };
-    let in_use = match &args.replaces {
-        Some(file) => Some(topic_of(file)?),
-        None => installed.first().map(|first| first.topic().to_owned()),
-    };
-    // One of several topics is renewed by its own certificate.
     let renews = installed.iter().any(|known| known.topic() == certificate.topic());
-    let in_use = in_use.filter(|_| args.replaces.is_some() || !renews);
-    PushFolder::check(&certificate, in_use.as_deref(), args.new_topic, now)
-        .with_context(|| args.certificate.display().to_string())?;
-    let of_new = if renews {
-        installed.first().map(PushCertificate::topic)
-    } else {
-        None
+    let in_use = match &args.replaces {
+        Some(file) => vec![topic_of(file)?],
+        // One of several topics is renewed by its own certificate.
+        None if renews => Vec::new(),
+        None => topics_in_use(&installed, args.cabinet.topics().await?),
     };
+    PushFolder::check(&certificate, &in_use, args.new_topic, now)
+        .with_context(|| args.certificate.display().to_string())?;
+    // A topic of devices that came from elsewhere is no reason to give new devices another one than before.
+    let before = installed.first().filter(|_| renews || !args.new_topic);
+    let of_new = before.map(PushCertificate::topic);
     let file = folder.install(&certificate, of_new)?;
     let mut text = format!("installed {}\n{}", file.display(), describe(&certificate, now));
     text.push_str(if renews {
@@ -259,7 +268,7 @@ fn with_key_of_request(
         bail!(
             "there is no request under way in {}: make one with `provost push certificate request {}`, or give the certificate's key with --key",
             folder.path().display(),
-            args.place.options()
+            args.cabinet.options()
         );
     };
     PushCertificate::from_pem(pem, &key).map_err(|error| match error {
@@ -280,13 +289,13 @@ fn show(args: &ShowArgs, now: Timestamp) -> anyhow::Result<ExitCode> {
         print::out(&describe(&certificate, now))?;
         return Ok(ExitCode::SUCCESS);
     }
-    let folder = args.place.folder();
+    let folder = args.cabinet.folder();
     let installed = folder.certificates()?;
     if installed.is_empty() {
         bail!(
             "no push certificate is installed in {}: `provost push certificate request {}` begins",
             folder.path().display(),
-            args.place.options()
+            args.cabinet.options()
         );
     }
     let texts: Vec<_> = installed
@@ -329,6 +338,16 @@ fn describe(certificate: &PushCertificate, now: Timestamp) -> String {
         }
     }
     text
+}
+
+/// The topics that a certificate is wanted for: of the certificates that are there, and of devices, which may have come with a topic of another
+/// server that none is there for yet.
+fn topics_in_use(installed: &[PushCertificate], of_devices: Vec<(PushTopic, u32)>) -> Vec<String> {
+    let mut topics: Vec<_> = of_devices.into_iter().map(|(topic, _)| topic.to_string()).collect();
+    topics.extend(installed.iter().map(|first| first.topic().to_owned()));
+    let mut told = BTreeSet::new();
+    topics.retain(|topic| told.insert(topic.clone()));
+    topics
 }
 
 fn topic_of(file: &Path) -> anyhow::Result<String> {

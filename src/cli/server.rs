@@ -8,6 +8,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use http::HeaderName;
 
+use super::place::Place;
 use super::print;
 use super::stop::Stop;
 use crate::app::evidence::NAMESPACE;
@@ -25,15 +26,8 @@ use crate::secret::Secret;
 /// Options of every server.
 #[derive(Debug, clap::Args)]
 pub(super) struct ServerArgs {
-    /// Where everything is kept: databases, keys, clones of git repositories. One server at a time works in it.
-    #[arg(
-        long,
-        value_name = "DIR",
-        env = "PROVOST_DATA_DIR",
-        hide_env_values = true,
-        default_value = "provost-data"
-    )]
-    data_dir: PathBuf,
+    #[command(flatten)]
+    place: Place,
     /// Where devices come (TLS). Port 0 takes a free one.
     #[arg(
         long,
@@ -242,7 +236,7 @@ impl ServerArgs {
                     trusted: self.mdm_proxy_trust,
                 },
             }),
-            data_dir: self.data_dir,
+            data_dir: self.place.data_dir,
             mdm_listen: self.mdm_listen,
             kubernetes,
             admin_listen: self.admin_listen,

@@ -78,16 +78,17 @@ pub enum FolderError {
     },
     /// It is for another topic.
     #[error(
-        "the certificate is for the topic {found}, and devices are enrolled with {in_use}. A device keeps its topic until it enrols again: with \
+        "the certificate is for the topic {found}, and devices are enrolled with {}. A device keeps its topic until it enrols again: with \
          this certificate alone, none of them is ever woken again. Renew the old certificate, signed in at identity.apple.com/pushcert with the \
          Apple Account that made it, by \"Renew\" and not by \"Create a Certificate\". To begin another topic for new enrolments beside the old \
-         one, give --new-topic"
+         one, give --new-topic",
+        in_use.join(" and ")
     )]
     OtherTopic {
         /// The new one.
         found: String,
-        /// The old one.
-        in_use: String,
+        /// Those that devices have.
+        in_use: Vec<String>,
     },
 }
 
@@ -174,13 +175,13 @@ impl PushFolder {
         Ok(path)
     }
 
-    /// Whether `certificate` may be installed: in its time, and for the topic in use unless a new one is wanted.
+    /// Whether `certificate` may be installed: in its time, and for a topic in use, where there are any, unless a new one is wanted.
     ///
     /// # Errors
     /// [`FolderError::NotInTime`] and [`FolderError::OtherTopic`], which say what to do.
     pub fn check(
         certificate: &PushCertificate,
-        in_use: Option<&str>,
+        in_use: &[String],
         new_topic: bool,
         now: Timestamp,
     ) -> Result<(), FolderError> {
@@ -199,13 +200,14 @@ impl PushFolder {
                 advice,
             });
         }
-        match in_use {
-            Some(in_use) if in_use != certificate.topic() && !new_topic => Err(FolderError::OtherTopic {
-                found: certificate.topic().to_owned(),
-                in_use: in_use.to_owned(),
-            }),
-            _ => Ok(()),
+        let is_in_use = in_use.iter().any(|topic| topic == certificate.topic());
+        if in_use.is_empty() || is_in_use || new_topic {
+            return Ok(());
         }
+        Err(FolderError::OtherTopic {
+            found: certificate.topic().to_owned(),
+            in_use: in_use.to_vec(),
+        })
     }
 
     /// Installs a certificate, in place of the one for its topic if there is one. The topic of new enrolments becomes `of_new`, or its own. The
@@ -346,18 +348,19 @@ mod tests {
     fn another_topic_and_a_certificate_out_of_time_are_refused_with_advice() {
         let certificate = made(OTHER);
         let now = "2026-11-24T00:00:00Z".parse().unwrap();
-        let refused = |in_use, new_topic, now| {
-            let checked = PushFolder::check(&certificate, in_use, new_topic, now);
+        let refused = |in_use: &[&str], new_topic, now| {
+            let in_use: Vec<_> = in_use.iter().map(|topic| (*topic).to_owned()).collect();
+            let checked = PushFolder::check(&certificate, &in_use, new_topic, now);
             checked.err().map(|error| error.to_string()).unwrap_or_default()
         };
-        assert_eq!(refused(None, false, now), "");
-        assert_eq!(refused(Some(OTHER), false, now), "");
-        assert_eq!(refused(Some(TOPIC), true, now), "");
-        let other = refused(Some(TOPIC), false, now);
+        assert_eq!(refused(&[], false, now), "");
+        assert_eq!(refused(&[TOPIC, OTHER], false, now), "");
+        assert_eq!(refused(&[TOPIC], true, now), "");
+        let other = refused(&[TOPIC], false, now);
         for word in [TOPIC, OTHER, "Renew", "--new-topic"] {
             assert!(other.contains(word), "{other}");
         }
-        assert!(refused(None, false, Timestamp::MAX).contains("renew it"));
-        assert!(refused(None, false, Timestamp::UNIX_EPOCH).contains("clock"));
+        assert!(refused(&[], false, Timestamp::MAX).contains("renew it"));
+        assert!(refused(&[], false, Timestamp::UNIX_EPOCH).contains("clock"));
     }
 }

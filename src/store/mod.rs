@@ -635,6 +635,9 @@ pub trait Store: Send + Sync + 'static {
     /// The push topic of an enrolment's MDM profile, as far as it is known.
     async fn push_topic(&self, enrollment: &EnrollmentId) -> Result<Option<PushTopic>, StoreError>;
 
+    /// The push topics of enrolments that have not ended, as far as they are known, and how many devices have each.
+    async fn push_topics(&self) -> Result<BTreeMap<PushTopic, u32>, StoreError>;
+
     /// Forgets a push address that APNs calls unregistered, unless the device has sent another token meanwhile.
     async fn drop_push_address(&self, enrollment: &EnrollmentId, token: &[u8]) -> Result<(), StoreError>;
 

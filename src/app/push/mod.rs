@@ -154,6 +154,13 @@ pub(super) fn stand_in_topic(authority_pem: &str) -> anyhow::Result<PushTopic> {
     Ok(PushTopic::parse(&format!("com.apple.mgmt.External.{uuid}"))?)
 }
 
+/// Whether a topic is such a stand-in. They are told by their form: Apple's are random (version 4).
+pub(super) fn is_stand_in(topic: &PushTopic) -> bool {
+    let uuid = topic.as_str().strip_prefix("com.apple.mgmt.External.");
+    uuid.and_then(|uuid| uuid::Uuid::try_parse(uuid).ok())
+        .is_some_and(|uuid| uuid.get_version() == Some(uuid::Version::Sha1))
+}
+
 /// Tells the scheduler which devices have pending work, until `shutdown`. Of those that nothing can wake it hears when that changes.
 async fn follow(
     store: Arc<dyn Store>,

@@ -7,9 +7,9 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 
-use super::Place;
 use crate::app::moving::ExportOrder;
 use crate::cli::door::Door;
+use crate::cli::place::Place;
 use crate::cli::print;
 use crate::files::{Draft, PRIVATE};
 

@@ -10,9 +10,9 @@ use std::time::Instant;
 use anyhow::Context as _;
 use serde::Serialize;
 
-use super::Place;
 use crate::app::moving::{IMPORT_LIMIT, Outcome};
 use crate::cli::door::Door;
+use crate::cli::place::Place;
 use crate::cli::print;
 use crate::cli::progress::Progress;
 use crate::enrollment::transfer::{Intake, LINE_LIMIT, Mistake, Mistakes, Numbered, Record};

@@ -3,7 +3,6 @@
 mod export;
 mod import;
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// Options of `provost enrollments`.
@@ -29,20 +28,6 @@ enum EnrollmentsCommand {
     ///
     /// Push tokens, push magics, unlock tokens and bootstrap tokens are left out, unless --with-tokens is given.
     Export(export::ExportArgs),
-}
-
-/// Where the enrolments are.
-#[derive(Debug, clap::Args)]
-struct Place {
-    /// The data directory, whether or not a server runs in it.
-    #[arg(
-        long,
-        value_name = "DIR",
-        env = "PROVOST_DATA_DIR",
-        hide_env_values = true,
-        default_value = "provost-data"
-    )]
-    data_dir: PathBuf,
 }
 
 pub(super) async fn run(args: EnrollmentsArgs) -> anyhow::Result<ExitCode> {

@@ -1,5 +1,6 @@
 //! The store fails, at any call: the device is told to come back, and loses nothing.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
@@ -127,6 +128,7 @@ faulty! {
     update_system(enrollment: &EnrollmentId, news: SystemNews) -> ();
     push_address(enrollment: &EnrollmentId) -> Option<PushAddress>;
     push_topic(enrollment: &EnrollmentId) -> Option<PushTopic>;
+    push_topics() -> BTreeMap<PushTopic, u32>;
     drop_push_address(enrollment: &EnrollmentId, token: &[u8]) -> ();
     keep_escrow(enrollment: &EnrollmentId, kind: Escrow, secret: Option<Secret<Vec<u8>>>) -> bool;
     escrow(enrollment: &EnrollmentId, kind: Escrow) -> Option<Secret<Vec<u8>>>;

@@ -1,5 +1,7 @@
 //! Enrolments: from Authenticate to their end, and how to wake a device.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension as _, Row, named_params, params};
 
@@ -570,6 +572,17 @@ pub(super) fn push_topic(connection: &Connection, id: &EnrollmentId) -> Result<O
         .query_row([id], |row| row.get(0))
         .optional()?;
     Ok(topic.flatten())
+}
+
+pub(super) fn push_topics(connection: &Connection) -> Result<BTreeMap<PushTopic, u32>, Fault> {
+    Ok(connection
+        .prepare_cached(
+            "SELECT coalesce(p.topic, e.topic) AS known, count(*)
+             FROM enrollments e LEFT JOIN push_addresses p ON p.enrollment = e.id
+             WHERE e.parent IS NULL AND e.state <> ?1 AND known IS NOT NULL GROUP BY known",
+        )?
+        .query_map([EnrollmentState::Ended], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .collect::<Result<_, _>>()?)
 }
 
 pub(super) fn drop_push_address(

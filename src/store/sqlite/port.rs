@@ -1,5 +1,6 @@
 //! [`Store`] on [`SqliteStore`]: what is looked up in memory, what a reader answers, and what goes to the writer.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError};
 
 use async_trait::async_trait;
@@ -255,6 +256,10 @@ impl Store for SqliteStore {
         let id = enrollment.clone();
         let work = move |db: &Connection| enrollments::push_topic(db, &id);
         self.read("look up a push topic", work).await
+    }
+
+    async fn push_topics(&self) -> Result<BTreeMap<PushTopic, u32>, StoreError> {
+        self.read("count push topics", enrollments::push_topics).await
     }
 
     async fn drop_push_address(&self, enrollment: &EnrollmentId, token: &[u8]) -> Result<(), StoreError> {
