@@ -36,9 +36,10 @@ use crate::api::crds;
 use crate::clock::{Clock, Entropy};
 use crate::controllers::fleet;
 use crate::enrollment::http::{WaysIn, device_router};
-use crate::enrollment::{IdentityIssuer, Invite, Limiter, MdmAddress, ProfileIssuer, Rate, ScepServer};
+use crate::enrollment::{
+    CurrentAddress, IdentityIssuer, Invite, Limiter, MdmAddress, ProfileIssuer, Rate, ScepServer,
+};
 use crate::gitops::validate::SchemaSet;
-use crate::ids::PushTopic;
 use crate::kubeapi::KubeApi;
 use crate::listener::{ConnectionMetrics, TlsConfig, raise_descriptor_limit};
 use crate::mdm::enqueue::Waker;
@@ -324,10 +325,7 @@ impl Devices<'_> {
             self.entropy.as_ref(),
         )?;
         let push = push::Push::new(&self.settings.push, self.data_dir.push(), self.metrics)?;
-        let topic = match push.topic() {
-            Some(topic) => PushTopic::parse(topic)?,
-            None => push::stand_in_topic(&pki.first_devices_pem)?,
-        };
+        let topics = push.enrolling(push::stand_in_topic(&pki.first_devices_pem)?);
         let tls = device_serve::tls_config(&pki.server)?;
         let authority = pki.servers.certificate_pem().to_owned();
         let peers = Arc::new(self.peers(&pki)?);
@@ -335,8 +333,11 @@ impl Devices<'_> {
         let store: Arc<dyn Store> = self.store.clone();
         let seen = Arc::new(SeenBatch::default());
         let gateway_metrics = GatewayMetrics::default();
-        let gateway = Arc::new(self.gateway(&seen, &push, &topic, &gateway_metrics));
-        let mdm = MdmAddress::new(&public_url, topic);
+        let gateway = Arc::new(self.gateway(&seen, &push, &gateway_metrics));
+        let mdm: CurrentAddress = {
+            let public_url = public_url.clone();
+            Arc::new(move || MdmAddress::new(&public_url, topics()))
+        };
         let limiter = Arc::new(Limiter::new(Rate::default()));
         let ways_in = self.ways_in(&store, &pki, &public_url, &mdm, &limiter);
         let issuer = Arc::new(IdentityIssuer::new(
@@ -392,14 +393,8 @@ impl Devices<'_> {
 
 impl Devices<'_> {
     /// What answers devices.
-    fn gateway(
-        &self,
-        seen: &Arc<SeenBatch>,
-        push: &push::Push,
-        topic: &PushTopic,
-        metrics: &GatewayMetrics,
-    ) -> Gateway {
-        let (reachable, unreachable) = (push.reachable(topic.clone()), metrics.unreachable_topics.clone());
+    fn gateway(&self, seen: &Arc<SeenBatch>, push: &push::Push, metrics: &GatewayMetrics) -> Gateway {
+        let (reachable, unreachable) = (push.reachable(), metrics.unreachable_topics.clone());
         Gateway::new(
             self.store.clone(),
             self.clock.clone(),
@@ -436,7 +431,7 @@ impl Devices<'_> {
         store: &Arc<dyn Store>,
         pki: &Pki,
         public_url: &str,
-        mdm: &MdmAddress,
+        mdm: &CurrentAddress,
         limiter: &Arc<Limiter>,
     ) -> WaysIn {
         WaysIn {

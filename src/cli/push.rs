@@ -61,8 +61,9 @@ enum CertificateCommand {
     /// Install the certificate that Apple's portal has made of the request.
     ///
     /// It must belong to the key of the request, be in its time, and have the topic that is in use: Apple's portal gives another topic to
-    /// every certificate that is created rather than renewed, and devices that are enrolled with the old one are then never woken again. A running
-    /// server takes a renewed certificate within a minute.
+    /// every certificate that is created rather than renewed, and devices that are enrolled with the old one are then never woken again. The topics in use are
+    /// those that devices are enrolled with, and those of the certificates that are installed. A running server takes
+    /// the certificate within a minute.
     Install(InstallArgs),
     /// Show topics, chains and how many days are left.
     Show(ShowArgs),
@@ -80,7 +81,11 @@ struct Cabinet {
 
 impl Cabinet {
     fn folder(&self) -> PushFolder {
-        PushFolder::new(self.folder.clone().unwrap_or_else(|| push_folder(&self.place.data_dir)))
+        PushFolder::new(
+            self.folder
+                .clone()
+                .unwrap_or_else(|| push_folder(&self.place.data_dir)),
+        )
     }
 
     /// The options that lead here.
@@ -247,12 +252,14 @@ async fn install(args: &InstallArgs, now: Timestamp) -> anyhow::Result<ExitCode>
     let of_new = before.map(PushCertificate::topic);
     let file = folder.install(&certificate, of_new)?;
     let mut text = format!("installed {}\n{}", file.display(), describe(&certificate, now));
-    text.push_str(if renews {
-        "\nA running server takes it within a minute.\n"
-    } else if installed.is_empty() {
-        "\nRestart the server, so that devices enrol with this topic. Those enrolled without a push certificate have to enrol again to be woken.\n"
-    } else {
-        "\nRestart the server, so that new devices enrol with this topic. Keep renewing the others for as long as devices have them.\n"
+    text.push_str("\nA running server takes it within a minute.");
+    text.push_str(match (before, renews) {
+        (_, true) => "\n",
+        (Some(_), false) => " New devices go on to enrol with the topic that they had before, which `show` tells.\n",
+        (None, _) if installed.is_empty() => {
+            " Devices enrol with this topic then. Those enrolled without a push certificate have to enrol again to be woken.\n"
+        }
+        (None, _) => " New devices enrol with this topic then. Keep renewing the others for as long as devices have them.\n",
     });
     print::out(&text)?;
     Ok(ExitCode::SUCCESS)
@@ -343,7 +350,10 @@ fn describe(certificate: &PushCertificate, now: Timestamp) -> String {
 /// The topics that a certificate is wanted for: of the certificates that are there, and of devices, which may have come with a topic of another
 /// server that none is there for yet.
 fn topics_in_use(installed: &[PushCertificate], of_devices: Vec<(PushTopic, u32)>) -> Vec<String> {
-    let mut topics: Vec<_> = of_devices.into_iter().map(|(topic, _)| topic.to_string()).collect();
+    let mut topics: Vec<_> = of_devices
+        .into_iter()
+        .map(|(topic, _)| topic.to_string())
+        .collect();
     topics.extend(installed.iter().map(|first| first.topic().to_owned()));
     let mut told = BTreeSet::new();
     topics.retain(|topic| told.insert(topic.clone()));

@@ -74,13 +74,16 @@ impl MdmAddress {
     }
 }
 
+/// Where devices are sent at the moment: the topic is another one when the push certificate for new enrolments is.
+pub type CurrentAddress = Arc<dyn Fn() -> MdmAddress + Send + Sync>;
+
 /// Issues identities.
 pub struct IdentityIssuer {
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
     authority: Arc<Authority>,
-    mdm: MdmAddress,
+    mdm: CurrentAddress,
     server_ca: String,
 }
 
@@ -92,7 +95,7 @@ impl IdentityIssuer {
         clock: Arc<dyn Clock>,
         entropy: Arc<dyn Entropy>,
         authority: Arc<Authority>,
-        mdm: MdmAddress,
+        mdm: CurrentAddress,
         server_ca: String,
     ) -> Self {
         Self {
@@ -141,7 +144,7 @@ impl IdentityIssuer {
         tracing::info!(fingerprint = %issued.fingerprint.short(), "an identity has been issued");
         Ok(EnrollmentIdentity {
             certificate: issued.chain_pem,
-            mdm: self.mdm.clone(),
+            mdm: (self.mdm)(),
             ca: self.server_ca.clone(),
         })
     }

@@ -11,7 +11,7 @@ pub mod profile;
 pub mod scep;
 pub mod transfer;
 
-pub use identity::{IdentityIssuer, MdmAddress};
+pub use identity::{CurrentAddress, IdentityIssuer, MdmAddress};
 pub use invitation::{Invite, InviteRequest, invite};
 pub use limiter::{Limiter, Rate};
 pub use profile::{ProfileIssuer, Variant};

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use plist::{Dictionary, Value};
 use uuid::Uuid;
 
-use super::identity::MdmAddress;
+use super::identity::CurrentAddress;
 use super::invitation::digest_of;
 use super::scep;
 use crate::clock::Clock;
@@ -54,7 +54,7 @@ pub enum Error {
 pub struct ProfileIssuer {
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
-    mdm: MdmAddress,
+    mdm: CurrentAddress,
     scep_url: String,
     /// What the device has to trust to reach the server, DER.
     anchor: Vec<u8>,
@@ -67,7 +67,7 @@ impl ProfileIssuer {
     pub fn new(
         store: Arc<dyn Store>,
         clock: Arc<dyn Clock>,
-        mdm: MdmAddress,
+        mdm: CurrentAddress,
         public_url: &str,
         anchor: Vec<u8>,
         signer: Arc<Signer>,
@@ -104,6 +104,7 @@ impl ProfileIssuer {
     }
 
     fn compose(&self, challenge: &str, invitation: &Invitation, variant: Variant) -> Dictionary {
+        let address = (self.mdm)();
         let anchor = payload(
             "com.apple.security.root",
             "anchor",
@@ -125,9 +126,9 @@ impl ProfileIssuer {
             "Device management",
             [
                 ("IdentityCertificateUUID", uuid_of(&identity)),
-                ("Topic", self.mdm.topic.as_str().into()),
-                ("ServerURL", self.mdm.server_url.as_str().into()),
-                ("CheckInURL", self.mdm.check_in_url.as_str().into()),
+                ("Topic", address.topic.as_str().into()),
+                ("ServerURL", address.server_url.as_str().into()),
+                ("CheckInURL", address.check_in_url.as_str().into()),
                 ("CheckOutWhenRemoved", true.into()),
                 ("SignMessage", variant.sign_message.into()),
                 ("AccessRights", ALL_RIGHTS.into()),
@@ -148,9 +149,9 @@ impl ProfileIssuer {
         // What a device holds an enrolment by, and what may never change in place.
         let place = [
             IDENTIFIER,
-            &self.mdm.server_url,
-            &self.mdm.check_in_url,
-            self.mdm.topic.as_str(),
+            &address.server_url,
+            &address.check_in_url,
+            address.topic.as_str(),
         ];
         let uuid = Uuid::new_v5(&Uuid::NAMESPACE_URL, place.join("\n").as_bytes());
         dictionary([

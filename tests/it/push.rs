@@ -18,6 +18,7 @@ use rcgen::{
     BasicConstraints, CertificateParams, CertificateSigningRequestParams, CertifiedIssuer, DistinguishedName,
     DnType, IsCa, KeyPair, PKCS_RSA_SHA256, RsaKeySize,
 };
+use serde_json::json;
 
 use crate::world::{Said, Server, condition, eventually, provost, text};
 
@@ -267,6 +268,57 @@ async fn renews(desk: &Desk, answer: &str, first_key: &[u8]) {
         shown.find(OTHER) < shown.find(TOPIC),
         "new devices go on with it: {shown}"
     );
+}
+
+/// A device that another server managed, with the topic of that server.
+fn moved(topic: &str) -> String {
+    let (certificate, _) = self_made(topic);
+    let record = json!({
+        "udid": "A0000000-0000-4000-8000-000000000001",
+        "certificate": certificate,
+        "topic": topic,
+        "pushToken": STANDARD.encode(b"token"),
+        "pushMagic": "magic",
+        "osVersion": "26.1",
+        "productName": "Mac16,10",
+    });
+    format!("{record}\n")
+}
+
+#[tokio::test]
+async fn a_fleet_that_was_imported_keeps_its_topic_whether_or_not_a_server_runs() {
+    let desk = Desk::new();
+    let file = desk.keep("fleet.jsonl", &moved(TOPIC));
+    let data = desk.data();
+    let data = data.to_str().unwrap();
+    let imported = provost(&[
+        "enrollments",
+        "import",
+        &file,
+        "--namespace",
+        "default",
+        "--data-dir",
+        data,
+    ])
+    .await;
+    assert!(imported.success, "{}", imported.stderr);
+
+    let another_account = desk.answered(OTHER, -1..365).await;
+    let refused = desk.fails(&["install", &another_account]).await;
+    for word in [TOPIC, OTHER, "--new-topic"] {
+        assert!(refused.contains(word), "{word}: {refused}");
+    }
+    let server = Server::start(&desk.data(), 0, &[]).await;
+    assert_eq!(desk.fails(&["install", &another_account]).await, refused);
+
+    // One for new devices, on purpose; the one for those that came is installed without more ado, and new devices go on with theirs.
+    desk.works(&["install", &another_account, "--new-topic"]).await;
+    let their_own = desk.answered(TOPIC, -1..365).await;
+    let said = desk.works(&["install", &their_own]).await;
+    assert!(said.contains("go on to enrol"), "{said}");
+    let shown = desk.works(&["show"]).await;
+    assert!(shown.find(OTHER) < shown.find(TOPIC), "{shown}");
+    drop(server);
 }
 
 #[tokio::test]

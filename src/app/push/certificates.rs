@@ -85,8 +85,8 @@ impl Certificates {
         self.held.subscribe()
     }
 
-    /// Looks at the files again and again until `shutdown`. `enrolling` is the topic that new enrolments have while this process runs.
-    pub(super) async fn follow(mut self, enrolling: String, shutdown: CancellationToken) {
+    /// Looks at the files again and again until `shutdown`.
+    pub(super) async fn follow(mut self, shutdown: CancellationToken) {
         let mut told = String::new();
         loop {
             tokio::select! {
@@ -94,16 +94,7 @@ impl Certificates {
                 () = tokio::time::sleep(RELOAD) => {}
             }
             match self.reload() {
-                Ok(changed) => {
-                    told.clear();
-                    let first = self.held.borrow().first().map(|first| first.topic.clone());
-                    if let Some(first) = first.filter(|first| changed && *first != enrolling) {
-                        tracing::warn!(
-                            topic = first,
-                            "restart the server to have new devices enrol with the topic of the new push certificate"
-                        );
-                    }
-                }
+                Ok(_) => told.clear(),
                 Err(error) => {
                     let reason = format!("{error:#}");
                     if reason != told {
@@ -119,7 +110,7 @@ impl Certificates {
     }
 
     /// Reads them again, and says whether something has changed.
-    fn reload(&mut self) -> anyhow::Result<bool> {
+    pub(super) fn reload(&mut self) -> anyhow::Result<bool> {
         let found = read(&self.settings, &self.folder)?;
         self.take(&found)
     }
@@ -151,6 +142,11 @@ impl Certificates {
         );
         self.ends.clear();
         let held: Vec<_> = found.iter().map(HeldCertificate::of).collect();
+        let of_new = held.first().map(|first| &first.topic);
+        let before = self.held.borrow().first().map(|first| first.topic.clone());
+        if let Some(topic) = of_new.filter(|topic| before.as_ref() != Some(topic)) {
+            tracing::info!(topic, "devices enrol with this push topic from now on");
+        }
         for certificate in &held {
             let topic = certificate.topic.clone();
             tracing::info!(topic, ends = %certificate.not_after, "a push certificate is in use");

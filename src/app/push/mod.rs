@@ -38,8 +38,6 @@ const PAGE: usize = 1_000;
 /// The push service and what authenticates to it.
 pub(super) struct Push {
     certificates: Certificates,
-    /// The topic of new enrolments, while this process runs.
-    topic: Option<String>,
     /// Another service than Apple's, on this side of any limit of theirs.
     custom: bool,
 }
@@ -49,35 +47,28 @@ impl Push {
     pub(super) fn new(settings: &PushSettings, folder: PathBuf, metrics: &Metrics) -> anyhow::Result<Self> {
         let custom = matches!(settings.service, PushService::Custom { .. });
         let certificates = Certificates::open(settings.clone(), PushFolder::new(folder), metrics)?;
-        let topic = certificates
-            .held()
-            .borrow()
-            .first()
-            .map(|first| first.topic.clone());
-        Ok(Self {
-            certificates,
-            topic,
-            custom,
-        })
+        Ok(Self { certificates, custom })
     }
 
-    /// The topic of the push certificate for new enrolments.
-    pub(super) fn topic(&self) -> Option<&str> {
-        self.topic.as_deref()
+    /// Tells the topic that devices enrol with at the moment: that of the first push certificate, and `stand_in` while there is none.
+    pub(super) fn enrolling(&self, stand_in: PushTopic) -> impl Fn() -> PushTopic + Send + Sync + 'static {
+        let held = self.certificates.held();
+        move || {
+            let held = held.borrow();
+            let of_new = held.first().and_then(|first| PushTopic::parse(&first.topic).ok());
+            of_new.unwrap_or_else(|| stand_in.clone())
+        }
     }
 
     /// Whether devices are woken at all.
-    pub(super) const fn wakes_devices(&self) -> bool {
-        self.topic.is_some() || self.custom
+    pub(super) fn wakes_devices(&self) -> bool {
+        self.custom || !self.certificates.held().borrow().is_empty()
     }
 
-    /// Tells whether devices of a topic can be woken. That of new enrolments without a certificate is no news.
-    pub(super) fn reachable(
-        &self,
-        enrolling: PushTopic,
-    ) -> impl Fn(&PushTopic) -> bool + Send + Sync + 'static {
-        let topics = self.certificates.topics();
-        move |topic| *topic == enrolling || topics.holds(topic.as_str())
+    /// Tells whether devices of a topic can be woken. That those cannot which enrol while there is no certificate is no news.
+    pub(super) fn reachable(&self) -> impl Fn(&PushTopic) -> bool + Send + Sync + 'static {
+        let (topics, held) = (self.certificates.topics(), self.certificates.held());
+        move |topic| topics.holds(topic.as_str()) || (is_stand_in(topic) && held.borrow().is_empty())
     }
 
     /// The push certificates, as they change.
@@ -133,10 +124,9 @@ impl Push {
                 tasks.shutdown(),
             ),
         );
-        let enrolling = self.topic.unwrap_or_default();
         tasks.run(
             "following push certificates",
-            self.certificates.follow(enrolling, tasks.shutdown()),
+            self.certificates.follow(tasks.shutdown()),
         );
         Arc::new(Bell {
             store: store.clone(),

@@ -11,7 +11,8 @@ use crate::clock::{SeededEntropy, SystemClock};
 use crate::ids::{CommandUuid, Namespace};
 use crate::mdm::command::{NewCommand, Priority};
 use crate::pki::KeyFile;
-use crate::push::{Http2Pusher, Http2Settings};
+use crate::push::certificate::fixtures::certificate;
+use crate::push::{Http2Pusher, Http2Settings, PushCertificate, Pusher};
 use crate::secret::Secret;
 use crate::simulator::apns::{Delivery, FakeApns, FakeApnsSettings, PushSink, TlsIdentity};
 use crate::store::sqlite::SqliteStore;
@@ -62,14 +63,22 @@ impl World {
         }
     }
 
-    /// What a server does about pushes.
-    fn serve(&self) {
+    fn pusher(&self) -> Arc<dyn Pusher> {
         let settings = Http2Settings {
             url: &self.apns.url(),
             ca_pem: self.apns.ca_pem(),
             certificate: None,
         };
-        let topics = Arc::new(Topics::new(Some(Arc::new(Http2Pusher::new(&settings).unwrap()))));
+        Arc::new(Http2Pusher::new(&settings).unwrap())
+    }
+
+    /// What a server does about pushes.
+    fn serve(&self) {
+        let (_, held) = watch::channel(Vec::new());
+        self.serve_topics(Arc::new(Topics::new(Some(self.pusher()))), held);
+    }
+
+    fn serve_topics(&self, topics: Arc<Topics>, held: watch::Receiver<Vec<HeldCertificate>>) {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let scheduler = PushScheduler::new(ScheduleSettings::default(), clock.clone());
         let observer = Arc::new(Observer {
@@ -78,7 +87,6 @@ impl World {
             clock,
             pushes: Family::default(),
         });
-        let (_, held) = watch::channel(Vec::new());
         tokio::spawn(scheduler.clone().run(topics.clone(), observer, self.stop.clone()));
         tokio::spawn(follow(
             self.store.clone(),
@@ -209,4 +217,65 @@ async fn a_dead_token_is_left_alone_until_the_device_sends_another_one() {
     let tokens: Vec<_> = world.apns.recent().into_iter().map(|push| push.token).collect();
     assert_eq!(tokens, [hex::encode(b"dead"), hex::encode(b"new")]);
     world.stop.cancel();
+}
+
+#[tokio::test]
+async fn devices_of_a_topic_are_woken_as_soon_as_there_is_a_certificate_for_it() {
+    let world = World::new().await;
+    let device = world.device("A", b"a").await;
+    world.attach(&device, b"a");
+    let topics = Arc::new(Topics::new(None));
+    let (tell, held) = watch::channel(Vec::new());
+    world.serve_topics(topics.clone(), held);
+    topics.replace([(TOPIC.to_owned(), world.pusher())].into());
+    tell.send(Vec::new()).unwrap();
+    assert_eq!(world.next_woken().await, device);
+    world.stop.cancel();
+}
+
+#[tokio::test]
+async fn who_is_to_be_told_to_go_is_woken_after_a_restart_with_an_empty_queue_too() {
+    let world = World::new().await;
+    let device = world.device("A", b"a").await;
+    world.attach(&device, b"a");
+    let command = world.store.pending(&device).await.unwrap().remove(0);
+    let cancelled = world
+        .store
+        .cancel(&device, &command.uuid, "not wanted", at(1))
+        .await;
+    assert!(cancelled.unwrap());
+    assert!(world.store.remove_at_next_contact(&device, at(2)).await.unwrap());
+    world.serve();
+    assert_eq!(world.next_woken().await, device);
+    world.stop.cancel();
+}
+
+#[test]
+fn devices_enrol_with_the_topic_of_the_first_certificate_that_is_there_at_the_moment() {
+    let place = tempfile::tempdir().unwrap();
+    let settings = PushSettings {
+        service: PushService::Apple,
+        certificates: Vec::new(),
+    };
+    let metrics = Metrics::new();
+    let mut push = Push::new(&settings, place.path().to_owned(), &metrics).unwrap();
+    let stand_in = stand_in_topic("an authority").unwrap();
+    let (enrolling, reachable) = (push.enrolling(stand_in.clone()), push.reachable());
+    assert_eq!(enrolling(), stand_in);
+    assert!(!push.wakes_devices());
+    assert!(reachable(&stand_in), "nobody expects them to be woken");
+
+    let topic = PushTopic::parse(TOPIC).unwrap();
+    assert!(!reachable(&topic));
+    let (pem, key) = certificate(TOPIC);
+    let installed = PushCertificate::from_pem(&pem, &key).unwrap();
+    PushFolder::new(place.path().to_owned())
+        .install(&installed, None)
+        .unwrap();
+    assert!(push.certificates.reload().unwrap());
+    assert_eq!(enrolling(), topic);
+    assert!(push.wakes_devices());
+    assert!(reachable(&topic));
+    assert!(!reachable(&stand_in), "they have to enrol again");
+    assert!(is_stand_in(&stand_in) && !is_stand_in(&topic));
 }

@@ -2,6 +2,7 @@ use jiff::Timestamp;
 
 use super::*;
 use crate::clock::{ManualClock, SeededEntropy};
+use crate::enrollment::MdmAddress;
 use crate::ids::{EnrollmentId, Namespace, PushTopic};
 use crate::pki::KeyFile;
 use crate::pki::ca::{Pki, server_names};
@@ -17,7 +18,7 @@ fn issuer(folder: &tempfile::TempDir) -> ProfileIssuer {
     ProfileIssuer::new(
         Arc::new(store),
         Arc::new(ManualClock::new(now)),
-        MdmAddress::new("https://mdm.example.com", topic),
+        Arc::new(move || MdmAddress::new("https://mdm.example.com", topic.clone())),
         "https://mdm.example.com/",
         b"the certificate of an authority".to_vec(),
         pki.profiles,

@@ -119,7 +119,7 @@ impl World {
             clock.clone(),
             entropy.clone(),
             Arc::clone(&pki.devices),
-            MdmAddress::new("https://localhost", PushTopic::parse(TOPIC).unwrap()),
+            Arc::new(|| MdmAddress::new("https://localhost", PushTopic::parse(TOPIC).unwrap())),
             pki.servers.certificate_pem().to_owned(),
         );
         let limiter = Arc::new(Limiter::new(Rate::default()));
