@@ -73,6 +73,8 @@ pub enum Reason {
     InSync,
     /// The device has not yet reported what it should hold.
     AwaitingReport,
+    /// The push service refuses the device's push address, so that it comes only by itself, and it does not hold what it should.
+    PushRefused,
     /// The device has not been heard of for a day or longer, and does not hold what it should.
     NotSeen,
     /// The device reports that it could not apply something.

@@ -90,12 +90,12 @@ async fn meets_the_contract(pusher: &dyn Pusher, apns: &FakeApns) {
     assert!(sent.client_certificate);
 
     assert_eq!(category(pusher, request(&GONE)).await, "unregistered");
-    assert_eq!(category(pusher, request(&[1, 2, 3])).await, "unregistered");
+    assert_eq!(category(pusher, request(&[1, 2, 3])).await, "address_refused");
     let other_topic = PushRequest {
         topic: "com.apple.mgmt.External.u".to_owned(),
         ..request(&LIVE)
     };
-    assert_eq!(category(pusher, other_topic).await, "rejected");
+    assert_eq!(category(pusher, other_topic).await, "address_refused");
     for (status, reason, expected) in [
         (429, "TooManyRequests", "too_many_requests"),
         (503, "ServiceUnavailable", "unavailable"),
@@ -224,9 +224,23 @@ impl PushObserver for Dead {
         })
     }
 
-    fn unregistered<'a>(&'a self, device: &'a str, token: &'a [u8]) -> futures::future::BoxFuture<'a, ()> {
+    fn unregistered<'a>(
+        &'a self,
+        device: &'a str,
+        token: &'a [u8],
+        _since: Option<Timestamp>,
+    ) -> futures::future::BoxFuture<'a, bool> {
         self.0.lock().unwrap().push((device.to_owned(), token.to_vec()));
-        Box::pin(async {})
+        Box::pin(async { true })
+    }
+
+    fn refused<'a>(
+        &'a self,
+        device: &'a str,
+        _token: &'a [u8],
+        reason: &'a str,
+    ) -> futures::future::BoxFuture<'a, ()> {
+        panic!("{device} is refused: {reason}");
     }
 
     fn pushed(&self, _category: &'static str) {}

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use a2::request::payload::PayloadLike;
 use a2::{ErrorReason, NotificationOptions, Priority, PushType};
+use jiff::Timestamp;
 use serde::Serialize;
 
 use super::port::{PushError, PushRequest};
@@ -66,9 +67,16 @@ pub fn outcome(response: &a2::Response, after: Option<Duration>) -> Result<(), P
     let word = || reason.map_or_else(|| "no reason given".to_owned(), |reason| format!("{reason:?}"));
     match (response.code, reason) {
         (200, _) => Ok(()),
-        (410, _)
-        | (_, Some(ErrorReason::Unregistered | ErrorReason::BadDeviceToken | ErrorReason::ExpiredToken)) => {
-            Err(PushError::Unregistered { reason: word() })
+        (410, _) | (_, Some(ErrorReason::Unregistered | ErrorReason::ExpiredToken)) => {
+            let since = response.error.as_ref().and_then(|body| body.timestamp);
+            let since = since.and_then(|milliseconds| i64::try_from(milliseconds).ok());
+            Err(PushError::Unregistered {
+                reason: word(),
+                since: since.and_then(|milliseconds| Timestamp::from_millisecond(milliseconds).ok()),
+            })
+        }
+        (_, Some(ErrorReason::BadDeviceToken | ErrorReason::DeviceTokenNotForTopic)) => {
+            Err(PushError::AddressRefused { reason: word() })
         }
         (429, _) => Err(PushError::TooManyRequests { after }),
         (status @ 500.., _) => Err(PushError::Unavailable { status, after }),
@@ -81,10 +89,8 @@ pub fn outcome(response: &a2::Response, after: Option<Duration>) -> Result<(), P
 
 #[cfg(test)]
 mod tests {
-    use a2::{ErrorBody, Response};
-    use jiff::Timestamp;
-
     use super::*;
+    use a2::{ErrorBody, Response};
 
     fn response(code: u16, body: &str) -> Response {
         Response {
@@ -120,8 +126,13 @@ mod tests {
         );
         assert_eq!(
             category(400, r#"{"reason":"BadDeviceToken"}"#),
-            Err("unregistered")
+            Err("address_refused")
         );
+        assert_eq!(
+            category(400, r#"{"reason":"DeviceTokenNotForTopic"}"#),
+            Err("address_refused")
+        );
+        assert_eq!(category(410, r#"{"reason":"ExpiredToken"}"#), Err("unregistered"));
         assert_eq!(category(400, r#"{"reason":"BadTopic"}"#), Err("rejected"));
         assert_eq!(category(403, r#"{"reason":"BadCertificate"}"#), Err("rejected"));
         assert_eq!(category(400, "<html>"), Err("rejected"));
@@ -131,6 +142,23 @@ mod tests {
         );
         assert_eq!(category(500, ""), Err("unavailable"));
         assert_eq!(category(503, r#"{"reason":"Shutdown"}"#), Err("unavailable"));
+    }
+
+    #[test]
+    fn a_dead_token_is_told_with_the_moment_in_milliseconds_since_which_it_is_dead() {
+        let since = |body: &str| match outcome(&response(410, body), None) {
+            Err(PushError::Unregistered { since, .. }) => since,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(
+            since(r#"{"reason":"Unregistered","timestamp":1800000000500}"#),
+            Some("2027-01-15T08:00:00.5Z".parse().unwrap())
+        );
+        assert_eq!(since(r#"{"reason":"Unregistered"}"#), None);
+        assert_eq!(
+            since(r#"{"reason":"Unregistered","timestamp":18446744073709551615}"#),
+            None
+        );
     }
 
     #[test]

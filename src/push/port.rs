@@ -45,6 +45,14 @@ pub enum PushError {
     Unregistered {
         /// The service's word for it.
         reason: String,
+        /// When the service last found it so. One that the device has registered since is another matter.
+        since: Option<Timestamp>,
+    },
+    /// The token is none of this service, or of another topic: stop, and have somebody look. Nobody says that the device has given it up.
+    #[error("the push service does not know the device's push token for its topic ({reason})")]
+    AddressRefused {
+        /// The service's word for it: `BadDeviceToken` or `DeviceTokenNotForTopic`.
+        reason: String,
     },
     /// Too many pushes to this device: wait before the next one to it.
     #[error("the push service says that this device was pushed to too often")]
@@ -82,6 +90,7 @@ impl PushError {
     pub const fn category(&self) -> &'static str {
         match self {
             Self::Unregistered { .. } => "unregistered",
+            Self::AddressRefused { .. } => "address_refused",
             Self::TooManyRequests { .. } => "too_many_requests",
             Self::Unavailable { .. } => "unavailable",
             Self::Rejected { .. } => "rejected",

@@ -56,7 +56,16 @@ impl PushObserver for Everybody {
         Box::pin(async { Pending::Work })
     }
 
-    fn unregistered<'a>(&'a self, _device: &'a str, _token: &'a [u8]) -> BoxFuture<'a, ()> {
+    fn unregistered<'a>(
+        &'a self,
+        _device: &'a str,
+        _token: &'a [u8],
+        _since: Option<jiff::Timestamp>,
+    ) -> BoxFuture<'a, bool> {
+        Box::pin(async { true })
+    }
+
+    fn refused<'a>(&'a self, _device: &'a str, _token: &'a [u8], _reason: &'a str) -> BoxFuture<'a, ()> {
         Box::pin(async {})
     }
 

@@ -254,6 +254,15 @@ pub struct PushAddress {
     pub magic: Secret<String>,
 }
 
+/// Why the push service does not take the push address of an enrolment, in Apple's words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::IntoStaticStr, strum::EnumString, strum::Display)]
+pub enum PushRefusal {
+    /// The token is none of the service's.
+    BadDeviceToken,
+    /// The token is of another topic.
+    DeviceTokenNotForTopic,
+}
+
 /// One enrolment.
 #[derive(Debug, Clone)]
 #[expect(
@@ -307,6 +316,8 @@ pub struct Enrollment {
     pub bootstrap_token: bool,
     /// Whether its unlock token is.
     pub unlock_token: bool,
+    /// Why its push address is kept and not used, where it is not.
+    pub push_refused: Option<PushRefusal>,
 }
 
 impl Enrollment {
@@ -638,8 +649,26 @@ pub trait Store: Send + Sync + 'static {
     /// The push topics of enrolments that have not ended, as far as they are known, and how many devices have each.
     async fn push_topics(&self) -> Result<BTreeMap<PushTopic, u32>, StoreError>;
 
-    /// Forgets a push address that APNs calls unregistered, unless the device has sent another token meanwhile.
-    async fn drop_push_address(&self, enrollment: &EnrollmentId, token: &[u8]) -> Result<(), StoreError>;
+    /// Forgets a push address that APNs calls unregistered. False, and nothing done, when the device has sent another token meanwhile, or this one
+    /// after the moment `since` which APNs speaks of.
+    async fn drop_push_address(
+        &self,
+        enrollment: &EnrollmentId,
+        token: &[u8],
+        since: Option<Timestamp>,
+    ) -> Result<bool, StoreError>;
+
+    /// Notes that APNs does not take a push address, which is kept; unless the device has sent another token meanwhile. A push address that comes
+    /// ends it, be it the same.
+    async fn refuse_push_address(
+        &self,
+        enrollment: &EnrollmentId,
+        token: &[u8],
+        refusal: PushRefusal,
+    ) -> Result<(), StoreError>;
+
+    /// Push addresses that were refused are no longer held to be: the reason may have gone. Returns how many.
+    async fn readmit_push_addresses(&self) -> Result<usize, StoreError>;
 
     /// Takes something into safe keeping, in place of what was there; None: gives it up. False: no such enrolment, or it has ended.
     async fn keep_escrow(

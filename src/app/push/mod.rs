@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures::future::BoxFuture;
+use jiff::Timestamp;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -24,7 +25,7 @@ use crate::mdm::queue;
 use crate::mdm::seen::SeenBatch;
 use crate::push::schedule::{Pending, PushObserver, PushScheduler, PushTarget, ScheduleSettings, WakeUp};
 use crate::push::{HeldCertificate, PushFolder, Topics};
-use crate::store::{Change, EnrollmentState, PushAddress, Store, StoreError};
+use crate::store::{Change, EnrollmentState, PushAddress, PushRefusal, Store, StoreError};
 use crate::telemetry::Chain;
 use crate::telemetry::Metrics;
 
@@ -160,8 +161,17 @@ async fn follow(
     shutdown: CancellationToken,
 ) {
     let mut changes = store.changes();
-    let mut all = true;
+    // A push address may have been refused for a certificate or a service that is no longer the one in use: each is tried once more.
+    let (mut anew, mut all) = (true, true);
     loop {
+        if anew {
+            match store.readmit_push_addresses().await {
+                Ok(_) => (anew, all) = (false, true),
+                Err(error) => {
+                    tracing::warn!(error = %Chain(&error), "push addresses that were refused could not be tried again");
+                }
+            }
+        }
         if all {
             match every_pending(&store, &scheduler, &topics).await {
                 Ok(()) => all = false,
@@ -175,7 +185,7 @@ async fn follow(
             change = changes.recv() => change,
             // There may be one now for devices that could not be woken before.
             Ok(()) = held.changed() => {
-                all = true;
+                anew = true;
                 continue;
             }
         };
@@ -263,6 +273,11 @@ impl Waker for Bell {
         Box::pin(async move {
             let mut failures = Vec::new();
             for id in enrollments {
+                let enrollment = self.store.enrollment(id).await?;
+                if enrollment.is_some_and(|enrollment| enrollment.push_refused.is_some()) {
+                    failures.push((id.clone(), NotWoken::Refused));
+                    continue;
+                }
                 match self.store.push_address(id).await? {
                     None => failures.push((id.clone(), NotWoken::NoAddress)),
                     Some(address) if !self.topics.holds(address.topic.as_str()) => {
@@ -305,6 +320,8 @@ impl PushObserver for Observer {
             let asked = wanted(&self.asked).remove(&id);
             // What cannot be read is taken for pending: a push too many does no harm, one too few does.
             let state = match self.store.enrollment(&id).await {
+                // It comes by itself, or not at all.
+                Ok(Some(enrollment)) if enrollment.push_refused.is_some() => return Pending::Nothing,
                 Ok(Some(enrollment)) => enrollment.state,
                 Ok(None) => return Pending::Nothing,
                 Err(_) => return Pending::Work,
@@ -326,13 +343,34 @@ impl PushObserver for Observer {
         })
     }
 
-    fn unregistered<'a>(&'a self, device: &'a str, token: &'a [u8]) -> BoxFuture<'a, ()> {
+    fn unregistered<'a>(
+        &'a self,
+        device: &'a str,
+        token: &'a [u8],
+        since: Option<Timestamp>,
+    ) -> BoxFuture<'a, bool> {
+        Box::pin(async move {
+            let Ok(id) = EnrollmentId::parse_with_user(device) else {
+                return true;
+            };
+            match self.store.drop_push_address(&id, token, since).await {
+                Ok(dropped) => dropped,
+                Err(error) => {
+                    tracing::warn!(device.id = %id.device(), error = %Chain(&error), "a dead push address could not be dropped");
+                    false
+                }
+            }
+        })
+    }
+
+    fn refused<'a>(&'a self, device: &'a str, token: &'a [u8], reason: &'a str) -> BoxFuture<'a, ()> {
         Box::pin(async move {
             let Ok(id) = EnrollmentId::parse_with_user(device) else {
                 return;
             };
-            if let Err(error) = self.store.drop_push_address(&id, token).await {
-                tracing::warn!(device.id = %id.device(), error = %Chain(&error), "a dead push address could not be dropped");
+            let refusal = reason.parse().unwrap_or(PushRefusal::BadDeviceToken);
+            if let Err(error) = self.store.refuse_push_address(&id, token, refusal).await {
+                tracing::warn!(device.id = %id.device(), error = %Chain(&error), "a refused push address could not be noted");
             }
         })
     }

@@ -160,7 +160,9 @@ impl World {
             token: Secret::new(token.to_vec()),
             magic: Secret::new("M".to_owned()),
         };
-        let updated = self.store.token_update(device, address, at(0)).await.unwrap();
+        // Long ago: whatever the service says of a token, it says of this one.
+        let then = Timestamp::UNIX_EPOCH;
+        let updated = self.store.token_update(device, address, then).await.unwrap();
         assert!(updated.is_some());
     }
 
@@ -206,6 +208,8 @@ async fn a_device_that_has_left_is_never_pushed_to() {
 async fn a_dead_token_is_left_alone_until_the_device_sends_another_one() {
     let world = World::new().await;
     let device = world.device("A", b"dead").await;
+    world.attach(&device, b"dead");
+    world.apns.detach(b"dead");
     world.serve();
     while world.store.push_address(&device).await.unwrap().is_some() {
         tokio::task::yield_now().await;
@@ -216,6 +220,47 @@ async fn a_dead_token_is_left_alone_until_the_device_sends_another_one() {
     assert_eq!(world.next_woken().await, device);
     let tokens: Vec<_> = world.apns.recent().into_iter().map(|push| push.token).collect();
     assert_eq!(tokens, [hex::encode(b"dead"), hex::encode(b"new")]);
+    world.stop.cancel();
+}
+
+#[tokio::test]
+async fn a_push_address_that_the_service_does_not_know_is_kept_and_tried_again_when_certificates_change() {
+    let world = World::new().await;
+    let device = world.device("A", b"a").await;
+    let (certificates, held) = watch::channel(Vec::new());
+    world.serve_topics(Arc::new(Topics::new(Some(world.pusher()))), held);
+    let refused = async || {
+        let enrollment = world.store.enrollment(&device).await.unwrap().unwrap();
+        enrollment.push_refused
+    };
+    while refused().await.is_none() {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(refused().await, Some(PushRefusal::BadDeviceToken));
+    let address = world.store.push_address(&device).await.unwrap().unwrap();
+    assert_eq!(address.token.reveal(), b"a");
+
+    // Nothing is pushed to it, nor promised.
+    let observer = Arc::new(Observer {
+        store: world.store.clone(),
+        asked: Arc::default(),
+        clock: Arc::new(SystemClock),
+        pushes: Family::default(),
+    });
+    assert_eq!(observer.pending(device.as_str()).await, Pending::Nothing);
+    let bell = Bell {
+        store: world.store.clone(),
+        scheduler: PushScheduler::new(ScheduleSettings::default(), Arc::new(SystemClock)),
+        asked: Arc::default(),
+        topics: Arc::new(Topics::new(Some(world.pusher()))),
+    };
+    let failures = bell.wake(std::slice::from_ref(&device)).await.unwrap();
+    assert_eq!(failures, [(device.clone(), NotWoken::Refused)]);
+
+    world.attach(&device, b"a");
+    certificates.send(Vec::new()).unwrap();
+    assert_eq!(world.next_woken().await, device);
+    assert_eq!(refused().await, None);
     world.stop.cancel();
 }
 

@@ -154,6 +154,7 @@ async fn waiting(
     let (store, id) = (&context.store, device.id());
     let traces = Traces {
         told_at,
+        push_refused: device.enrollment.push_refused,
         last_seen: store.last_seen(id).await?,
         pending: &store.pending(id).await?,
         results: &store.results(id, RESULTS).await?,

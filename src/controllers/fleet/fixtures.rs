@@ -57,6 +57,7 @@ pub(super) fn enrollment(device: &str, team: &str) -> Enrollment {
         awaiting_configuration: false,
         bootstrap_token: false,
         unlock_token: false,
+        push_refused: None,
     }
 }
 

@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::api::condition::Reason;
 use crate::mdm::command::{FinalState, PendingCommand, PendingState};
-use crate::store::CommandResult;
+use crate::store::{CommandResult, PushRefusal};
 
 use super::device_status::whole_second;
 
@@ -29,6 +29,8 @@ pub struct Waiting {
 pub(super) struct Traces<'a> {
     /// Since when it should hold it.
     pub told_at: Timestamp,
+    /// Why the push service does not take its push address.
+    pub push_refused: Option<PushRefusal>,
     /// When it was last heard of.
     pub last_seen: Option<Timestamp>,
     /// Its commands.
@@ -42,12 +44,20 @@ pub(super) struct Traces<'a> {
 pub(super) fn why(traces: &Traces<'_>, now: Timestamp) -> Waiting {
     let Traces {
         told_at,
+        push_refused,
         last_seen,
         pending,
         results,
     } = traces;
     let told = whole_second(*told_at);
     let waiting = |reason, message| Waiting { reason, message };
+    if let Some(refusal) = push_refused {
+        let message = format!(
+            "the device cannot be woken: the push service refuses its push address ({refusal}). It comes only by itself; it should hold another set \
+             since {told}"
+        );
+        return waiting(Reason::PushRefused, message);
+    }
     let silent_since = last_seen.unwrap_or(*told_at);
     if now.duration_since(silent_since) >= SILENT {
         let seen = match last_seen {
@@ -125,6 +135,7 @@ mod tests {
     fn told(last_seen: Option<Timestamp>, pending: &[PendingCommand], hour: i64) -> (Reason, String) {
         let traces = Traces {
             told_at: at(1),
+            push_refused: None,
             last_seen,
             pending,
             results: &[],
@@ -149,6 +160,21 @@ mod tests {
         assert!(told(None, &[], 30).1.contains("never been seen"));
         // The same for days on end: nothing is written for it.
         assert_eq!(told(Some(at(3)), &[], 27), told(Some(at(3)), &[], 270));
+    }
+
+    #[test]
+    fn a_device_whose_push_address_is_refused_says_so_first() {
+        let traces = Traces {
+            told_at: at(1),
+            push_refused: Some(PushRefusal::DeviceTokenNotForTopic),
+            last_seen: None,
+            pending: &[],
+            results: &[],
+        };
+        let Waiting { reason, message } = why(&traces, at(100));
+        assert_eq!(reason, Reason::PushRefused);
+        assert!(message.contains("DeviceTokenNotForTopic"), "{message}");
+        assert!(message.chars().count() < 240, "nothing of it is cut off");
     }
 
     #[test]

@@ -27,6 +27,9 @@ pub enum NotWoken {
     /// It is unknown, has ended, or has told no push address.
     #[error("no push address is known")]
     NoAddress,
+    /// The push service does not take its push address.
+    #[error("the push service refuses its push address")]
+    Refused,
     /// No push service takes pushes from here.
     #[error("no push certificate is installed")]
     NoCertificate,

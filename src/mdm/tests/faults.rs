@@ -24,8 +24,8 @@ use crate::policy::Manifest;
 use crate::secret::Secret;
 use crate::store::{
     Arrival, Arrived, Authentication, Change, CommandResult, Ending, Enrollment, EnrollmentState, Escrow,
-    FactsChange, Invitation, IssuedCertificate, NotQueued, NotTaken, PushAddress, Refusal, Reissued,
-    ReportOutcome, Store, StoreError, SystemNews, Transition, Verdicts,
+    FactsChange, Invitation, IssuedCertificate, NotQueued, NotTaken, PushAddress, PushRefusal, Refusal,
+    Reissued, ReportOutcome, Store, StoreError, SystemNews, Transition, Verdicts,
 };
 
 #[test]
@@ -129,7 +129,9 @@ faulty! {
     push_address(enrollment: &EnrollmentId) -> Option<PushAddress>;
     push_topic(enrollment: &EnrollmentId) -> Option<PushTopic>;
     push_topics() -> BTreeMap<PushTopic, u32>;
-    drop_push_address(enrollment: &EnrollmentId, token: &[u8]) -> ();
+    drop_push_address(enrollment: &EnrollmentId, token: &[u8], since: Option<Timestamp>) -> bool;
+    refuse_push_address(enrollment: &EnrollmentId, token: &[u8], refusal: PushRefusal) -> ();
+    readmit_push_addresses() -> usize;
     keep_escrow(enrollment: &EnrollmentId, kind: Escrow, secret: Option<Secret<Vec<u8>>>) -> bool;
     escrow(enrollment: &EnrollmentId, kind: Escrow) -> Option<Secret<Vec<u8>>>;
     await_configuration(enrollment: &EnrollmentId, awaiting: bool) -> ();

@@ -78,6 +78,8 @@ pub enum Outcome {
     Accepted,
     /// The token is dead.
     Unregistered,
+    /// The token is none that the service knows for the topic.
+    AddressRefused,
     /// The service refuses pushes to this device for now.
     DeviceBusy(Option<Duration>),
     /// The service is in trouble or cannot be reached.
@@ -93,6 +95,7 @@ impl From<&Result<(), PushError>> for Outcome {
         match result {
             Ok(()) => Self::Accepted,
             Err(PushError::Unregistered { .. }) => Self::Unregistered,
+            Err(PushError::AddressRefused { .. }) => Self::AddressRefused,
             Err(PushError::TooManyRequests { after }) => Self::DeviceBusy(*after),
             Err(PushError::Unavailable { after, .. }) => Self::ServiceDown(*after),
             Err(PushError::Transport(_)) => Self::ServiceDown(None),
@@ -276,7 +279,11 @@ impl Schedule {
         let again = *again;
         self.landed(&stage);
         self.note_service(topic, outcome, now);
-        if matches!(outcome, Outcome::Unregistered | Outcome::Unconfigured) && !again {
+        let is_hopeless = matches!(
+            outcome,
+            Outcome::Unregistered | Outcome::AddressRefused | Outcome::Unconfigured
+        );
+        if is_hopeless && !again {
             self.devices.remove(device);
             return;
         }
@@ -305,9 +312,10 @@ impl Schedule {
                         |after| later(now, after.min(settings.repush_cap)),
                     )
                 }
-                Outcome::Rejected | Outcome::Unregistered | Outcome::Unconfigured => {
-                    later(now, settings.repush_cap)
-                }
+                Outcome::Rejected
+                | Outcome::Unregistered
+                | Outcome::AddressRefused
+                | Outcome::Unconfigured => later(now, settings.repush_cap),
             };
         }
         self.list(&device);

@@ -56,7 +56,7 @@ impl State {
             }
             // Nobody was asked.
             Err(PushError::Unconfigured) => None,
-            Err(PushError::Rejected { reason, .. }) => {
+            Err(PushError::Rejected { reason, .. } | PushError::AddressRefused { reason }) => {
                 let up = self.up(now);
                 // What a push is refused for says more than that the service answers again.
                 self.refuse(reason, now).or(up)

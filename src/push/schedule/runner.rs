@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures::future::BoxFuture;
+use jiff::Timestamp;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -37,8 +38,17 @@ pub trait PushObserver: Send + Sync + 'static {
     /// everything since the last push, is left in peace.
     fn pending<'a>(&'a self, device: &'a str) -> BoxFuture<'a, Pending>;
 
-    /// The service says that `token` is dead: no more pushes until the device sends another one.
-    fn unregistered<'a>(&'a self, device: &'a str, token: &'a [u8]) -> BoxFuture<'a, ()>;
+    /// The service says that `token` is dead, and when it last found it so: no more pushes until the device sends another one. False: the device
+    /// has registered it since, and it is to be tried again, later.
+    fn unregistered<'a>(
+        &'a self,
+        device: &'a str,
+        token: &'a [u8],
+        since: Option<Timestamp>,
+    ) -> BoxFuture<'a, bool>;
+
+    /// The service says, in its word `reason`, that `token` is none of the topic's: no more pushes until something about that changes.
+    fn refused<'a>(&'a self, device: &'a str, token: &'a [u8], reason: &'a str) -> BoxFuture<'a, ()>;
 
     /// A push came back; `category` is `accepted` or one of [`PushError::category`]'s words. For metrics.
     fn pushed(&self, category: &'static str);
@@ -161,11 +171,18 @@ impl PushScheduler {
         let result = pusher.push(request).await;
         observer.pushed(result.as_ref().err().map_or("accepted", PushError::category));
         self.tell(&device, &topic, &result);
-        if matches!(result, Err(PushError::Unregistered { .. })) {
-            observer.unregistered(&device, &token).await;
+        let mut outcome = Outcome::from(&result);
+        match &result {
+            Err(PushError::Unregistered { since, .. }) => {
+                if !observer.unregistered(&device, &token, *since).await {
+                    outcome = Outcome::Rejected;
+                }
+            }
+            Err(PushError::AddressRefused { reason }) => observer.refused(&device, &token, reason).await,
+            _ => {}
         }
         let now = self.shared.clock.0.now();
-        self.with_schedule(|schedule| schedule.finished(&device, Outcome::from(&result), now));
+        self.with_schedule(|schedule| schedule.finished(&device, outcome, now));
     }
 
     /// One warning an outage and one line when it is over, however many devices wait; what follows from a device's own state is no warning.

@@ -310,6 +310,7 @@ fn step() -> impl Strategy<Value = Step> {
     let outcome = prop_oneof![
         Just(Outcome::Accepted),
         Just(Outcome::Unregistered),
+        Just(Outcome::AddressRefused),
         Just(Outcome::DeviceBusy(None)),
         Just(Outcome::ServiceDown(None)),
         Just(Outcome::Rejected),

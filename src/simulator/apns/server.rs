@@ -14,9 +14,10 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
-use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::{CancellationToken, DropGuard};
+
+use crate::clock::{Clock as _, SystemClock};
 
 use super::registry::{Answer, Fault, PushSink, ReceivedPush, Registry};
 use super::tls::{TlsIdentity, TlsIdentityError};
@@ -25,8 +26,6 @@ use super::tls::{TlsIdentity, TlsIdentityError};
 const MAX_BODY: usize = 4096;
 /// How long a provider may take for its TLS handshake.
 const HANDSHAKE: Duration = Duration::from_secs(10);
-/// Where the service's own clock begins: it tells since when a token is dead, as Apple does, and reads no other clock.
-const EPOCH_MILLIS: u64 = 1_767_225_600_000;
 /// How long to wait after a failed accept: the process may be out of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -62,7 +61,6 @@ pub struct FakeApns {
     registry: Arc<Registry>,
     address: SocketAddr,
     ca_pem: String,
-    started: Instant,
     _stop: DropGuard,
 }
 
@@ -94,7 +92,6 @@ impl FakeApns {
             registry,
             address,
             ca_pem,
-            started: Instant::now(),
             _stop: stop.drop_guard(),
         })
     }
@@ -122,10 +119,11 @@ impl FakeApns {
         self.registry.attach(token, topic, sink);
     }
 
-    /// A token is no longer used: further pushes to it are answered 410.
+    /// A token is no longer used, from now on: further pushes to it are answered 410.
     pub fn detach(&self, token: &[u8]) {
-        let age = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.registry.detach(token, EPOCH_MILLIS.saturating_add(age));
+        let now = SystemClock.now().as_millisecond();
+        self.registry
+            .detach(token, u64::try_from(now).unwrap_or_default());
     }
 
     /// A device has lost or found its connection; in the latter case it gets what is pending.

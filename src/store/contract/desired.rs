@@ -355,7 +355,7 @@ pub(in crate::store) async fn changes_are_told_after_they_can_be_seen(store: &dy
     assert_eq!(told(&mut feed), [enrollment]);
     store.update_system(&device, system("26.2", None)).await.unwrap();
     assert_eq!(told(&mut feed), [enrollment]);
-    store.drop_push_address(&device, b"t").await.unwrap();
+    store.drop_push_address(&device, b"t", None).await.unwrap();
     store
         .token_update(&device, push_address(b"t"), at(1))
         .await

@@ -501,10 +501,11 @@ pub(in crate::store) async fn token_updates_are_counted_and_refused_without_an_e
     assert_eq!(address.token.reveal(), b"new token");
     assert_eq!(address.magic.reveal(), "push-magic-of-a-device");
     assert_eq!(address.topic.as_str(), "com.apple.mgmt.External.test");
-    store.drop_push_address(&device, b"token").await.unwrap();
+    assert!(!store.drop_push_address(&device, b"token", None).await.unwrap());
     let address = store.push_address(&device).await.unwrap().unwrap();
     assert_eq!(address.token.reveal(), b"new token", "it is another's end");
-    store.drop_push_address(&device, b"new token").await.unwrap();
+    let dropped = store.drop_push_address(&device, b"new token", None).await;
+    assert!(dropped.unwrap());
     assert!(store.push_address(&device).await.unwrap().is_none());
     store
         .token_update(&device, push_address(b"t"), at(2))

@@ -7,6 +7,7 @@ mod arriving;
 mod desired;
 mod enrolling;
 mod fixtures;
+mod pushing;
 mod queue;
 mod renewing;
 mod users;
@@ -15,6 +16,7 @@ pub(super) use arriving::*;
 pub(super) use desired::*;
 pub(super) use enrolling::*;
 pub(super) use fixtures::*;
+pub(super) use pushing::*;
 pub(super) use queue::*;
 pub(super) use renewing::*;
 pub(super) use users::*;
@@ -42,6 +44,9 @@ macro_rules! store_contract {
             the_life_of_an_enrolment_is_recorded_once,
             two_spellings_of_one_name_are_not_two_devices,
             token_updates_are_counted_and_refused_without_an_enrolment,
+            a_dead_push_address_is_forgotten_unless_it_was_registered_since,
+            a_refused_push_address_is_kept_until_another_or_another_chance_comes,
+            topics_are_counted_by_devices,
             enrolments_are_listed_in_pages,
             the_lookup_by_certificate_is_never_out_of_date,
             a_renewed_certificate_and_the_one_before_are_both_accepted_until_it_is_used,

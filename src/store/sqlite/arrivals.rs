@@ -3,8 +3,9 @@
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension as _, named_params, params};
 
+use super::addresses::{self, SealedAddress};
 use super::columns::{Fault, Json, Micros};
-use super::enrollments::{self, Found, SealedAddress, by_id};
+use super::enrollments::{self, Found, by_id};
 use super::invitations;
 use super::writer::Writing;
 use super::{escrow, users};
@@ -134,9 +135,9 @@ fn is_news(arrival: &Arrival, known: &Enrollment) -> bool {
 
 fn knows_address(connection: &Connection, sealer: &dyn Sealer, arrival: &Arrival) -> Result<bool, Fault> {
     let id = &arrival.enrollment;
-    let known = enrollments::push_address(connection, id)?;
+    let known = addresses::of(connection, id)?;
     let Some(push) = &arrival.push else {
-        let is_known = arrival.topic.is_none() || arrival.topic == enrollments::push_topic(connection, id)?;
+        let is_known = arrival.topic.is_none() || arrival.topic == addresses::topic(connection, id)?;
         return Ok(known.is_some() || is_known);
     };
     let Some(known) = known else {
@@ -300,7 +301,7 @@ fn keep_secrets(
 ) -> Result<(), Fault> {
     let id = &arrival.enrollment;
     if let Some(push) = &arrival.push {
-        enrollments::put_push_address(writing, row, &SealedAddress::seal(sealer, id, push)?)?;
+        addresses::put(writing, row, &SealedAddress::seal(sealer, id, push)?, None)?;
     }
     for kind in [Escrow::UnlockToken, Escrow::BootstrapToken] {
         if let Some(secret) = secret_of(arrival, kind) {

@@ -13,7 +13,7 @@ use crate::ids::{CommandUuid, Digest, EnrollmentId, Namespace, PushTopic, Serial
 use crate::mdm::command::{FinalState, PendingState, Priority};
 use crate::mdm::commands::Class;
 use crate::pki::SealError;
-use crate::store::{EnrollmentState, Escrow, StoreError};
+use crate::store::{EnrollmentState, Escrow, PushRefusal, StoreError};
 
 /// What stopped an operation; [`Fault::during`] makes it the port's error.
 #[derive(Debug)]
@@ -112,6 +112,7 @@ names!(
     PendingState,
     Platform,
     Priority,
+    PushRefusal,
     Verdict
 );
 

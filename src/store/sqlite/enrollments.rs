@@ -1,20 +1,17 @@
-//! Enrolments: from Authenticate to their end, and how to wake a device.
-
-use std::collections::BTreeMap;
+//! Enrolments: from Authenticate to their end.
 
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension as _, Row, named_params, params};
 
+use super::addresses::{self, SealedAddress};
 use super::columns::{Fault, Json, Micros};
 use super::invitations::{self, CertificateState, Issued};
 use super::writer::Writing;
 use super::{commands, reports, users};
-use crate::ids::{Digest, EnrollmentId, PushTopic};
-use crate::pki::Sealer;
-use crate::secret::Secret;
+use crate::ids::{Digest, EnrollmentId};
 use crate::store::{
-    Authentication, Change, Ending, Enrollment, EnrollmentState, IssuedCertificate, PushAddress,
-    RENEWAL_GRACE, Refusal, SystemNews, Transition,
+    Authentication, Change, Ending, Enrollment, EnrollmentState, IssuedCertificate, RENEWAL_GRACE, Refusal,
+    SystemNews, Transition,
 };
 
 /// A user's certificate is that of its device.
@@ -68,6 +65,7 @@ pub(super) fn found(row: &Row<'_>) -> rusqlite::Result<Found> {
         awaiting_configuration: row.get("awaiting_configuration")?,
         bootstrap_token: row.get("bootstrap_token")?,
         unlock_token: row.get("unlock_token")?,
+        push_refused: row.get("push_refused")?,
     };
     Ok(Found {
         row: row.get("id")?,
@@ -348,9 +346,7 @@ fn begin(
 /// What no enrolment leaves behind: its queue, its push address, what was in safe keeping, its manifest pointers.
 pub(super) fn clear(writing: &Writing<'_>, row: i64, reason: &str, now: Timestamp) -> Result<(), Fault> {
     commands::cancel_all(writing, row, reason, now)?;
-    writing
-        .prepare_cached("DELETE FROM push_addresses WHERE enrollment = ?1")?
-        .execute([row])?;
+    addresses::remove(writing, row)?;
     writing
         .prepare_cached("DELETE FROM escrow WHERE enrollment = ?1")?
         .execute([row])?;
@@ -362,41 +358,6 @@ pub(super) fn clear(writing: &Writing<'_>, row: i64, reason: &str, now: Timestam
         )?
         .execute([row])?;
     Ok(())
-}
-
-/// A push address as it stands in the database.
-pub(super) struct SealedAddress {
-    topic: PushTopic,
-    token: Vec<u8>,
-    magic: Vec<u8>,
-}
-
-impl SealedAddress {
-    pub(super) fn seal(
-        sealer: &dyn Sealer,
-        enrollment: &EnrollmentId,
-        address: &PushAddress,
-    ) -> Result<Self, Fault> {
-        Ok(Self {
-            topic: address.topic.clone(),
-            token: sealer.seal(&format!("push-token/{enrollment}"), address.token.reveal())?,
-            magic: sealer.seal(
-                &format!("push-magic/{enrollment}"),
-                address.magic.reveal().as_bytes(),
-            )?,
-        })
-    }
-
-    pub(super) fn unseal(self, sealer: &dyn Sealer, enrollment: &EnrollmentId) -> Result<PushAddress, Fault> {
-        let magic = sealer.open(&format!("push-magic/{enrollment}"), &self.magic)?;
-        let magic = std::str::from_utf8(magic.reveal())
-            .map_err(|error| Fault::Damaged("push magic", Box::new(error)))?;
-        Ok(PushAddress {
-            topic: self.topic,
-            token: sealer.open(&format!("push-token/{enrollment}"), &self.token)?,
-            magic: Secret::new(magic.to_owned()),
-        })
-    }
 }
 
 pub(super) fn token_update(
@@ -417,7 +378,7 @@ pub(super) fn token_update(
         // It could not be woken for these until now, or the push that was to do it went to a token that is no longer good.
         writing.announce(Change::Work(id.clone()));
     }
-    put_push_address(writing, before.row, address)?;
+    addresses::put(writing, before.row, address, Some(now))?;
     let state = match before.enrollment.state {
         EnrollmentState::Authenticated => EnrollmentState::Enrolled,
         other => other,
@@ -436,20 +397,6 @@ pub(super) fn token_update(
         writing.announce(Change::Enrollment(id.clone()));
     }
     Ok(by_id(writing, id)?.map(|found| found.enrollment))
-}
-
-pub(super) fn put_push_address(
-    writing: &Writing<'_>,
-    row: i64,
-    address: &SealedAddress,
-) -> Result<(), Fault> {
-    writing
-        .prepare_cached(
-            "INSERT INTO push_addresses (enrollment, topic, token, magic) VALUES (?1, ?2, ?3, ?4)
-             ON CONFLICT (enrollment) DO UPDATE SET topic = excluded.topic, token = excluded.token, magic = excluded.magic",
-        )?
-        .execute(params![row, address.topic, address.token, address.magic])?;
-    Ok(())
 }
 
 pub(super) fn end(
@@ -541,71 +488,6 @@ pub(super) fn update_system(
         ])?;
     writing.forget(before.enrollment.certificate);
     writing.announce(Change::Enrollment(id.clone()));
-    Ok(())
-}
-
-pub(super) fn push_address(
-    connection: &Connection,
-    id: &EnrollmentId,
-) -> Result<Option<SealedAddress>, Fault> {
-    Ok(connection
-        .prepare_cached(
-            "SELECT topic, token, magic FROM push_addresses
-             WHERE enrollment = (SELECT id FROM enrollments WHERE device = ?1)",
-        )?
-        .query_row([id], |row| {
-            Ok(SealedAddress {
-                topic: row.get(0)?,
-                token: row.get(1)?,
-                magic: row.get(2)?,
-            })
-        })
-        .optional()?)
-}
-
-pub(super) fn push_topic(connection: &Connection, id: &EnrollmentId) -> Result<Option<PushTopic>, Fault> {
-    let topic = connection
-        .prepare_cached(
-            "SELECT coalesce(p.topic, e.topic) FROM enrollments e LEFT JOIN push_addresses p ON p.enrollment = e.id
-             WHERE e.device = ?1",
-        )?
-        .query_row([id], |row| row.get(0))
-        .optional()?;
-    Ok(topic.flatten())
-}
-
-pub(super) fn push_topics(connection: &Connection) -> Result<BTreeMap<PushTopic, u32>, Fault> {
-    Ok(connection
-        .prepare_cached(
-            "SELECT coalesce(p.topic, e.topic) AS known, count(*)
-             FROM enrollments e LEFT JOIN push_addresses p ON p.enrollment = e.id
-             WHERE e.parent IS NULL AND e.state <> ?1 AND known IS NOT NULL GROUP BY known",
-        )?
-        .query_map([EnrollmentState::Ended], |row| Ok((row.get(0)?, row.get(1)?)))?
-        .collect::<Result<_, _>>()?)
-}
-
-pub(super) fn drop_push_address(
-    writing: &Writing<'_>,
-    sealer: &dyn Sealer,
-    id: &EnrollmentId,
-    token: &[u8],
-) -> Result<(), Fault> {
-    let Some(address) = push_address(writing, id)? else {
-        return Ok(());
-    };
-    // One that cannot be opened wakes nobody: let the device send another.
-    if address
-        .unseal(sealer, id)
-        .is_ok_and(|kept| kept.token.reveal() != token)
-    {
-        return Ok(());
-    }
-    writing
-        .prepare_cached(
-            "DELETE FROM push_addresses WHERE enrollment = (SELECT id FROM enrollments WHERE device = ?1)",
-        )?
-        .execute([id])?;
     Ok(())
 }
 

@@ -8,6 +8,7 @@
 //!
 //! It never reads a clock, and never opens the file from two processes: the data directory's lock is the composition root's.
 
+mod addresses;
 mod arrivals;
 mod bodies;
 mod cache;

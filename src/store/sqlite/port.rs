@@ -8,10 +8,10 @@ use jiff::Timestamp;
 use rusqlite::Connection;
 use tokio::sync::broadcast;
 
+use super::addresses::{self, SealedAddress};
 use super::columns::{Fault, encode};
-use super::enrollments::{self, SealedAddress};
 use super::writer::Writing;
-use super::{SqliteStore, arrivals, commands, escrow, invitations, manifests, reports, users};
+use super::{SqliteStore, arrivals, commands, enrollments, escrow, invitations, manifests, reports, users};
 use crate::compliance::Facts;
 use crate::ids::{CommandUuid, Digest, EnrollmentId, PushTopic};
 use crate::mdm::command::{NewCommand, OfferedCommand, PendingCommand, ReportStatus};
@@ -19,8 +19,8 @@ use crate::policy::Manifest;
 use crate::secret::Secret;
 use crate::store::{
     Arrival, Arrived, Authentication, Change, CommandResult, Ending, Enrollment, Escrow, FactsChange,
-    Invitation, IssuedCertificate, NotQueued, NotTaken, PushAddress, Refusal, Reissued, ReportOutcome, Store,
-    StoreError, SystemNews, Transition, Verdicts,
+    Invitation, IssuedCertificate, NotQueued, NotTaken, PushAddress, PushRefusal, Refusal, Reissued,
+    ReportOutcome, Store, StoreError, SystemNews, Transition, Verdicts,
 };
 
 /// Work that needs neither async nor a database, off the async threads.
@@ -243,9 +243,7 @@ impl Store for SqliteStore {
     async fn push_address(&self, enrollment: &EnrollmentId) -> Result<Option<PushAddress>, StoreError> {
         let action = "look up a push address";
         let id = enrollment.clone();
-        let sealed = self
-            .read(action, move |db| enrollments::push_address(db, &id))
-            .await?;
+        let sealed = self.read(action, move |db| addresses::of(db, &id)).await?;
         sealed
             .map(|sealed| sealed.unseal(&*self.sealer, enrollment))
             .transpose()
@@ -254,21 +252,47 @@ impl Store for SqliteStore {
 
     async fn push_topic(&self, enrollment: &EnrollmentId) -> Result<Option<PushTopic>, StoreError> {
         let id = enrollment.clone();
-        let work = move |db: &Connection| enrollments::push_topic(db, &id);
+        let work = move |db: &Connection| addresses::topic(db, &id);
         self.read("look up a push topic", work).await
     }
 
     async fn push_topics(&self) -> Result<BTreeMap<PushTopic, u32>, StoreError> {
-        self.read("count push topics", enrollments::push_topics).await
+        self.read("count push topics", addresses::topics).await
     }
 
-    async fn drop_push_address(&self, enrollment: &EnrollmentId, token: &[u8]) -> Result<(), StoreError> {
+    async fn drop_push_address(
+        &self,
+        enrollment: &EnrollmentId,
+        token: &[u8],
+        since: Option<Timestamp>,
+    ) -> Result<bool, StoreError> {
         let (id, sealer) = (enrollment.clone(), self.sealer.clone());
         let token = Secret::new(token.to_vec());
         self.writer
             .run("drop a push address", move |w| {
-                enrollments::drop_push_address(w, &*sealer, &id, token.reveal())
+                addresses::drop(w, &*sealer, &id, token.reveal(), since)
             })
+            .await
+    }
+
+    async fn refuse_push_address(
+        &self,
+        enrollment: &EnrollmentId,
+        token: &[u8],
+        refusal: PushRefusal,
+    ) -> Result<(), StoreError> {
+        let (id, sealer) = (enrollment.clone(), self.sealer.clone());
+        let token = Secret::new(token.to_vec());
+        self.writer
+            .run("note that a push address is refused", move |w| {
+                addresses::refuse(w, &*sealer, &id, token.reveal(), refusal)
+            })
+            .await
+    }
+
+    async fn readmit_push_addresses(&self) -> Result<usize, StoreError> {
+        self.writer
+            .run("readmit push addresses", addresses::readmit)
             .await
     }
 

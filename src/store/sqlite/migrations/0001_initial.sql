@@ -68,12 +68,15 @@ CREATE TABLE enrollments (
     token_updates INTEGER NOT NULL,
     enrolled_at INTEGER NOT NULL,
     awaiting_configuration INTEGER NOT NULL DEFAULT 0,
+    -- Why the push service does not take its push address, which is then not used.
+    push_refused TEXT,
     CHECK ((parent IS NULL) = (device_name IS NOT NULL)),
     CHECK ((parent IS NULL) = (certificate IS NOT NULL))
 ) STRICT;
 CREATE INDEX enrollments_parent ON enrollments (parent) WHERE parent IS NOT NULL;
 -- Who is to be told to go.
 CREATE INDEX enrollments_removing ON enrollments (device) WHERE state = 'Removing';
+CREATE INDEX enrollments_push_refused ON enrollments (id) WHERE push_refused IS NOT NULL;
 CREATE INDEX enrollments_awaiting ON enrollments (enrolled_at) WHERE awaiting_configuration = 1;
 
 -- Apart from the enrolments, so that a policy change for the whole fleet rewrites small rows.
@@ -91,7 +94,9 @@ CREATE TABLE push_addresses (
     enrollment INTEGER PRIMARY KEY REFERENCES enrollments (id),
     topic TEXT NOT NULL,
     token BLOB NOT NULL,
-    magic BLOB NOT NULL
+    magic BLOB NOT NULL,
+    -- When the device told it. Null: it told another server.
+    registered_at INTEGER
 ) STRICT;
 
 -- What devices hand over for safe keeping, sealed.
