@@ -280,6 +280,8 @@ async fn the_scheduler_wakes_devices_and_reports_dead_tokens() {
             .run(pusher, Arc::<Dead>::clone(&observer), stop.clone()),
     );
 
+    apns.attach(GONE.to_vec(), TOPIC.into(), Arc::new(Phone::default()));
+    apns.detach(&GONE);
     let down = Fault {
         status: 503,
         reason: "Shutdown".to_owned(),
@@ -299,14 +301,14 @@ async fn the_scheduler_wakes_devices_and_reports_dead_tokens() {
     // The one that has nothing pending by its turn is left in peace.
     scheduler.wake([
         wake_up("content", &LIVE),
-        wake_up("gone", &[9]),
+        wake_up("gone", &GONE),
         wake_up("live", &LIVE),
     ]);
     assert_eq!(told.recv().await.unwrap(), "live");
     while scheduler.pending() > 1 {
         tokio::task::yield_now().await;
     }
-    assert_eq!(*observer.0.lock().unwrap(), [("gone".to_owned(), vec![9])]);
+    assert_eq!(*observer.0.lock().unwrap(), [("gone".to_owned(), GONE.to_vec())]);
     scheduler.settled("live");
     assert_eq!(scheduler.pending(), 0);
     stop.cancel();
