@@ -134,6 +134,8 @@ fn configure(connection: &Connection) -> rusqlite::Result<()> {
     // Keep the log from staying as large as its largest burst.
     connection.pragma_update(None, "journal_size_limit", LOG_SIZE)?;
     connection.pragma_update(None, "cache_size", CACHE_KIB)?;
+    // What a savepoint would undo stays in memory, and is no file on its way to the disk.
+    connection.pragma_update(None, "temp_store", "MEMORY")?;
     keep_statements(connection)
 }
 
