@@ -61,11 +61,6 @@ fn long_ago(now: Timestamp) -> Timestamp {
     now.saturating_sub(RUN_OUT).unwrap_or(Timestamp::MIN)
 }
 
-pub(super) fn results(writing: &Writing<'_>, now: Timestamp) -> Result<usize, Fault> {
-    let statement = "DELETE FROM results WHERE id IN (SELECT id FROM results WHERE expires_at < ?1 LIMIT ?2)";
-    removed(writing, statement, now)
-}
-
 pub(super) fn invitations(writing: &Writing<'_>, now: Timestamp) -> Result<usize, Fault> {
     let statement = "DELETE FROM invitations WHERE challenge IN (SELECT challenge FROM invitations WHERE expires_at < ?1 LIMIT ?2)";
     removed(writing, statement, long_ago(now))
@@ -113,15 +108,17 @@ pub(super) fn remove_bodies(writing: &Writing<'_>, unneeded: &[Unneeded]) -> Res
     Ok(removed)
 }
 
-/// The results beyond the newest of each class of each enrolment, for a range of enrolments that begins after `after`.
+/// The results that need not be kept, for a range of enrolments that begins after `after`: those whose time is over, and those beyond the newest of
+/// each class of each enrolment.
 pub(super) struct Surplus {
     pub(super) results: Vec<i64>,
     /// Where the range ended. None: there are no more enrolments.
     pub(super) last: Option<i64>,
 }
 
-/// Looks for too many results; a reader does this, since it looks at all of them.
-pub(super) fn surplus(connection: &Connection, after: i64) -> Result<Surplus, Fault> {
+/// Looks for results that need not be kept. A reader does this, since it looks at all of them: an index by time would be one more page to write for
+/// every report.
+pub(super) fn surplus(connection: &Connection, after: i64, now: Timestamp) -> Result<Surplus, Fault> {
     let last: Option<i64> = connection
         .prepare_cached(
             "SELECT max(id) FROM (SELECT id FROM enrollments WHERE id > ?1 ORDER BY id LIMIT ?2)",
@@ -130,11 +127,13 @@ pub(super) fn surplus(connection: &Connection, after: i64) -> Result<Surplus, Fa
     let results = connection
         .prepare_cached(
             "SELECT id FROM (
-                 SELECT id, row_number() OVER (PARTITION BY enrollment, class ORDER BY id DESC) AS place
+                 SELECT id, expires_at, row_number() OVER (PARTITION BY enrollment, class ORDER BY id DESC) AS place
                  FROM results WHERE enrollment > ?1 AND enrollment <= ?2)
-             WHERE place > ?3",
+             WHERE place > ?3 OR expires_at < ?4",
         )?
-        .query_map(params![after, last, RESULTS_PER_DEVICE], |row| row.get(0))?
+        .query_map(params![after, last, RESULTS_PER_DEVICE, Micros(now)], |row| {
+            row.get(0)
+        })?
         .collect::<Result<_, _>>()?;
     Ok(Surplus { results, last })
 }

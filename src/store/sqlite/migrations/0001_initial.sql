@@ -164,7 +164,6 @@ CREATE TABLE results (
     expires_at INTEGER NOT NULL
 ) STRICT;
 CREATE INDEX results_uuid ON results (enrollment, uuid);
-CREATE INDEX results_expires_at ON results (expires_at);
 
 -- `sealed` is the whole manifest. `fresh`: kept since the last collection and not pointed at since. `uses` counts what may have made it
 -- needed again, so that a collection that looked before does not remove it.
