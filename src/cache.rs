@@ -16,7 +16,7 @@ pub(crate) struct Cache<K, V> {
     budget: usize,
 }
 
-impl<K: Eq + Hash, V: Clone> Cache<K, V> {
+impl<K: Eq + Hash, V> Cache<K, V> {
     /// An empty cache; `budget` is in the unit of the weights.
     pub(crate) fn new(budget: usize) -> Self {
         Self {
@@ -25,15 +25,6 @@ impl<K: Eq + Hash, V: Clone> Cache<K, V> {
             weight: 0,
             budget,
         }
-    }
-
-    pub(crate) fn lookup(&mut self, key: &K) -> Option<V> {
-        if let Some((value, _)) = self.young.get(key) {
-            return Some(value.clone());
-        }
-        let (key, (value, weight)) = self.old.remove_entry(key)?;
-        self.insert(key, value.clone(), weight);
-        Some(value)
     }
 
     pub(crate) fn insert(&mut self, key: K, value: V, weight: usize) {
@@ -47,10 +38,28 @@ impl<K: Eq + Hash, V: Clone> Cache<K, V> {
     }
 
     pub(crate) fn remove(&mut self, key: &K) {
-        self.old.remove(key);
-        if let Some((_, weight)) = self.young.remove(key) {
+        drop(self.take(key));
+    }
+
+    /// Takes an entry out.
+    pub(crate) fn take(&mut self, key: &K) -> Option<V> {
+        let old = self.old.remove(key);
+        let young = self.young.remove(key).map(|(value, weight)| {
             self.weight = self.weight.saturating_sub(weight);
+            value
+        });
+        young.or_else(|| old.map(|(value, _)| value))
+    }
+}
+
+impl<K: Eq + Hash, V: Clone> Cache<K, V> {
+    pub(crate) fn lookup(&mut self, key: &K) -> Option<V> {
+        if let Some((value, _)) = self.young.get(key) {
+            return Some(value.clone());
         }
+        let (key, (value, weight)) = self.old.remove_entry(key)?;
+        self.insert(key, value.clone(), weight);
+        Some(value)
     }
 }
 

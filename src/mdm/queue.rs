@@ -45,9 +45,13 @@ pub struct Plan {
 /// Plans the answer to a poll (`idle`) or to a report (not `idle`), from everything that is pending for one enrolment, in the
 /// order of the sequence.
 #[must_use]
-pub fn plan(pending: &[PendingCommand], idle: bool, now: Timestamp) -> Plan {
+pub fn plan<'p>(
+    pending: impl Iterator<Item = &'p PendingCommand> + Clone,
+    idle: bool,
+    now: Timestamp,
+) -> Plan {
     let mut plan = Plan::default();
-    let urgency = urgency_of_chains(pending, now);
+    let urgency = urgency_of_chains(pending.clone(), now);
     let mut chains = HashSet::new();
     let mut first: Option<(Priority, i64)> = None;
     let mut parked: Option<(u32, i64)> = None;
@@ -87,9 +91,12 @@ pub fn plan(pending: &[PendingCommand], idle: bool, now: Timestamp) -> Plan {
 }
 
 /// How urgent each chain is: an urgent command does not wait behind others for the sake of those that have to go before it.
-fn urgency_of_chains(pending: &[PendingCommand], now: Timestamp) -> HashMap<&str, Priority> {
+fn urgency_of_chains<'p>(
+    pending: impl Iterator<Item = &'p PendingCommand>,
+    now: Timestamp,
+) -> HashMap<&'p str, Priority> {
     let mut urgency = HashMap::new();
-    for command in pending.iter().filter(|command| !is_expired(command, now)) {
+    for command in pending.filter(|command| !is_expired(command, now)) {
         if let Some(chain) = command.chain.as_deref() {
             let best = urgency.entry(chain).or_insert(command.priority);
             *best = (*best).min(command.priority);

@@ -46,7 +46,7 @@ impl Queue {
     }
 
     fn poll(&mut self, idle: bool, now: Timestamp) -> Option<i64> {
-        let plan = plan(&self.pending, idle, now);
+        let plan = plan(self.pending.iter(), idle, now);
         for sequence in &plan.expired {
             self.end(*sequence, FinalState::Expired);
         }
@@ -235,13 +235,13 @@ fn what_is_past_its_deadline_expires_and_frees_its_chain() {
 fn planning_twice_without_a_report_between_changes_nothing_but_the_counts() {
     let queue = Queue::of(&[(1, None)]);
     assert_eq!(
-        plan(&queue.pending, true, START),
+        plan(queue.pending.iter(), true, START),
         Plan {
             offer: Some(1),
             ..Plan::default()
         }
     );
-    assert_eq!(plan(&[], true, START), Plan::default());
+    assert_eq!(plan([].iter(), true, START), Plan::default());
 }
 
 /// What a device may do next in a made-up history.

@@ -65,7 +65,8 @@ macro_rules! select_pending {
 }
 
 /// A pending command, and the row of its body.
-struct Pending {
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Pending {
     command: PendingCommand,
     body: i64,
 }
@@ -106,6 +107,19 @@ impl Pending {
             .prepare_cached(select_pending!("WHERE enrollment = ?1 AND uuid = ?2"))?
             .query_row(params![enrollment, uuid], Self::found)
             .optional()?)
+    }
+
+    /// All of an enrolment, in the order of delivery, for whoever writes: see [`super::queues`].
+    fn take_all(writing: &Writing<'_>, enrollment: i64) -> Result<Vec<Self>, Fault> {
+        let Some(kept) = writing.queues().borrow_mut().take(enrollment) else {
+            return Self::all(writing, enrollment);
+        };
+        debug_assert_eq!(
+            Self::all(writing, enrollment)?,
+            kept,
+            "whoever changes a queue has to throw away what is kept of it"
+        );
+        Ok(kept)
     }
 
     /// All of an enrolment, in the order of delivery.
@@ -214,6 +228,7 @@ fn place(
             let deadline = old.command.deadline.max(new.deadline);
             let priority = old.command.priority.min(new.priority);
             if (deadline, priority) != (old.command.deadline, old.command.priority) {
+                forget_queue(writing, enrollment);
                 writing
                     .prepare_cached(
                         "UPDATE pending SET deadline = ?3, priority = ?4 WHERE enrollment = ?1 AND sequence = ?2",
@@ -252,6 +267,7 @@ fn insert(
     now: Timestamp,
 ) -> Result<(), Fault> {
     let command = &one.command;
+    forget_queue(writing, enrollment);
     writing
         .prepare_cached(
             "INSERT INTO pending (enrollment, sequence, uuid, request_type, body, state, attempts, unanswered, deferrals, intent, chain,
@@ -275,6 +291,24 @@ fn insert(
     Ok(())
 }
 
+/// To be called by whoever changes a queue without having taken it.
+fn forget_queue(writing: &Writing<'_>, enrollment: i64) {
+    drop(writing.queues().borrow_mut().take(enrollment));
+}
+
+/// As [`row_of`], for what is asked at every report.
+fn known_row_of(writing: &Writing<'_>, id: &EnrollmentId) -> Result<Option<i64>, Fault> {
+    let known = writing.queues().borrow_mut().row(id);
+    if known.is_some() {
+        return Ok(known);
+    }
+    let found = row_of(writing, id)?;
+    if let Some(row) = found {
+        writing.queues().borrow_mut().know(id, row);
+    }
+    Ok(found)
+}
+
 /// Moves a pending command into history.
 fn finish(
     writing: &Writing<'_>,
@@ -284,6 +318,7 @@ fn finish(
     cause: &Cause,
     now: Timestamp,
 ) -> Result<(), Fault> {
+    forget_queue(writing, enrollment);
     writing
         .prepare_cached("DELETE FROM pending WHERE enrollment = ?1 AND sequence = ?2")?
         .execute(params![enrollment, command.sequence])?;
@@ -369,17 +404,11 @@ pub(super) fn next(
     idle: bool,
     now: Timestamp,
 ) -> Result<Option<OfferedCommand>, Fault> {
-    let Some(enrollment) = row_of(writing, id)? else {
+    let Some(enrollment) = known_row_of(writing, id)? else {
         return Ok(None);
     };
-    offer(
-        writing,
-        sealer,
-        enrollment,
-        Pending::all(writing, enrollment)?,
-        idle,
-        now,
-    )
+    let pending = Pending::take_all(writing, enrollment)?;
+    offer(writing, sealer, enrollment, pending, idle, now)
 }
 
 /// Carries out the plan for what is pending.
@@ -387,17 +416,13 @@ fn offer(
     writing: &Writing<'_>,
     sealer: &dyn Sealer,
     enrollment: i64,
-    pending: Vec<Pending>,
+    mut pending: Vec<Pending>,
     idle: bool,
     now: Timestamp,
 ) -> Result<Option<OfferedCommand>, Fault> {
-    let (commands, bodies): (Vec<_>, Vec<_>) = pending
-        .into_iter()
-        .map(|pending| (pending.command, pending.body))
-        .unzip();
-    let plan = queue::plan(&commands, idle, now);
+    let plan = queue::plan(pending.iter().map(|pending| &pending.command), idle, now);
     let mut offered = None;
-    for (command, body) in commands.iter().zip(bodies) {
+    for Pending { command, body } in &mut pending {
         let sequence = command.sequence;
         if plan.offer == Some(sequence) {
             writing
@@ -406,10 +431,13 @@ fn offer(
                      WHERE enrollment = ?1 AND sequence = ?2",
                 )?
                 .execute(params![enrollment, sequence, PendingState::Sent])?;
+            command.state = PendingState::Sent;
+            command.attempts += 1;
+            command.unanswered += 1;
             offered = Some(OfferedCommand {
                 uuid: command.uuid.clone(),
                 request_type: Arc::clone(&command.request_type),
-                body: bodies::body(writing, sealer, body, &command.uuid)?,
+                body: bodies::body(writing, sealer, *body, &command.uuid)?,
             });
         } else if plan.expired.contains(&sequence) {
             finish(
@@ -420,24 +448,16 @@ fn offer(
                 &Cause::default(),
                 now,
             )?;
+        } else if plan.requeued.contains(&sequence) {
+            writing
+                .prepare_cached("UPDATE pending SET state = ?3 WHERE enrollment = ?1 AND sequence = ?2")?
+                .execute(params![enrollment, sequence, PendingState::Queued])?;
+            command.state = PendingState::Queued;
         }
     }
-    for sequence in plan.requeued {
-        set_state(writing, enrollment, sequence, PendingState::Queued)?;
-    }
+    pending.retain(|pending| !plan.expired.contains(&pending.command.sequence));
+    writing.queues().borrow_mut().put(enrollment, pending);
     Ok(offered)
-}
-
-fn set_state(
-    writing: &Writing<'_>,
-    enrollment: i64,
-    sequence: i64,
-    state: PendingState,
-) -> Result<(), Fault> {
-    writing
-        .prepare_cached("UPDATE pending SET state = ?3 WHERE enrollment = ?1 AND sequence = ?2")?
-        .execute(params![enrollment, sequence, state])?;
-    Ok(())
 }
 
 /// Takes a report.
@@ -448,11 +468,13 @@ pub(super) fn report(
     status: &ReportStatus,
     now: Timestamp,
 ) -> Result<ReportOutcome, Fault> {
-    let Some(enrollment) = row_of(writing, id)? else {
+    let Some(enrollment) = known_row_of(writing, id)? else {
         return Ok(ReportOutcome::AlreadyKnown);
     };
-    let mut pending = Pending::all(writing, enrollment)?;
-    settle(writing, enrollment, &mut pending, uuid, status, now)
+    let mut pending = Pending::take_all(writing, enrollment)?;
+    let outcome = settle(writing, enrollment, &mut pending, uuid, status, now)?;
+    writing.queues().borrow_mut().put(enrollment, pending);
+    Ok(outcome)
 }
 
 /// Takes a report, and finds the command that comes after it.
@@ -464,10 +486,10 @@ pub(super) fn report_and_next(
     status: &ReportStatus,
     now: Timestamp,
 ) -> Result<(ReportOutcome, Option<OfferedCommand>), Fault> {
-    let Some(enrollment) = row_of(writing, id)? else {
+    let Some(enrollment) = known_row_of(writing, id)? else {
         return Ok((ReportOutcome::AlreadyKnown, None));
     };
-    let mut pending = Pending::all(writing, enrollment)?;
+    let mut pending = Pending::take_all(writing, enrollment)?;
     let outcome = settle(writing, enrollment, &mut pending, uuid, status, now)?;
     let offered = offer(writing, sealer, enrollment, pending, false, now)?;
     Ok((outcome, offered))

@@ -2,7 +2,8 @@
 //!
 //! - One thread writes, committing in groups ([`writer`]); a few connections read beside it ([`readers`]). WAL with
 //!   `synchronous=FULL`: what was answered is on the disk.
-//! - Enrolments by certificate and manifests in use are kept in memory ([`cache`]), never older than the last commit.
+//! - Enrolments by certificate and manifests in use are kept in memory ([`cache`]), never older than the last commit; and, by the writer for itself, the queues
+//!   of the devices that are speaking ([`queues`]).
 //! - Push addresses, what devices give into safe keeping, command bodies and manifests, which may hold secrets, are sealed before they reach the file.
 //! - Times are kept to the microsecond.
 //!
@@ -19,6 +20,7 @@ mod escrow;
 mod invitations;
 mod manifests;
 mod port;
+mod queues;
 mod readers;
 mod reports;
 mod retention;
@@ -113,11 +115,9 @@ impl SqliteStore {
             let work = move |writing: &mut Writing<'_>| commands::expire(writing, &batch, now);
             expired += self.writer.run("end overdue commands", work).await?;
         }
-        let mut removed = Removed {
+        Ok(Removed {
             expired_commands: expired,
-            results: self
-                .repeat(move |writing| retention::results(writing, now))
-                .await?,
+            results: self.remove_results(now).await?,
             bodies: self.remove_bodies().await?,
             invitations: self
                 .repeat(move |writing| retention::invitations(writing, now))
@@ -128,16 +128,21 @@ impl SqliteStore {
             answers: self
                 .repeat(move |writing| retention::answers(writing, now))
                 .await?,
-        };
-        let mut after = 0;
+        })
+    }
+
+    async fn remove_results(&self, now: Timestamp) -> Result<usize, StoreError> {
+        let (mut after, mut removed) = (0, 0);
         loop {
             let surplus = self
-                .read("look for old results", move |db| retention::surplus(db, after))
+                .read("look for old results", move |db| {
+                    retention::surplus(db, after, now)
+                })
                 .await?;
             for batch in surplus.results.chunks(retention::BATCH) {
                 let batch = batch.to_vec();
                 let work = move |writing: &mut Writing<'_>| retention::remove_results(writing, &batch);
-                removed.results += self.writer.run("remove old results", work).await?;
+                removed += self.writer.run("remove old results", work).await?;
             }
             match surplus.last {
                 Some(last) => after = last,

@@ -410,7 +410,7 @@ impl Store for SqliteStore {
         }
         let (id, sealer) = (enrollment.clone(), Arc::clone(&self.sealer));
         self.writer
-            .run(action, move |w| commands::next(w, &*sealer, &id, idle, now))
+            .run_bare(action, move |w| commands::next(w, &*sealer, &id, idle, now))
             .await
     }
 
@@ -437,7 +437,7 @@ impl Store for SqliteStore {
         let sealer = Arc::clone(&self.sealer);
         let work =
             move |w: &mut Writing<'_>| commands::report_and_next(w, &*sealer, &id, &uuid, &status, now);
-        self.writer.run("take a report", work).await
+        self.writer.run_bare("take a report", work).await
     }
 
     async fn pending(&self, enrollment: &EnrollmentId) -> Result<Vec<PendingCommand>, StoreError> {

@@ -1,8 +1,10 @@
 //! The one thread that writes, committing in groups.
 //!
 //! Operations wait in a channel. The thread takes all that have gathered, runs each in a savepoint of its own, so that one that fails takes
-//! nothing else with it, commits once, and only then tells the caches, the feed and the callers.
+//! nothing else with it, commits once, and only then tells the caches, the feed and the callers. What is done for every report of a device goes
+//! without the savepoint, which would cost as much as a statement: see [`Writer::run_bare`].
 
+use std::cell::RefCell;
 use std::ops::Deref;
 use std::panic::AssertUnwindSafe;
 use std::path::Path;
@@ -14,6 +16,7 @@ use tokio::sync::{broadcast, mpsc, oneshot};
 
 use super::cache::EnrollmentCache;
 use super::columns::Fault;
+use super::queues::Queues;
 use super::schema::OpenError;
 use crate::ids::Digest;
 use crate::store::{Change, StoreError};
@@ -28,12 +31,18 @@ const WAITING: usize = 4096;
 pub(super) struct Writing<'a> {
     connection: &'a Connection,
     effects: &'a mut Effects,
+    queues: &'a RefCell<Queues>,
 }
 
 impl<'a> Writing<'a> {
     /// The connection itself, for statements that are kept at hand while this announces and forgets.
     pub(super) fn connection(&self) -> &'a Connection {
         self.connection
+    }
+
+    /// What is known of queues. Not to be borrowed for longer than one call.
+    pub(super) fn queues(&self) -> &'a RefCell<Queues> {
+        self.queues
     }
 
     /// Tells the feed, once this is committed.
@@ -66,21 +75,43 @@ struct Effects {
     forgotten: Vec<Digest>,
 }
 
+/// Why operations that had succeeded came to nothing.
+#[derive(Debug, Clone, thiserror::Error)]
+enum NotCommitted {
+    #[error("the transaction failed")]
+    Database(#[source] Arc<rusqlite::Error>),
+    #[error("another operation of the same transaction failed, which could not be undone alone")]
+    Neighbour,
+}
+
+impl From<rusqlite::Error> for NotCommitted {
+    fn from(source: rusqlite::Error) -> Self {
+        Self::Database(Arc::new(source))
+    }
+}
+
 /// What can happen to an operation: run, then told how the commit went.
 trait Operation: Send {
+    /// Whether it is run in a savepoint.
+    fn has_savepoint(&self) -> bool;
     /// Whether it succeeded; if not its savepoint is rolled back.
     fn run(&mut self, writing: &mut Writing<'_>) -> bool;
-    fn reply(self: Box<Self>, commit: Result<(), Arc<rusqlite::Error>>);
+    fn reply(self: Box<Self>, commit: Result<(), NotCommitted>);
 }
 
 struct Task<T, F> {
     action: &'static str,
+    savepoint: bool,
     work: Option<F>,
     result: Option<Result<T, StoreError>>,
     reply: oneshot::Sender<Result<T, StoreError>>,
 }
 
 impl<T: Send, F: Send + FnOnce(&mut Writing<'_>) -> Result<T, Fault>> Operation for Task<T, F> {
+    fn has_savepoint(&self) -> bool {
+        self.savepoint
+    }
+
     fn run(&mut self, writing: &mut Writing<'_>) -> bool {
         let Some(work) = self.work.take() else {
             return false;
@@ -97,7 +128,7 @@ impl<T: Send, F: Send + FnOnce(&mut Writing<'_>) -> Result<T, Fault>> Operation 
         self.result.insert(result).is_ok()
     }
 
-    fn reply(self: Box<Self>, commit: Result<(), Arc<rusqlite::Error>>) {
+    fn reply(self: Box<Self>, commit: Result<(), NotCommitted>) {
         let failed = |source| StoreError::Database {
             action: self.action,
             source,
@@ -147,9 +178,28 @@ impl Writer {
         action: &'static str,
         work: impl FnOnce(&mut Writing<'_>) -> Result<T, Fault> + Send + 'static,
     ) -> Result<T, StoreError> {
+        self.hand_over(action, true, work).await
+    }
+
+    /// As [`Self::run`], for what never fails unless the database does: its failure takes with it everything that would be committed beside it.
+    pub(super) async fn run_bare<T: Send + 'static>(
+        &self,
+        action: &'static str,
+        work: impl FnOnce(&mut Writing<'_>) -> Result<T, Fault> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.hand_over(action, false, work).await
+    }
+
+    async fn hand_over<T: Send + 'static>(
+        &self,
+        action: &'static str,
+        savepoint: bool,
+        work: impl FnOnce(&mut Writing<'_>) -> Result<T, Fault> + Send + 'static,
+    ) -> Result<T, StoreError> {
         let (reply, answer) = oneshot::channel();
         let task = Box::new(Task {
             action,
+            savepoint,
             work: Some(work),
             result: None,
             reply,
@@ -178,6 +228,7 @@ fn serve(
     cache: &EnrollmentCache,
     feed: &broadcast::Sender<Change>,
 ) {
+    let queues = RefCell::new(Queues::new());
     while let Some(first) = receiver.blocking_recv() {
         let mut batch = vec![first];
         while batch.len() < BATCH
@@ -186,7 +237,7 @@ fn serve(
             batch.push(next);
         }
         let mut effects = Effects::default();
-        let commit = write(connection, &mut batch, &mut effects).map_err(Arc::new);
+        let commit = write(connection, &mut batch, &mut effects, &queues);
         match &commit {
             Ok(()) => {
                 cache.forget(&effects.forgotten);
@@ -196,8 +247,10 @@ fn serve(
                 }
             }
             Err(error) => {
-                tracing::error!(error = %error, operations = batch.len(), "the store could not commit");
+                let error = error as &dyn std::error::Error;
+                tracing::error!(error, operations = batch.len(), "the store could not commit");
                 roll_back(connection);
+                queues.borrow_mut().clear();
             }
         }
         for operation in batch {
@@ -210,13 +263,28 @@ fn write(
     connection: &Connection,
     batch: &mut [Box<dyn Operation>],
     effects: &mut Effects,
-) -> rusqlite::Result<()> {
+    queues: &RefCell<Queues>,
+) -> Result<(), NotCommitted> {
     let execute = |sql| connection.prepare_cached(sql)?.execute([]).map(drop);
     execute("BEGIN IMMEDIATE")?;
     for operation in batch {
         let (changes, forgotten) = (effects.changes.len(), effects.forgotten.len());
-        execute("SAVEPOINT operation")?;
-        if !operation.run(&mut Writing { connection, effects }) {
+        let savepoint = operation.has_savepoint();
+        if savepoint {
+            execute("SAVEPOINT operation")?;
+        }
+        let succeeded = operation.run(&mut Writing {
+            connection,
+            effects,
+            queues,
+        });
+        if !savepoint {
+            if succeeded {
+                continue;
+            }
+            return Err(NotCommitted::Neighbour);
+        }
+        if !succeeded {
             // Where SQLite gave up the whole transaction (a full disk) this fails, and with it the batch.
             execute("ROLLBACK TO operation")?;
             effects.changes.truncate(changes);
@@ -224,7 +292,7 @@ fn write(
         }
         execute("RELEASE operation")?;
     }
-    execute("COMMIT")
+    Ok(execute("COMMIT")?)
 }
 
 fn roll_back(connection: &Connection) {
