@@ -11,6 +11,7 @@
 //! anybody is the gateway's to say.
 
 use std::any::Any;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -23,9 +24,9 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, put};
 use axum::{Json, Router};
 use bytes::Bytes;
+use futures::FutureExt as _;
 use prometheus_client::metrics::gauge::Gauge;
 use tokio::sync::Semaphore;
-use tower_http::catch_panic::CatchPanicLayer;
 use tracing::Instrument as _;
 
 use super::gateway::{Failure, Gateway, PARSE_ASIDE, Reply};
@@ -252,24 +253,24 @@ struct Guard {
 /// Puts the limits around what faces the network: so many requests at a time, so long for each, a panic is a 500, and every request has an id
 /// that is in the answer (`x-request-id`) and in every line of the log about it.
 pub fn guarded(router: Router, limits: Limits, metrics: GatewayMetrics, entropy: Arc<dyn Entropy>) -> Router {
-    let panics = metrics.panics.clone();
     let guard = Guard {
         slots: Arc::new(Semaphore::new(limits.concurrent)),
         limits,
         metrics,
         entropy,
     };
-    router
-        .layer(CatchPanicLayer::custom(move |panic: Box<dyn Any + Send>| {
-            panics.inc();
-            let words = panic
-                .downcast_ref::<&str>()
-                .copied()
-                .or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-            tracing::error!(panic = words, "a defect met a request");
-            StatusCode::INTERNAL_SERVER_ERROR.into_response()
-        }))
-        .layer(middleware::from_fn_with_state(guard, guard_request))
+    router.layer(middleware::from_fn_with_state(guard, guard_request))
+}
+
+/// The answer to a request that has met a defect of ours.
+fn panicked(panic: &(dyn Any + Send), metrics: &GatewayMetrics) -> Response {
+    metrics.panics.inc();
+    let words = panic
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    tracing::error!(panic = words, "a defect met a request");
+    StatusCode::INTERNAL_SERVER_ERROR.into_response()
 }
 
 /// Counts a request as under way until it is answered, or until its client hangs up.
@@ -301,7 +302,11 @@ async fn guard_request(State(guard): State<Guard>, request: Request, next: Next)
     let mut response = match Arc::clone(&guard.slots).try_acquire_owned() {
         Ok(_slot) => {
             let _counted = InFlight::new(&guard.metrics);
-            let answer = tokio::time::timeout(guard.limits.request, next.run(request));
+            // Caught here and not by a layer of its own, which would wrap every answer once more. Nothing is used after a panic that it may have left half done.
+            let answer = AssertUnwindSafe(next.run(request)).catch_unwind();
+            let answer =
+                answer.map(|answer| answer.unwrap_or_else(|panic| panicked(&*panic, &guard.metrics)));
+            let answer = tokio::time::timeout(guard.limits.request, answer);
             let answer = answer.instrument(span.clone()).await;
             answer.unwrap_or_else(|_| busy())
         }
