@@ -113,6 +113,15 @@ async fn ten_thousand_devices_are_listed_in_pages_at_once_and_cost_little_memory
     assert!(peak < 300 << 20, "{} MiB", peak >> 20);
 }
 
+/// How many Device objects there are. Told by the first of them: the pages of a list that is read while ten thousands are written grow too old.
+async fn count(client: &Client) -> usize {
+    let request = http::Request::get("/apis/provost.dev/v1alpha1/devices?limit=1");
+    let request = request.body(Vec::new()).unwrap();
+    let page: Value = client.request(request).await.unwrap();
+    let rest = page["metadata"]["remainingItemCount"].as_u64().unwrap_or(0);
+    page["items"].as_array().unwrap().len() + usize::try_from(rest).unwrap()
+}
+
 /// Enrolments of a large fleet.
 const ENROLLMENTS: u32 = 100_000;
 
@@ -176,7 +185,7 @@ async fn a_hundred_thousand_enrolments_move_in_within_a_minute_and_little_memory
             "{objects} objects by now"
         );
         tokio::time::sleep(Duration::from_secs(10)).await;
-        objects = list(&client).await.0;
+        objects = count(&client).await;
     }
     let followed = start.elapsed();
     let peak = server.peak_memory().max(after_import);
