@@ -59,8 +59,8 @@ const PARTS: &[(&str, &str)] = &[
         "controllers",
         "api clock compliance gitops ids mdm policy push secret store telemetry",
     ),
-    // The virtual fleet reads the protocol for itself; of the server it has what keeps a text out of the log.
-    ("simulator", "secret telemetry"),
+    // The virtual fleet reads the protocol for itself; of the server it has the clock, and what keeps a text out of the log.
+    ("simulator", "clock secret telemetry"),
     (
         "app",
         "api bearer clock compliance controllers enrollment files gitops ids kubeapi listener mdm mdm::enqueue mdm::gateway mdm::http mdm::metrics mdm::peer mdm::proxy mdm::seen mdm::serve pki push secret store telemetry",
