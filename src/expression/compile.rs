@@ -6,7 +6,9 @@ use cel::common::ast::operators as op;
 use cel::common::ast::{Expr, IdedExpr, LiteralValue};
 use regex::{Regex, RegexBuilder};
 
-use super::{CompileError, MAX_CHOICES, MAX_DEPTH, MAX_LENGTH, MAX_NESTING, MAX_OPERATORS, Path, Program};
+use super::{
+    CompileError, MAX_CHOICES, MAX_DEPTH, MAX_LENGTH, MAX_NESTING, MAX_OPERATORS, MAX_SIGNS, Path, Program,
+};
 use crate::suggest::did_you_mean;
 
 /// The largest compiled form of a `matches` pattern, in bytes.
@@ -104,7 +106,44 @@ fn parse(source: &str) -> Result<IdedExpr, CompileError> {
     })
 }
 
-/// Refuses, before the parser recurses, what would make it recurse deeply.
+/// The bracket that closes `open`.
+const fn closing(open: char) -> char {
+    match open {
+        '(' => ')',
+        '[' => ']',
+        _ => '}',
+    }
+}
+
+/// An error where `rest` of the source begins.
+fn syntax_error(source: &str, rest: &str, message: String) -> CompileError {
+    let before = source.strip_suffix(rest).unwrap_or(source);
+    let line = before.rsplit('\n').next().unwrap_or("");
+    let count = |number: usize| isize::try_from(number).unwrap_or(isize::MAX);
+    CompileError::Syntax {
+        line: count(before.matches('\n').count() + 1),
+        column: count(line.chars().count() + 1),
+        message,
+    }
+}
+
+/// The length in bytes of the literal that `text` begins with, quotes included; all of it where it does not end. In a raw one nothing is escaped.
+fn literal_length(text: &str, raw: bool) -> usize {
+    let single = text.get(..1).unwrap_or("");
+    let quote = if text.starts_with(&single.repeat(3)) { 3 } else { 1 };
+    let (quote, mut rest) = text.split_at_checked(quote).unwrap_or((text, ""));
+    while !rest.is_empty() && !rest.starts_with(quote) {
+        let mut characters = rest.chars();
+        if characters.next() == Some('\\') && !raw {
+            characters.next();
+        }
+        rest = characters.as_str();
+    }
+    text.len() - rest.len() + quote.len().min(rest.len())
+}
+
+/// Refuses, before the parser recurses, what would make it recurse deeply, or look for what was meant for minutes: brackets that do not match, and
+/// rows of signs.
 fn measure(source: &str) -> Result<(), CompileError> {
     if source.len() > MAX_LENGTH {
         return Err(CompileError::TooLarge {
@@ -112,30 +151,50 @@ fn measure(source: &str) -> Result<(), CompileError> {
             maximum: MAX_LENGTH,
         });
     }
-    let (mut operators, mut nesting, mut choices) = (0_usize, 0_usize, 0_usize);
-    let mut quote = None;
-    let mut escaped = false;
-    for character in source.chars() {
-        match (quote, character) {
-            (Some(_), _) if escaped => escaped = false,
-            (Some(_), '\\') => escaped = true,
-            (Some(open), _) if character == open => quote = None,
-            (None, '"' | '\'') => quote = Some(character),
-            (None, '(' | '[' | '{') => {
-                nesting += 1;
+    let (mut operators, mut choices, mut signs) = (0_usize, 0_usize, 0_usize);
+    let mut brackets = Vec::new();
+    let mut rest = source;
+    let mut before = ' ';
+    while let Some(character) = rest.chars().next() {
+        let wrong = |message: String| syntax_error(source, rest, message);
+        match character {
+            '-' | '!' => signs += 1,
+            c if c.is_whitespace() => {}
+            _ => signs = 0,
+        }
+        let mut length = character.len_utf8();
+        match character {
+            '"' | '\'' => length = literal_length(rest, matches!(before, 'r' | 'R')),
+            '/' if rest.starts_with("//") => length = rest.find('\n').unwrap_or(rest.len()),
+            '(' | '[' | '{' => {
+                brackets.push(character);
                 operators += 1;
             }
-            (None, ')' | ']' | '}') => nesting = nesting.saturating_sub(1),
-            (None, '?') => choices += 1,
-            (None, c) if c.is_ascii_punctuation() && c != '_' => operators += 1,
-            (Some(_) | None, _) => {}
+            ')' | ']' | '}' if brackets.pop().map(closing) != Some(character) => {
+                return Err(wrong(format!("`{character}` closes nothing")));
+            }
+            ')' | ']' | '}' => {}
+            '?' => choices += 1,
+            c if c.is_ascii_punctuation() && c != '_' => operators += 1,
+            _ => {}
         }
-        if nesting > MAX_NESTING {
+        if signs > MAX_SIGNS {
+            return Err(CompileError::TooLarge {
+                what: "complex (signs in a row)",
+                maximum: MAX_SIGNS,
+            });
+        }
+        if brackets.len() > MAX_NESTING {
             return Err(CompileError::TooLarge {
                 what: "nested (brackets)",
                 maximum: MAX_NESTING,
             });
         }
+        before = character;
+        rest = rest.get(length..).unwrap_or("");
+    }
+    if let Some(open) = brackets.pop() {
+        return Err(syntax_error(source, rest, format!("`{open}` is not closed")));
     }
     if choices > MAX_CHOICES {
         return Err(CompileError::TooLarge {

@@ -30,6 +30,8 @@ pub const MAX_LENGTH: usize = 4096;
 pub const MAX_OPERATORS: usize = 400;
 /// The most `?` in one expression.
 pub const MAX_CHOICES: usize = 32;
+/// The most signs (`-` and `!`) in front of one value: the parser's time doubles with each.
+pub const MAX_SIGNS: usize = 4;
 /// How deep brackets may nest.
 pub const MAX_NESTING: usize = 24;
 /// How deep an expression may nest, after macros are spread out.

@@ -248,3 +248,27 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn what_the_parser_would_take_minutes_for_is_refused_before() {
+    let refused = |source: &str| {
+        let error = Program::compile(source, &["value"]).map(drop).unwrap_err();
+        error.to_string()
+    };
+    assert_eq!(refused("value[0"), "line 1, column 8: `[` is not closed");
+    assert_eq!(refused("value ==\n  [1)"), "line 2, column 5: `)` closes nothing");
+    assert_eq!(
+        refused("- -!- -value"),
+        "the expression is too complex (signs in a row): at most 4 are allowed"
+    );
+    // Brackets and signs in literals and comments are none.
+    for fine in [
+        r#"value == "-----(""#,
+        r"value == r'\' || value in ['(']",
+        r#"value == """a "(" b""""#,
+        "value == 1 // ) --------",
+        "!!(value == -1)",
+    ] {
+        Program::compile(fine, &["value"]).unwrap_or_else(|error| panic!("{fine}: {error}"));
+    }
+}
