@@ -129,9 +129,7 @@ fn syntax_error(source: &str, rest: &str, message: String) -> CompileError {
 
 /// The length in bytes of the literal that `text` begins with, quotes included; all of it where it does not end. In a raw one nothing is escaped.
 fn literal_length(text: &str, raw: bool) -> usize {
-    let single = text.get(..1).unwrap_or("");
-    let quote = if text.starts_with(&single.repeat(3)) { 3 } else { 1 };
-    let (quote, mut rest) = text.split_at_checked(quote).unwrap_or((text, ""));
+    let (quote, mut rest) = text.split_at_checked(1).unwrap_or((text, ""));
     while !rest.is_empty() && !rest.starts_with(quote) {
         let mut characters = rest.chars();
         if characters.next() == Some('\\') && !raw {

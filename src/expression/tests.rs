@@ -265,7 +265,6 @@ fn what_the_parser_would_take_minutes_for_is_refused_before() {
     for fine in [
         r#"value == "-----(""#,
         r"value == r'\' || value in ['(']",
-        r#"value == """a "(" b""""#,
         "value == 1 // ) --------",
         "!!(value == -1)",
     ] {
