@@ -174,7 +174,8 @@ impl PushScheduler {
         let mut outcome = Outcome::from(&result);
         match &result {
             Err(PushError::Unregistered { since, .. }) => {
-                if !observer.unregistered(&device, &token, *since).await {
+                let dropped = observer.unregistered(&device, &token, *since).await;
+                if !dropped {
                     outcome = Outcome::Rejected;
                 }
             }
