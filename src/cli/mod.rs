@@ -7,6 +7,7 @@ mod enroll;
 mod plugin;
 mod print;
 mod reference;
+mod schema;
 mod serve;
 mod server;
 mod simulate;
@@ -70,6 +71,8 @@ enum Command {
     Enroll(enroll::EnrollArgs),
     /// Run simulated Apple devices against a server.
     Simulate(crate::simulator::SimulateArgs),
+    /// Make a table of Apple's schema, which content is checked against.
+    Schema(schema::SchemaArgs),
     /// Print the custom resource definitions.
     Crd(crd::CrdArgs),
     /// Print a completion script for a shell.
@@ -114,6 +117,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Demo(args) => runtime()?.block_on(demo::run(args)),
         Command::Enroll(args) => runtime()?.block_on(enroll::run(args)),
         Command::Simulate(args) => runtime()?.block_on(simulate::run(args)),
+        Command::Schema(args) => schema::run(&args),
         Command::Crd(args) => crd::run(&args),
         Command::Completions(args) => completions::run(&args),
         Command::Reference(args) => reference::run(&args),
