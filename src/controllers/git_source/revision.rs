@@ -135,4 +135,33 @@ mod tests {
         let documents = read_one("        Enable: 'On'\n        UseRecoveryKy: true\n").unwrap();
         insta::assert_snapshot!(told(&documents.warnings), @"policy/disks.yaml:11:9: spec.payloads[0].content.UseRecoveryKy: there is no such key; did you mean `UseRecoveryKey`?");
     }
+
+    #[test]
+    fn what_ships_with_this_program_is_taken_without_a_word() {
+        let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+        let mut open = vec![root.join("baselines"), root.join("examples/quickstart/fleet")];
+        let mut files = Vec::new();
+        while let Some(folder) = open.pop() {
+            for entry in std::fs::read_dir(folder).unwrap().map(Result::unwrap) {
+                if entry.path().is_dir() {
+                    open.push(entry.path());
+                } else {
+                    files.push(SourceFile {
+                        path: entry.path().strip_prefix(root).unwrap().display().to_string(),
+                        content: std::fs::read(entry.path()).unwrap(),
+                    });
+                }
+            }
+        }
+        let shipped = Revision {
+            files,
+            ..revision("")
+        };
+        let schemas = SchemaSet::new(&crds::all()).unwrap();
+        let documents =
+            read(&shipped, "fleet", &schemas, Schema::embedded()).map_err(|findings| told(&findings));
+        let documents = documents.unwrap();
+        assert!(documents.objects.len() > 2);
+        assert_eq!(told(&documents.warnings), "");
+    }
 }
