@@ -188,17 +188,25 @@ pub(super) fn check_rule(
         if let Content::Declaration(body) = content
             && chosen.is_empty()
         {
-            tell_untaken(&field, body, &classes, enforcement.platforms.as_slice(), findings);
+            let ranges = [&spec.platforms, &rule.platforms, &enforcement.platforms];
+            // Where there is something else to send, it is only idle.
+            let severity = if rule.enforce.len() > 1 {
+                Severity::Warning
+            } else {
+                Severity::Error
+            };
+            tell_untaken(severity, &field, body, &classes, ranges, findings);
         }
     }
 }
 
 /// A declaration that none of the devices that it is for can take.
 fn tell_untaken(
+    severity: Severity,
     field: &str,
     body: &DeclarationBody,
     classes: &[Class],
-    ranges: &[PlatformRange],
+    ranges: [&Vec<PlatformRange>; 3],
     findings: &mut Findings,
 ) {
     let Some(type_) = declaration_type(&body.type_) else {
@@ -206,14 +214,14 @@ fn tell_untaken(
     };
     let own: Vec<&Class> = classes
         .iter()
-        .filter(|class| class.is_in(ranges) && class.devices.declarative)
+        .filter(|class| class.devices.declarative && ranges.iter().all(|ranges| class.is_in(ranges)))
         .collect();
     let reasons: Vec<String> = own
         .iter()
         .filter_map(|class| type_.allows(&class.devices).err())
         .collect();
     if let Some(reason) = reasons.last().filter(|_| reasons.len() == own.len()) {
-        findings.note(Severity::Error, format!("{field}.type"), reason.clone());
+        findings.note(severity, format!("{field}.type"), reason.clone());
     }
 }
 
