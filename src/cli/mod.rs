@@ -13,6 +13,7 @@ mod print;
 mod progress;
 mod push;
 mod reference;
+mod schema;
 mod serve;
 mod server;
 mod simulate;
@@ -84,6 +85,8 @@ enum Command {
     Simulate(crate::simulator::SimulateArgs),
     /// Measure how much a server can take.
     Bench(bench::BenchArgs),
+    /// Make a table of Apple's schema, which content is checked against.
+    Schema(schema::SchemaArgs),
     /// Print the custom resource definitions.
     Crd(crd::CrdArgs),
     /// Print a completion script for a shell.
@@ -135,6 +138,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Push(args) => push::run(&args),
         Command::Simulate(args) => runtime()?.block_on(simulate::run(args)),
         Command::Bench(args) => runtime()?.block_on(bench::run(args)),
+        Command::Schema(args) => schema::run(&args),
         Command::Crd(args) => crd::run(&args),
         Command::Completions(args) => completions::run(&args),
         Command::Reference(args) => reference::run(&args),

@@ -9,6 +9,7 @@ use anyhow::Context as _;
 use http::HeaderName;
 
 use super::print;
+use super::schema::AppleSchemaArgs;
 use super::stop::Stop;
 use crate::app::evidence::NAMESPACE;
 use crate::app::{
@@ -34,6 +35,8 @@ pub(super) struct ServerArgs {
         default_value = "provost-data"
     )]
     data_dir: PathBuf,
+    #[command(flatten)]
+    schema: AppleSchemaArgs,
     /// Where devices come (TLS). Port 0 takes a free one.
     #[arg(
         long,
@@ -207,6 +210,7 @@ pub(super) struct ServerArgs {
 impl ServerArgs {
     /// The settings of a server with these options.
     pub(super) fn settings(self, kubernetes: Kubernetes) -> anyhow::Result<Settings> {
+        self.schema.put_in_force()?;
         anyhow::ensure!(
             self.apns_cert.len() == self.apns_key.len(),
             "--apns-cert and --apns-key: give as many keys as certificates, in the same order"
