@@ -4,6 +4,7 @@ mod completions;
 mod crd;
 mod demo;
 mod enroll;
+mod mscp;
 mod plugin;
 mod print;
 mod reference;
@@ -70,6 +71,8 @@ enum Command {
     Enroll(enroll::EnrollArgs),
     /// Run simulated Apple devices against a server.
     Simulate(crate::simulator::SimulateArgs),
+    /// Read a rule library of the macOS Security Compliance Project (mSCP): list, export and report on its baselines.
+    Mscp(mscp::MscpArgs),
     /// Print the custom resource definitions.
     Crd(crd::CrdArgs),
     /// Print a completion script for a shell.
@@ -114,6 +117,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Demo(args) => runtime()?.block_on(demo::run(args)),
         Command::Enroll(args) => runtime()?.block_on(enroll::run(args)),
         Command::Simulate(args) => runtime()?.block_on(simulate::run(args)),
+        Command::Mscp(args) => mscp::run(&args),
         Command::Crd(args) => crd::run(&args),
         Command::Completions(args) => completions::run(&args),
         Command::Reference(args) => reference::run(&args),

@@ -6,10 +6,12 @@ use std::sync::Arc;
 use serde::de::DeserializeOwned;
 
 use crate::api::BaselineSpec;
+use crate::api::git_source::SourceFormat;
 use crate::controllers::fleet::policies::checked_where_known;
 use crate::gitops::Finding;
 use crate::gitops::fetch::Revision;
-use crate::gitops::read::{Document, Documents, read_documents};
+use crate::gitops::mscp::{self, Note, Tree};
+use crate::gitops::read::{Document, Documents, MAXIMUM_FINDINGS, read_documents};
 use crate::gitops::validate::SchemaSet;
 use crate::policy::{SpecError, check_baseline, check_group, check_profile};
 
@@ -19,10 +21,14 @@ use crate::policy::{SpecError, check_baseline, check_group, check_profile};
 /// Every mistake, with its place.
 pub(super) fn read(
     revision: &Revision,
+    format: SourceFormat,
     namespace: &str,
     schemas: &SchemaSet,
 ) -> Result<Documents, Vec<Finding>> {
-    let documents = read_documents(&revision.files, namespace)?;
+    let documents = match format {
+        SourceFormat::Native => read_documents(&revision.files, namespace)?,
+        SourceFormat::Mscp => read_mscp(revision)?,
+    };
     let findings = schemas.check(&documents);
     if !findings.is_empty() {
         return Err(findings);
@@ -44,6 +50,23 @@ pub(super) fn read(
     } else {
         Err(findings)
     }
+}
+
+/// The Baselines that a tree of mSCP's becomes. What only deserves a look stands in their rules, and in `provost mscp report`.
+fn read_mscp(revision: &Revision) -> Result<Documents, Vec<Finding>> {
+    let tree = Tree::read(&revision.files).map_err(|finding| vec![finding])?;
+    let (objects, _) = mscp::documents(&tree, None).map_err(|notes| {
+        let errors = notes.into_iter().filter(Note::is_error);
+        let errors: Vec<Finding> = errors
+            .map(|note| note.finding)
+            .take(MAXIMUM_FINDINGS)
+            .collect();
+        errors
+    })?;
+    Ok(Documents {
+        objects,
+        ..Documents::default()
+    })
 }
 
 fn check(document: &Document, baselines: &BTreeMap<String, Arc<BaselineSpec>>) -> Vec<Finding> {
