@@ -34,6 +34,8 @@ mod kubectl;
 #[cfg(test)]
 mod leaving;
 #[cfg(test)]
+mod mscp;
+#[cfg(test)]
 mod plugin;
 #[cfg(test)]
 mod restarts;

@@ -29,7 +29,7 @@ const PARTS: &[(&str, &str)] = &[
     ("mdm", "api clock compliance ids policy secret suggest"),
     // Ports and their adapters.
     ("push", "clock secret"),
-    ("gitops", "api ids secret suggest"),
+    ("gitops", "api ids policy secret suggest"),
     ("pki", "clock files ids secret"),
     ("store", "api cache compliance files ids mdm pki policy secret"),
     // The endpoint for devices, from the inside out.
@@ -99,7 +99,7 @@ const ROOMS: &[(&str, &str)] = &[
     ("quick_xml", "mdm::plist"),
     // YAML: with the place of each field for people's files, plainly for bodies and files of our own.
     ("saphyr_parser", "gitops::read kubeapi::decode"),
-    ("serde_yaml", "api::crds cli::plugin kubeapi"),
+    ("serde_yaml", "api::crds cli::mscp cli::plugin kubeapi"),
     ("cel", "expression"),
     ("kube_cel", "api::schema"),
     ("schemars", "api kubeapi::openapi"),

@@ -32,8 +32,6 @@ mod rule;
 mod schema;
 mod tree;
 
-#[cfg(test)]
-mod tests;
 
 pub use assemble::{Conflict, Export, RulePlace, Side};
 pub use baseline::BaselineFile;
