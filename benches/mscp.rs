@@ -54,7 +54,8 @@ fn read(files: &[SourceFile]) -> Result<Tree> {
 
 fn imported(files: &[SourceFile]) -> Result<Vec<BaselineSpec>> {
     let tree = read(files)?;
-    let (documents, _) = documents(&tree, None).map_err(|notes| anyhow::anyhow!("{} mistakes", notes.len()))?;
+    let (documents, _) =
+        documents(&tree, None).map_err(|notes| anyhow::anyhow!("{} mistakes", notes.len()))?;
     documents
         .into_iter()
         .map(|mut document| serde_json::from_value(document.value["spec"].take()).context("a Baseline"))
@@ -70,6 +71,9 @@ fn time(title: &str, rounds: usize, mut work: impl FnMut() -> Result<()>) -> Res
     }
     times.sort_unstable();
     let median = times.get(times.len() / 2).copied().unwrap_or_default();
-    println!("{title}: {median:?} (best {:?}, {rounds} rounds)", times.first().copied().unwrap_or_default());
+    println!(
+        "{title}: {median:?} (best {:?}, {rounds} rounds)",
+        times.first().copied().unwrap_or_default()
+    );
     Ok(())
 }

@@ -124,8 +124,10 @@ impl From<PlatformName> for System {
 
 fn version(text: &str) -> Result<String, String> {
     let parts: Vec<&str> = text.split('.').collect();
-    let good =
-        parts.len() <= 3 && parts.iter().all(|part| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit()));
+    let good = parts.len() <= 3
+        && parts
+            .iter()
+            .all(|part| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit()));
     if good {
         Ok(text.to_owned())
     } else {
@@ -196,7 +198,11 @@ fn list(args: &ListArgs) -> Result<ExitCode> {
 
 fn export(args: &ExportArgs) -> Result<ExitCode> {
     let tree = read(&args.tree.folder)?;
-    let found = tree.find(&args.baseline, args.platform.map(System::from), args.os.as_deref());
+    let found = tree.find(
+        &args.baseline,
+        args.platform.map(System::from),
+        args.os.as_deref(),
+    );
     let baseline = match found {
         Ok(baseline) => baseline,
         Err(message) => bail!("{message}"),
@@ -236,7 +242,10 @@ fn errors_of<'n>(tree: &'n Tree, baseline: &BaselineFile, resolved: &'n Resolved
         .map(|(path, _)| path)
         .collect();
     files.insert(baseline.file.clone());
-    let of_tree = tree.notes().iter().filter(|note| files.contains(&note.finding.file));
+    let of_tree = tree
+        .notes()
+        .iter()
+        .filter(|note| files.contains(&note.finding.file));
     of_tree
         .chain(&resolved.notes)
         .filter(|note| note.is_error())
@@ -274,8 +283,20 @@ fn for_people(report: &Report) -> String {
         }
     );
     let heads = [
-        "BASELINE", "RULES", "PROFILE", "DECLARATION", "FILE", "FIX ONLY", "CHECK ONLY", "NEITHER", "ON DEVICE", "INVALID",
-        "OPT-IN", "EXCLUDED", "CONFLICTS", "ERRORS",
+        "BASELINE",
+        "RULES",
+        "PROFILE",
+        "DECLARATION",
+        "FILE",
+        "FIX ONLY",
+        "CHECK ONLY",
+        "NEITHER",
+        "ON DEVICE",
+        "INVALID",
+        "OPT-IN",
+        "EXCLUDED",
+        "CONFLICTS",
+        "ERRORS",
     ];
     let mut rows = vec![heads.map(str::to_owned)];
     for baseline in &report.baselines {
@@ -322,7 +343,10 @@ fn for_people(report: &Report) -> String {
         } else {
             format!("{}: ", note.field)
         };
-        format!("{}:{}:{}: {field}{}", note.file, note.line, note.column, note.message)
+        format!(
+            "{}:{}:{}: {field}{}",
+            note.file, note.line, note.column, note.message
+        )
     };
     section(&mut text, "Errors", report.errors.iter().map(line));
     section(&mut text, "Warnings", report.warnings.iter().map(line));

@@ -164,11 +164,27 @@ mod tests {
         std::os::unix::fs::symlink("/etc", dir.path().join("etc")).unwrap();
         let paths = |files: Vec<SourceFile>| files.into_iter().map(|file| file.path).collect::<Vec<_>>();
         let limits = Limits::default();
-        assert_eq!(paths(read(dir.path(), &limits).unwrap()), ["a/one.yaml", "b/two.yml"]);
+        assert_eq!(
+            paths(read(dir.path(), &limits).unwrap()),
+            ["a/one.yaml", "b/two.yml"]
+        );
         let few = Limits { files: 1, ..limits };
-        assert!(read(dir.path(), &few).unwrap_err().to_string().contains("more than 1 policy files"));
-        let small = Limits { file_bytes: 0, ..limits };
-        assert!(read(dir.path(), &small).unwrap_err().to_string().contains("more than the 0 allowed"));
+        assert!(
+            read(dir.path(), &few)
+                .unwrap_err()
+                .to_string()
+                .contains("more than 1 policy files")
+        );
+        let small = Limits {
+            file_bytes: 0,
+            ..limits
+        };
+        assert!(
+            read(dir.path(), &small)
+                .unwrap_err()
+                .to_string()
+                .contains("more than the 0 allowed")
+        );
         std::os::unix::fs::symlink("one.yaml", dir.path().join("a/link.yaml")).unwrap();
         assert!(matches!(read(dir.path(), &limits), Err(FolderError::Link { .. })));
     }

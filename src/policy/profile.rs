@@ -265,7 +265,11 @@ mod tests {
             "com.apple.x": { "Forced": [{ "mcx_preference_settings": { "N": 1 } }] },
         } });
         assert_eq!(wrapped(plain), forced);
-        assert_eq!(wrapped(forced.clone()), forced, "what is wrapped already stays as it is");
+        assert_eq!(
+            wrapped(forced.clone()),
+            forced,
+            "what is wrapped already stays as it is"
+        );
     }
 
     #[test]

@@ -57,10 +57,7 @@ fn read_mscp(revision: &Revision) -> Result<Documents, Vec<Finding>> {
     let tree = Tree::read(&revision.files).map_err(|finding| vec![finding])?;
     let (objects, _) = mscp::documents(&tree, None).map_err(|notes| {
         let errors = notes.into_iter().filter(Note::is_error);
-        let errors: Vec<Finding> = errors
-            .map(|note| note.finding)
-            .take(MAXIMUM_FINDINGS)
-            .collect();
+        let errors: Vec<Finding> = errors.map(|note| note.finding).take(MAXIMUM_FINDINGS).collect();
         errors
     })?;
     Ok(Documents {

@@ -146,7 +146,10 @@ impl Resolved<'_> {
             for payload in &rule.payloads {
                 if payload.type_ == PREFERENCES {
                     for (domain, content) in domains(payload) {
-                        preferences.entry(domain).or_default().push(Gathered { source, content });
+                        preferences
+                            .entry(domain)
+                            .or_default()
+                            .push(Gathered { source, content });
                     }
                 } else {
                     let content = &payload.content;
@@ -158,7 +161,10 @@ impl Resolved<'_> {
             }
             match &rule.declared {
                 Some(Declared::Key { type_, content }) => {
-                    declarations.entry(type_).or_default().push(Gathered { source, content });
+                    declarations
+                        .entry(type_)
+                        .or_default()
+                        .push(Gathered { source, content });
                 }
                 Some(Declared::File(content)) => {
                     let file = (content.service.as_str(), content.path.as_str());
@@ -303,10 +309,12 @@ pub(super) fn domains(payload: &Payload) -> impl Iterator<Item = (&str, &Map<Str
 
 /// The value of a setting, written as `key` or `key.key`; keys may hold dots themselves.
 pub(super) fn value_at<'v>(content: &'v Map<String, Value>, setting: &str) -> Option<&'v Value> {
-    content.iter().find_map(|(key, value)| match below(setting, key)? {
-        "" => Some(value),
-        rest => value_at(value.as_object()?, rest),
-    })
+    content
+        .iter()
+        .find_map(|(key, value)| match below(setting, key)? {
+            "" => Some(value),
+            rest => value_at(value.as_object()?, rest),
+        })
 }
 
 /// Takes a setting out. Dictionaries that are empty then go, too.

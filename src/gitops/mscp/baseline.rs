@@ -102,9 +102,7 @@ impl Branch {
 }
 
 fn text_or_number(value: &Value, positions: &PositionIndex, field: &str) -> Option<String> {
-    let found = field
-        .split('.')
-        .try_fold(value, |value, key| value.get(key))?;
+    let found = field.split('.').try_fold(value, |value, key| value.get(key))?;
     match found {
         Value::String(text) => Some(text.clone()),
         Value::Number(number) => Some(
@@ -227,7 +225,10 @@ impl BaselineFile {
 fn sections(value: &Value, wrong: &mut impl FnMut(&str, &str)) -> Vec<Section> {
     let mut sections = Vec::new();
     let Some(list) = value.get("profile").and_then(Value::as_array) else {
-        wrong("profile", "the baseline needs profile, a list of sections with their rules");
+        wrong(
+            "profile",
+            "the baseline needs profile, a list of sections with their rules",
+        );
         return sections;
     };
     for (n, entry) in list.iter().enumerate() {

@@ -47,7 +47,9 @@ impl Fragment {
         let text = match value {
             Value::Bool(on) => {
                 let word = if *on { "yes" } else { "no" };
-                mended = Some(format!("{on} is no word of a configuration file; it becomes `{word}`"));
+                mended = Some(format!(
+                    "{on} is no word of a configuration file; it becomes `{word}`"
+                ));
                 word.to_owned()
             }
             Value::String(text) => text.clone(),
@@ -97,7 +99,10 @@ impl Fragment {
         } else if self.block {
             vec![(String::new(), self.lines.join("\n"))]
         } else {
-            self.lines.iter().map(|line| (line.clone(), line.clone())).collect()
+            self.lines
+                .iter()
+                .map(|line| (line.clone(), line.clone()))
+                .collect()
         }
     }
 }
@@ -184,9 +189,15 @@ mod tests {
         let sshd = |key: &str, value: Value| line(SSHD, "sshd_config", key, value).lines;
         assert_eq!(sshd("PermitRootLogin", json!(false)), ["PermitRootLogin no"]);
         assert_eq!(sshd("ChannelTimeout", json!(900)), ["ChannelTimeout *=900"]);
-        assert_eq!(sshd("ChannelTimeout", json!("session=5m")), ["ChannelTimeout session=5m"]);
+        assert_eq!(
+            sshd("ChannelTimeout", json!("session=5m")),
+            ["ChannelTimeout session=5m"]
+        );
         assert_eq!(sshd("file", json!("A 1\n\nB 2\n")), ["A 1", "B 2"]);
-        assert_eq!(line("com.apple.pam", "su", "file", json!("x")).path, "/etc/pam.d/su");
+        assert_eq!(
+            line("com.apple.pam", "su", "file", json!("x")).path,
+            "/etc/pam.d/su"
+        );
         assert!(!line("com.example", "x", "y", json!(1)).is_of_known_service());
     }
 
@@ -195,7 +206,12 @@ mod tests {
         let sshd = together(&[
             line(SSHD, "sshd_config", "Banner", json!("/etc/banner")),
             line(SSHD, "sshd_config", "LoginGraceTime", json!(30)),
-            line(SSHD, "sshd_config", "file", json!("banner  /etc/banner\nLoginGraceTime 60")),
+            line(
+                SSHD,
+                "sshd_config",
+                "file",
+                json!("banner  /etc/banner\nLoginGraceTime 60"),
+            ),
         ]);
         assert_eq!(sshd.text, "Banner /etc/banner\n");
         let [(keyword, sides)] = sshd.clashes.as_slice() else {
@@ -211,7 +227,12 @@ mod tests {
         );
         let sudo = together(&[
             line("com.apple.sudo", "sudoers", "Defaults", json!("log_allowed")),
-            line("com.apple.sudo", "sudoers", "Defaults timestamp_timeout=", json!(0)),
+            line(
+                "com.apple.sudo",
+                "sudoers",
+                "Defaults timestamp_timeout=",
+                json!(0),
+            ),
             line("com.apple.sudo", "sudoers", "Defaults", json!("log_allowed")),
         ]);
         assert_eq!(sudo.text, "Defaults log_allowed\nDefaults timestamp_timeout= 0\n");

@@ -157,10 +157,22 @@ mod tests {
         let known = |rule: &str, content: Value| {
             known(rule, Part::Declaration, System::Ios, content.as_object().unwrap()).is_some()
         };
-        assert!(known("os_on_device_translation_enforce", json!({ "ForceOnDeviceOnlyTranslation": false })));
-        assert!(!known("os_on_device_translation_enforce", json!({ "ForceOnDeviceOnlyTranslation": true })));
-        assert!(known("pwpolicy_custom_regex_enforce", json!({ "CustomRegex": { "Description": "x" } })));
-        assert!(!known("pwpolicy_custom_regex_enforce", json!({ "CustomRegex": { "Description": { "en": "x" } } })));
+        assert!(known(
+            "os_on_device_translation_enforce",
+            json!({ "ForceOnDeviceOnlyTranslation": false })
+        ));
+        assert!(!known(
+            "os_on_device_translation_enforce",
+            json!({ "ForceOnDeviceOnlyTranslation": true })
+        ));
+        assert!(known(
+            "pwpolicy_custom_regex_enforce",
+            json!({ "CustomRegex": { "Description": "x" } })
+        ));
+        assert!(!known(
+            "pwpolicy_custom_regex_enforce",
+            json!({ "CustomRegex": { "Description": { "en": "x" } } })
+        ));
         assert!(!known("another_rule", json!({ "ExternalStorage": "Disallowed" })));
     }
 }

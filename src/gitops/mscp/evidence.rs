@@ -14,10 +14,22 @@ const MACOS: [(&str, &str); 9] = [
         "os_mdm_require",
         "SecurityInfo.ManagementStatus.UserApprovedEnrollment == true",
     ),
-    ("os_recovery_lock_enable", "SecurityInfo.IsRecoveryLockEnabled == true"),
-    ("os_secure_boot_verify", "SecurityInfo.SecureBoot.SecureBootLevel == \"full\""),
-    ("os_sip_enable", "SecurityInfo.SystemIntegrityProtectionEnabled == true"),
-    ("system_settings_filevault_enforce", "SecurityInfo.FDE_Enabled == true"),
+    (
+        "os_recovery_lock_enable",
+        "SecurityInfo.IsRecoveryLockEnabled == true",
+    ),
+    (
+        "os_secure_boot_verify",
+        "SecurityInfo.SecureBoot.SecureBootLevel == \"full\"",
+    ),
+    (
+        "os_sip_enable",
+        "SecurityInfo.SystemIntegrityProtectionEnabled == true",
+    ),
+    (
+        "system_settings_filevault_enforce",
+        "SecurityInfo.FDE_Enabled == true",
+    ),
     (
         "system_settings_firewall_enable",
         "SecurityInfo.FirewallSettings.FirewallEnabled == true",

@@ -32,7 +32,6 @@ mod rule;
 mod schema;
 mod tree;
 
-
 pub use assemble::{Conflict, Export, RulePlace, Side};
 pub use baseline::BaselineFile;
 pub use config_file::Fragment;

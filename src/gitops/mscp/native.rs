@@ -16,12 +16,12 @@ use super::note::Note;
 use super::resolve::{Declared, Resolved, ResolvedRule};
 use super::schema::{Check, Subject};
 use super::tree::Tree;
+use crate::api::BaselineSpec;
 use crate::api::baseline::{
     BaselineRule, Check as NativeCheck, DeviceCheck, Enforcement, RuleOrigin, Unproven, UnprovenReason,
 };
 use crate::api::common::{DeclarationBody, PlatformRange, ProfilePayload};
 use crate::api::names::API_VERSION;
-use crate::api::BaselineSpec;
 use crate::gitops::read::{Document, PositionIndex};
 use crate::policy::merge::{Part, merge};
 use crate::policy::platform::declaration_type;
@@ -89,7 +89,7 @@ pub fn documents(tree: &Tree, check: Option<&Check<'_>>) -> Result<(Vec<Document
         notes.extend(native.notes.iter().cloned());
         let value = native.object();
         let mut refuse = |message: String| notes.push(Note::error(baseline.finding("", message)));
-        if native.spec.rules.is_empty() {
+        if baseline.rule_count() == 0 {
             refuse("the baseline holds no rule; remove the file, or name rules in it".to_owned());
         }
         let size = value.to_string().len();
@@ -154,7 +154,10 @@ impl Resolved<'_> {
              and certifies nothing.",
             baseline.file, baseline.blob
         );
-        let own = cut(&baseline.description, MAXIMUM_DESCRIPTION - source.chars().count() - 2);
+        let own = cut(
+            &baseline.description,
+            MAXIMUM_DESCRIPTION - source.chars().count() - 2,
+        );
         let spec = BaselineSpec {
             title: cut(&baseline.title, MAXIMUM_TITLE),
             description: format!("{own}\n\n{source}"),
@@ -176,7 +179,13 @@ fn object_name(id: &str) -> String {
     let name: String = id
         .to_lowercase()
         .chars()
-        .map(|c| if c.is_ascii_alphanumeric() || c == '.' { c } else { '-' })
+        .map(|c| {
+            if c.is_ascii_alphanumeric() || c == '.' {
+                c
+            } else {
+                '-'
+            }
+        })
         .collect();
     let labels: Vec<&str> = name
         .split('.')
@@ -364,7 +373,9 @@ impl Maker<'_> {
             if content.is_empty() {
                 continue;
             }
-            if let Some(content) = self.allowed(ErrataPart::Profile, type_, content, field, &mut served, notes) {
+            if let Some(content) =
+                self.allowed(ErrataPart::Profile, type_, content, field, &mut served, notes)
+            {
                 served.payloads.push(ProfilePayload {
                     payload_type: type_.to_owned(),
                     content: escaped(Value::Object(content)),
@@ -479,7 +490,10 @@ fn escaped(content: Value) -> Value {
     match content {
         Value::String(text) if text.contains("$(") => Value::String(text.replace("$(", "$$(")),
         Value::Array(list) => list.into_iter().map(escaped).collect(),
-        Value::Object(map) => map.into_iter().map(|(key, value)| (key, escaped(value))).collect(),
+        Value::Object(map) => map
+            .into_iter()
+            .map(|(key, value)| (key, escaped(value)))
+            .collect(),
         scalar => scalar,
     }
 }
@@ -493,8 +507,14 @@ mod tests {
         assert_eq!(object_name("cis_lvl1_macos_26.0"), "cis-lvl1-macos-26.0");
         assert_eq!(object_name("DISA-STIG_macos_26.0"), "disa-stig-macos-26.0");
         assert_eq!(object_name("_a b._c"), "a-b.c");
-        assert_eq!(rule_id("os_a.com.apple.SubmitDiagInfo"), "os_a.com.apple.submitdiaginfo");
+        assert_eq!(
+            rule_id("os_a.com.apple.SubmitDiagInfo"),
+            "os_a.com.apple.submitdiaginfo"
+        );
         assert_eq!(cut("abcdef", 4), "abc…");
-        assert_eq!(escaped(json!({ "a": ["$(id)", "$ODV"] })), json!({ "a": ["$$(id)", "$ODV"] }));
+        assert_eq!(
+            escaped(json!({ "a": ["$(id)", "$ODV"] })),
+            json!({ "a": ["$$(id)", "$ODV"] })
+        );
     }
 }

@@ -51,7 +51,11 @@ pub(super) fn check(raw: &Raw) -> Vec<Note> {
         let field = format!("odv.{column}");
         if let Some(expected) = hint.and_then(|hint| unfit(hint, value)) {
             let finding = raw.finding(&field, format!("the value is {value}, but must be {expected}"));
-            notes.push(if changed { Note::error(finding) } else { Note::warning(finding) });
+            notes.push(if changed {
+                Note::error(finding)
+            } else {
+                Note::warning(finding)
+            });
         }
         if changed && !["custom", "recommended"].contains(&column.as_str()) {
             notes.push(Note::warning(raw.finding(
@@ -154,8 +158,14 @@ mod tests {
         let value = json!(15);
         let put = |content: Value| put(&content, Some(&value)).unwrap();
         assert_eq!(put(json!("$ODV")), json!(15));
-        assert_eq!(put(json!({ "a": ["*=$ODV", " $ODV "], "b": true })), json!({ "a": ["*=15", 15], "b": true }));
-        assert_eq!(super::put(&json!({ "a": [1, "$ODV"] }), None), Err(".a[1]".to_owned()));
+        assert_eq!(
+            put(json!({ "a": ["*=$ODV", " $ODV "], "b": true })),
+            json!({ "a": ["*=15", 15], "b": true })
+        );
+        assert_eq!(
+            super::put(&json!({ "a": [1, "$ODV"] }), None),
+            Err(".a[1]".to_owned())
+        );
     }
 
     #[test]

@@ -44,8 +44,14 @@ pub(super) struct RuleFile {
 impl RuleFile {
     /// Reads the file of a rule.
     pub(super) fn read(file: &SourceFile) -> Result<Self, Finding> {
-        let (value, positions) = read_single(file)?
-            .ok_or_else(|| file_finding(file, Position::START, "", "the file is empty; a rule was expected"))?;
+        let (value, positions) = read_single(file)?.ok_or_else(|| {
+            file_finding(
+                file,
+                Position::START,
+                "",
+                "the file is empty; a rule was expected",
+            )
+        })?;
         let Value::Object(fields) = value else {
             return Err(file_finding(
                 file,
@@ -255,7 +261,10 @@ mod tests {
                 "references": { "nist": { "cce": [1] }, "cis": { "controls_v8": [4] } },
                 "platforms": { "macOS": { "26.0": { "benchmarks": ["b"], "supervised": true }, "introduced": "13.0" } } })
         );
-        assert_eq!(raw.replaced.get("odv"), Some(&json!({ "hint": "h", "recommended": 1 })));
+        assert_eq!(
+            raw.replaced.get("odv"),
+            Some(&json!({ "hint": "h", "recommended": 1 }))
+        );
         assert!(raw.is_changed("odv") && !raw.is_changed("tags"));
     }
 

@@ -111,7 +111,11 @@ pub fn report(tree: &Tree, check: Option<&Check<'_>>) -> Report {
                 .spec
                 .rules
                 .iter()
-                .filter(|rule| rule.unproven.as_ref().is_some_and(|unproven| unproven.reason == reason))
+                .filter(|rule| {
+                    rule.unproven
+                        .as_ref()
+                        .is_some_and(|unproven| unproven.reason == reason)
+                })
                 .count()
         };
         let mut refused: Vec<&str> = native
@@ -157,7 +161,8 @@ pub fn report(tree: &Tree, check: Option<&Check<'_>>) -> Report {
 }
 
 fn counts(resolved: &Resolved<'_>) -> BaselineReport {
-    let count = |of: &dyn Fn(&ResolvedRule<'_>) -> bool| resolved.rules.iter().filter(|rule| of(rule)).count();
+    let count =
+        |of: &dyn Fn(&ResolvedRule<'_>) -> bool| resolved.rules.iter().filter(|rule| of(rule)).count();
     let enforced = |rule: &ResolvedRule<'_>| rule.has_profile() || rule.declared.is_some();
     BaselineReport {
         id: String::new(),

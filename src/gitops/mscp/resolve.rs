@@ -100,8 +100,14 @@ impl ResolvedRule<'_> {
     #[must_use]
     pub fn not_technical(&self) -> Option<&'static str> {
         let reasons = [
-            ("inherent", "the system meets it by itself and cannot be configured otherwise"),
-            ("permanent", "the system cannot meet it; it calls for a third party or a documented risk"),
+            (
+                "inherent",
+                "the system meets it by itself and cannot be configured otherwise",
+            ),
+            (
+                "permanent",
+                "the system cannot meet it; it calls for a third party or a documented risk",
+            ),
             ("n_a", "it does not apply to the system"),
             ("supplemental", "it is guidance, not a setting"),
             ("manual", "a person has to see to it"),
@@ -181,7 +187,8 @@ impl Filler<'_> {
     fn value(&mut self, value: &Value, field: &str) -> Value {
         odv::put(value, self.odv).unwrap_or_else(|path| {
             self.missing(&format!("{field}{path}"));
-            Value::Null
+            // A null would be a second mistake.
+            Value::String(String::new())
         })
     }
 
@@ -207,7 +214,11 @@ impl Filler<'_> {
     fn refuse_problems(&mut self, content: &Map<String, Value>, field: &str) {
         for (key, value) in content {
             for (path, problem) in problems(value) {
-                let dot = if path.is_empty() || path.starts_with('[') { "" } else { "." };
+                let dot = if path.is_empty() || path.starts_with('[') {
+                    ""
+                } else {
+                    "."
+                };
                 let field = format!("{field}.{key}{dot}{path}");
                 self.findings.push(self.raw.finding(&field, problem));
             }

@@ -196,15 +196,17 @@ impl<'r> Reader<'r> {
             .iter()
             .find(|(key, value)| same_version(key, version) && (value.is_object() || value.is_null()));
         let Some((key, here)) = found else {
-            return Err(self.raw.finding(
-                &field,
-                format!("rule {} is not for {os} {version}", self.raw.id),
-            ));
+            return Err(self
+                .raw
+                .finding(&field, format!("rule {} is not for {os} {version}", self.raw.id)));
         };
         let field_here = format!("{field}.{key}");
         let severity = self.severity(here, &field_here, benchmark);
         let enforcement = Layered {
-            platform: (platform.get("enforcement_info"), format!("{field}.enforcement_info")),
+            platform: (
+                platform.get("enforcement_info"),
+                format!("{field}.enforcement_info"),
+            ),
             version: (
                 here.get("enforcement_info"),
                 format!("{field_here}.enforcement_info"),
@@ -220,7 +222,11 @@ impl<'r> Reader<'r> {
                 }),
             None => None,
         };
-        let top = self.raw.fields.get("mobileconfig_info").filter(|value| !value.is_null());
+        let top = self
+            .raw
+            .fields
+            .get("mobileconfig_info")
+            .filter(|value| !value.is_null());
         // A version's own payloads count only where the rule has any.
         let payloads = match (top, here.get("mobileconfig_info")) {
             (Some(_), Some(own)) => self.payloads(own, &format!("{field_here}.mobileconfig_info")),
@@ -317,10 +323,10 @@ impl<'r> Reader<'r> {
             }
             None | Some(Value::Null | Value::Object(_)) => Vec::new(),
             Some(_) => {
-                self.findings.push(self.raw.finding(
-                    "mobileconfig_info",
-                    "must map payload types to their keys",
-                ));
+                self.findings.push(
+                    self.raw
+                        .finding("mobileconfig_info", "must map payload types to their keys"),
+                );
                 Vec::new()
             }
         };
@@ -356,7 +362,10 @@ impl<'r> Reader<'r> {
         let mut payloads = Vec::new();
         let mut wrong = |field: &str, message: &str| self.findings.push(self.raw.finding(field, message));
         let Some(list) = list.as_array() else {
-            wrong(field, "must be a list of payloads, each with PayloadType and PayloadContent");
+            wrong(
+                field,
+                "must be a list of payloads, each with PayloadType and PayloadContent",
+            );
             return payloads;
         };
         for (n, payload) in list.iter().enumerate() {
@@ -389,8 +398,10 @@ impl<'r> Reader<'r> {
         let mut text = |key: &str| {
             let found = info.get(key).and_then(Value::as_str);
             if found.is_none() {
-                self.findings
-                    .push(self.raw.finding("ddm_info", format!("`{key}` is missing, or is not text")));
+                self.findings.push(
+                    self.raw
+                        .finding("ddm_info", format!("`{key}` is missing, or is not text")),
+                );
             }
             found
         };
@@ -425,13 +436,15 @@ struct Layered<'r> {
 
 impl<'r> Layered<'r> {
     fn value(&self, path: &[&str]) -> Option<(&'r Value, String)> {
-        [&self.version, &self.platform].into_iter().find_map(|(value, field)| {
-            let value = path
-                .iter()
-                .try_fold((*value)?, |value, key| value.get(*key))
-                .filter(|value| !value.is_null())?;
-            Some((value, format!("{field}.{}", path.join("."))))
-        })
+        [&self.version, &self.platform]
+            .into_iter()
+            .find_map(|(value, field)| {
+                let value = path
+                    .iter()
+                    .try_fold((*value)?, |value, key| value.get(*key))
+                    .filter(|value| !value.is_null())?;
+                Some((value, format!("{field}.{}", path.join("."))))
+            })
     }
 
     fn text(&self, path: &[&str]) -> Option<Text<'r>> {
@@ -463,7 +476,14 @@ pub(super) fn controls(raw: &Raw, system: System, version: &str) -> Vec<ControlR
         .flatten()
     {
         let field = format!("references.{namespace}");
-        collect(raw, references, &field, &mut vec![namespace], &edition, &mut found);
+        collect(
+            raw,
+            references,
+            &field,
+            &mut vec![namespace],
+            &edition,
+            &mut found,
+        );
     }
     found.sort_by_key(|control: &ControlRef| (rank(&control.framework), control.clone()));
     found.dedup();
@@ -543,7 +563,13 @@ fn framework(path: &[&str], edition: &str) -> Option<String> {
     let name: String = name
         .to_lowercase()
         .chars()
-        .map(|c| if c.is_ascii_alphanumeric() || c == '.' || c == '-' { c } else { '-' })
+        .map(|c| {
+            if c.is_ascii_alphanumeric() || c == '.' || c == '-' {
+                c
+            } else {
+                '-'
+            }
+        })
         .take(MAXIMUM_CONTROL_ID)
         .collect();
     let name = name.trim_matches(|c: char| !c.is_ascii_alphanumeric()).to_owned();
@@ -575,7 +601,10 @@ mod tests {
             shell_block("Do this:\n[source,bash]\n----\n/bin/one\n/bin/two\n----\nand rest.\n"),
             Some("/bin/one\n/bin/two")
         );
-        assert_eq!(shell_block("This is implemented by a Configuration Profile.\n"), None);
+        assert_eq!(
+            shell_block("This is implemented by a Configuration Profile.\n"),
+            None
+        );
     }
 
     #[test]

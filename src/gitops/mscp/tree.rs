@@ -126,7 +126,11 @@ impl Tree {
         let mut baselines = read_baselines(&layout, branch.as_ref(), &mut notes);
         baselines.sort_by(|a, b| a.id.cmp(&b.id));
         for baseline in &baselines {
-            notes.extend(check_baseline(baseline, &rules, &layout.sections).into_iter().map(Note::error));
+            notes.extend(
+                check_baseline(baseline, &rules, &layout.sections)
+                    .into_iter()
+                    .map(Note::error),
+            );
         }
         if baselines.is_empty() {
             notes.push(Note::error(of_tree(
@@ -235,8 +239,10 @@ impl Tree {
 fn read_rules(layout: &Layout<'_>, notes: &mut Vec<Note>) -> BTreeMap<String, Raw> {
     let mut rules: BTreeMap<String, Raw> = BTreeMap::new();
     let mut read = |files: &[&SourceFile]| -> Vec<RuleFile> {
-        let (good, wrong): (Vec<_>, Vec<_>) =
-            files.iter().map(|file| RuleFile::read(file)).partition(Result::is_ok);
+        let (good, wrong): (Vec<_>, Vec<_>) = files
+            .iter()
+            .map(|file| RuleFile::read(file))
+            .partition(Result::is_ok);
         notes.extend(wrong.into_iter().filter_map(Result::err).map(Note::error));
         good.into_iter().filter_map(Result::ok).collect()
     };
@@ -246,9 +252,10 @@ fn read_rules(layout: &Layout<'_>, notes: &mut Vec<Note>) -> BTreeMap<String, Ra
             notes.push(Note::error(misnamed(&file)));
         } else if let Some(first) = rules.get(&file.id) {
             let other = first.finding("id", "").file;
-            notes.push(Note::error(
-                file.finding("id", format!("rule {} is already in {other}; keep one of the two", file.id)),
-            ));
+            notes.push(Note::error(file.finding(
+                "id",
+                format!("rule {} is already in {other}; keep one of the two", file.id),
+            )));
         } else {
             rules.insert(file.id.clone(), Raw::from(file));
         }
@@ -257,9 +264,10 @@ fn read_rules(layout: &Layout<'_>, notes: &mut Vec<Note>) -> BTreeMap<String, Ra
     for file in custom {
         let id = file.id.clone();
         if !changed.insert(id.clone()) {
-            notes.push(Note::error(
-                file.finding("id", format!("another file changes rule {id} already; keep one of the two")),
-            ));
+            notes.push(Note::error(file.finding(
+                "id",
+                format!("another file changes rule {id} already; keep one of the two"),
+            )));
             continue;
         }
         match rules.get_mut(&id) {
@@ -289,7 +297,10 @@ fn read_baselines(layout: &Layout<'_>, branch: Option<&Branch>, notes: &mut Vec<
     let (mut files, twice) = by_stem(&layout.baselines);
     let (custom, custom_twice) = by_stem(&layout.custom_baselines);
     for (first, second) in twice.into_iter().chain(custom_twice) {
-        let message = format!("a baseline of this name is already in {}; rename one of the two", first.path);
+        let message = format!(
+            "a baseline of this name is already in {}; rename one of the two",
+            first.path
+        );
         notes.push(Note::error(file_finding(second, Position::START, "", message)));
     }
     // A baseline of the users' takes the place of a bundled one of its name.

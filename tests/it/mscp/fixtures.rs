@@ -60,8 +60,8 @@ fn a_baseline_of_2_0_sets_all_that_its_rules_say() {
     assert_eq!(
         conflicts,
         [format!(
-            "com.apple.security.smartcard: checkCertificateTrust is left out: 3 by os_trust_firm ({rules}/os_trust_firm.yaml:14:9); 2 by \
-             os_trust_mild ({rules}/os_trust_mild.yaml:14:9)"
+            "com.apple.security.smartcard: checkCertificateTrust is left out: 3 by os_trust_firm ({rules}/os_trust_firm.yaml:15:9); 2 by \
+             os_trust_mild ({rules}/os_trust_mild.yaml:15:9)"
         )]
     );
 }
@@ -120,24 +120,40 @@ fn rules(name: &str, baseline: &str) -> Vec<BaselineRule> {
 #[test]
 fn a_baseline_becomes_one_of_ours_and_each_rule_says_what_proves_it() {
     let rules = rules("two", "essential_macos_26.0");
-    let rule = |id: &str| rules.iter().find(|rule| rule.id == id).unwrap_or_else(|| panic!("{id}"));
+    let rule = |id: &str| {
+        rules
+            .iter()
+            .find(|rule| rule.id == id)
+            .unwrap_or_else(|| panic!("{id}"))
+    };
     let reason = |id: &str| rule(id).unproven.as_ref().map(|unproven| unproven.reason);
 
     let mail = rule("os_mail_summary_disable");
-    assert!(mail.enforce[0].declaration.is_some(), "the declaration comes first");
+    assert!(
+        mail.enforce[0].declaration.is_some(),
+        "the declaration comes first"
+    );
     assert!(mail.enforce[1].profile.is_some());
     assert_eq!(reason("os_mail_summary_disable"), None);
 
     // A profile has one type, so this rule is two.
     assert_eq!(rule("os_handoff_disable").enforce.len(), 1);
-    assert_eq!(rule("os_handoff_disable.com.apple.icloud.managed").enforce.len(), 1);
+    assert_eq!(
+        rule("os_handoff_disable.com.apple.icloud.managed").enforce.len(),
+        1
+    );
 
-    for (one, other) in [("os_trust_firm", "os_trust_mild"), ("os_trust_mild", "os_trust_firm")] {
+    for (one, other) in [
+        ("os_trust_firm", "os_trust_mild"),
+        ("os_trust_mild", "os_trust_firm"),
+    ] {
         let unproven = rule(one).unproven.clone().unwrap();
         assert_eq!(unproven.reason, UnprovenReason::Conflict);
         assert_eq!(
             unproven.message,
-            format!("conflict: com.apple.security.smartcard: checkCertificateTrust contradicts {other}; neither value is served")
+            format!(
+                "conflict: com.apple.security.smartcard: checkCertificateTrust contradicts {other}; neither value is served"
+            )
         );
         // What they agree in is served.
         let content = &rule(one).enforce[0].profile.as_ref().unwrap().content;
@@ -145,11 +161,23 @@ fn a_baseline_becomes_one_of_ours_and_each_rule_says_what_proves_it() {
     }
     assert_eq!(reason("os_log_folder_owner"), Some(UnprovenReason::OnDeviceCheck));
     let check = rule("os_log_folder_owner").device_check.clone().unwrap();
-    assert_eq!((check.command.as_str(), check.expected.as_str()), ("/usr/bin/stat -f %Su /var/log", "root"));
-    assert_eq!(rule("os_log_folder_owner").remediation, "/usr/sbin/chown root /var/log");
-    assert_eq!(reason("os_sshd_root_refuse"), Some(UnprovenReason::ConfigurationFile));
+    assert_eq!(
+        (check.command.as_str(), check.expected.as_str()),
+        ("/usr/bin/stat -f %Su /var/log", "root")
+    );
+    assert_eq!(
+        rule("os_log_folder_owner").remediation,
+        "/usr/sbin/chown root /var/log"
+    );
+    assert_eq!(
+        reason("os_sshd_root_refuse"),
+        Some(UnprovenReason::ConfigurationFile)
+    );
     assert_eq!(reason("os_memory_protected"), Some(UnprovenReason::NotTechnical));
-    assert!(rules.iter().all(|rule| rule.id != "os_camera_disable"), "it is excluded");
+    assert!(
+        rules.iter().all(|rule| rule.id != "os_camera_disable"),
+        "it is excluded"
+    );
 
     let airdrop = rule("os_airdrop_disable");
     let controls: Vec<String> = airdrop
@@ -176,7 +204,10 @@ fn a_baseline_becomes_one_of_ours_and_each_rule_says_what_proves_it() {
     let paths: Vec<&str> = length.origins.iter().map(|origin| origin.path.as_str()).collect();
     assert_eq!(
         paths,
-        ["src/mscp/data/rules/pwpolicy/pwpolicy_length.yaml", "custom/rules/pwpolicy_length.yaml"]
+        [
+            "src/mscp/data/rules/pwpolicy/pwpolicy_length.yaml",
+            "custom/rules/pwpolicy_length.yaml"
+        ]
     );
     assert!(length.origins.iter().all(|origin| origin.blob.len() == 40));
 }
@@ -191,11 +222,23 @@ fn a_report_counts_what_becomes_of_the_rules() {
         .find(|baseline| baseline.id == "essential_macos_26.0")
         .unwrap();
     assert_eq!(
-        (mac.rules, mac.excluded, mac.profile, mac.declaration, mac.configuration_file),
+        (
+            mac.rules,
+            mac.excluded,
+            mac.profile,
+            mac.declaration,
+            mac.configuration_file
+        ),
         (16, 1, 11, 3, 2)
     );
     assert_eq!(
-        (mac.fix_only, mac.check_only, mac.neither, mac.on_device, mac.conflicts.len()),
+        (
+            mac.fix_only,
+            mac.check_only,
+            mac.neither,
+            mac.on_device,
+            mac.conflicts.len()
+        ),
         (1, 0, 1, 3, 1)
     );
 }
@@ -290,7 +333,7 @@ fn what_mscp_passes_over_in_silence_is_a_mistake_with_its_place() {
                 (new, rule("os_new", &format!("{mac}ddm_info: {{ declarationtype: com.apple.configuration.passcode.settings, ddm_key: MinimumLength, ddm_value: $ODV }}\n"))),
                 (BASELINE, small("essential", "Auditing", "os_new")),
             ],
-            format!("{new}:8:100: ddm_info.ddm_value: `$ODV` stands here, but the rule has no odv"),
+            format!("{new}:8:97: ddm_info.ddm_value: `$ODV` stands here, but the rule has no odv"),
         ),
         (
             "a value of the users' that the hint does not allow",
@@ -355,15 +398,24 @@ fn a_value_comes_from_the_users_then_the_column_then_what_is_recommended() {
     assert_eq!(length("essential", custom), json!(14));
     assert_eq!(length("essential", None), json!(12));
     assert_eq!(length("another", None), json!(15));
-    assert_eq!(length("essential", Some("id: pwpolicy_length\nodv: { essential: 9 }\n")), json!(9));
+    assert_eq!(
+        length("essential", Some("id: pwpolicy_length\nodv: { essential: 9 }\n")),
+        json!(9)
+    );
 }
 
 #[test]
 fn a_baseline_is_found_by_name_or_id_and_what_else_there_is_is_told() {
     let tree = tree(&fixture("two"));
-    assert_eq!(tree.find("ESSENTIAL_IOS_26.0", None, None).unwrap().id, "essential_ios_26.0");
+    assert_eq!(
+        tree.find("ESSENTIAL_IOS_26.0", None, None).unwrap().id,
+        "essential_ios_26.0"
+    );
     let several = tree.find("essential", None, None).unwrap_err();
-    assert!(several.contains("essential_ios_26.0, essential_macos_26.0"), "{several}");
+    assert!(
+        several.contains("essential_ios_26.0, essential_macos_26.0"),
+        "{several}"
+    );
     let other = tree.find("essential", Some(System::Visionos), None).unwrap_err();
     assert!(other.contains("is not there for visionOS any version"), "{other}");
     let newer = tree.find("essential", Some(System::Macos), Some("26.4")).unwrap();

@@ -45,7 +45,11 @@ const FILES: [(&str, &str, &str, &str); 20] = [
 type Place = Vec<String>;
 
 fn place(part: &str, type_: &str, keys: &[&str]) -> Place {
-    [part, type_].iter().chain(keys).map(|key| (*key).to_owned()).collect()
+    [part, type_]
+        .iter()
+        .chain(keys)
+        .map(|key| (*key).to_owned())
+        .collect()
 }
 
 /// What a code of a loss stands for.
@@ -54,11 +58,31 @@ fn lost(code: char) -> Vec<(Place, Value)> {
     match code {
         'a' => ddm(INTELLIGENCE, &["Apps", "Mail", "AllowSmartReplies"], json!(false)),
         'b' => ddm(INTELLIGENCE, &["Apps", "Mail", "AllowSummary"], json!(false)),
-        'c' => ddm(INTELLIGENCE, &["Apps", "Notes", "AllowTranscription"], json!(false)),
-        'd' => ddm(INTELLIGENCE, &["Apps", "Notes", "AllowTranscriptionSummary"], json!(false)),
-        'e' => ddm(UPDATES, &["AutomaticActions", "InstallSecurityUpdates"], json!("AlwaysOn")),
-        'f' => ddm(UPDATES, &["AutomaticActions", "InstallSecurityUpdate"], json!("AlwaysOn")),
-        'g' => ddm(UPDATES, &["AutomaticActions", "InstallOSUpdates"], json!("AlwaysOn")),
+        'c' => ddm(
+            INTELLIGENCE,
+            &["Apps", "Notes", "AllowTranscription"],
+            json!(false),
+        ),
+        'd' => ddm(
+            INTELLIGENCE,
+            &["Apps", "Notes", "AllowTranscriptionSummary"],
+            json!(false),
+        ),
+        'e' => ddm(
+            UPDATES,
+            &["AutomaticActions", "InstallSecurityUpdates"],
+            json!("AlwaysOn"),
+        ),
+        'f' => ddm(
+            UPDATES,
+            &["AutomaticActions", "InstallSecurityUpdate"],
+            json!("AlwaysOn"),
+        ),
+        'g' => ddm(
+            UPDATES,
+            &["AutomaticActions", "InstallOSUpdates"],
+            json!("AlwaysOn"),
+        ),
         'h' => ddm(UPDATES, &["AutomaticActions", "Download"], json!("AlwaysOn")),
         'm' => {
             let eject = || json!(["alert", "eject"]);
@@ -84,7 +108,11 @@ fn lost(code: char) -> Vec<(Place, Value)> {
 fn settled(code: char) -> (Place, Value) {
     match code {
         'S' => (
-            place("profiles", "com.apple.security.smartcard", &["checkCertificateTrust"]),
+            place(
+                "profiles",
+                "com.apple.security.smartcard",
+                &["checkCertificateTrust"],
+            ),
             json!(2),
         ),
         'O' => (
@@ -159,7 +187,10 @@ fn every_setting_is_the_generator_s_but_for_what_it_loses_and_what_contradicts_i
         let own = leaves(&serde_json::to_value(&ours[file]).unwrap());
         let mut expected = golden;
         for (place, value) in losses.chars().flat_map(lost) {
-            assert!(!expected.contains_key(&place), "{file}: the generator has {place:?} after all");
+            assert!(
+                !expected.contains_key(&place),
+                "{file}: the generator has {place:?} after all"
+            );
             assert_eq!(own.get(&place), Some(&value), "{file}: {place:?} is lost");
             expected.insert(place, value);
         }
@@ -174,7 +205,11 @@ fn every_setting_is_the_generator_s_but_for_what_it_loses_and_what_contradicts_i
                 .collect()
         };
         assert_eq!(differs(&own, &expected), Vec::<String>::new(), "{file}: ours");
-        assert_eq!(differs(&expected, &own), Vec::<String>::new(), "{file}: the generator's");
+        assert_eq!(
+            differs(&expected, &own),
+            Vec::<String>::new(),
+            "{file}: the generator's"
+        );
     }
 }
 
@@ -204,7 +239,10 @@ fn every_documented_conflict_is_named_with_both_rules_and_no_other_is() {
                     "auth_smartcard_certificate_trust_enforce_high",
                     "auth_smartcard_certificate_trust_enforce_moderate",
                 ],
-                _ => ["os_on_device_dictation_enforce", "os_on_device_translation_enforce"],
+                _ => [
+                    "os_on_device_dictation_enforce",
+                    "os_on_device_translation_enforce",
+                ],
             };
             assert_eq!(BTreeSet::from_iter(rules), BTreeSet::from(expected), "{file}");
             for side in &conflict.sides {

@@ -15,7 +15,9 @@ use crate::control_plane::left_out;
 
 /// A folder of ours: `one` or `two`.
 fn fixture(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/mscp").join(name)
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/it/mscp")
+        .join(name)
 }
 
 /// Reads a tree from a folder.

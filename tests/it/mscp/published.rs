@@ -123,12 +123,22 @@ fn conflicts_are_where_they_are_known_to_be() {
         .iter()
         .filter(|baseline| !baseline.conflicts.is_empty())
         .map(|baseline| {
-            let settings = baseline.conflicts.iter().map(|conflict| conflict.setting.as_str());
+            let settings = baseline
+                .conflicts
+                .iter()
+                .map(|conflict| conflict.setting.as_str());
             (baseline.id.as_str(), settings.collect())
         })
         .collect();
-    let of = |setting: &str| with.values().filter(|found| found.as_slice() == [setting]).count();
-    assert_eq!((of("checkCertificateTrust"), of("ForceOnDeviceOnlyTranslation")), (6, 14));
+    let of = |setting: &str| {
+        with.values()
+            .filter(|found| found.as_slice() == [setting])
+            .count()
+    };
+    assert_eq!(
+        (of("checkCertificateTrust"), of("ForceOnDeviceOnlyTranslation")),
+        (6, 14)
+    );
     assert_eq!(with.len(), 20);
 }
 
@@ -150,10 +160,9 @@ fn what_is_known_to_be_wrong_is_reported_and_not_served() {
         "os_video_conferencing_remote_control_disable",
         "os_airplay_incoming_password_require",
     ] {
-        let said = report
-            .warnings
-            .iter()
-            .find(|note| note.file.ends_with(&format!("/{rule}.yaml")) && note.message.starts_with("not served"));
+        let said = report.warnings.iter().find(|note| {
+            note.file.ends_with(&format!("/{rule}.yaml")) && note.message.starts_with("not served")
+        });
         assert!(said.is_some_and(|note| note.line > 1), "{rule}");
     }
     for rule in [
@@ -161,10 +170,9 @@ fn what_is_known_to_be_wrong_is_reported_and_not_served() {
         "auth_ssh_password_authentication_disable",
         "os_sshd_channel_timeout_configure",
     ] {
-        let said = report
-            .warnings
-            .iter()
-            .any(|note| note.file.ends_with(&format!("/{rule}.yaml")) && note.field == "ddm_info.configuration_value");
+        let said = report.warnings.iter().any(|note| {
+            note.file.ends_with(&format!("/{rule}.yaml")) && note.field == "ddm_info.configuration_value"
+        });
         assert!(said, "{rule}");
     }
     let baseline = tree.find("cis_lvl1_macos_26.0", None, None).unwrap();
@@ -179,7 +187,9 @@ fn what_is_known_to_be_wrong_is_reported_and_not_served() {
     // Its declaration is wrong, its profile is right.
     assert_eq!(lockout.enforce.len(), 1);
     assert!(lockout.enforce[0].profile.is_some() && lockout.unproven.is_none());
-    let mail = tree.find("800-53r5_low", Some(provost::gitops::mscp::System::Ios), None).unwrap();
+    let mail = tree
+        .find("800-53r5_low", Some(provost::gitops::mscp::System::Ios), None)
+        .unwrap();
     let resolved = mail.resolve(&tree);
     let native = resolved.native(&resolved.export(), None);
     let moves = native
@@ -206,7 +216,11 @@ fn every_baseline_becomes_a_baseline_that_the_policy_engine_takes() {
             assert_eq!(check_baseline(&spec), [], "{name}: {}", document.name);
             let size = document.value.to_string().len();
             assert!(size < 1_000_000, "{name}: {} has {size} bytes", document.name);
-            assert!(spec.rules.iter().all(|rule| !rule.origins.is_empty() && rule.origins[0].blob.len() == 40));
+            assert!(
+                spec.rules
+                    .iter()
+                    .all(|rule| !rule.origins.is_empty() && rule.origins[0].blob.len() == 40)
+            );
         }
     }
 }

@@ -97,7 +97,12 @@ async fn a_tree_in_git_becomes_baselines_and_a_wrong_one_changes_nothing(api: Ap
         let statuses = devices.values().filter_map(|device| device.status.as_ref());
         let macs: Vec<_> = statuses
             .filter(|status| status.platform == Some(Platform::MacOS))
-            .filter(|status| status.os_version.as_deref().is_some_and(|os| os.starts_with("26")))
+            .filter(|status| {
+                status
+                    .os_version
+                    .as_deref()
+                    .is_some_and(|os| os.starts_with("26"))
+            })
             .collect();
         let met = macs.iter().all(|status| {
             let verdicts = status.verdicts;
@@ -106,15 +111,22 @@ async fn a_tree_in_git_becomes_baselines_and_a_wrong_one_changes_nothing(api: Ap
         if met && !macs.is_empty() {
             Ok(())
         } else {
-            Err(format!("{:#?}", macs.iter().map(|status| status.verdicts).collect::<Vec<_>>()))
+            Err(format!(
+                "{:#?}",
+                macs.iter().map(|status| status.verdicts).collect::<Vec<_>>()
+            ))
         }
     })
     .await;
 
     // A slip in the fork changes nothing, and is shown at its place.
     let file = "mscp/src/mscp/data/baselines/macos/essential_macos_26.0.yaml";
-    let good = fs::read_to_string(fixture("two").join("src/mscp/data/baselines/macos/essential_macos_26.0.yaml"));
-    world.write(file, &good.unwrap().replace("- os_bd_restrict", "- os_bd_restricted"));
+    let good =
+        fs::read_to_string(fixture("two").join("src/mscp/data/baselines/macos/essential_macos_26.0.yaml"));
+    world.write(
+        file,
+        &good.unwrap().replace("- os_bd_restrict", "- os_bd_restricted"),
+    );
     world.commit("Slip");
     let status = look(&world, "second").await;
     let ready = condition(&status.conditions, "Ready").unwrap();
