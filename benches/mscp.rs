@@ -12,6 +12,7 @@ use provost::gitops::fetch::{Limits, SourceFile};
 use provost::gitops::folder;
 use provost::gitops::mscp::{Tree, documents, report};
 use provost::policy::check_baseline;
+use provost::policy::schema::Schema;
 
 /// How often each thing is timed.
 const ROUNDS: usize = 9;
@@ -28,13 +29,20 @@ fn main() -> Result<()> {
     })?;
     time("the same, and check every Baseline", rounds, || {
         for spec in imported(&files)? {
-            anyhow::ensure!(check_baseline(&spec).is_empty(), "{} is not good", spec.title);
+            anyhow::ensure!(
+                check_baseline(&spec, Schema::embedded()).errors.is_empty(),
+                "{} is not good",
+                spec.title
+            );
         }
         Ok(())
     })?;
     time("report", rounds, || {
         let tree = read(&files)?;
-        anyhow::ensure!(report(&tree, None).errors.is_empty(), "the tree has mistakes");
+        anyhow::ensure!(
+            report(&tree, Schema::embedded()).errors.is_empty(),
+            "the tree has mistakes"
+        );
         Ok(())
     })
 }
@@ -55,7 +63,7 @@ fn read(files: &[SourceFile]) -> Result<Tree> {
 fn imported(files: &[SourceFile]) -> Result<Vec<BaselineSpec>> {
     let tree = read(files)?;
     let (documents, _) =
-        documents(&tree, None).map_err(|notes| anyhow::anyhow!("{} mistakes", notes.len()))?;
+        documents(&tree, Schema::embedded()).map_err(|notes| anyhow::anyhow!("{} mistakes", notes.len()))?;
     documents
         .into_iter()
         .map(|mut document| serde_json::from_value(document.value["spec"].take()).context("a Baseline"))

@@ -8,6 +8,7 @@ mod mscp;
 mod plugin;
 mod print;
 mod reference;
+mod schema;
 mod serve;
 mod server;
 mod simulate;
@@ -73,6 +74,8 @@ enum Command {
     Simulate(crate::simulator::SimulateArgs),
     /// Read a rule library of the macOS Security Compliance Project (mSCP): list, export and report on its baselines.
     Mscp(mscp::MscpArgs),
+    /// Make a table of Apple's schema, which content is checked against.
+    Schema(schema::SchemaArgs),
     /// Print the custom resource definitions.
     Crd(crd::CrdArgs),
     /// Print a completion script for a shell.
@@ -118,6 +121,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Enroll(args) => runtime()?.block_on(enroll::run(args)),
         Command::Simulate(args) => runtime()?.block_on(simulate::run(args)),
         Command::Mscp(args) => mscp::run(&args),
+        Command::Schema(args) => schema::run(&args),
         Command::Crd(args) => crd::run(&args),
         Command::Completions(args) => completions::run(&args),
         Command::Reference(args) => reference::run(&args),

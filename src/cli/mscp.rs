@@ -15,7 +15,8 @@ use crate::api::BaselineSpec;
 use crate::api::names::API_VERSION;
 use crate::gitops::fetch::Limits;
 use crate::gitops::folder;
-use crate::gitops::mscp::{BaselineFile, Check, Note, Report, Resolved, System, Tree, report};
+use crate::gitops::mscp::{BaselineFile, Judge, Note, Report, Resolved, System, Tree, report};
+use crate::policy::schema::Schema;
 
 /// Options of `provost mscp`.
 #[derive(Debug, clap::Args)]
@@ -221,7 +222,7 @@ fn export(args: &ExportArgs) -> Result<ExitCode> {
     match args.output {
         JsonOrYaml::Json => print::out(&to_json(&export)?)?,
         JsonOrYaml::Yaml => {
-            let native = resolved.native(&export, schema());
+            let native = resolved.native(&export, &Judge::new(Schema::in_force()));
             print::out(&to_yaml(&native.name, &native.spec)?)?;
             tell(&native.notes.iter().collect::<Vec<_>>());
         }
@@ -254,7 +255,7 @@ fn errors_of<'n>(tree: &'n Tree, baseline: &BaselineFile, resolved: &'n Resolved
 
 fn run_report(args: &ReportArgs) -> Result<ExitCode> {
     let tree = read(&args.tree.folder)?;
-    let report = report(&tree, schema());
+    let report = report(&tree, Schema::in_force());
     let text = match args.output {
         HumanOrJson::Json => to_json(&report)?,
         HumanOrJson::Human => clean(&for_people(&report)),
@@ -265,11 +266,6 @@ fn run_report(args: &ReportArgs) -> Result<ExitCode> {
     } else {
         ExitCode::FAILURE
     })
-}
-
-/// Who knows Apple's schema.
-fn schema() -> Option<&'static Check<'static>> {
-    None
 }
 
 fn for_people(report: &Report) -> String {

@@ -9,6 +9,7 @@ use anyhow::Context as _;
 use http::HeaderName;
 
 use super::print;
+use super::schema::AppleSchemaArgs;
 use super::stop::Stop;
 use crate::app::evidence::NAMESPACE;
 use crate::app::{
@@ -32,6 +33,8 @@ pub(super) struct ServerArgs {
         default_value = "provost-data"
     )]
     data_dir: PathBuf,
+    #[command(flatten)]
+    schema: AppleSchemaArgs,
     /// Where devices come (TLS). Port 0 takes a free one.
     #[arg(
         long,
@@ -181,6 +184,7 @@ pub(super) struct ServerArgs {
 impl ServerArgs {
     /// The settings of a server with these options.
     pub(super) fn settings(self, kubernetes: Kubernetes) -> anyhow::Result<Settings> {
+        self.schema.put_in_force()?;
         let certificate = match (&self.apns_cert, &self.apns_key) {
             (Some(certificate), Some(key)) => Some(PushCredentials {
                 certificate_pem: read(certificate)?,

@@ -98,8 +98,14 @@ const ROOMS: &[(&str, &str)] = &[
     ),
     ("quick_xml", "mdm::plist"),
     // YAML: with the place of each field for people's files, plainly for bodies and files of our own.
-    ("saphyr_parser", "gitops::read kubeapi::decode"),
-    ("serde_yaml", "api::crds cli::mscp cli::plugin kubeapi"),
+    (
+        "saphyr_parser",
+        "gitops::read kubeapi::decode policy::schema::import",
+    ),
+    (
+        "serde_yaml",
+        "api::crds cli::mscp cli::plugin kubeapi policy::schema::import",
+    ),
     ("cel", "expression"),
     ("kube_cel", "api::schema"),
     ("schemars", "api kubeapi::openapi"),

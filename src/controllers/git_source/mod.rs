@@ -29,6 +29,7 @@ use tokio_util::sync::CancellationToken;
 use crate::api::GitSource;
 use crate::gitops::fetch::{FetchErrorKind, Fetcher};
 use crate::gitops::validate::SchemaSet;
+use crate::policy::schema::Schema;
 use crate::telemetry::metrics::Reconciliation;
 
 use super::error::backoff;
@@ -327,6 +328,7 @@ impl Sources {
             source.spec.format,
             source.namespace().unwrap_or_default().as_str(),
             &self.schemas,
+            Schema::in_force(),
         ) {
             Ok(documents) => documents,
             Err(findings) => return Ok(Pass::Ended(Ended::Refused { about, findings })),

@@ -13,9 +13,10 @@ use crate::gitops::fetch::Revision;
 use crate::gitops::mscp::{self, Note, Tree};
 use crate::gitops::read::{Document, Documents, MAXIMUM_FINDINGS, read_documents};
 use crate::gitops::validate::SchemaSet;
-use crate::policy::{SpecError, check_baseline, check_group, check_profile};
+use crate::policy::schema::Schema;
+use crate::policy::{Findings, SpecError, check_baseline, check_group, check_profile};
 
-/// Reads and validates a revision.
+/// Reads and validates a revision: by the schemas of its kinds, and its content by Apple's.
 ///
 /// # Errors
 /// Every mistake, with its place.
@@ -24,10 +25,11 @@ pub(super) fn read(
     format: SourceFormat,
     namespace: &str,
     schemas: &SchemaSet,
+    apple: &Schema,
 ) -> Result<Documents, Vec<Finding>> {
-    let documents = match format {
+    let mut documents = match format {
         SourceFormat::Native => read_documents(&revision.files, namespace)?,
-        SourceFormat::Mscp => read_mscp(revision)?,
+        SourceFormat::Mscp => read_mscp(revision, apple)?,
     };
     let findings = schemas.check(&documents);
     if !findings.is_empty() {
@@ -40,56 +42,128 @@ pub(super) fn read(
         .filter(|document| document.kind == "Baseline")
         .filter_map(|document| Some((document.name.clone(), Arc::new(spec(document).ok()?))))
         .collect();
-    let findings: Vec<Finding> = documents
+    let mut errors = Vec::new();
+    let mut warnings = Vec::new();
+    // What is made of a tree has been judged in the making, rule by rule, and what contradicted itself is left out of it.
+    let unjudged = documents
         .objects
         .iter()
-        .flat_map(|document| check(document, &baselines))
-        .collect();
-    if findings.is_empty() {
-        Ok(documents)
-    } else {
-        Err(findings)
+        .filter(|_| format == SourceFormat::Native);
+    for document in unjudged {
+        let findings = check(document, &baselines, apple);
+        errors.extend(placed(document, findings.errors));
+        warnings.extend(placed(document, findings.warnings));
     }
+    if !errors.is_empty() {
+        return Err(errors);
+    }
+    documents.warnings.extend(warnings);
+    documents.warnings.truncate(MAXIMUM_FINDINGS);
+    Ok(documents)
 }
 
-/// The Baselines that a tree of mSCP's becomes. What only deserves a look stands in their rules, and in `provost mscp report`.
-fn read_mscp(revision: &Revision) -> Result<Documents, Vec<Finding>> {
+/// The Baselines that a tree of mSCP's becomes, and what of it is not served.
+fn read_mscp(revision: &Revision, apple: &Schema) -> Result<Documents, Vec<Finding>> {
     let tree = Tree::read(&revision.files).map_err(|finding| vec![finding])?;
-    let (objects, _) = mscp::documents(&tree, None).map_err(|notes| {
-        let errors = notes.into_iter().filter(Note::is_error);
-        let errors: Vec<Finding> = errors.map(|note| note.finding).take(MAXIMUM_FINDINGS).collect();
-        errors
-    })?;
+    let findings = |notes: Vec<Note>, only_errors: bool| -> Vec<Finding> {
+        notes
+            .into_iter()
+            .filter(|note| note.is_error() || !only_errors)
+            .map(|note| note.finding)
+            .take(MAXIMUM_FINDINGS)
+            .collect()
+    };
+    let (objects, warnings) = mscp::documents(&tree, apple).map_err(|notes| findings(notes, true))?;
     Ok(Documents {
         objects,
+        warnings: findings(warnings, false),
         ..Documents::default()
     })
 }
 
-fn check(document: &Document, baselines: &BTreeMap<String, Arc<BaselineSpec>>) -> Vec<Finding> {
+fn check(document: &Document, baselines: &BTreeMap<String, Arc<BaselineSpec>>, apple: &Schema) -> Findings {
     match document.kind.as_str() {
-        "Baseline" => check_spec(document, check_baseline),
-        "Profile" => check_spec(document, check_profile),
-        "DeviceGroup" => check_spec(document, check_group),
+        "Baseline" => check_spec(document, |spec| check_baseline(spec, apple)),
+        "Profile" => check_spec(document, |spec| check_profile(spec, apple)),
+        "DeviceGroup" => check_spec(document, |spec| Findings::of(check_group(spec))),
         // A baseline that is not in this revision may come from elsewhere: the Assignment's status tells if it does not.
-        "Assignment" => check_spec(document, |spec| checked_where_known(spec, baselines)),
-        _ => Vec::new(),
+        "Assignment" => check_spec(document, |spec| {
+            Findings::of(checked_where_known(spec, baselines))
+        }),
+        _ => Findings::default(),
     }
 }
 
-fn check_spec<S: DeserializeOwned>(
-    document: &Document,
-    check: impl Fn(&S) -> Vec<SpecError>,
-) -> Vec<Finding> {
+fn check_spec<S: DeserializeOwned>(document: &Document, check: impl Fn(&S) -> Findings) -> Findings {
     match spec(document) {
-        Ok(spec) => check(&spec)
-            .into_iter()
-            .map(|mistake| document.finding(&mistake.field, mistake.message))
-            .collect(),
-        Err(error) => vec![document.finding("spec", error.to_string())],
+        Ok(spec) => check(&spec),
+        Err(error) => Findings::of(vec![SpecError {
+            field: "spec".to_owned(),
+            message: error.to_string(),
+        }]),
     }
+}
+
+fn placed(document: &Document, found: Vec<SpecError>) -> impl Iterator<Item = Finding> {
+    found
+        .into_iter()
+        .map(|found| document.finding(&found.field, found.message))
 }
 
 fn spec<S: DeserializeOwned>(document: &Document) -> serde_json::Result<S> {
     serde_json::from_value(document.value.get("spec").cloned().unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+
+    use super::*;
+    use crate::api::crds;
+    use crate::gitops::fetch::{Author, Skipped, SourceFile};
+
+    fn revision(payload: &str) -> Revision {
+        let text = format!(
+            "apiVersion: provost.dev/v1alpha1\nkind: Profile\nmetadata:\n  name: disks\nspec:\n  title: Disks\n  payloads:\n    - payloadType: com.apple.MCX.FileVault2\n      content:\n{payload}"
+        );
+        Revision {
+            name: "main@sha1:1".into(),
+            commit: "1".into(),
+            parents: Vec::new(),
+            author: Author {
+                name: "a".into(),
+                email: "a@example.com".into(),
+            },
+            committed_at: Timestamp::UNIX_EPOCH,
+            message: String::new(),
+            files: vec![SourceFile {
+                path: "policy/disks.yaml".into(),
+                content: text.into_bytes(),
+            }],
+            skipped: Skipped::default(),
+        }
+    }
+
+    fn read_one(payload: &str) -> Result<Documents, Vec<Finding>> {
+        let schemas = SchemaSet::new(&crds::all()).unwrap();
+        let native = SourceFormat::Native;
+        read(&revision(payload), native, "fleet", &schemas, Schema::embedded())
+    }
+
+    fn told(findings: &[Finding]) -> String {
+        let lines: Vec<String> = findings.iter().map(ToString::to_string).collect();
+        lines.join("\n")
+    }
+
+    #[test]
+    fn content_that_apple_does_not_take_refuses_the_revision_at_its_line() {
+        let findings = read_one("        Defer: true\n        Enable: true\n").unwrap_err();
+        insta::assert_snapshot!(told(&findings), @"policy/disks.yaml:11:9: spec.payloads[0].content.Enable: is true or false; give it one of `On` or `Off`");
+    }
+
+    #[test]
+    fn what_should_be_looked_at_comes_along_with_its_line() {
+        let documents = read_one("        Enable: 'On'\n        UseRecoveryKy: true\n").unwrap();
+        insta::assert_snapshot!(told(&documents.warnings), @"policy/disks.yaml:11:9: spec.payloads[0].content.UseRecoveryKy: there is no such key; did you mean `UseRecoveryKey`?");
+    }
 }

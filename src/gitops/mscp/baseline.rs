@@ -176,6 +176,10 @@ impl BaselineFile {
             }
             system.zip(version)
         };
+        if target.as_ref().is_some_and(|(_, version)| !is_version(version)) {
+            let field = if is_one { "" } else { "platform.version" };
+            wrong(field, "the version must be one to three numbers, such as 26.0");
+        }
         let sections = sections(&value, &mut wrong);
         let Some((system, version)) = target.filter(|_| findings.is_empty()) else {
             return Err(findings);
@@ -220,6 +224,13 @@ impl BaselineFile {
             message: message.into(),
         }
     }
+}
+
+fn is_version(text: &str) -> bool {
+    let parts: Vec<&str> = text.split('.').collect();
+    let number =
+        |part: &&str| !part.is_empty() && part.len() <= 4 && part.bytes().all(|byte| byte.is_ascii_digit());
+    parts.len() <= 3 && parts.iter().all(number)
 }
 
 fn sections(value: &Value, wrong: &mut impl FnMut(&str, &str)) -> Vec<Section> {

@@ -12,9 +12,9 @@ use serde_json::{Map, Value, json};
 use super::assemble::{Conflict, Export, PREFERENCES, remove_at};
 use super::errata::{self, Part as ErrataPart};
 use super::evidence;
+use super::judge::Judge;
 use super::note::Note;
 use super::resolve::{Declared, Resolved, ResolvedRule};
-use super::schema::{Check, Subject};
 use super::tree::Tree;
 use crate::api::BaselineSpec;
 use crate::api::baseline::{
@@ -23,8 +23,9 @@ use crate::api::baseline::{
 use crate::api::common::{DeclarationBody, PlatformRange, ProfilePayload};
 use crate::api::names::API_VERSION;
 use crate::gitops::read::{Document, PositionIndex};
+use crate::gitops::{Finding, Position};
 use crate::policy::merge::{Part, merge};
-use crate::policy::platform::declaration_type;
+use crate::policy::schema::{Schema, Severity};
 
 /// The longest texts that a Baseline takes, in characters.
 const MAXIMUM_TITLE: usize = 256;
@@ -79,12 +80,13 @@ impl Native {
 ///
 /// # Errors
 /// Every note, when one of them is an error: then nothing of the tree is to be applied.
-pub fn documents(tree: &Tree, check: Option<&Check<'_>>) -> Result<(Vec<Document>, Vec<Note>), Vec<Note>> {
+pub fn documents(tree: &Tree, schema: &Schema) -> Result<(Vec<Document>, Vec<Note>), Vec<Note>> {
+    let judge = Judge::new(schema);
     let mut notes = tree.notes().to_vec();
     let mut documents: BTreeMap<String, Document> = BTreeMap::new();
     for baseline in tree.baselines() {
         let resolved = baseline.resolve(tree);
-        let native = resolved.native(&resolved.export(), check);
+        let native = resolved.native(&resolved.export(), &judge);
         notes.extend(resolved.notes.iter().cloned());
         notes.extend(native.notes.iter().cloned());
         let value = native.object();
@@ -121,9 +123,9 @@ pub fn documents(tree: &Tree, check: Option<&Check<'_>>) -> Result<(Vec<Document
 }
 
 impl Resolved<'_> {
-    /// Makes a Baseline. `export` is [what the rules say together](Resolved::export); `check` knows Apple's schema.
+    /// Makes a Baseline. `export` is [what the rules say together](Resolved::export). What Apple's schema refuses is left out.
     #[must_use]
-    pub fn native(&self, export: &Export, check: Option<&Check<'_>>) -> Native {
+    pub fn native(&self, export: &Export, judge: &Judge<'_>) -> Native {
         let mut notes = Vec::new();
         let mut rules = Vec::new();
         for (index, rule) in self.rules.iter().enumerate() {
@@ -132,7 +134,7 @@ impl Resolved<'_> {
                 rule,
                 index,
                 conflicts: &export.conflicts,
-                check,
+                judge,
             };
             maker.make(&mut rules, &mut notes);
         }
@@ -142,7 +144,7 @@ impl Resolved<'_> {
             .split('.')
             .next()
             .and_then(|major| major.parse::<u32>().ok())
-            .map(|major| (major + 1).to_string());
+            .and_then(|major| Some(major.checked_add(1)?.to_string()));
         let platforms = baseline.system.platforms().iter().map(|name| PlatformRange {
             name: *name,
             minimum_version: Some(baseline.version.clone()),
@@ -156,7 +158,7 @@ impl Resolved<'_> {
         );
         let own = cut(
             &baseline.description,
-            MAXIMUM_DESCRIPTION - source.chars().count() - 2,
+            MAXIMUM_DESCRIPTION.saturating_sub(source.chars().count() + 2),
         );
         let spec = BaselineSpec {
             title: cut(&baseline.title, MAXIMUM_TITLE),
@@ -166,12 +168,60 @@ impl Resolved<'_> {
             parameters: Vec::new(),
             rules,
         };
-        Native {
+        let mut native = Native {
             name: object_name(&baseline.id),
             spec,
             notes,
+        };
+        native.settle(judge);
+        native
+    }
+}
+
+impl Native {
+    /// Leaves out what still cannot be used on some of the devices that the baseline is for, so that one rule never keeps a baseline from
+    /// coming into force.
+    fn settle(&mut self, judge: &Judge<'_>) {
+        for rule in self.spec.rules.iter_mut().filter(|rule| !rule.enforce.is_empty()) {
+            // What is left is chosen by more devices: it is judged again.
+            for _ in 0..=rule.enforce.len() {
+                let wrong = judge.rule(rule, &self.spec.platforms);
+                if wrong.is_empty() {
+                    break;
+                }
+                // From the end, so that earlier places stay what they are.
+                for wrong in wrong.iter().rev() {
+                    self.notes
+                        .extend(withhold(rule, wrong.enforcement, &wrong.message));
+                }
+            }
         }
     }
+}
+
+fn withhold(rule: &mut BaselineRule, enforcement: usize, message: &str) -> Option<Note> {
+    if enforcement >= rule.enforce.len() {
+        return None;
+    }
+    let removed = rule.enforce.remove(enforcement);
+    let type_ = match (&removed.declaration, &removed.profile) {
+        (Some(declaration), _) => declaration.type_.as_str(),
+        (None, Some(profile)) => profile.payload_type.as_str(),
+        (None, None) => "",
+    };
+    let text = format!("not served: {}", said(type_, "", message));
+    if rule.enforce.is_empty() && rule.unproven.is_none() {
+        rule.unproven = Some(Unproven {
+            reason: UnprovenReason::InvalidContent,
+            message: cut(&text, MAXIMUM_MESSAGE),
+        });
+    }
+    Some(Note::warning(Finding {
+        file: rule.origins.last()?.path.clone(),
+        position: Position::START,
+        field: String::new(),
+        message: text,
+    }))
 }
 
 /// A name as objects have it: `cis_lvl1_macos_26.0` is `cis-lvl1-macos-26.0`.
@@ -227,7 +277,7 @@ struct Maker<'m> {
     rule: &'m ResolvedRule<'m>,
     index: usize,
     conflicts: &'m [Conflict],
-    check: Option<&'m Check<'m>>,
+    judge: &'m Judge<'m>,
 }
 
 /// What of a rule is served, and why the rest is not.
@@ -436,22 +486,16 @@ impl Maker<'_> {
         if let Some((key, why)) = errata::known(self.rule.id, part, system, &content) {
             refused.push((key.to_owned(), why.to_owned()));
         }
-        if is_declaration && declaration_type(type_).is_none() {
-            refused.push((String::new(), "Apple has no such declaration type".to_owned()));
-        }
-        let subject = Subject {
-            is_declaration,
-            type_,
-            content: &content,
-            system,
-            version: &self.resolved.baseline.version,
-        };
-        let problems = self.check.map(|check| check(&subject)).unwrap_or_default();
-        for problem in problems {
-            if problem.refuses {
-                refused.push((problem.path, problem.message));
+        let version = &self.resolved.baseline.version;
+        let findings = self
+            .judge
+            .content(is_declaration, type_, &content, system, version);
+        for finding in findings.iter() {
+            let text = finding.text();
+            if finding.severity == Severity::Error {
+                refused.push((finding.path.clone(), text));
             } else {
-                let text = said(type_, &problem.path, &problem.message);
+                let text = said(type_, &finding.path, &text);
                 notes.push(Note::warning(self.rule.finding(field, text)));
             }
         }

@@ -3,11 +3,12 @@
 use serde::Serialize;
 
 use super::assemble::Conflict;
+use super::judge::Judge;
 use super::note::{Note, Weight};
 use super::resolve::{Declared, Resolved, ResolvedRule};
-use super::schema::Check;
 use super::tree::{Format, Tree};
 use crate::api::baseline::UnprovenReason;
+use crate::policy::schema::Schema;
 
 /// A report on a tree.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -94,15 +95,16 @@ impl From<&Note> for NoteReport {
     }
 }
 
-/// Reports on a tree.
+/// Reports on a tree, by Apple's schema.
 #[must_use]
-pub fn report(tree: &Tree, check: Option<&Check<'_>>) -> Report {
+pub fn report(tree: &Tree, schema: &Schema) -> Report {
+    let judge = Judge::new(schema);
     let mut notes = tree.notes().to_vec();
     let mut baselines = Vec::new();
     for baseline in tree.baselines() {
         let resolved = baseline.resolve(tree);
         let export = resolved.export();
-        let native = resolved.native(&export, check);
+        let native = resolved.native(&export, &judge);
         let of_file = |note: &&Note| note.is_error() && note.finding.file == baseline.file;
         let errors = tree.notes().iter().filter(of_file).count()
             + resolved.notes.iter().filter(|note| note.is_error()).count();

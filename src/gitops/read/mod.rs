@@ -41,6 +41,8 @@ pub struct Documents {
     pub other_documents: usize,
     /// Files that are not valid YAML and do not mention `provost.dev`, such as templates.
     pub unread_files: usize,
+    /// What should be looked at in the objects, and refuses nothing.
+    pub warnings: Vec<Finding>,
 }
 
 /// Reads `files` for a source that lives in `namespace`.

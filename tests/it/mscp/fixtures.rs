@@ -5,8 +5,9 @@ use std::path::Path;
 
 use provost::api::baseline::{BaselineRule, UnprovenReason};
 use provost::gitops::fetch::SourceFile;
-use provost::gitops::mscp::{Format, System, Tree, report};
+use provost::gitops::mscp::{Format, Judge, System, Tree, report};
 use provost::policy::check_baseline;
+use provost::policy::schema::Schema;
 use serde_json::{Value, json};
 
 use super::{fixture, tree};
@@ -112,8 +113,8 @@ fn rules(name: &str, baseline: &str) -> Vec<BaselineRule> {
     let tree = tree(&fixture(name));
     let found = tree.find(baseline, None, None).unwrap();
     let resolved = found.resolve(&tree);
-    let native = resolved.native(&resolved.export(), None);
-    assert_eq!(check_baseline(&native.spec), []);
+    let native = resolved.native(&resolved.export(), &Judge::new(Schema::embedded()));
+    assert_eq!(check_baseline(&native.spec, Schema::embedded()).errors, []);
     native.spec.rules
 }
 
@@ -214,7 +215,7 @@ fn a_baseline_becomes_one_of_ours_and_each_rule_says_what_proves_it() {
 
 #[test]
 fn a_report_counts_what_becomes_of_the_rules() {
-    let report = report(&tree(&fixture("two")), None);
+    let report = report(&tree(&fixture("two")), Schema::embedded());
     assert_eq!(report.errors, []);
     let mac = report
         .baselines
@@ -275,7 +276,7 @@ fn changed(changes: &[(&str, &str)]) -> Vec<SourceFile> {
 /// The mistakes of the 2.0 tree with changes.
 fn mistakes(changes: &[(&str, &str)]) -> Vec<String> {
     let tree = Tree::read(&changed(changes)).unwrap();
-    let Err(notes) = provost::gitops::mscp::documents(&tree, None) else {
+    let Err(notes) = provost::gitops::mscp::documents(&tree, Schema::embedded()) else {
         return Vec::new();
     };
     let errors = notes.iter().filter(|note| note.is_error());

@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use provost::api::BaselineSpec;
 use provost::api::baseline::UnprovenReason;
-use provost::gitops::mscp::{BaselineReport, Report, report};
+use provost::gitops::mscp::{BaselineReport, Judge, Report, report};
 use provost::policy::check_baseline;
+use provost::policy::schema::Schema;
 
 use super::{published, tree};
 
@@ -23,7 +24,7 @@ fn all_baselines_of_2_0_are_imported_with_all_of_their_rules() {
     let Some(folder) = published("the import of the published 2.0 tree") else {
         return;
     };
-    let report = report(&tree(&folder.join("mscp")), None);
+    let report = report(&tree(&folder.join("mscp")), Schema::embedded());
     assert_eq!(report.errors, []);
     assert_eq!((report.rules, report.baselines.len()), (478, 51));
     let baselines = by_id(&report);
@@ -89,7 +90,7 @@ fn what_can_be_enforced_is_counted() {
     let Some(folder) = published("the counts of the published 2.0 tree") else {
         return;
     };
-    let report = report(&tree(&folder.join("mscp")), None);
+    let report = report(&tree(&folder.join("mscp")), Schema::embedded());
     let baselines = by_id(&report);
     for (id, expected) in [
         ("cis_lvl1_macos_26.0", [48, 16, 2, 43, 4, 1]),
@@ -117,7 +118,7 @@ fn conflicts_are_where_they_are_known_to_be() {
     let Some(folder) = published("the conflicts of the published 2.0 tree") else {
         return;
     };
-    let report = report(&tree(&folder.join("mscp")), None);
+    let report = report(&tree(&folder.join("mscp")), Schema::embedded());
     let with: BTreeMap<&str, Vec<&str>> = report
         .baselines
         .iter()
@@ -148,7 +149,7 @@ fn what_is_known_to_be_wrong_is_reported_and_not_served() {
         return;
     };
     let tree = tree(&folder.join("mscp"));
-    let report = report(&tree, None);
+    let report = report(&tree, Schema::embedded());
     for rule in [
         "system_settings_critical_update_install_enforce",
         "os_on_device_dictation_enforce",
@@ -177,7 +178,7 @@ fn what_is_known_to_be_wrong_is_reported_and_not_served() {
     }
     let baseline = tree.find("cis_lvl1_macos_26.0", None, None).unwrap();
     let resolved = baseline.resolve(&tree);
-    let native = resolved.native(&resolved.export(), None);
+    let native = resolved.native(&resolved.export(), &Judge::new(Schema::embedded()));
     let lockout = native
         .spec
         .rules
@@ -191,7 +192,7 @@ fn what_is_known_to_be_wrong_is_reported_and_not_served() {
         .find("800-53r5_low", Some(provost::gitops::mscp::System::Ios), None)
         .unwrap();
     let resolved = mail.resolve(&tree);
-    let native = resolved.native(&resolved.export(), None);
+    let native = resolved.native(&resolved.export(), &Judge::new(Schema::embedded()));
     let moves = native
         .spec
         .rules
@@ -209,11 +210,16 @@ fn every_baseline_becomes_a_baseline_that_the_policy_engine_takes() {
     };
     for name in ["mscp", "mscp-1x"] {
         let tree = tree(&folder.join(name));
-        let (documents, _) = provost::gitops::mscp::documents(&tree, None).unwrap();
+        let (documents, _) = provost::gitops::mscp::documents(&tree, Schema::embedded()).unwrap();
         assert_eq!(documents.len(), tree.baselines().len());
         for document in documents {
             let spec: Arc<BaselineSpec> = serde_json::from_value(document.value["spec"].clone()).unwrap();
-            assert_eq!(check_baseline(&spec), [], "{name}: {}", document.name);
+            assert_eq!(
+                check_baseline(&spec, Schema::embedded()).errors,
+                [],
+                "{name}: {}",
+                document.name
+            );
             let size = document.value.to_string().len();
             assert!(size < 1_000_000, "{name}: {} has {size} bytes", document.name);
             assert!(
@@ -230,7 +236,7 @@ fn all_baselines_of_1_x_are_imported_with_all_of_their_rules() {
     let Some(folder) = published("the import of the published 1.x tree") else {
         return;
     };
-    let report = report(&tree(&folder.join("mscp-1x")), None);
+    let report = report(&tree(&folder.join("mscp-1x")), Schema::embedded());
     assert_eq!(report.errors, []);
     assert_eq!((report.rules, report.baselines.len()), (335, 17));
     let baselines = by_id(&report);
