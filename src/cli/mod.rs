@@ -8,6 +8,7 @@ mod demo;
 mod door;
 mod enroll;
 mod enrollments;
+mod mscp;
 mod plugin;
 mod print;
 mod progress;
@@ -85,6 +86,8 @@ enum Command {
     Simulate(crate::simulator::SimulateArgs),
     /// Measure how much a server can take.
     Bench(bench::BenchArgs),
+    /// Read a rule library of the macOS Security Compliance Project (mSCP): list, export and report on its baselines.
+    Mscp(mscp::MscpArgs),
     /// Make a table of Apple's schema, which content is checked against.
     Schema(schema::SchemaArgs),
     /// Print the custom resource definitions.
@@ -138,6 +141,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Push(args) => push::run(&args),
         Command::Simulate(args) => runtime()?.block_on(simulate::run(args)),
         Command::Bench(args) => runtime()?.block_on(bench::run(args)),
+        Command::Mscp(args) => mscp::run(&args),
         Command::Schema(args) => schema::run(&args),
         Command::Crd(args) => crd::run(&args),
         Command::Completions(args) => completions::run(&args),

@@ -208,8 +208,8 @@ fn check_rule(
             _ => findings.add(&field, "give exactly one of profile and declaration"),
         }
     }
-    if rule.enforce.is_empty() && rule.check.is_none() {
-        findings.add(field, "a rule needs enforce, check or both");
+    if rule.enforce.is_empty() && rule.check.is_none() && rule.unproven.is_none() {
+        findings.add(field, "a rule needs enforce, check or both, or unproven");
     }
     if let Some(check) = &rule.check {
         let field = format!("{field}.check.cel");

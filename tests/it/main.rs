@@ -40,6 +40,8 @@ mod leaving;
 #[cfg(test)]
 mod moving;
 #[cfg(test)]
+mod mscp;
+#[cfg(test)]
 mod plugin;
 #[cfg(test)]
 mod push;

@@ -29,7 +29,7 @@ const PARTS: &[(&str, &str)] = &[
     ("mdm", "api clock compliance ids policy secret suggest"),
     // Ports and their adapters.
     ("push", "clock files secret telemetry"),
-    ("gitops", "api ids secret suggest telemetry"),
+    ("gitops", "api ids policy secret suggest telemetry"),
     ("pki", "clock files ids secret"),
     ("store", "api cache compliance files ids mdm pki policy secret"),
     // The endpoint for devices, from the inside out.
@@ -108,7 +108,7 @@ const ROOMS: &[(&str, &str)] = &[
     ),
     (
         "serde_yaml",
-        "api::crds cli::plugin kubeapi policy::schema::import",
+        "api::crds cli::mscp cli::plugin kubeapi policy::schema::import",
     ),
     ("cel", "expression"),
     ("kube_cel", "api::schema"),

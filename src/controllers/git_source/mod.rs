@@ -325,6 +325,7 @@ impl Sources {
         let about = About::from(&revision);
         let documents = match revision::read(
             &revision,
+            source.spec.format,
             source.namespace().unwrap_or_default().as_str(),
             &self.schemas,
             Schema::in_force(),

@@ -6,9 +6,11 @@ use std::sync::Arc;
 use serde::de::DeserializeOwned;
 
 use crate::api::BaselineSpec;
+use crate::api::git_source::SourceFormat;
 use crate::controllers::fleet::policies::checked_where_known;
 use crate::gitops::Finding;
 use crate::gitops::fetch::Revision;
+use crate::gitops::mscp::{self, Note, Tree};
 use crate::gitops::read::{Document, Documents, MAXIMUM_FINDINGS, read_documents};
 use crate::gitops::validate::SchemaSet;
 use crate::policy::schema::Schema;
@@ -20,11 +22,15 @@ use crate::policy::{Findings, SpecError, check_baseline, check_group, check_prof
 /// Every mistake, with its place.
 pub(super) fn read(
     revision: &Revision,
+    format: SourceFormat,
     namespace: &str,
     schemas: &SchemaSet,
     apple: &Schema,
 ) -> Result<Documents, Vec<Finding>> {
-    let mut documents = read_documents(&revision.files, namespace)?;
+    let mut documents = match format {
+        SourceFormat::Native => read_documents(&revision.files, namespace)?,
+        SourceFormat::Mscp => read_mscp(revision, apple)?,
+    };
     let findings = schemas.check(&documents);
     if !findings.is_empty() {
         return Err(findings);
@@ -38,7 +44,12 @@ pub(super) fn read(
         .collect();
     let mut errors = Vec::new();
     let mut warnings = Vec::new();
-    for document in &documents.objects {
+    // What is made of a tree has been judged in the making, rule by rule, and what contradicted itself is left out of it.
+    let unjudged = documents
+        .objects
+        .iter()
+        .filter(|_| format == SourceFormat::Native);
+    for document in unjudged {
         let findings = check(document, &baselines, apple);
         errors.extend(placed(document, findings.errors));
         warnings.extend(placed(document, findings.warnings));
@@ -46,9 +57,28 @@ pub(super) fn read(
     if !errors.is_empty() {
         return Err(errors);
     }
-    warnings.truncate(MAXIMUM_FINDINGS);
-    documents.warnings = warnings;
+    documents.warnings.extend(warnings);
+    documents.warnings.truncate(MAXIMUM_FINDINGS);
     Ok(documents)
+}
+
+/// The Baselines that a tree of mSCP's becomes, and what of it is not served.
+fn read_mscp(revision: &Revision, apple: &Schema) -> Result<Documents, Vec<Finding>> {
+    let tree = Tree::read(&revision.files).map_err(|finding| vec![finding])?;
+    let findings = |notes: Vec<Note>, only_errors: bool| -> Vec<Finding> {
+        notes
+            .into_iter()
+            .filter(|note| note.is_error() || !only_errors)
+            .map(|note| note.finding)
+            .take(MAXIMUM_FINDINGS)
+            .collect()
+    };
+    let (objects, warnings) = mscp::documents(&tree, apple).map_err(|notes| findings(notes, true))?;
+    Ok(Documents {
+        objects,
+        warnings: findings(warnings, false),
+        ..Documents::default()
+    })
 }
 
 fn check(document: &Document, baselines: &BTreeMap<String, Arc<BaselineSpec>>, apple: &Schema) -> Findings {
@@ -116,7 +146,8 @@ mod tests {
 
     fn read_one(payload: &str) -> Result<Documents, Vec<Finding>> {
         let schemas = SchemaSet::new(&crds::all()).unwrap();
-        read(&revision(payload), "fleet", &schemas, Schema::embedded())
+        let native = SourceFormat::Native;
+        read(&revision(payload), native, "fleet", &schemas, Schema::embedded())
     }
 
     fn told(findings: &[Finding]) -> String {

@@ -20,6 +20,8 @@ pub use document::Document;
 pub use position::PositionIndex;
 pub(super) use position::after_key;
 
+use serde_json::Value;
+
 use self::document::Reading;
 use super::fetch::SourceFile;
 use super::finding::Finding;
@@ -81,6 +83,28 @@ pub fn read_documents(files: &[SourceFile], namespace: &str) -> Result<Documents
     findings.sort();
     findings.truncate(MAXIMUM_FINDINGS);
     Err(findings)
+}
+
+/// Reads a file of which another format says that it holds one document. None: it is empty.
+///
+/// # Errors
+/// When it is not YAML that is read, or holds more than one document.
+pub(super) fn read_single(file: &SourceFile) -> Result<Option<(Value, PositionIndex)>, Finding> {
+    let finding = |position, field, message| Finding {
+        file: file.path.clone(),
+        position,
+        field,
+        message,
+    };
+    let mut documents =
+        yaml::parse(&file.content).map_err(|error| finding(error.position, error.field, error.message))?;
+    if let Some(second) = documents.get(1) {
+        let message = "the file holds a second document; keep one in each file".to_owned();
+        return Err(finding(second.positions.start(), String::new(), message));
+    }
+    Ok(documents
+        .pop()
+        .map(|document| (document.value, document.positions)))
 }
 
 /// Keeps an object, unless there is one of its kind and name already, or too many.
