@@ -7,13 +7,13 @@ use std::sync::{Arc, OnceLock};
 use jiff::Timestamp;
 
 use super::{Failure, Gateway, Reply};
-use crate::ids::Digest;
+use crate::ids::{Digest, EnrollmentId};
 use crate::mdm::checkin::DeclarativeManagement;
 use crate::mdm::ddm::{
     self, Endpoint, StatusReport, declaration, declaration_items, declarations_proven, tokens,
 };
 use crate::mdm::sender::Sender;
-use crate::policy::{DeviceClass, Lacks, OsVersion, Section};
+use crate::policy::{DeviceClass, Lacks, Manifest, OsVersion, Section};
 use crate::store::{Enrollment, SystemNews};
 
 impl Gateway {
@@ -98,31 +98,9 @@ impl Gateway {
             capabilities,
         } = StatusReport::read(data)?;
         let manifest = self.manifest_of(enrollment).await?;
-        let taken = Arc::new(OnceLock::new());
-        let outcome = Arc::clone(&taken);
-        let wanted = manifest.clone();
-        self.store
-            .update_facts(
-                &enrollment.id,
-                Box::new(move |facts| {
-                    let taken = facts.status_report(&value, now);
-                    let changed = *taken.as_ref().unwrap_or(&false);
-                    let proves = |_| {
-                        wanted
-                            .as_deref()
-                            .is_some_and(|wanted| declarations_proven(wanted, &facts.declarations))
-                    };
-                    // This runs once, so the cell is empty.
-                    let _ = outcome.set(taken.map(proves).map_err(|error| error.to_string()));
-                    changed
-                }),
-            )
+        let proven = self
+            .take_status(&enrollment.id, value, manifest.clone(), now)
             .await?;
-        let proven = match taken.get() {
-            Some(Ok(proven)) => *proven,
-            Some(Err(reason)) => return Err(ddm::StatusError::Refused(reason.clone()).into()),
-            None => false,
-        };
         let class = DeviceClass {
             os_version: OsVersion::read(os_version.as_deref().unwrap_or(&enrollment.os_version)),
             ..enrollment.class()
@@ -139,6 +117,40 @@ impl Gateway {
             self.note_applied(enrollment, manifest.id).await?;
         }
         Ok(Reply::Nothing)
+    }
+
+    /// Takes the facts of a status report, of a device or of a user. Whether they prove that it holds `wanted`.
+    pub(super) async fn take_status(
+        &self,
+        id: &EnrollmentId,
+        report: serde_json::Value,
+        wanted: Option<Arc<Manifest>>,
+        now: Timestamp,
+    ) -> Result<bool, Failure> {
+        let taken = Arc::new(OnceLock::new());
+        let outcome = Arc::clone(&taken);
+        self.store
+            .update_facts(
+                id,
+                Box::new(move |facts| {
+                    let taken = facts.status_report(&report, now);
+                    let changed = *taken.as_ref().unwrap_or(&false);
+                    let proves = |_| {
+                        wanted
+                            .as_deref()
+                            .is_some_and(|wanted| declarations_proven(wanted, &facts.declarations))
+                    };
+                    // This runs once, so the cell is empty.
+                    let _ = outcome.set(taken.map(proves).map_err(|error| error.to_string()));
+                    changed
+                }),
+            )
+            .await?;
+        match taken.get() {
+            Some(Ok(proven)) => Ok(*proven),
+            Some(Err(reason)) => Err(ddm::StatusError::Refused(reason.clone()).into()),
+            None => Ok(false),
+        }
     }
 
     /// Keeps the system that a report tells of, where that is news.

@@ -4,7 +4,7 @@
 //! manifest that they were last told of, whose declarations are served until they are told of another. What they report is kept with their
 //! channel; nothing of it says anything about the device.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use jiff::Timestamp;
 
@@ -12,9 +12,7 @@ use super::declarations::changed_at;
 use super::{Failure, Gateway, Reply};
 use crate::ids::{CommandUuid, Digest};
 use crate::mdm::commands::{Command, FIRST_CONTACT_DEADLINE};
-use crate::mdm::ddm::{
-    self, Endpoint, StatusReport, declaration, declaration_items, declarations_proven, tokens,
-};
+use crate::mdm::ddm::{Endpoint, StatusReport, declaration, declaration_items, tokens};
 use crate::policy::{Manifest, Section};
 use crate::store::{Enrollment, EnrollmentState};
 
@@ -86,34 +84,14 @@ impl Gateway {
     ) -> Result<Reply, Failure> {
         // Their system and capabilities are those of the device, which tells of them itself.
         let StatusReport { value, .. } = StatusReport::read(data)?;
-        let taken = Arc::new(OnceLock::new());
-        let outcome = Arc::clone(&taken);
         let wanted = manifest.and_then(|manifest| manifest.users.clone());
-        self.store
-            .update_facts(
-                &user.id,
-                Box::new(move |facts| {
-                    let taken = facts.status_report(&value, now);
-                    let changed = *taken.as_ref().unwrap_or(&false);
-                    let proves = |_| {
-                        wanted
-                            .as_deref()
-                            .is_some_and(|wanted| declarations_proven(wanted, &facts.declarations))
-                    };
-                    // This runs once, so the cell is empty.
-                    let _ = outcome.set(taken.map(proves).map_err(|error| error.to_string()));
-                    changed
-                }),
-            )
-            .await?;
-        match (taken.get(), manifest) {
-            (Some(Err(reason)), _) => Err(ddm::StatusError::Refused(reason.clone()).into()),
-            (Some(Ok(true)), Some(manifest)) => {
-                self.note_applied(user, manifest.id).await?;
-                Ok(Reply::Nothing)
-            }
-            _ => Ok(Reply::Nothing),
+        let proven = self.take_status(&user.id, value, wanted, now).await?;
+        if let Some(manifest) = manifest
+            && proven
+        {
+            self.note_applied(user, manifest.id).await?;
         }
+        Ok(Reply::Nothing)
     }
 
     /// Calls the users of a device that is about to be told of `manifest`, where what is for them is not what it was.
