@@ -100,7 +100,7 @@ pub enum ParameterType {
 /// One demand.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("has(self.enforce) || has(self.check)").message("a rule needs enforce, check or both"))]
+#[x_kube(validation = Rule::new("has(self.enforce) || has(self.check) || has(self.unproven)").message("a rule needs enforce, check or both, or unproven"))]
 pub struct BaselineRule {
     /// A stable identifier, unique in the baseline.
     #[schemars(regex(pattern = r"^[a-z0-9][a-z0-9_.-]*$"), length(max = 128))]
@@ -130,10 +130,73 @@ pub struct BaselineRule {
     /// How to tell whether it holds. None: the enforced content is proven installed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub check: Option<Check>,
+    /// Why nothing that a device reports can prove it. Without a check the verdict is then unknown, for this reason.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unproven: Option<Unproven>,
+    /// A check that only a program on the device could make. Provost keeps it for people and never runs it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device_check: Option<DeviceCheck>,
     /// What a person can do where it fails and cannot be enforced.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     #[schemars(length(max = 4096))]
     pub remediation: String,
+    /// The files that an imported rule is made of: the library's own first, then those that change it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 4))]
+    pub origins: Vec<RuleOrigin>,
+}
+
+/// Why nothing that a device reports can prove a rule.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Unproven {
+    /// The kind of reason.
+    pub reason: UnprovenReason,
+    /// The reason, for people: it becomes that of the verdict.
+    #[schemars(length(min = 1, max = 1024))]
+    pub message: String,
+}
+
+/// Kinds of reason why nothing proves a rule.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema, strum::Display)]
+pub enum UnprovenReason {
+    /// It sets lines of a configuration file, of which only complete ones are delivered.
+    ConfigurationFile,
+    /// It contradicts another rule of the baseline, and neither value is served.
+    Conflict,
+    /// Apple's schema refuses what it sets, which is not served.
+    InvalidContent,
+    /// There is no setting and no check for it.
+    NotTechnical,
+    /// Only a check on the device can tell.
+    OnDeviceCheck,
+    /// What it sets can lock people out or is incomplete: it is put on devices only by an object of one's own.
+    OptIn,
+}
+
+/// A check that only a program on the device could make.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct DeviceCheck {
+    /// The shell command, as text.
+    #[schemars(length(min = 1, max = 4096))]
+    pub command: String,
+    /// What it prints where the rule is met.
+    #[serde(default)]
+    #[schemars(length(max = 1024))]
+    pub expected: String,
+}
+
+/// A file that a rule is made of.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RuleOrigin {
+    /// Its path from the root of the repository.
+    #[schemars(length(min = 1, max = 1024))]
+    pub path: String,
+    /// The id of its blob in git.
+    #[schemars(length(max = 64))]
+    pub blob: String,
 }
 
 /// A control of a framework.

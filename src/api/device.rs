@@ -163,6 +163,9 @@ pub struct FailingRule {
     pub severity: Severity,
     /// What the evidence says.
     pub reason: String,
+    /// The file of an imported rule, as `path@blob`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<String>,
 }
 
 /// One change of a verdict or of the enrolment.

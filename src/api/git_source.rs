@@ -45,6 +45,10 @@ pub struct GitSourceSpec {
     #[serde(default = "root_path")]
     #[schemars(length(max = 1024))]
     pub path: String,
+    /// What the files are: objects of Provost's, or a rule library of the macOS Security Compliance Project, each of whose baselines becomes a
+    /// Baseline.
+    #[serde(default)]
+    pub format: SourceFormat,
     /// How often to look for a new revision, such as `30s`, `5m` or `1h`.
     #[serde(default = "default_interval")]
     #[schemars(regex(pattern = r"^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$"), length(max = 32))]
@@ -67,6 +71,17 @@ pub struct GitSourceSpec {
     /// True: nothing is fetched or applied until this is false again.
     #[serde(default)]
     pub suspend: bool,
+}
+
+/// What the files of a source are.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+pub enum SourceFormat {
+    /// Objects of the group `provost.dev`, as YAML or JSON.
+    #[default]
+    Native,
+    /// A tree of the macOS Security Compliance Project, 2.0 or 1.x.
+    #[serde(rename = "MSCP")]
+    Mscp,
 }
 
 /// What to follow in a repository: one of these.

@@ -27,6 +27,8 @@ pub struct Demand {
     pub evidence: Evidence,
     /// Whether content is served for it: whether telling the device to apply that again can help.
     pub enforced: bool,
+    /// The file of an imported rule, as `path@blob`.
+    pub origin: Option<Arc<str>>,
     key: Arc<str>,
 }
 
@@ -52,6 +54,7 @@ impl Demand {
             revision,
             evidence,
             enforced: false,
+            origin: None,
         }
     }
 
@@ -59,6 +62,13 @@ impl Demand {
     #[must_use]
     pub const fn enforced(mut self, enforced: bool) -> Self {
         self.enforced = enforced;
+        self
+    }
+
+    /// The demand, with the file of the rule, where it is imported.
+    #[must_use]
+    pub fn from_file(mut self, origin: Option<Arc<str>>) -> Self {
+        self.origin = origin;
         self
     }
 

@@ -149,6 +149,7 @@ pub fn failing_rules(demands: &[Demand], judgements: &[Judgement]) -> Vec<Failin
             rule: demand.rule.to_string(),
             severity: demand.severity,
             reason: shortened(&judgement.reason),
+            origin: demand.origin.as_deref().map(shortened),
         })
         .collect()
 }

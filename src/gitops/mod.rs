@@ -4,13 +4,18 @@
 //!   fetch ──► Revision{files} ──► read ──► Documents ──► validate ──► plan ──► (the GitSource controller applies)
 //! ```
 //!
-//! [`fetch`] is the adapter to git; the rest is pure. The controller, conditions and the API live in `controllers`.
+//! [`fetch`] is the adapter to git, [`folder`] that to a folder on disk; the rest is pure. [`mscp`] reads the trees of another project into the
+//! same Documents. The controller, conditions and the API live in `controllers`.
 
 pub mod author;
 pub mod fetch;
 mod finding;
+pub mod folder;
+pub mod mscp;
 pub mod plan;
 pub mod read;
+mod remark;
 pub mod validate;
 
 pub use finding::{Finding, Position};
+pub use remark::{Kind, Remark, Remarks};

@@ -3,7 +3,8 @@
 //! Dictionaries merge deeply. Lists become their union, in order, without duplicates. Equal scalars agree; types count, `1` is not
 //! `1.0` or `true`. Unequal scalars, or different kinds of value, contradict each other: the part with the highest precedence wins;
 //! among parts of that precedence it is a conflict, and then *neither* value is served, nor that of a lower precedence.
-//! The result does not depend on the order of the parts, except for the order of items in lists.
+//! The result does not depend on the order of the parts, except for the order of items in lists. Where nothing is contradicted it does not depend
+//! on grouping either: parts may be merged in steps. What is contradicted has to be merged at once, or a third part would bring a value back.
 
 use serde_json::{Map, Value};
 
@@ -357,6 +358,19 @@ mod tests {
             let (a, b) = (merge(&parts), merge(&other));
             prop_assert_eq!(a.clashes, b.clashes);
             prop_assert_eq!(without_order(Value::Object(a.content)), without_order(Value::Object(b.content)));
+        }
+
+        #[test]
+        fn without_contradictions_parts_may_be_merged_in_steps(
+            a in any_content(), b in any_content(), c in any_content()
+        ) {
+            let part = |content| Part { precedence: 0, source: 0, content };
+            let whole = merge(&[part(&a), part(&b), part(&c)]);
+            if whole.clashes.is_empty() {
+                let (left, right) = (merge(&[part(&a), part(&b)]), merge(&[part(&b), part(&c)]));
+                prop_assert_eq!(&merge(&[part(&left.content), part(&c)]), &whole);
+                prop_assert_eq!(&merge(&[part(&a), part(&right.content)]), &whole);
+            }
         }
 
         #[test]

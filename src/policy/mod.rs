@@ -2,7 +2,8 @@
 //!
 //! [`spec_check`] finds mistakes when an object is written. [`group`] says who is concerned. [`compile`](mod@compile)
 //! makes the [`manifest`] of one class of devices, and what would prove each rule, by way of [`parameter`] (values),
-//! [`merge`] (the law), [`profile`] and [`declaration`] (what devices read), with the facts of [`platform`].
+//! [`merge`] (the law), [`profile`] and [`declaration`] (what devices read), with the facts of [`platform`] and of
+//! Apple's [`schema`].
 
 pub mod compile;
 pub mod content;
@@ -13,6 +14,7 @@ pub mod merge;
 pub mod parameter;
 pub mod platform;
 pub mod profile;
+pub mod schema;
 pub mod spec_check;
 
 pub use compile::{
@@ -21,4 +23,6 @@ pub use compile::{
 pub use group::{Candidate, Group, GroupError};
 pub use manifest::{Declaration, Manifest, ProfileDocument, Section};
 pub use platform::{DeviceClass, Lacks, OsVersion};
-pub use spec_check::{SpecError, check_assignment_against, check_baseline, check_group, check_profile};
+pub use spec_check::{
+    Findings, SpecError, check_assignment_against, check_baseline, check_group, check_profile,
+};

@@ -1,5 +1,6 @@
 //! What a resource's schema cannot say: mistakes that are found when an object is written, not when a device meets it.
 
+mod apple;
 mod contradictions;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,8 +19,10 @@ use crate::suggest::did_you_mean;
 use super::content;
 use super::group::{Group, GroupError};
 use super::parameter;
-use super::platform::{OsVersion, declaration_type, declaration_types};
+use super::platform::OsVersion;
 use super::profile::DERIVED_KEYS;
+use super::schema::{self, Code, Extent, Schema, Severity};
+use apple::{Content, Values};
 
 /// A mistake.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,6 +31,8 @@ pub struct SpecError {
     pub field: String,
     /// What is wrong, and what to do.
     pub message: String,
+    /// Its kind, if Apple's schema says it.
+    pub code: Option<Code>,
 }
 
 impl fmt::Display for SpecError {
@@ -36,24 +41,53 @@ impl fmt::Display for SpecError {
     }
 }
 
-/// Collects mistakes.
-#[derive(Default)]
-struct Findings(Vec<SpecError>);
+/// What is found in an object that holds content.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Findings {
+    /// The mistakes: with one of them it cannot be used as it is.
+    pub errors: Vec<SpecError>,
+    /// What should be looked at.
+    pub warnings: Vec<SpecError>,
+}
 
 impl Findings {
+    /// Mistakes alone.
+    #[must_use]
+    pub const fn of(errors: Vec<SpecError>) -> Self {
+        Self {
+            errors,
+            warnings: Vec::new(),
+        }
+    }
+
     fn add(&mut self, field: impl Into<String>, message: impl Into<String>) {
-        self.0.push(SpecError {
-            field: field.into(),
-            message: message.into(),
-        });
+        self.note(Severity::Error, field.into(), message.into());
+    }
+
+    fn note(&mut self, severity: Severity, field: String, message: String) {
+        self.keep(severity, field, message, None);
+    }
+
+    /// What Apple's schema says of content.
+    fn note_of_schema(&mut self, severity: Severity, field: String, found: &schema::Finding) {
+        self.keep(severity, field, found.text(), Some(found.code));
+    }
+
+    fn keep(&mut self, severity: Severity, field: String, message: String, code: Option<Code>) {
+        let list = match severity {
+            Severity::Error => &mut self.errors,
+            Severity::Warning => &mut self.warnings,
+        };
+        list.push(SpecError { field, message, code });
     }
 }
 
-/// The mistakes of a Baseline; none: it can be used as it is.
+/// What is wrong with a Baseline, by itself and by Apple's schema.
 #[must_use]
-pub fn check_baseline(spec: &BaselineSpec) -> Vec<SpecError> {
+pub fn check_baseline(spec: &BaselineSpec, schema: &Schema) -> Findings {
     let mut findings = Findings::default();
     let values = check_parameters(&spec.parameters, &mut findings);
+    let tried = apple::tried(&spec.parameters, &values);
     check_ranges("spec.platforms", &spec.platforms, &mut findings);
     let mut ids = BTreeSet::new();
     for (n, rule) in spec.rules.iter().enumerate() {
@@ -65,17 +99,31 @@ pub fn check_baseline(spec: &BaselineSpec) -> Vec<SpecError> {
             );
         }
         check_rule(&field, spec, rule, &values, &mut findings);
+        for (n, enforcement) in rule.enforce.iter().enumerate() {
+            let (field, content) = match (&enforcement.profile, &enforcement.declaration) {
+                (Some(payload), None) => (format!("{field}.enforce[{n}].profile"), Content::Payload(payload)),
+                (None, Some(body)) => (
+                    format!("{field}.enforce[{n}].declaration"),
+                    Content::Declaration(body),
+                ),
+                _ => continue,
+            };
+            apple::check_content(schema, &field, content, &tried, Extent::Part, &mut findings);
+        }
+        apple::check_rule(schema, &field, spec, rule, &values, &mut findings);
     }
-    // Contradictions between rules that cannot be read would be noise.
-    if findings.0.is_empty() {
-        for contradiction in contradictions::find(spec, &values) {
-            findings.add(
-                format!("spec.rules[{}]", contradiction.rule),
-                contradiction.message,
-            );
+    // What is said of rules that cannot be read would be noise.
+    if findings.errors.is_empty() {
+        let together = contradictions::find(schema, spec, &values);
+        for remark in together.contradictions {
+            findings.add(format!("spec.rules[{}]", remark.rule), remark.message);
+        }
+        for remark in together.incomplete {
+            let field = format!("spec.rules[{}]", remark.rule);
+            findings.note(Severity::Warning, field, remark.message);
         }
     }
-    findings.0
+    findings
 }
 
 /// The default values, or for a wrong default what else could stand there, so that only the mistake itself is reported.
@@ -171,8 +219,8 @@ fn check_rule(
             _ => findings.add(&field, "give exactly one of profile and declaration"),
         }
     }
-    if rule.enforce.is_empty() && rule.check.is_none() {
-        findings.add(field, "a rule needs enforce, check or both");
+    if rule.enforce.is_empty() && rule.check.is_none() && rule.unproven.is_none() {
+        findings.add(field, "a rule needs enforce, check or both, or unproven");
     }
     if let Some(check) = &rule.check {
         let field = format!("{field}.check.cel");
@@ -233,15 +281,6 @@ fn check_declaration(
     values: &BTreeMap<String, Value>,
     findings: &mut Findings,
 ) {
-    let type_ = &declaration.type_;
-    if declaration_type(type_).is_none() {
-        let names: Vec<String> = declaration_types().map(|known| known.name()).collect();
-        let hint = did_you_mean(type_, names.iter().map(String::as_str));
-        findings.add(
-            format!("{field}.type"),
-            format!("there is no declaration type `{type_}`{hint}"),
-        );
-    }
     check_content(
         &format!("{field}.payload"),
         &declaration.payload,
@@ -262,28 +301,28 @@ fn check_content(field: &str, content: &Value, values: &BTreeMap<String, Value>,
     }
 }
 
-/// The mistakes of a Profile.
+/// What is wrong with a Profile, by itself and by Apple's schema.
 #[must_use]
-pub fn check_profile(spec: &ProfileSpec) -> Vec<SpecError> {
+pub fn check_profile(spec: &ProfileSpec, schema: &Schema) -> Findings {
     let mut findings = Findings::default();
     check_ranges("spec.platforms", &spec.platforms, &mut findings);
+    let none = Values::new();
+    let against_schema = |field: &str, content: Content<'_>, findings: &mut Findings| {
+        let tried = std::slice::from_ref(&none);
+        apple::check_content(schema, field, content, tried, Extent::Whole, findings);
+        apple::check_profile(schema, field, spec, content, findings);
+    };
     for (n, payload) in spec.payloads.iter().enumerate() {
-        check_payload(
-            &format!("spec.payloads[{n}]"),
-            payload,
-            &BTreeMap::new(),
-            &mut findings,
-        );
+        let field = format!("spec.payloads[{n}]");
+        check_payload(&field, payload, &none, &mut findings);
+        against_schema(&field, Content::Payload(payload), &mut findings);
     }
     for (n, declaration) in spec.declarations.iter().enumerate() {
-        check_declaration(
-            &format!("spec.declarations[{n}]"),
-            declaration,
-            &BTreeMap::new(),
-            &mut findings,
-        );
+        let field = format!("spec.declarations[{n}]");
+        check_declaration(&field, declaration, &none, &mut findings);
+        against_schema(&field, Content::Declaration(declaration), &mut findings);
     }
-    findings.0
+    findings
 }
 
 /// The mistakes of a DeviceGroup.
@@ -297,7 +336,7 @@ pub fn check_group(spec: &DeviceGroupSpec) -> Vec<SpecError> {
         Err(error @ GroupError::Key { .. }) => findings.add("spec.expression", error.to_string()),
         Err(GroupError::Selector(error)) => findings.add("spec.selector", error.to_string()),
     }
-    findings.0
+    findings.errors
 }
 
 /// The mistakes of an Assignment in what it says about baselines, which are given by name.
@@ -350,7 +389,7 @@ pub fn check_assignment_against(
             }
         }
     }
-    findings.0
+    findings.errors
 }
 
 #[cfg(test)]

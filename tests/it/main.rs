@@ -26,6 +26,8 @@ mod enrolling;
 #[cfg(test)]
 mod evidence;
 #[cfg(test)]
+mod explain;
+#[cfg(test)]
 mod guarantees;
 #[cfg(test)]
 mod hostile;
@@ -38,7 +40,11 @@ mod kubectl;
 #[cfg(test)]
 mod leaving;
 #[cfg(test)]
+mod lint;
+#[cfg(test)]
 mod moving;
+#[cfg(test)]
+mod mscp;
 #[cfg(test)]
 mod plugin;
 #[cfg(test)]

@@ -29,7 +29,7 @@ const PARTS: &[(&str, &str)] = &[
     ("mdm", "api clock compliance ids policy secret suggest"),
     // Ports and their adapters.
     ("push", "clock files secret telemetry"),
-    ("gitops", "api ids secret suggest telemetry"),
+    ("gitops", "api ids policy secret suggest telemetry"),
     ("pki", "clock files ids secret"),
     ("store", "api cache compliance files ids mdm pki policy secret"),
     // The endpoint for devices, from the inside out.
@@ -102,8 +102,14 @@ const ROOMS: &[(&str, &str)] = &[
     ),
     ("quick_xml", "mdm::plist"),
     // YAML: with the place of each field for people's files, plainly for bodies and files of our own.
-    ("saphyr_parser", "gitops::read kubeapi::decode"),
-    ("serde_yaml", "api::crds cli::plugin kubeapi"),
+    (
+        "saphyr_parser",
+        "gitops::read kubeapi::decode policy::schema::import",
+    ),
+    (
+        "serde_yaml",
+        "api::crds cli::explain cli::mscp cli::plugin kubeapi policy::schema::import",
+    ),
     ("cel", "expression"),
     ("kube_cel", "api::schema"),
     ("schemars", "api kubeapi::openapi"),

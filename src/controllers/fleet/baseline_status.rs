@@ -7,7 +7,8 @@ use kube::Resource as _;
 
 use crate::api::condition::{ConditionType, Reason, Statement, merge};
 use crate::api::{Baseline, BaselineStatus};
-use crate::policy::{SpecError, check_baseline};
+use crate::policy::schema::Schema;
+use crate::policy::{Findings, SpecError, check_baseline};
 
 use super::policies::revision;
 
@@ -24,7 +25,7 @@ pub fn build(baseline: &Baseline, now: Timestamp) -> BaselineStatus {
         observed_generation: generation.unwrap_or_else(crate::api::unobserved),
         conditions: merge(
             &old.conditions,
-            &spec_statements(&check_baseline(&baseline.spec), good),
+            &spec_statements(&check_baseline(&baseline.spec, Schema::in_force()), good),
             generation,
             now,
         ),
@@ -35,18 +36,21 @@ pub fn build(baseline: &Baseline, now: Timestamp) -> BaselineStatus {
     }
 }
 
+/// How many warnings a condition names.
+const WARNINGS: usize = 3;
+
 /// What the mistakes of a spec (or their absence) say about an object.
 #[must_use]
-pub fn spec_statements(mistakes: &[SpecError], good: impl FnOnce() -> String) -> Vec<Statement> {
-    if mistakes.is_empty() {
+pub fn spec_statements(findings: &Findings, good: impl FnOnce() -> String) -> Vec<Statement> {
+    if findings.errors.is_empty() {
         return vec![Statement::new(
             ConditionType::Ready,
             true,
             Reason::Succeeded,
-            good(),
+            good() + &warned(&findings.warnings, WARNINGS),
         )];
     }
-    let text = joined(mistakes);
+    let text = joined(&findings.errors);
     vec![
         Statement::new(ConditionType::Ready, false, Reason::InvalidSpec, text.clone()),
         Statement::new(ConditionType::Stalled, true, Reason::InvalidSpec, text),
@@ -61,6 +65,19 @@ pub fn joined(mistakes: &[SpecError]) -> String {
         .map(ToString::to_string)
         .collect::<Vec<_>>()
         .join("; ")
+}
+
+/// `; 2 warnings: …`, the first `most` of them in words, or nothing: to end a message with.
+#[must_use]
+pub fn warned(warnings: &[impl ToString], most: usize) -> String {
+    let words = match warnings.len() {
+        0 => return String::new(),
+        1 => "; 1 warning: ".to_owned(),
+        count => format!("; {count} warnings: "),
+    };
+    let first: Vec<String> = warnings.iter().take(most).map(ToString::to_string).collect();
+    let more = if warnings.len() > most { "; …" } else { "" };
+    words + &first.join("; ") + more
 }
 
 /// A count as the API carries it.

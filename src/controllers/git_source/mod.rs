@@ -8,7 +8,7 @@ mod begin;
 mod dereference;
 mod finalizer;
 mod origin;
-mod revision;
+pub mod revision;
 mod status;
 #[cfg(test)]
 mod tests;
@@ -29,6 +29,7 @@ use tokio_util::sync::CancellationToken;
 use crate::api::GitSource;
 use crate::gitops::fetch::{FetchErrorKind, Fetcher};
 use crate::gitops::validate::SchemaSet;
+use crate::policy::schema::Schema;
 use crate::telemetry::metrics::Reconciliation;
 
 use super::error::backoff;
@@ -323,9 +324,11 @@ impl Sources {
         };
         let about = About::from(&revision);
         let documents = match revision::read(
-            &revision,
+            &revision.files,
+            source.spec.format,
             source.namespace().unwrap_or_default().as_str(),
             &self.schemas,
+            Schema::in_force(),
         ) {
             Ok(documents) => documents,
             Err(findings) => return Ok(Pass::Ended(Ended::Refused { about, findings })),

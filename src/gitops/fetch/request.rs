@@ -136,6 +136,17 @@ pub struct SourceFile {
     pub content: Vec<u8>,
 }
 
+impl SourceFile {
+    /// The id that git gives to a blob of this content, in 40 hexadecimal digits.
+    #[must_use]
+    pub fn blob(&self) -> String {
+        // Hashing fails for no content: the id of an empty blob would be wrong, none is honest.
+        git2::Oid::hash_object(git2::ObjectType::Blob, &self.content)
+            .map(|id| id.to_string())
+            .unwrap_or_default()
+    }
+}
+
 /// Counts of what was not read.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Skipped {

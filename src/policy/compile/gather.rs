@@ -72,6 +72,7 @@ pub(super) struct Draft {
     revision: Option<Arc<str>>,
     proof: Proof,
     enforced: bool,
+    origin: Option<Arc<str>>,
 }
 
 impl Draft {
@@ -86,6 +87,7 @@ impl Draft {
             assembled.evidence(&self.proof),
         )
         .enforced(self.enforced)
+        .from_file(self.origin.clone())
     }
 }
 
@@ -218,6 +220,11 @@ fn gather_baseline(
             revision: assignment.revision.clone().or_else(|| baseline.revision.clone()),
             proof,
             enforced: assignment.mode == AssignmentMode::Enforce && gathered.pieces.len() > before,
+            // Where users have changed the rule, their file is the one to look at.
+            origin: rule
+                .origins
+                .last()
+                .map(|origin| format!("{}@{}", origin.path, origin.blob).into()),
         });
     }
 }
@@ -259,6 +266,11 @@ fn gather_rule(
     });
     if let Some(check) = &rule.check {
         return Proof::Known(check_evidence(input, parameters, &check.cel));
+    }
+    if let Some(unproven) = &rule.unproven {
+        return Proof::Known(Evidence::None {
+            reason: unproven.message.as_str().into(),
+        });
     }
     match content {
         Ok(piece) => Proof::Piece(piece),

@@ -47,6 +47,9 @@ pub(in crate::cli::plugin) struct Explanation {
     pub(super) check: String,
     #[serde(skip_serializing_if = "String::is_empty")]
     pub(super) remediation: String,
+    /// The files that an imported rule is made of, as `path@blob`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) files: Vec<String>,
     pub(super) assignments: Vec<Asked>,
     pub(super) commits: Vec<Commit>,
     /// The changes of this rule that the device's status remembers, newest first.
@@ -138,6 +141,11 @@ pub(in crate::cli::plugin) fn explain(
         enforces: enforces(&status, demanded),
         check: check(rule),
         remediation: rule.remediation.clone(),
+        files: rule
+            .origins
+            .iter()
+            .map(|origin| format!("{}@{}", origin.path, origin.blob))
+            .collect(),
         assignments,
         commits,
         history,
@@ -232,7 +240,10 @@ fn enforces(status: &DeviceStatus, demanded: &Demanded<'_>) -> Vec<String> {
 fn check(rule: &BaselineRule) -> String {
     match &rule.check {
         Some(check) => check.cel.clone(),
-        None => "what it enforces is proven to be installed".to_owned(),
+        None => match &rule.unproven {
+            Some(unproven) => format!("nothing: {}", unproven.message),
+            None => "what it enforces is proven to be installed".to_owned(),
+        },
     }
 }
 

@@ -106,6 +106,9 @@ fn rule(page: &mut Page, explanation: &Explanation) {
         page.field("Enforces", setting);
     }
     page.field("Checked by", &explanation.check);
+    for file in &explanation.files {
+        page.field("File", file);
+    }
 }
 
 fn origin(page: &mut Page, origin: &Commit, now: Timestamp) {

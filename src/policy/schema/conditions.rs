@@ -1,15 +1,28 @@
-//! Which systems take a command or a key, and what they demand for it.
+//! Which systems take a type or a key, and what they demand for it.
+//!
+//! Specification: `supportedOS` of Apple's schema. Conditions of a key lie over those of what it is part of, attribute by attribute.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
 use crate::api::common::Platform;
-use crate::policy::OsVersion;
+use crate::policy::platform::OsVersion;
 
 /// An operating system, as Apple's schema tells them apart.
 #[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, strum::Display,
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    strum::Display,
+    strum::EnumString,
 )]
 pub enum System {
     /// iOS and iPadOS.
@@ -92,9 +105,10 @@ impl From<Since> for String {
     }
 }
 
-/// What a kind of enrolment means for a command or a key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// What a kind of enrolment means for a type or a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, strum::EnumString)]
 #[serde(rename_all = "camelCase")]
+#[strum(serialize_all = "lowercase")]
 pub enum Mode {
     /// It may be used.
     Allowed,
@@ -119,6 +133,94 @@ pub struct SharedIPad {
     /// Whether on that of its user.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user_channel: Option<bool>,
+    /// Where its declaration may be active.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scopes: Option<Scopes>,
+}
+
+/// A set of words, in the table as one text with blanks between them.
+macro_rules! words {
+    ($(#[$docs:meta])* $name:ident: $type:ty { $($(#[$doc:meta])* $constant:ident = $bit:literal $word:literal),+ $(,)? }) => {
+        $(#[$docs])*
+        #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+        #[serde(try_from = "String", into = "String")]
+        pub struct $name($type);
+
+        impl $name {
+            $($(#[$doc])* pub const $constant: Self = Self($bit);)+
+            const WORDS: &[(Self, &str)] = &[$((Self::$constant, $word)),+];
+
+            /// Whether all of `other` is among these.
+            #[must_use]
+            pub const fn include(self, other: Self) -> bool {
+                self.0 & other.0 == other.0
+            }
+
+            /// These and those of `other`.
+            #[must_use]
+            pub const fn and(self, other: Self) -> Self {
+                Self(self.0 | other.0)
+            }
+
+            /// By the schema's word for it.
+            #[must_use]
+            pub fn named(word: &str) -> Option<Self> {
+                Self::WORDS.iter().find(|(_, known)| *known == word).map(|(set, _)| *set)
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                let held = Self::WORDS.iter().filter(|(set, _)| self.include(*set));
+                for (place, (_, word)) in held.enumerate() {
+                    write!(f, "{}{word}", if place == 0 { "" } else { " " })?;
+                }
+                Ok(())
+            }
+        }
+
+        impl TryFrom<String> for $name {
+            type Error = String;
+
+            fn try_from(text: String) -> Result<Self, String> {
+                text.split_ascii_whitespace().try_fold(Self::default(), |set, word| {
+                    Self::named(word)
+                        .map(|known| set.and(known))
+                        .ok_or_else(|| format!("`{word}` is not among {}", Self::WORDS.iter().map(|(_, word)| *word).collect::<Vec<_>>().join(", ")))
+                })
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(set: $name) -> Self {
+                set.to_string()
+            }
+        }
+    };
+}
+
+words! {
+    /// Kinds of enrolment that take a declaration.
+    Enrollments: u8 {
+        /// Supervised.
+        SUPERVISED = 1 "supervised",
+        /// By a device enrolment, not supervised.
+        DEVICE = 2 "device",
+        /// By a User Enrollment.
+        USER = 4 "user",
+        /// Not by a server.
+        LOCAL = 8 "local",
+    }
+}
+
+words! {
+    /// Where a declaration may be active.
+    Scopes: u8 {
+        /// For the device.
+        SYSTEM = 1 "system",
+        /// For one of its users.
+        USER = 2 "user",
+    }
 }
 
 /// Conditions on one system. What is absent is as in what lies below, or of no matter.
@@ -143,12 +245,24 @@ pub struct Conditions {
     /// Whether it must have enrolled by Automated Device Enrollment.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub automated: Option<bool>,
+    /// Whether the person at a Mac must have approved its management.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user_approved: Option<bool>,
+    /// Whether a device may have several of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub multiple: Option<bool>,
     /// Whether the device's channel takes it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub device_channel: Option<bool>,
     /// Whether a user's channel takes it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user_channel: Option<bool>,
+    /// The kinds of enrolment that take it, of a declaration.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub enrollments: Option<Enrollments>,
+    /// Where it may be active, of a declaration.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scopes: Option<Scopes>,
     /// What a User Enrollment means for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user_enrollment: Option<Mode>,
@@ -166,6 +280,7 @@ impl Conditions {
                 mode: own.mode.or(below.mode),
                 device_channel: own.device_channel.or(below.device_channel),
                 user_channel: own.user_channel.or(below.user_channel),
+                scopes: own.scopes.or(below.scopes),
             }),
             (own, below) => own.or(below),
         };
@@ -176,8 +291,12 @@ impl Conditions {
             rights: self.rights.or(below.rights),
             supervised: self.supervised.or(below.supervised),
             automated: self.automated.or(below.automated),
+            user_approved: self.user_approved.or(below.user_approved),
+            multiple: self.multiple.or(below.multiple),
             device_channel: self.device_channel.or(below.device_channel),
             user_channel: self.user_channel.or(below.user_channel),
+            enrollments: self.enrollments.or(below.enrollments),
+            scopes: self.scopes.or(below.scopes),
             user_enrollment: self.user_enrollment.or(below.user_enrollment),
             shared_ipad,
         }
