@@ -73,6 +73,7 @@ pub(super) struct Draft {
     proof: Proof,
     enforced: bool,
     origin: Option<Arc<str>>,
+    inherited_from: Option<Arc<str>>,
 }
 
 impl Draft {
@@ -88,6 +89,7 @@ impl Draft {
         )
         .enforced(self.enforced)
         .from_file(self.origin.clone())
+        .inherited(self.inherited_from.clone())
     }
 }
 
@@ -166,7 +168,7 @@ struct Parameters {
 
 impl Parameters {
     fn of(baseline: &BaselineInput) -> Self {
-        let (values, errors) = parameter::resolve(&baseline.spec.parameters, &baseline.parameters);
+        let (values, errors) = parameter::resolve(&baseline.baseline.spec.parameters, &baseline.parameters);
         let wrong = errors
             .iter()
             .filter_map(|error| Some((error.parameter()?.to_owned(), error.to_string())))
@@ -201,7 +203,24 @@ fn gather_baseline(
     gathered: &mut Gathered,
 ) {
     let parameters = Parameters::of(baseline);
-    for rule in &baseline.spec.rules {
+    let resolved = &baseline.baseline;
+    let draft = |rule: &BaselineRule, from: Option<&Arc<str>>, proof: Proof, enforced: bool| Draft {
+        assignment: Arc::clone(&assignment.name),
+        baseline: Arc::clone(&baseline.name),
+        rule: rule.id.clone(),
+        severity: rule.severity,
+        controls: rule.controls.clone().into(),
+        revision: assignment.revision.clone().or_else(|| baseline.revision.clone()),
+        proof,
+        enforced,
+        // Where users have changed the rule, their file is the one to look at.
+        origin: rule
+            .origins
+            .last()
+            .map(|origin| format!("{}@{}", origin.path, origin.blob).into()),
+        inherited_from: from.cloned(),
+    };
+    for rule in &resolved.spec.rules {
         let before = gathered.pieces.len();
         let proof = gather_rule(
             input,
@@ -211,21 +230,17 @@ fn gather_baseline(
             rule,
             &mut gathered.pieces,
         );
-        gathered.drafts.push(Draft {
-            assignment: Arc::clone(&assignment.name),
-            baseline: Arc::clone(&baseline.name),
-            rule: rule.id.clone(),
-            severity: rule.severity,
-            controls: rule.controls.clone().into(),
-            revision: assignment.revision.clone().or_else(|| baseline.revision.clone()),
-            proof,
-            enforced: assignment.mode == AssignmentMode::Enforce && gathered.pieces.len() > before,
-            // Where users have changed the rule, their file is the one to look at.
-            origin: rule
-                .origins
-                .last()
-                .map(|origin| format!("{}@{}", origin.path, origin.blob).into()),
+        let enforced = assignment.mode == AssignmentMode::Enforce && gathered.pieces.len() > before;
+        let from = resolved.inherited.get(&rule.id).map(|inherited| &inherited.from);
+        gathered.drafts.push(draft(rule, from, proof, enforced));
+    }
+    for left_out in &resolved.left_out {
+        let proof = Proof::Known(Evidence::NotApplicable {
+            reason: format!("left out by baseline {}: {}", left_out.by, left_out.reason).into(),
         });
+        gathered
+            .drafts
+            .push(draft(&left_out.rule, Some(&left_out.from), proof, false));
     }
 }
 
@@ -246,7 +261,7 @@ fn gather_rule(
             reason: format!("left out by assignment {}: {}", assignment.name, exclusion.reason).into(),
         });
     }
-    for ranges in [&baseline.spec.platforms, &rule.platforms] {
+    for ranges in [&baseline.baseline.spec.platforms, &rule.platforms] {
         if !input.class.is_in_any(ranges) {
             return Proof::Known(Evidence::NotApplicable {
                 reason: format!("the rule is for {}", describe(ranges)).into(),
