@@ -12,9 +12,9 @@ use std::sync::Arc;
 
 pub(in crate::policy) use gather::{Target, select};
 
+use crate::api::ProfileSpec;
 use crate::api::assignment::{AssignmentMode, RuleExclusion};
 use crate::api::common::{ParameterValues, Verdict};
-use crate::api::ProfileSpec;
 use crate::compliance::{Checks, Demand, Evidence, Facts, Needs, judge_evidence};
 use crate::expression::Path;
 

@@ -115,7 +115,10 @@ pub fn in_both(one: &[PlatformRange], other: &[PlatformRange]) -> Option<Vec<Pla
         return Some([one, other].concat());
     }
     let mut both: Vec<PlatformRange> = Vec::new();
-    for range in one.iter().flat_map(|one| other.iter().filter_map(|other| common(one, other))) {
+    for range in one
+        .iter()
+        .flat_map(|one| other.iter().filter_map(|other| common(one, other)))
+    {
         if !both.contains(&range) {
             both.push(range);
         }
@@ -127,9 +130,17 @@ pub fn in_both(one: &[PlatformRange], other: &[PlatformRange]) -> Option<Vec<Pla
 fn common(one: &PlatformRange, other: &PlatformRange) -> Option<PlatformRange> {
     let version = |text: &String| OsVersion::read(text);
     let minimum = [&one.minimum_version, &other.minimum_version];
-    let minimum = minimum.into_iter().flatten().max_by_key(|text| version(text)).cloned();
+    let minimum = minimum
+        .into_iter()
+        .flatten()
+        .max_by_key(|text| version(text))
+        .cloned();
     let before = [&one.before_version, &other.before_version];
-    let before = before.into_iter().flatten().min_by_key(|text| version(text)).cloned();
+    let before = before
+        .into_iter()
+        .flatten()
+        .min_by_key(|text| version(text))
+        .cloned();
     let modes = match (one.enrollment_modes.as_slice(), other.enrollment_modes.as_slice()) {
         ([], modes) | (modes, []) => modes.to_vec(),
         (one, other) => {
@@ -236,14 +247,19 @@ mod tests {
     fn ranges() -> impl Strategy<Value = Vec<PlatformRange>> {
         let version = || prop::option::of(prop::sample::select(vec!["13", "14.2", "14.10", "15", "26"]));
         let modes = prop::sample::subsequence(
-            vec![EnrollmentMode::Supervised, EnrollmentMode::Device, EnrollmentMode::User],
+            vec![
+                EnrollmentMode::Supervised,
+                EnrollmentMode::Device,
+                EnrollmentMode::User,
+            ],
             0..3,
         );
         let name = prop::sample::select(vec![Platform::MacOS, Platform::IOS]);
-        let one = (name, version(), version(), modes).prop_map(|(name, minimum, before, modes)| PlatformRange {
-            enrollment_modes: modes,
-            ..range(name, minimum, before)
-        });
+        let one =
+            (name, version(), version(), modes).prop_map(|(name, minimum, before, modes)| PlatformRange {
+                enrollment_modes: modes,
+                ..range(name, minimum, before)
+            });
         prop::collection::vec(one, 0..4)
     }
 

@@ -266,12 +266,7 @@ fn check_narrower(
     }
 }
 
-fn check_payload(
-    field: &str,
-    payload: &ProfilePayload,
-    values: &Values,
-    findings: &mut Findings,
-) {
+fn check_payload(field: &str, payload: &ProfilePayload, values: &Values, findings: &mut Findings) {
     let field = format!("{field}.content");
     for key in DERIVED_KEYS {
         if payload.content.get(key).is_some() {
@@ -281,12 +276,7 @@ fn check_payload(
     check_content(&field, &payload.content, values, findings);
 }
 
-fn check_declaration(
-    field: &str,
-    declaration: &DeclarationBody,
-    values: &Values,
-    findings: &mut Findings,
-) {
+fn check_declaration(field: &str, declaration: &DeclarationBody, values: &Values, findings: &mut Findings) {
     check_content(
         &format!("{field}.payload"),
         &declaration.payload,
@@ -385,10 +375,7 @@ pub fn check_assignment_against(
             let left_out = baseline.left_out.iter().map(|left_out| &left_out.rule);
             let known = spec.rules.iter().chain(left_out);
             if !known.into_iter().any(|rule| rule.id == exclusion.rule) {
-                let hint = did_you_mean(
-                    &exclusion.rule,
-                    spec.rules.iter().map(|rule| rule.id.as_str()),
-                );
+                let hint = did_you_mean(&exclusion.rule, spec.rules.iter().map(|rule| rule.id.as_str()));
                 findings.add(
                     format!("{field}.excludeRules[{r}].rule"),
                     format!(

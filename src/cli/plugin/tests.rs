@@ -137,10 +137,7 @@ fn policies(mode: &str, excluded: &Value) -> Policies {
             "baselines": [{ "name": "essentials", "parameters": { "passcodeLength": 12 }, "excludeRules": excluded }],
         }),
     ));
-    Policies {
-        assignments: vec![assignment],
-        baselines: [("essentials".to_owned(), baseline)].into(),
-    }
+    Policies::new(vec![assignment], [("essentials".to_owned(), baseline)])
 }
 
 fn why(device: &Device, policies: &Policies, rule: &str) -> String {

@@ -177,7 +177,13 @@ impl Policies {
         while let Some(name) = open.pop() {
             if let Some(baseline) = self.baselines.get(name).filter(|_| seen.insert(name)) {
                 newest = newest.max(origin(baseline.as_ref()));
-                open.extend(baseline.spec.extends.iter().map(|extension| extension.name.as_str()));
+                open.extend(
+                    baseline
+                        .spec
+                        .extends
+                        .iter()
+                        .map(|extension| extension.name.as_str()),
+                );
             }
         }
         newest
@@ -197,7 +203,9 @@ impl Policies {
                 baseline: Arc::clone(resolved.get(&assigned.name)?),
                 parameters: assigned.parameters.clone(),
                 excluded: assigned.exclude_rules.clone(),
-                revision: self.newest_of_baseline(&assigned.name).map(|(_, revision)| revision),
+                revision: self
+                    .newest_of_baseline(&assigned.name)
+                    .map(|(_, revision)| revision),
             })
         });
         let profiles = assignment.spec.profiles.iter().filter_map(|reference| {
@@ -247,7 +255,13 @@ impl Policies {
                 continue;
             }
             match self.baselines.get(name) {
-                Some(baseline) => open.extend(baseline.spec.extends.iter().map(|extension| extension.name.as_str())),
+                Some(baseline) => open.extend(
+                    baseline
+                        .spec
+                        .extends
+                        .iter()
+                        .map(|extension| extension.name.as_str()),
+                ),
                 None => missing.push(name),
             }
         }
@@ -257,23 +271,15 @@ impl Policies {
     /// What is wrong in an assignment, as far as the baselines that are there can tell.
     #[must_use]
     pub fn mistakes(&self, assignment: &Assignment) -> Vec<SpecError> {
-        let baselines = self.resolved(named(assignment));
-        let mut mistakes = checked_where_known(&assignment.spec, &baselines);
-        // Of a baseline that lacks what it extends it cannot be told which rules and parameters it has.
-        mistakes.retain(|mistake| {
-            let incomplete = assignment.spec.baselines.iter().enumerate().any(|(n, assigned)| {
-                mistake.field.starts_with(&format!("spec.baselines[{n}]."))
-                    && baselines.get(&assigned.name).is_some_and(|found| found.incomplete)
-            });
-            !incomplete
-        });
-        mistakes
+        checked_where_known(&assignment.spec, &self.resolved(named(assignment)))
     }
 }
 
 impl Family for Policies {
     fn spec(&self, name: &str) -> Option<Arc<BaselineSpec>> {
-        self.baselines.get(name).map(|baseline| Arc::new(baseline.spec.clone()))
+        self.baselines
+            .get(name)
+            .map(|baseline| Arc::new(baseline.spec.clone()))
     }
 
     fn names(&self) -> Vec<&str> {
@@ -283,7 +289,11 @@ impl Family for Policies {
 
 /// The baselines that an assignment names.
 fn named(assignment: &Assignment) -> impl Iterator<Item = &str> {
-    assignment.spec.baselines.iter().map(|assigned| assigned.name.as_str())
+    assignment
+        .spec
+        .baselines
+        .iter()
+        .map(|assigned| assigned.name.as_str())
 }
 
 /// The mistakes of an assignment; that a baseline is not among `baselines` is none: it may come from elsewhere, or later.
@@ -292,15 +302,18 @@ pub fn checked_where_known(
     spec: &crate::api::AssignmentSpec,
     baselines: &BTreeMap<String, Arc<Resolved>>,
 ) -> Vec<SpecError> {
-    let elsewhere: Vec<String> = spec
+    let unknown: Vec<String> = spec
         .baselines
         .iter()
         .enumerate()
-        .filter(|(_, assigned)| !baselines.contains_key(&assigned.name))
-        .map(|(index, _)| format!("spec.baselines[{index}].name"))
+        .filter_map(|(index, assigned)| match baselines.get(&assigned.name) {
+            None => Some(format!("spec.baselines[{index}].name")),
+            // It lacks what it extends: which rules and parameters it has cannot be told.
+            Some(found) => found.incomplete.then(|| format!("spec.baselines[{index}].")),
+        })
         .collect();
     let mut mistakes = check_assignment_against(spec, baselines);
-    mistakes.retain(|mistake| !elsewhere.contains(&mistake.field));
+    mistakes.retain(|mistake| !unknown.iter().any(|field| mistake.field.starts_with(field)));
     mistakes
 }
 

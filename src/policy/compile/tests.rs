@@ -35,7 +35,7 @@ fn baseline(name: &str, rules: Value) -> BaselineInput {
     ] });
     BaselineInput {
         name: name.into(),
-        spec: Arc::new(serde_json::from_value(spec).unwrap()),
+        baseline: Resolved::alone(Arc::new(serde_json::from_value(spec).unwrap())),
         parameters: ParameterValues::new(),
         excluded: Vec::new(),
         revision: Some("main@sha1:base".into()),
@@ -102,6 +102,55 @@ fn bodies(plan: &Plan) -> Vec<Value> {
         .iter()
         .map(|d| serde_json::from_str(&d.body).unwrap())
         .collect()
+}
+
+#[test]
+fn an_inherited_rule_tells_where_it_comes_from_and_an_excluded_one_why() {
+    let spec = |more: Value| {
+        let mut whole = json!({ "title": "t", "version": "1" });
+        whole
+            .as_object_mut()
+            .unwrap()
+            .extend(more.as_object().unwrap().clone());
+        Arc::new(serde_json::from_value(whole).unwrap())
+    };
+    let family: std::collections::BTreeMap<String, Arc<crate::api::BaselineSpec>> = [
+        ("cis".to_owned(), spec(json!({ "rules": [firewall("firewall", true), passcode("passcode", 8)] }))),
+        (
+            "corp".to_owned(),
+            spec(json!({ "extends": [{ "name": "cis", "exclude": [{ "rule": "passcode", "reason": "we have tokens" }] }],
+                "rules": [filevault()] })),
+        ),
+    ]
+    .into();
+    let found = crate::policy::inheritance::resolve(["corp"], &family);
+    let corp = BaselineInput {
+        baseline: Arc::clone(&found["corp"]),
+        ..baseline("corp", json!([]))
+    };
+    let plan = compiled(mac(), &[assignment("all", 0, vec![corp])]);
+    let told: Vec<(&str, Option<&str>)> = plan
+        .demands
+        .iter()
+        .map(|demand| (&**demand.key(), demand.inherited_from.as_deref()))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            ("corp/firewall", Some("cis")),
+            ("corp/filevault", None),
+            ("corp/passcode", Some("cis")),
+        ]
+    );
+    assert_eq!(
+        reason(&plan, "passcode"),
+        "left out by baseline corp: we have tokens"
+    );
+    assert!(
+        bodies(&plan)
+            .iter()
+            .all(|body| !body.to_string().contains("MinimumLength"))
+    );
 }
 
 #[test]

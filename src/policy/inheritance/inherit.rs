@@ -21,11 +21,7 @@ pub(super) enum Base<'n> {
 }
 
 /// Resolves a baseline whose bases are.
-pub(super) fn inherit<'n>(
-    name: &str,
-    own: &Arc<BaselineSpec>,
-    base: &dyn Fn(&str) -> Base<'n>,
-) -> Resolved {
+pub(super) fn inherit<'n>(name: &str, own: &Arc<BaselineSpec>, base: &dyn Fn(&str) -> Base<'n>) -> Resolved {
     let mut heir = Heir {
         name: name.into(),
         own,
@@ -43,6 +39,7 @@ pub(super) fn inherit<'n>(
             Base::Found(_) => format!("inheritance is more than {MAXIMUM_DEPTH} baselines deep here"),
             Base::Circular(circle) => format!("inheritance goes in a circle: {circle}"),
             Base::Missing(names) => {
+                heir.resolved.missing.push(index);
                 let hint = did_you_mean(&extension.name, names.into_iter().filter(|known| *known != name));
                 format!("there is no Baseline `{}`{hint}", extension.name)
             }
@@ -159,8 +156,15 @@ impl Heir<'_> {
         }
         for (n, change) in extension.overrides.iter().enumerate() {
             let field = format!("{field}.override[{n}].rule");
-            if extension.exclude.iter().any(|excluded| excluded.rule == change.rule) {
-                let message = format!("rule `{}` is excluded, so there is nothing to override", change.rule);
+            if extension
+                .exclude
+                .iter()
+                .any(|excluded| excluded.rule == change.rule)
+            {
+                let message = format!(
+                    "rule `{}` is excluded, so there is nothing to override",
+                    change.rule
+                );
                 self.report(field, message);
             } else if let Some(message) = unknown(&change.rule) {
                 self.report(field, message);
@@ -219,7 +223,10 @@ impl Heir<'_> {
         let own = self.own;
         for (n, rule) in own.rules.iter().enumerate() {
             if let Some(known) = self.resolved.inherited.get(&rule.id) {
-                let base = own.extends.get(known.extension).map_or("", |base| base.name.as_str());
+                let base = own
+                    .extends
+                    .get(known.extension)
+                    .map_or("", |base| base.name.as_str());
                 let message = format!(
                     "baseline `{base}` has a rule `{}` already; change it under spec.extends[{1}].override, or exclude it there",
                     rule.id, known.extension
@@ -236,7 +243,8 @@ impl Heir<'_> {
         ];
         for (what, count, maximum) in most {
             if count > maximum {
-                let message = format!("with those that it inherits it has {count} {what}; the most is {maximum}");
+                let message =
+                    format!("with those that it inherits it has {count} {what}; the most is {maximum}");
                 self.report("spec.extends", message);
             }
         }
@@ -246,9 +254,9 @@ impl Heir<'_> {
         // What another way brings is not left out, and what is left out twice is left out.
         let present: BTreeSet<&str> = self.rules.iter().map(|rule| rule.id.as_str()).collect();
         let mut seen = BTreeSet::new();
-        resolved
-            .left_out
-            .retain(|left_out| !present.contains(&*left_out.rule.id) && seen.insert(left_out.rule.id.clone()));
+        resolved.left_out.retain(|left_out| {
+            !present.contains(&*left_out.rule.id) && seen.insert(left_out.rule.id.clone())
+        });
         resolved.inherited = std::mem::take(&mut resolved.inherited)
             .into_iter()
             .filter(|(id, _)| present.contains(id.as_str()))

@@ -39,6 +39,8 @@ pub struct Resolved {
     pub left_out: Vec<LeftOut>,
     /// What is wrong in `extends`, or with the rest because of it.
     pub problems: Vec<SpecError>,
+    /// The entries of `spec.extends` of which the baseline is not there. Each is a problem, too.
+    pub missing: Vec<usize>,
     /// Whether a baseline that is extended could not be used at all, so that rules and parameters are missing.
     pub incomplete: bool,
     /// How many baselines deep it is.
@@ -86,6 +88,7 @@ impl Resolved {
             inherited: BTreeMap::new(),
             left_out: Vec::new(),
             problems: Vec::new(),
+            missing: Vec::new(),
             incomplete: false,
             depth: 1,
         }

@@ -26,10 +26,15 @@ fn check_overrides(
     tried: &[Values],
     findings: &mut Findings,
 ) {
-    let changes = baseline.own.extends.iter().enumerate().flat_map(|(e, extension)| {
-        let numbered = extension.overrides.iter().enumerate();
-        numbered.map(move |(n, change)| (format!("spec.extends[{e}].override[{n}]"), change))
-    });
+    let changes = baseline
+        .own
+        .extends
+        .iter()
+        .enumerate()
+        .flat_map(|(e, extension)| {
+            let numbered = extension.overrides.iter().enumerate();
+            numbered.map(move |(n, change)| (format!("spec.extends[{e}].override[{n}]"), change))
+        });
     for (field, change) in changes {
         let found = baseline.spec.rules.iter().find(|rule| rule.id == change.rule);
         let Some(rule) = found.filter(|rule| baseline.inherited.contains_key(&rule.id)) else {
@@ -47,7 +52,10 @@ fn check_overrides(
             check_cel(&field, check, values, findings);
         }
         if rule.enforce.is_empty() && rule.check.is_none() && rule.unproven.is_none() {
-            let message = format!("rule `{}` enforces nothing then and has no check; give one, or exclude it", rule.id);
+            let message = format!(
+                "rule `{}` enforces nothing then and has no check; give one, or exclude it",
+                rule.id
+            );
             findings.add(format!("{field}.enforce"), message);
         }
     }

@@ -220,6 +220,7 @@ fn an_ordinary_device_loses_nothing() {
         rule: format!("os_rule_number_{n}"),
         severity: Severity::Medium,
         reason: "SecurityInfo.FDE_Enabled is false".to_owned(),
+        inherited_from: None,
         origin: None,
     };
     judged.failing = (0..20).map(failing).collect();
