@@ -14,7 +14,7 @@ use crate::api::assignment::AssignmentSpec;
 use crate::api::baseline::{BaselineRule, Check, Enforcement, Parameter, ParameterType};
 use crate::api::common::{DeclarationBody, PlatformRange, ProfilePayload};
 use crate::api::{BaselineSpec, DeviceGroupSpec, ProfileSpec};
-use crate::compliance::check;
+use crate::compliance::{check, frameworks};
 use crate::suggest::did_you_mean;
 
 use super::content;
@@ -200,6 +200,12 @@ fn check_rule(
     }
     if let Some(check) = &rule.check {
         check_cel(field, check, values, findings);
+    }
+    for (n, control) in rule.controls.iter().enumerate() {
+        if let Some(slip) = frameworks::slip(control) {
+            let field = format!("{field}.controls[{n}].id");
+            findings.note(Severity::Warning, field, slip);
+        }
     }
 }
 

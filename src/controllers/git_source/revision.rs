@@ -268,11 +268,11 @@ spec:
         )]
         .into();
         let findings = heir(HEIR, Some(&elsewhere)).unwrap_err();
-        insta::assert_snapshot!(told(&findings), @"policy/disks.yaml:11:17: spec.extends[0].exclude[0].rule: baseline `essentials` has no rule `firewal`; did you mean `firewall`?");
+        insta::assert_snapshot!(told(&findings), @"policy/disks.yaml:11:11: spec.extends[0].exclude[0].rule: baseline `essentials` has no rule `firewal`; did you mean `firewall`?");
         let findings = heir(HEIR, Some(&Baselines::new())).unwrap_err();
-        insta::assert_snapshot!(told(&findings), @"policy/disks.yaml:9:13: spec.extends[0].name: there is no Baseline `essentials`");
+        insta::assert_snapshot!(told(&findings), @"policy/disks.yaml:9:7: spec.extends[0].name: there is no Baseline `essentials`");
         let documents = heir(HEIR, None).unwrap();
-        insta::assert_snapshot!(told(&documents.warnings), @"policy/disks.yaml:9:13: spec.extends[0].name: the baseline is not among these files; what is inherited from it is not checked");
+        insta::assert_snapshot!(told(&documents.warnings), @"policy/disks.yaml:9:7: spec.extends[0].name: the baseline is not among these files; what is inherited from it is not checked");
     }
 
     #[test]
@@ -280,7 +280,7 @@ spec:
         let findings = heir(&HEIR.replace("          reason: r\n", ""), None).unwrap_err();
         insta::assert_snapshot!(told(&findings), @"policy/disks.yaml:11:11: spec.extends[0].exclude[0].reason: Required value");
         let findings = heir(&HEIR.replace("name: essentials", "name: corp"), None).unwrap_err();
-        insta::assert_snapshot!(told(&findings), @"policy/disks.yaml:9:13: spec.extends[0].name: inheritance goes in a circle: corp → corp");
+        insta::assert_snapshot!(told(&findings), @"policy/disks.yaml:9:7: spec.extends[0].name: inheritance goes in a circle: corp → corp");
     }
 
     #[test]

@@ -77,7 +77,7 @@ fn a_baseline_has_what_it_extends_but_for_what_it_says() {
             "extends": [{ "name": "base", "parameters": { "delay": 300 },
                 "exclude": [{ "rule": "stealth", "reason": "our scanner needs answers" }],
                 "override": [{ "rule": "firewall", "severity": "High", "check": { "cel": "SecurityInfo.FirewallSettings.FirewallEnabled" } }] }],
-            "rules": [firewall("own", json!({ "EnableLogging": true }))] }),
+            "rules": [firewall("own", json!({ "BlockAllIncoming": false }))] }),
         ),
     ]);
     let corp = resolved(&specs, "corp");
@@ -263,8 +263,8 @@ fn what_cannot_be_meant_is_refused_with_its_place() {
             "enforce": [{ "profile": { "payloadType": "com.apple.security.firewall", "content": { "EnableFirewall": 1 } } }] }] })
         ),
         [
+            "spec.extends[0].override[0].enforce[0].profile.content.EnableFirewall: is an integer; give it true or false",
             "spec.extends[0].override[0].check.cel: there is no parameter `dela`; did you mean `delay`?",
-            "spec.extends[0].override[0].enforce[0].profile.content.EnableFirewall: is a whole number; give it true or false",
         ]
     );
 }

@@ -159,6 +159,7 @@ fn the_largest_device_stays_under_8_kib() {
         rule: format!("{n:03}{}", long(125)),
         severity: Severity::Medium,
         reason: "é".repeat(160),
+        inherited_from: Some(long(253)),
         origin: Some(long(160)),
     };
     let record = |second| TransitionRecord {
