@@ -8,6 +8,7 @@ mod demo;
 mod door;
 mod enroll;
 mod enrollments;
+mod frameworks;
 mod mscp;
 mod plugin;
 mod print;
@@ -88,6 +89,8 @@ enum Command {
     Bench(bench::BenchArgs),
     /// Read a rule library of the macOS Security Compliance Project (mSCP): list, export and report on its baselines.
     Mscp(mscp::MscpArgs),
+    /// Look up the controls of frameworks, and what they have to do with each other.
+    Frameworks(frameworks::FrameworksArgs),
     /// Make a table of Apple's schema, which content is checked against.
     Schema(schema::SchemaArgs),
     /// Print the custom resource definitions.
@@ -142,6 +145,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Simulate(args) => runtime()?.block_on(simulate::run(args)),
         Command::Bench(args) => runtime()?.block_on(bench::run(args)),
         Command::Mscp(args) => mscp::run(&args),
+        Command::Frameworks(args) => frameworks::run(&args),
         Command::Schema(args) => schema::run(&args),
         Command::Crd(args) => crd::run(&args),
         Command::Completions(args) => completions::run(&args),

@@ -284,6 +284,31 @@ spec:
     }
 
     #[test]
+    fn the_examples_of_the_guide_are_taken_without_a_word() {
+        let guide = include_str!("../../../docs/baselines.md");
+        let examples: Vec<&str> = guide
+            .split("```yaml\n")
+            .skip(1)
+            .filter_map(|rest| rest.split_once("```").map(|(example, _)| example))
+            .collect();
+        let mut revision = revision("");
+        revision.files[0].content = examples.join("---\n").into_bytes();
+        let schemas = SchemaSet::new(&crds::all()).unwrap();
+        let native = SourceFormat::Native;
+        let documents = read(
+            &revision,
+            native,
+            "fleet",
+            &schemas,
+            Schema::embedded(),
+            Some(&Baselines::new()),
+        );
+        let documents = documents.map_err(|findings| told(&findings)).unwrap();
+        assert_eq!(documents.objects.len(), 2);
+        assert_eq!(told(&documents.warnings), "");
+    }
+
+    #[test]
     fn what_ships_with_this_program_is_taken_without_a_word() {
         let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
         let mut open = vec![root.join("baselines"), root.join("examples/quickstart/fleet")];

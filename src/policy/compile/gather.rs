@@ -46,6 +46,8 @@ pub(super) struct Piece {
     pub(super) label: Arc<str>,
     pub(super) assignment: Arc<str>,
     pub(super) precedence: i32,
+    /// Pieces of one group belong together: those of one baseline, or profile, for one assignment.
+    pub(super) group: usize,
     /// False in Audit mode: it is compared with what is served, but not served itself.
     pub(super) served: bool,
 }
@@ -120,6 +122,14 @@ pub(super) struct Gathered {
     pub(super) drafts: Vec<Draft>,
     pub(super) pieces: Vec<Piece>,
     pub(super) profiles: Vec<ObjectProfile>,
+    groups: usize,
+}
+
+impl Gathered {
+    fn next_group(&mut self) -> usize {
+        self.groups += 1;
+        self.groups
+    }
 }
 
 /// Gathers from assignments, highest precedence first.
@@ -203,6 +213,7 @@ fn gather_baseline(
     gathered: &mut Gathered,
 ) {
     let parameters = Parameters::of(baseline);
+    let group = gathered.next_group();
     let resolved = &baseline.baseline;
     let draft = |rule: &BaselineRule, from: Option<&Arc<str>>, proof: Proof, enforced: bool| Draft {
         assignment: Arc::clone(&assignment.name),
@@ -228,6 +239,7 @@ fn gather_baseline(
             baseline,
             &parameters,
             rule,
+            group,
             &mut gathered.pieces,
         );
         let enforced = assignment.mode == AssignmentMode::Enforce && gathered.pieces.len() > before;
@@ -250,6 +262,7 @@ fn gather_rule(
     baseline: &BaselineInput,
     parameters: &Parameters,
     rule: &BaselineRule,
+    group: usize,
     pieces: &mut Vec<Piece>,
 ) -> Proof {
     if let Some(exclusion) = baseline
@@ -275,6 +288,7 @@ fn gather_rule(
             label: format!("{}/{}", baseline.name, rule.id).into(),
             assignment: Arc::clone(&assignment.name),
             precedence: assignment.precedence,
+            group,
             served: assignment.mode == AssignmentMode::Enforce,
         });
         Ok(pieces.len() - 1)
@@ -385,6 +399,7 @@ fn gather_profile(
         payloads: Vec::new(),
         parts: Vec::new(),
     };
+    let group = gathered.next_group();
     let none = |reason: String| {
         Proof::Known(Evidence::None {
             reason: reason.into(),
@@ -397,6 +412,7 @@ fn gather_profile(
             label: format!("profile/{}", profile.name).into(),
             assignment: Arc::clone(&assignment.name),
             precedence: assignment.precedence,
+            group,
             served: true,
         });
         Proof::Piece(gathered.pieces.len() - 1)
