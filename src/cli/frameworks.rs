@@ -134,7 +134,15 @@ fn list(format: Format) -> Result<ExitCode> {
                 vec![["FRAMEWORK", "CONTROLS", "VERSION", "TITLE", "SOURCE", "NOTE"].map(str::to_owned)];
             rows.extend(all.iter().map(|of| {
                 let count = of.controls.to_string();
-                [of.framework, &count, of.version, of.title, of.source, of.note].map(str::to_owned)
+                [
+                    of.framework,
+                    count.as_str(),
+                    of.version,
+                    of.title,
+                    of.source,
+                    of.note,
+                ]
+                .map(str::to_owned)
             }));
             columns(&rows)
         }
@@ -142,7 +150,7 @@ fn list(format: Format) -> Result<ExitCode> {
             let mut rows = vec![["FRAMEWORK", "CONTROLS", "VERSION", "TITLE"].map(str::to_owned)];
             rows.extend(all.iter().map(|of| {
                 let count = of.controls.to_string();
-                [of.framework, &count, of.version, of.title].map(str::to_owned)
+                [of.framework, count.as_str(), of.version, of.title].map(str::to_owned)
             }));
             columns(&rows)
         }

@@ -17,7 +17,7 @@ pub use check::Checks;
 pub use demand::{Demand, Evidence};
 pub use facts::{DeclarationState, Facts, Report, Source, StatusError};
 pub use inquiry::{Moment, Needs, Occasion, Question, Subject, next_look, questions};
-pub use rollup::{by_control, roll_up};
+pub use rollup::{by_control, present, roll_up, sum};
 pub use transition::{
     Transition, Verdicts, badness, count, failing_rules, push_history, record, transitions,
 };

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use super::demand::Demand;
 use super::transition::badness;
 use crate::api::baseline::ControlRef;
-use crate::api::common::Verdict;
+use crate::api::common::{Verdict, VerdictCounts};
 
 /// The worst of some verdicts; of none that nothing applies.
 #[must_use]
@@ -31,6 +31,42 @@ pub fn by_control<'d>(
         }
     }
     controls
+}
+
+/// The verdicts of which there is at least one.
+#[must_use]
+pub fn present(counts: VerdictCounts) -> Vec<Verdict> {
+    let VerdictCounts {
+        pass,
+        fail,
+        unknown,
+        not_applicable,
+    } = counts;
+    let verdicts = [
+        (pass, Verdict::Pass),
+        (fail, Verdict::Fail),
+        (unknown, Verdict::Unknown),
+        (not_applicable, Verdict::NotApplicable),
+    ];
+    let some = verdicts.into_iter().filter(|(count, _)| *count > 0);
+    some.map(|(_, verdict)| verdict).collect()
+}
+
+/// Counts of different rules or devices, together.
+#[must_use]
+pub const fn sum(one: VerdictCounts, other: VerdictCounts) -> VerdictCounts {
+    let VerdictCounts {
+        pass,
+        fail,
+        unknown,
+        not_applicable,
+    } = other;
+    VerdictCounts {
+        pass: one.pass + pass,
+        fail: one.fail + fail,
+        unknown: one.unknown + unknown,
+        not_applicable: one.not_applicable + not_applicable,
+    }
 }
 
 #[cfg(test)]
@@ -75,6 +111,14 @@ mod tests {
             prop_assert_eq!(roll_up([whole, whole]), whole);
             prop_assert_eq!(roll_up([whole, Verdict::NotApplicable]), whole);
             prop_assert_eq!(roll_up([whole, Verdict::Fail]), Verdict::Fail);
+        }
+
+        #[test]
+        fn counts_tell_which_verdicts_there_are(a in verdicts(), b in verdicts()) {
+            let of = |verdicts: &[Verdict]| crate::compliance::count(verdicts.iter().copied());
+            let both = [a.clone(), b.clone()].concat();
+            prop_assert_eq!(sum(of(&a), of(&b)), of(&both));
+            prop_assert_eq!(roll_up(present(of(&both))), roll_up(both));
         }
 
         #[test]

@@ -229,14 +229,14 @@ impl Merging<'_, '_> {
         keys.sort_unstable();
         keys.dedup();
         let mut merged = Map::new();
-        for key in &keys {
+        for key in keys.iter().copied() {
             let below: Vec<Say<'a>> = dictionaries
                 .iter()
-                .filter_map(|(say, map)| map.get(*key).map(|value| Say { value, ..*say }))
+                .filter_map(|(say, map)| map.get(key).map(|value| Say { value, ..*say }))
                 .collect();
             path.push(key);
             if let Some(value) = self.at(path, &below) {
-                merged.insert((*key).to_owned(), value);
+                merged.insert(key.to_owned(), value);
             }
             path.pop();
         }

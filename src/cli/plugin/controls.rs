@@ -19,7 +19,7 @@ use crate::api::baseline::ControlRef;
 use crate::api::common::{Verdict, VerdictCounts};
 use crate::cli::print;
 use crate::compliance::frameworks::{CAVEAT, framework, related};
-use crate::compliance::{badness, roll_up};
+use crate::compliance::{badness, count, present, roll_up, sum};
 
 /// How many controls a table names as the origin of one.
 const ORIGINS: usize = 4;
@@ -135,7 +135,8 @@ pub(super) fn report(assignments: &[Assignment], args: &ControlsArgs) -> Report 
                 framework: control.framework.clone(),
                 id: control.id.clone(),
             };
-            add(named.entry(key).or_default(), control.devices);
+            let known = named.entry(key).or_default();
+            *known = sum(*known, control.devices);
         }
     }
     let mut rows: Vec<ControlRow> = named
@@ -162,7 +163,8 @@ pub(super) fn report(assignments: &[Assignment], args: &ControlsArgs) -> Report 
     });
     let mut frameworks: BTreeMap<&str, VerdictCounts> = BTreeMap::new();
     for row in &rows {
-        add(frameworks.entry(&row.framework).or_default(), one(row.stands));
+        let known = frameworks.entry(&row.framework).or_default();
+        *known = sum(*known, count([row.stands]));
     }
     let frameworks = frameworks.into_iter().map(|(id, controls)| FrameworkRow {
         framework: id.to_owned(),
@@ -212,30 +214,6 @@ fn related_to(rows: &[ControlRow], named: &BTreeMap<ControlRef, VerdictCounts>) 
         }
     }
     found.into_values().collect()
-}
-
-fn add(sum: &mut VerdictCounts, more: VerdictCounts) {
-    sum.pass += more.pass;
-    sum.fail += more.fail;
-    sum.unknown += more.unknown;
-    sum.not_applicable += more.not_applicable;
-}
-
-fn one(verdict: Verdict) -> VerdictCounts {
-    crate::compliance::count([verdict])
-}
-
-/// The verdicts of which there is at least one.
-fn present(counts: VerdictCounts) -> impl Iterator<Item = Verdict> {
-    let verdicts = [
-        (counts.pass, Verdict::Pass),
-        (counts.fail, Verdict::Fail),
-        (counts.unknown, Verdict::Unknown),
-        (counts.not_applicable, Verdict::NotApplicable),
-    ];
-    verdicts
-        .into_iter()
-        .filter_map(|(count, verdict)| (count > 0).then_some(verdict))
 }
 
 pub(super) fn render(report: &Report, wide: bool, style: Style) -> String {
@@ -320,7 +298,13 @@ mod tests {
     #[test]
     fn a_control_stands_as_its_worst_assignment_does() {
         let told = report(&fleet(), &args(&[], &[], false));
-        assert_snapshot!(render(&told, true, PLAIN), @"");
+        assert_snapshot!(render(&told, true, PLAIN), @r"
+        FRAMEWORK   CONTROL   STANDS          PASS   FAIL   UNKNOWN   VIA   TITLE
+        800-53r5    AC-11     Fail            3      1      0         -     Access Control
+        800-53r5    SC-28     Unknown         4      0      2         -     System and Communications Protection
+        ours        1         NotApplicable   0      0      0         -     -
+        soc2        CC6.1     Pass            4      0      0         -     Logical access
+        ");
         assert_eq!(told.left_out, 2);
         assert_eq!(
             told.frameworks[0].controls,
@@ -337,6 +321,14 @@ mod tests {
     #[test]
     fn the_crosswalk_adds_what_no_rule_names_and_says_by_what() {
         let told = report(&fleet(), &args(&[], &["hipaa", "soc2"], true));
-        assert_snapshot!(render(&told, false, PLAIN), @"");
+        assert_snapshot!(render(&told, false, PLAIN), @r"
+        FRAMEWORK   CONTROL                STANDS    PASS   FAIL   UNKNOWN   VIA
+        hipaa       164.312(a)(2)(iii)     Fail      -      -      -         800-53r5 AC-11
+        hipaa       164.308(a)(7)(ii)(A)   Unknown   -      -      -         800-53r5 SC-28
+        hipaa       164.312(a)(2)(iv)      Unknown   -      -      -         800-53r5 SC-28
+        soc2        A1.2                   Unknown   -      -      -         800-53r5 SC-28
+        soc2        CC6.7                  Unknown   -      -      -         800-53r5 SC-28
+        soc2        CC6.1                  Pass      4      0      0         -
+        ");
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::api::assignment::DeviceCounts;
 use crate::api::baseline::ControlRef;
 use crate::api::common::{Verdict, VerdictCounts};
-use crate::compliance::{Demand, by_control, roll_up};
+use crate::compliance::{Demand, by_control, present, roll_up};
 use crate::policy::Plan;
 
 /// How many conflicts are kept.
@@ -112,7 +112,7 @@ impl Tally {
     pub fn frameworks(&self) -> BTreeMap<&str, VerdictCounts> {
         let mut frameworks: BTreeMap<&str, VerdictCounts> = BTreeMap::new();
         for (control, counts) in &self.controls {
-            let stands = roll_up(present(&counts.devices));
+            let stands = roll_up(present(counts.devices));
             add(frameworks.entry(&control.framework).or_default(), stands, 1);
         }
         frameworks
@@ -139,19 +139,6 @@ const fn rank(verdict: Verdict) -> Option<Rank> {
         Verdict::Fail => Some(Rank::Fail),
         Verdict::NotApplicable => None,
     }
-}
-
-/// The verdicts of which there is at least one.
-fn present(counts: &VerdictCounts) -> impl Iterator<Item = Verdict> {
-    let verdicts = [
-        (counts.pass, Verdict::Pass),
-        (counts.fail, Verdict::Fail),
-        (counts.unknown, Verdict::Unknown),
-        (counts.not_applicable, Verdict::NotApplicable),
-    ];
-    verdicts
-        .into_iter()
-        .filter_map(|(count, verdict)| (count > 0).then_some(verdict))
 }
 
 const fn add(counts: &mut VerdictCounts, verdict: Verdict, devices: i64) {

@@ -27,6 +27,7 @@ use kube::{Api, Resource as _, ResourceExt as _};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::api::git_source::SourceFormat;
 use crate::api::{Baseline, GitSource, names};
 use crate::gitops::fetch::{FetchErrorKind, Fetcher};
 use crate::gitops::validate::SchemaSet;
@@ -324,7 +325,8 @@ impl Sources {
             }
         };
         let about = About::from(&revision);
-        let elsewhere = if revision::may_extend(&revision) {
+        let native = source.spec.format == SourceFormat::Native;
+        let elsewhere = if native && revision::may_extend(&revision) {
             self.baselines_elsewhere(source).await?
         } else {
             revision::Baselines::new()

@@ -55,11 +55,9 @@ pub fn combined(combination: &Combination<'_>, values: &[&Value]) -> Option<Valu
             .then_with(|| canonical(a.1).cmp(&canonical(b.1)))
     };
     let places = || {
-        let place = |value: &&Value| {
-            let found = combination.values.iter().position(|known| is(known, value));
-            found.map(|place| (place, *value))
-        };
-        values.iter().map(place).collect::<Option<Vec<(usize, &Value)>>>()
+        let place = |value: &Value| combination.values.iter().position(|known| is(known, value));
+        let placed = values.iter().map(|value| Some((place(value)?, *value)));
+        placed.collect::<Option<Vec<(usize, &Value)>>>()
     };
     let value = match combination.how {
         Combine::BooleanAnd => return Some(Value::Bool(flags()?.into_iter().all(|flag| flag))),
