@@ -15,7 +15,7 @@ use crate::suggest::did_you_mean;
 
 /// Options of `provost frameworks`.
 #[derive(Debug, Args)]
-pub struct FrameworksArgs {
+pub(super) struct FrameworksArgs {
     #[command(subcommand)]
     command: FrameworksCommand,
 }

@@ -8,7 +8,7 @@ mod begin;
 mod dereference;
 mod finalizer;
 mod origin;
-mod revision;
+pub mod revision;
 mod status;
 #[cfg(test)]
 mod tests;
@@ -326,13 +326,13 @@ impl Sources {
         };
         let about = About::from(&revision);
         let native = source.spec.format == SourceFormat::Native;
-        let elsewhere = if native && revision::may_extend(&revision) {
+        let elsewhere = if native && revision::may_extend(&revision.files) {
             self.baselines_elsewhere(source).await?
         } else {
             revision::Baselines::new()
         };
-        let documents = match revision::read(
-            &revision,
+        let documents = match revision::read_beside(
+            &revision.files,
             source.spec.format,
             source.namespace().unwrap_or_default().as_str(),
             &self.schemas,

@@ -9,7 +9,7 @@ use crate::api::BaselineSpec;
 use crate::api::git_source::SourceFormat;
 use crate::controllers::fleet::policies::checked_where_known;
 use crate::gitops::Finding;
-use crate::gitops::fetch::Revision;
+use crate::gitops::fetch::SourceFile;
 use crate::gitops::mscp::{self, Note, Tree};
 use crate::gitops::read::{Document, Documents, MAXIMUM_FINDINGS, read_documents};
 use crate::gitops::validate::SchemaSet;
@@ -22,24 +22,37 @@ use crate::policy::{
 /// Baselines by name, as they are written.
 pub(super) type Baselines = BTreeMap<String, Arc<BaselineSpec>>;
 
-/// Whether a revision may hold baselines that extend others, which need not be in it. Never false where one does.
-pub(super) fn may_extend(revision: &Revision) -> bool {
+/// Whether files may hold baselines that extend others, which need not be among them. Never false where one does.
+pub(super) fn may_extend(files: &[SourceFile]) -> bool {
     let word = EXTENDS.as_bytes();
     let holds = |content: &[u8]| content.windows(word.len()).any(|part| part == word);
-    revision.files.iter().any(|file| holds(&file.content))
+    files.iter().any(|file| holds(&file.content))
 }
 
 /// The field by which a baseline names those that it extends.
 const EXTENDS: &str = "extends";
 
-/// Reads and validates a revision: by the schemas of its kinds, and its content by Apple's. `elsewhere` are the baselines of the fleet that come from
-/// other sources or hands, where they are known: baselines of the revision may extend them. Where they are not, what is extended and not in the revision
-/// is a warning.
+/// Reads and validates the files of a revision without knowing the fleet: what baselines extend and is not among the files is a warning.
 ///
 /// # Errors
 /// Every mistake, with its place.
-pub(super) fn read(
-    revision: &Revision,
+pub fn read(
+    files: &[SourceFile],
+    format: SourceFormat,
+    namespace: &str,
+    schemas: &SchemaSet,
+    apple: &Schema,
+) -> Result<Documents, Vec<Finding>> {
+    read_beside(files, format, namespace, schemas, apple, None)
+}
+
+/// Reads and validates the files of a revision: by the schemas of its kinds, and its content by Apple's. `elsewhere` are the baselines of the fleet that
+/// come from other sources or hands, where they are known: baselines of the revision may extend them.
+///
+/// # Errors
+/// Every mistake, with its place.
+pub(super) fn read_beside(
+    files: &[SourceFile],
     format: SourceFormat,
     namespace: &str,
     schemas: &SchemaSet,
@@ -47,8 +60,8 @@ pub(super) fn read(
     elsewhere: Option<&Baselines>,
 ) -> Result<Documents, Vec<Finding>> {
     let mut documents = match format {
-        SourceFormat::Native => read_documents(&revision.files, namespace)?,
-        SourceFormat::Mscp => read_mscp(revision, apple)?,
+        SourceFormat::Native => read_documents(files, namespace)?,
+        SourceFormat::Mscp => read_mscp(files, apple)?,
     };
     let findings = schemas.check(&documents);
     if !findings.is_empty() {
@@ -90,8 +103,8 @@ pub(super) fn read(
 }
 
 /// The Baselines that a tree of mSCP's becomes, and what of it is not served.
-fn read_mscp(revision: &Revision, apple: &Schema) -> Result<Documents, Vec<Finding>> {
-    let tree = Tree::read(&revision.files).map_err(|finding| vec![finding])?;
+fn read_mscp(files: &[SourceFile], apple: &Schema) -> Result<Documents, Vec<Finding>> {
+    let tree = Tree::read(files).map_err(|finding| vec![finding])?;
     let findings = |notes: Vec<Note>, only_errors: bool| -> Vec<Finding> {
         notes
             .into_iter()
@@ -170,45 +183,23 @@ fn spec<S: DeserializeOwned>(document: &Document) -> serde_json::Result<S> {
 
 #[cfg(test)]
 mod tests {
-    use jiff::Timestamp;
-
     use super::*;
     use crate::api::crds;
-    use crate::gitops::fetch::{Author, Skipped, SourceFile};
 
-    fn revision(payload: &str) -> Revision {
+    fn files(payload: &str) -> Vec<SourceFile> {
         let text = format!(
             "apiVersion: provost.dev/v1alpha1\nkind: Profile\nmetadata:\n  name: disks\nspec:\n  title: Disks\n  payloads:\n    - payloadType: com.apple.MCX.FileVault2\n      content:\n{payload}"
         );
-        Revision {
-            name: "main@sha1:1".into(),
-            commit: "1".into(),
-            parents: Vec::new(),
-            author: Author {
-                name: "a".into(),
-                email: "a@example.com".into(),
-            },
-            committed_at: Timestamp::UNIX_EPOCH,
-            message: String::new(),
-            files: vec![SourceFile {
-                path: "policy/disks.yaml".into(),
-                content: text.into_bytes(),
-            }],
-            skipped: Skipped::default(),
-        }
+        vec![SourceFile {
+            path: "policy/disks.yaml".into(),
+            content: text.into_bytes(),
+        }]
     }
 
     fn read_one(payload: &str) -> Result<Documents, Vec<Finding>> {
         let schemas = SchemaSet::new(&crds::all()).unwrap();
         let native = SourceFormat::Native;
-        read(
-            &revision(payload),
-            native,
-            "fleet",
-            &schemas,
-            Schema::embedded(),
-            None,
-        )
+        read(&files(payload), native, "fleet", &schemas, Schema::embedded())
     }
 
     fn told(findings: &[Finding]) -> String {
@@ -243,19 +234,12 @@ spec:
 ";
 
     fn heir(text: &str, elsewhere: Option<&Baselines>) -> Result<Documents, Vec<Finding>> {
-        let mut revision = revision("");
-        revision.files[0].content = text.as_bytes().to_vec();
-        assert!(may_extend(&revision));
+        let mut files = files("");
+        files[0].content = text.as_bytes().to_vec();
+        assert!(may_extend(&files));
         let schemas = SchemaSet::new(&crds::all()).unwrap();
         let native = SourceFormat::Native;
-        read(
-            &revision,
-            native,
-            "fleet",
-            &schemas,
-            Schema::embedded(),
-            elsewhere,
-        )
+        read_beside(&files, native, "fleet", &schemas, Schema::embedded(), elsewhere)
     }
 
     #[test]
@@ -291,18 +275,11 @@ spec:
             .skip(1)
             .filter_map(|rest| rest.split_once("```").map(|(example, _)| example))
             .collect();
-        let mut revision = revision("");
-        revision.files[0].content = examples.join("---\n").into_bytes();
+        let mut files = files("");
+        files[0].content = examples.join("---\n").into_bytes();
         let schemas = SchemaSet::new(&crds::all()).unwrap();
         let native = SourceFormat::Native;
-        let documents = read(
-            &revision,
-            native,
-            "fleet",
-            &schemas,
-            Schema::embedded(),
-            Some(&Baselines::new()),
-        );
+        let documents = read(&files, native, "fleet", &schemas, Schema::embedded());
         let documents = documents.map_err(|findings| told(&findings)).unwrap();
         assert_eq!(documents.objects.len(), 2);
         assert_eq!(told(&documents.warnings), "");
@@ -325,13 +302,9 @@ spec:
                 }
             }
         }
-        let shipped = Revision {
-            files,
-            ..revision("")
-        };
         let schemas = SchemaSet::new(&crds::all()).unwrap();
         let native = SourceFormat::Native;
-        let documents = read(&shipped, native, "fleet", &schemas, Schema::embedded(), None);
+        let documents = read(&files, native, "fleet", &schemas, Schema::embedded());
         let documents = documents.map_err(|findings| told(&findings)).unwrap();
         assert!(documents.objects.len() > 2);
         assert_eq!(told(&documents.warnings), "");

@@ -390,9 +390,9 @@ proptest! {
 
     #[test]
     fn what_is_combined_may_be_combined_in_steps_and_twice(a in combinable(), b in combinable(), c in combinable()) {
-        let part = |content| Part { precedence: 0, source: 0, content };
         let of = |contents: &[&Map<String, Value>]| {
-            let parts: Vec<(usize, Part<'_>)> = contents.iter().map(|content| part(content)).enumerate().collect();
+            let part = |content| Part { precedence: 0, source: 0, content };
+            let parts: Vec<(usize, Part<'_>)> = contents.iter().copied().map(part).enumerate().collect();
             merge_by(&parts, &law)
         };
         let whole = of(&[&a, &b, &c]);
