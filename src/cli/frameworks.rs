@@ -169,19 +169,18 @@ fn show(framework: &'static Framework, format: Format) -> Result<ExitCode> {
             subjects: subjects(framework.id, id),
         })
         .collect();
-    let text = match document(&controls, format)? {
-        Some(text) => text,
-        None => {
-            let mut rows = vec![["CONTROL", "TITLE", "ON DEVICES"].map(str::to_owned)];
-            rows.extend(controls.iter().map(|control| {
-                [
-                    control.id.to_owned(),
-                    control.title.to_owned(),
-                    control.subjects.join("; "),
-                ]
-            }));
-            columns(&rows)
-        }
+    let text = if let Some(text) = document(&controls, format)? {
+        text
+    } else {
+        let mut rows = vec![["CONTROL", "TITLE", "ON DEVICES"].map(str::to_owned)];
+        rows.extend(controls.iter().map(|control| {
+            [
+                control.id.to_owned(),
+                control.title.to_owned(),
+                control.subjects.join("; "),
+            ]
+        }));
+        columns(&rows)
     };
     print::out(&text)?;
     if format == Format::Human || format == Format::Wide {

@@ -230,7 +230,7 @@ fn cells(row: &ControlRow, wide: bool) -> Vec<Cell> {
         Verdict::Pass => Tone::Good,
         Verdict::Fail => Tone::Bad,
         Verdict::NotApplicable => Tone::Quiet,
-        _ => Tone::Unsure,
+        Verdict::Unknown => Tone::Unsure,
     };
     let count = |of: fn(VerdictCounts) -> i64| {
         Cell::new(

@@ -64,6 +64,7 @@ impl Heir<'_> {
         self.resolved.problems.push(SpecError {
             field: field.into(),
             message: message.into(),
+            code: None,
         });
     }
 

@@ -101,7 +101,8 @@ fn rule(page: &mut Page, explanation: &Explanation) {
     if let Some(inherited) = &explanation.inherited {
         let mut from = inherited.from.clone();
         if !inherited.changed_by.is_empty() {
-            from += &format!(", changed by {}", inherited.changed_by.join(" and "));
+            from.push_str(", changed by ");
+            from.push_str(&inherited.changed_by.join(" and "));
         }
         page.field("Comes from", &from);
     }

@@ -24,6 +24,7 @@ pub(super) fn all() -> Vec<Framework> {
 }
 
 /// What a table gives beside its controls.
+#[derive(Clone, Copy)]
 struct About {
     id: &'static str,
     title: &'static str,
