@@ -235,6 +235,7 @@ fn allow_elsewhere(document: &Document, baselines: &Resolutions, findings: &mut 
                 field,
                 message: "the baseline is not among these files; what is inherited from it is not checked"
                     .to_owned(),
+                code: None,
             });
         }
     }
