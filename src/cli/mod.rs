@@ -9,6 +9,7 @@ mod door;
 mod enroll;
 mod enrollments;
 mod explain;
+mod frameworks;
 mod lint;
 mod mscp;
 mod place;
@@ -113,6 +114,8 @@ enum Command {
     Explain(explain::ExplainArgs),
     /// Read a rule library of the macOS Security Compliance Project (mSCP): list, export and report on its baselines.
     Mscp(mscp::MscpArgs),
+    /// Look up the controls of frameworks, and what they have to do with each other.
+    Frameworks(frameworks::FrameworksArgs),
     /// Make a table of Apple's schema, which content is checked against.
     Schema(schema::SchemaArgs),
     /// Print the custom resource definitions.
@@ -169,6 +172,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Lint(args) => Ok(lint::run(&args)),
         Command::Explain(args) => explain::run(&args),
         Command::Mscp(args) => mscp::run(&args),
+        Command::Frameworks(args) => frameworks::run(&args),
         Command::Schema(args) => schema::run(&args),
         Command::Crd(args) => crd::run(&args),
         Command::Completions(args) => completions::run(&args),

@@ -1,9 +1,13 @@
 //! Which rule a person means.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use crate::api::BaselineSpec;
 use crate::api::baseline::BaselineRule;
 use crate::cli::plugin::words::some_of;
 use crate::gitops::read::Documents;
+use crate::policy::inheritance::resolve;
 use crate::suggest::nearest;
 
 /// How many candidates an error names.
@@ -22,17 +26,27 @@ pub(super) struct Held {
 impl Held {
     /// Every rule of every baseline, in order.
     pub(super) fn all(documents: &Documents) -> Vec<Self> {
+        let baselines = || {
+            documents
+                .objects
+                .iter()
+                .filter(|document| document.kind == "Baseline")
+        };
+        let specs: BTreeMap<String, Arc<BaselineSpec>> = baselines()
+            .filter_map(|document| {
+                let spec = document.value.get("spec").cloned().unwrap_or_default();
+                // What cannot be read is told among the mistakes.
+                Some((document.name.clone(), serde_json::from_value(spec).ok()?))
+            })
+            .collect();
+        let resolved = resolve(specs.keys().map(String::as_str), &specs);
         let mut held = Vec::new();
-        for document in documents
-            .objects
-            .iter()
-            .filter(|document| document.kind == "Baseline")
-        {
-            let spec = document.value.get("spec").cloned().unwrap_or_default();
-            // What cannot be read is told among the mistakes.
-            let Ok(mut spec) = serde_json::from_value::<BaselineSpec>(spec) else {
+        for document in baselines() {
+            // With the rules that it inherits from others among the files.
+            let Some(found) = resolved.get(&document.name) else {
                 continue;
             };
+            let mut spec = BaselineSpec::clone(&found.spec);
             let rules = std::mem::take(&mut spec.rules);
             held.extend(rules.into_iter().map(|rule| Self {
                 baseline: document.name.clone(),
