@@ -3,11 +3,12 @@
 //! [`spec_check`] finds mistakes when an object is written. [`group`] says who is concerned. [`compile`](mod@compile)
 //! makes the [`manifest`] of one class of devices, and what would prove each rule, by way of [`parameter`] (values),
 //! [`merge`] (the law), [`profile`] and [`declaration`] (what devices read), with the facts of [`platform`] and of
-//! Apple's [`schema`].
+//! Apple's [`schema`]. [`difference`] compares what two policies come to.
 
 pub mod compile;
 pub mod content;
 pub mod declaration;
+pub mod difference;
 pub mod group;
 pub mod manifest;
 pub mod merge;
@@ -18,7 +19,8 @@ pub mod schema;
 pub mod spec_check;
 
 pub use compile::{
-    AssignmentInput, BaselineInput, CompileInput, Conflict, Plan, ProfileInput, ProfileProof, compile,
+    AssignmentInput, BaselineInput, CompileInput, Conflict, Explanation, Plan, ProfileInput, ProfileProof,
+    compile, explain,
 };
 pub use group::{Candidate, Group, GroupError};
 pub use manifest::{Declaration, Manifest, ProfileDocument, Section};
