@@ -6,23 +6,23 @@
 //!
 //! Each subcommand reads what it needs, builds what it has to say (pure, with the time as a parameter) and prints it.
 
-mod arguments;
+pub(in crate::cli) mod arguments;
 mod completion;
 mod device;
 mod devices;
 mod evidence;
 mod find;
 mod output;
-mod page;
+pub(in crate::cli) mod page;
 mod reconcile;
 mod rule;
-mod session;
+pub(in crate::cli) mod session;
 mod sources;
 mod table;
 #[cfg(test)]
 mod tests;
 mod why;
-mod words;
+pub(in crate::cli) mod words;
 
 use std::ffi::OsStr;
 use std::path::Path;

@@ -11,7 +11,7 @@ use super::cache::{self, Cache};
 use super::connection::Connection;
 use super::error::{FetchError, FetchErrorKind};
 use super::process;
-use super::request::{Author, FetchRequest, Reference, Revision};
+use super::request::{Author, FetchRequest, Reference, Revision, Skipped};
 use super::tree::{self, TreeError};
 use super::url::Scheme;
 
@@ -164,20 +164,29 @@ fn attempt(
             TreeError::Refused(error) => Attempt::Failed(error),
             TreeError::Damaged(error) => suspect(error),
         })?;
-    let author = commit.author();
     Ok(Revision {
-        name: format!("{name}sha1:{}", commit.id()),
+        files,
+        skipped,
+        ..described(&commit, &name)
+    })
+}
+
+/// A commit without its files, under a name that begins with `prefix`.
+pub(super) fn described(commit: &Commit<'_>, prefix: &str) -> Revision {
+    let author = commit.author();
+    Revision {
+        name: format!("{prefix}sha1:{}", commit.id()),
         commit: commit.id().to_string(),
-        parents: parents(&commit),
+        parents: parents(commit),
         author: Author {
             name: one_line(author.name_bytes()),
             email: one_line(author.email_bytes()),
         },
         committed_at: Timestamp::from_second(commit.time().seconds()).unwrap_or(Timestamp::UNIX_EPOCH),
         message: one_line(commit.message_bytes()),
-        files,
-        skipped,
-    })
+        files: Vec::new(),
+        skipped: Skipped::default(),
+    }
 }
 
 fn check_reference(reference: &Reference) -> Result<(), FetchError> {

@@ -203,9 +203,7 @@ pub(super) fn assemble(input: &CompileInput<'_>, gathered: &Gathered) -> Assembl
         let merged = merge(&parts);
         let proof = assembled.add_document(input, target, &merged);
         if !merged.content.is_empty() || merged.clashes.is_empty() {
-            assembled
-                .contents
-                .push((target.clone(), merged.content.clone()));
+            assembled.contents.push((target.clone(), merged.content.clone()));
         }
         for clash in &merged.clashes {
             assembled.add_conflicts(pieces, target, clash);

@@ -359,7 +359,13 @@ mod tests {
     fn said(explanation: &Explanation) -> Vec<(String, Value, String)> {
         let settings = explanation.settings.iter();
         settings
-            .map(|setting| (setting.path.join("."), setting.value.clone(), setting.by.join(" ")))
+            .map(|setting| {
+                (
+                    setting.path.join("."),
+                    setting.value.clone(),
+                    setting.by.join(" "),
+                )
+            })
             .collect()
     }
 
@@ -369,8 +375,14 @@ mod tests {
             AssignmentMode::Enforce,
             &json!([
                 rule("on", &json!({ "EnableFirewall": true })),
-                rule("both", &json!({ "EnableFirewall": true, "Applications": [{ "BundleID": "a" }] })),
-                rule("list", &json!({ "Applications": [{ "BundleID": "b" }], "Deep": { "Er": 1 } })),
+                rule(
+                    "both",
+                    &json!({ "EnableFirewall": true, "Applications": [{ "BundleID": "a" }] })
+                ),
+                rule(
+                    "list",
+                    &json!({ "Applications": [{ "BundleID": "b" }], "Deep": { "Er": 1 } })
+                ),
             ]),
         );
         assert_eq!(

@@ -33,7 +33,10 @@ pub fn classes_concerned<'a>(assignments: impl IntoIterator<Item = &'a Assignmen
     } else {
         policy.platforms.clone()
     };
-    platforms.into_iter().flat_map(|platform| policy.classes(platform)).collect()
+    platforms
+        .into_iter()
+        .flat_map(|platform| policy.classes(platform))
+        .collect()
 }
 
 /// What of a policy decides who it is for.
@@ -70,7 +73,8 @@ impl<'a> Policy<'a> {
             self.outer.push(&profile.spec.platforms);
             self.is_for_all |= profile.spec.platforms.is_empty();
             let declarations = profile.spec.declarations.iter();
-            self.declarations.extend(declarations.map(|body| body.type_.as_str()));
+            self.declarations
+                .extend(declarations.map(|body| body.type_.as_str()));
         }
     }
 
@@ -104,7 +108,11 @@ impl<'a> Policy<'a> {
                 .iter()
                 .filter_map(|name| declaration_type(name)?.since(platform)),
         );
-        versions.extend(Schema::in_force().newest(platform.into()).map(|version| version.0));
+        versions.extend(
+            Schema::in_force()
+                .newest(platform.into())
+                .map(|version| version.0),
+        );
         versions
     }
 }

@@ -133,19 +133,15 @@ impl Comparison {
         }
     }
 
-    fn conflicts(
-        &mut self,
-        class: usize,
-        devices: usize,
-        before: &Explanation,
-        after: &Explanation,
-    ) -> bool {
+    fn conflicts(&mut self, class: usize, devices: usize, before: &Explanation, after: &Explanation) -> bool {
         let messages = |side: &Explanation| -> BTreeSet<String> {
             let conflicts = side.plan.conflicts.iter();
             conflicts.map(|conflict| conflict.message.clone()).collect()
         };
         let (before, after) = (messages(before), messages(after));
-        let gone = before.difference(&after).map(|message| (Change::Removed, message));
+        let gone = before
+            .difference(&after)
+            .map(|message| (Change::Removed, message));
         let new = after.difference(&before).map(|message| (Change::Added, message));
         let mut any = false;
         for (change, message) in gone.chain(new) {
@@ -182,7 +178,12 @@ impl Comparison {
             if cohort.devices.is_empty() {
                 flips.push((flip.outlooks(None), 0));
             }
-            flips.extend(cohort.devices.iter().map(|device| (flip.outlooks(Some(device)), 1)));
+            flips.extend(
+                cohort
+                    .devices
+                    .iter()
+                    .map(|device| (flip.outlooks(Some(device)), 1)),
+            );
             for ((from, to), devices) in flips.into_iter().filter(|((from, to), _)| from != to) {
                 let touched = self.verdicts.entry((Arc::clone(key), from, to)).or_default();
                 touched.add(class, devices);

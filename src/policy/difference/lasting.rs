@@ -180,9 +180,8 @@ impl Lasting {
             Change::Added | Change::Changed => Moment::Set,
             Change::Removed => Moment::Removed,
         };
-        let of_type = |type_: &&str| {
-            place.type_ == **type_ || type_.ends_with('.') && place.type_.starts_with(*type_)
-        };
+        let of_type =
+            |type_: &&str| place.type_ == **type_ || type_.ends_with('.') && place.type_.starts_with(*type_);
         let at_key = |key: &&str| path.iter().any(|part| part == key);
         let is_value = |text: &&str| value.is_some_and(|value| value.to_string() == **text);
         self.moment == moment

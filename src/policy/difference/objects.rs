@@ -147,12 +147,16 @@ fn different_parameters(
     let text = serde_json::to_string(rule).unwrap_or_default();
     let uses = |name: &str| {
         text.contains(&format!("$({name})"))
-            || text.split(&format!("params.{name}")).skip(1).any(|rest| {
-                !rest.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_')
-            })
+            || text
+                .split(&format!("params.{name}"))
+                .skip(1)
+                .any(|rest| !rest.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_'))
     };
     let declared = |baseline: &BaselineSpec, name: &str| {
-        let found = baseline.parameters.iter().find(|parameter| parameter.name == name);
+        let found = baseline
+            .parameters
+            .iter()
+            .find(|parameter| parameter.name == name);
         found.cloned()
     };
     after

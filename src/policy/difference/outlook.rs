@@ -108,7 +108,9 @@ enum Asked<'a> {
 fn asked<'a>(demand: &'a Demand, account: &'a RuleAccount) -> Asked<'a> {
     match &demand.evidence {
         Evidence::NotApplicable { .. } => Asked::NotApplicable,
-        Evidence::Cel { program, parameters } => Asked::Check(program.source(), values_read(program, parameters)),
+        Evidence::Cel { program, parameters } => {
+            Asked::Check(program.source(), values_read(program, parameters))
+        }
         Evidence::Conflict { with, .. } => Asked::Contradicted(with),
         Evidence::None { reason } => Asked::Nothing(reason),
         _ => match &account.wants {
@@ -173,7 +175,10 @@ impl<'e> Flip<'e> {
         if self.before.iter().all(|(demand, _)| is_not_applicable(demand)) {
             return Outlook::NotDemanded;
         }
-        let decided = self.before.iter().map(|(demand, _)| decided(&demand.evidence, facts));
+        let decided = self
+            .before
+            .iter()
+            .map(|(demand, _)| decided(&demand.evidence, facts));
         if let Some(worst) = worst(decided) {
             return worst;
         }
@@ -195,7 +200,10 @@ impl<'e> Flip<'e> {
         if self.after.iter().all(|(demand, _)| is_not_applicable(demand)) {
             return Outlook::NotDemanded;
         }
-        let decided = self.after.iter().map(|(demand, _)| decided(&demand.evidence, facts));
+        let decided = self
+            .after
+            .iter()
+            .map(|(demand, _)| decided(&demand.evidence, facts));
         if let Some(worst) = worst(decided) {
             return worst;
         }
@@ -259,7 +267,12 @@ fn decided(evidence: &Evidence, facts: Option<&Facts>) -> Option<Verdict> {
 fn is_there(facts: &Facts, path: &crate::expression::Path) -> bool {
     let variables = facts.variables();
     let root = variables.roots().find(|(name, _)| *name == path.root);
-    root.is_some_and(|(_, value)| path.keys.iter().try_fold(value, |value, key| value.get(key)).is_some())
+    root.is_some_and(|(_, value)| {
+        path.keys
+            .iter()
+            .try_fold(value, |value, key| value.get(key))
+            .is_some()
+    })
 }
 
 /// What a status of a Device tells of what checks read.
@@ -289,11 +302,17 @@ fn known_facts(device: &KnownDevice) -> Facts {
         information.insert("SerialNumber".to_owned(), json!(serial));
     }
     if let Some(mode) = device.mode {
-        information.insert("IsSupervised".to_owned(), json!(mode == EnrollmentMode::Supervised));
+        information.insert(
+            "IsSupervised".to_owned(),
+            json!(mode == EnrollmentMode::Supervised),
+        );
     }
     let mut facts = Facts::default();
     facts.device_information(&Value::Object(information), Timestamp::UNIX_EPOCH);
     // It is a status report by its making; what could not be read of one would only not be known.
-    let _ = facts.status_report(&json!({ "StatusItems": { "device": items } }), Timestamp::UNIX_EPOCH);
+    let _ = facts.status_report(
+        &json!({ "StatusItems": { "device": items } }),
+        Timestamp::UNIX_EPOCH,
+    );
     facts
 }

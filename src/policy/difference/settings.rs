@@ -69,7 +69,9 @@ pub(super) fn differences<'s>(before: &'s [Setting], after: &'s [Setting]) -> Ve
     let mut found = Vec::new();
     for [mut before, mut after] in groups.into_values() {
         // What is the same goes first, then what stands in the same place, then what is left, in order.
-        take_pairs(&mut before, &mut after, |a, b| a.place == b.place && a.value == b.value);
+        take_pairs(&mut before, &mut after, |a, b| {
+            a.place == b.place && a.value == b.value
+        });
         take_pairs(&mut before, &mut after, |a, b| a.value == b.value);
         let mut pairs = take_pairs(&mut before, &mut after, |a, b| a.place == b.place);
         pairs.extend(take_pairs(&mut before, &mut after, |_, _| true));
@@ -118,7 +120,10 @@ type Key = (Place, Vec<String>, Option<String>, Option<String>);
 impl Collected {
     pub(super) fn add(&mut self, difference: &Difference<'_>, class: usize, devices: usize) {
         let Difference { before, after } = *difference;
-        let places = [before, after].into_iter().flatten().map(|setting| &setting.place);
+        let places = [before, after]
+            .into_iter()
+            .flatten()
+            .map(|setting| &setting.place);
         let (Some(place), Some(setting)) = (places.min(), after.or(before)) else {
             return;
         };
