@@ -190,8 +190,11 @@ fn no_change_ends_with_0_and_what_cannot_be_told_with_2() {
     fs::write(&file, policy.replace("mode: Enforce", "mode: Enforced")).unwrap();
     studio.commit("Mistype");
     let error = refused(&["plan", "--from", "main~1", "fleet"]);
-    assert!(error.contains("fleet/studio.yaml:20:9: spec.mode"), "{error}");
-    assert!(error.contains("20 |   mode: Enforced"), "{error}");
+    assert!(
+        error.contains("fleet/studio.yaml:19:3: spec.mode: Unsupported value"),
+        "{error}"
+    );
+    assert!(error.contains("19 |   mode: Enforced"), "{error}");
 }
 
 #[test]

@@ -63,59 +63,57 @@ impl<'s> Concerns<'s> {
 
 /// The cohorts of every class that a policy could concern: each assignment for itself, since who belongs to several groups is not known.
 pub(super) fn of_classes(before: &Standard, after: &Standard) -> Vec<Cohort> {
-    let mut cohorts = Vec::new();
     let sides = [before, after];
-    let names: BTreeSet<&Arc<str>> = sides
-        .iter()
-        .flat_map(|side| side.policies.assignments.keys())
+    let assignments = sides.map(|side| side.policies.assignments.keys());
+    let assignments: BTreeSet<&Arc<str>> = assignments.into_iter().flatten().collect();
+    let mut cohorts: Vec<Cohort> = assignments
+        .into_iter()
+        .flat_map(|name| of_assignment(before, after, name))
         .collect();
-    for name in names {
-        let [old, new] = sides.map(|side| side.policies.inputs(std::slice::from_ref(name)));
-        cohorts.extend(
-            cohorts_of(old, new)
-                .filter(|cohort| sides.iter().any(|side| could_concern(side, name, cohort.class)))
-                .map(|mut cohort| {
-                    // Whom it cannot concern on one side has nothing of it there.
-                    if !could_concern(before, name, cohort.class) {
-                        cohort.before = Arc::from([]);
-                    }
-                    if !could_concern(after, name, cohort.class) {
-                        cohort.after = Arc::from([]);
-                    }
-                    cohort
-                }),
-        );
-    }
     // What no assignment of either side names is looked at by itself: a library of baselines has none.
     let assigned: BTreeSet<(&str, String)> = sides.iter().flat_map(|side| side.assigned()).collect();
-    let names_of = |kind: &'static str| -> BTreeSet<Arc<str>> {
-        let of_side = |side: &&Standard| -> Vec<Arc<str>> {
-            match kind {
-                "Baseline" => side.policies.baselines.keys().cloned().collect(),
-                _ => side.policies.profiles.keys().cloned().collect(),
-            }
-        };
-        let all = sides.iter().flat_map(of_side);
-        all.filter(|name| !assigned.contains(&(kind, name.to_string())))
-            .collect()
-    };
-    for name in names_of("Baseline") {
-        let [old, new] = sides.map(|side| Vec::from_iter(side.baseline_alone(&name)));
+    let is_free = |kind: &'static str, name: &&Arc<str>| !assigned.contains(&(kind, name.to_string()));
+    let baselines = sides.map(|side| side.policies.baselines.keys());
+    let baselines: BTreeSet<&Arc<str>> = baselines
+        .into_iter()
+        .flatten()
+        .filter(|name| is_free("Baseline", name))
+        .collect();
+    for name in baselines {
+        let [old, new] = sides.map(|side| Vec::from_iter(side.baseline_alone(name)));
         cohorts.extend(cohorts_of(old, new));
     }
-    for name in names_of("Profile") {
-        let [old, new] = sides.map(|side| Vec::from_iter(side.profile_alone(&name)));
+    let profiles = sides.map(|side| side.policies.profiles.keys());
+    let profiles: BTreeSet<&Arc<str>> = profiles
+        .into_iter()
+        .flatten()
+        .filter(|name| is_free("Profile", name))
+        .collect();
+    for name in profiles {
+        let [old, new] = sides.map(|side| Vec::from_iter(side.profile_alone(name)));
         cohorts.extend(cohorts_of(old, new));
     }
     cohorts
 }
 
+/// The cohorts that an assignment could concern. Whom it cannot concern on one side has nothing of it there.
+fn of_assignment(before: &Standard, after: &Standard, name: &Arc<str>) -> Vec<Cohort> {
+    let [old, new] = [before, after].map(|side| side.policies.inputs(std::slice::from_ref(name)));
+    cohorts_of(old, new)
+        .map(|mut cohort| {
+            if !could_concern(before, name, cohort.class) {
+                cohort.before = Arc::from([]);
+            }
+            if !could_concern(after, name, cohort.class) {
+                cohort.after = Arc::from([]);
+            }
+            cohort
+        })
+        .collect()
+}
+
 fn cohorts_of(before: Vec<AssignmentInput>, after: Vec<AssignmentInput>) -> impl Iterator<Item = Cohort> {
-    let classes = if before == after {
-        Vec::new()
-    } else {
-        classes_concerned(before.iter().chain(&after))
-    };
+    let classes = classes_concerned(before.iter().chain(&after));
     let (before, after): (Arc<[_]>, Arc<[_]>) = (before.into(), after.into());
     classes.into_iter().map(move |class| Cohort {
         class,

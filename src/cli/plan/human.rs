@@ -10,7 +10,7 @@ use super::report::Report;
 use super::sides::{folder, short};
 use crate::cli::plugin::page::{Style, Tone};
 use crate::cli::plugin::words::{clean, some_of};
-use crate::policy::difference::{Change, SettingChange, Touched, VerdictChange};
+use crate::policy::difference::{Change, Outlook, SettingChange, Touched, VerdictChange};
 
 /// The longest value that is shown, in characters.
 const SHOWN: usize = 100;
@@ -261,8 +261,7 @@ const fn tone(change: Change) -> Tone {
     }
 }
 
-fn tone_of(flip: &VerdictChange) -> Tone {
-    use crate::policy::difference::Outlook;
+const fn tone_of(flip: &VerdictChange) -> Tone {
     match flip.to {
         Outlook::Fail => Tone::Bad,
         Outlook::Pass => Tone::Good,
@@ -397,7 +396,6 @@ pub(super) fn lasting(report: &Report) -> BTreeMap<&'static str, Vec<String>> {
 
 /// Verdicts, the worst outcome first.
 pub(super) fn flips(report: &Report) -> Vec<&VerdictChange> {
-    use crate::policy::difference::Outlook;
     let rank = |flip: &VerdictChange| match flip.to {
         Outlook::Fail => 0,
         Outlook::NotDemanded => 1,

@@ -4,7 +4,7 @@
 
 use std::fmt::Write as _;
 
-use super::human::{by_whom, flips, lasting, makers, name_of, renewing, shown, verdict, whom};
+use super::human::{by_whom, flips, lasting, makers, many, name_of, renewing, shown, verdict, whom};
 use super::report::Report;
 use super::sides::{folder, short};
 use crate::cli::plugin::words::{clean, some_of};
@@ -155,6 +155,10 @@ fn verdicts(report: &Report) -> Option<String> {
     if flips.is_empty() && renewed.rules == 0 {
         return None;
     }
+    let mut flipping: Vec<&str> = flips.iter().map(|flip| &*flip.rule).collect();
+    flipping.sort_unstable();
+    flipping.dedup();
+    let rules = flipping.len() + renewed.rules;
     let mut rows = String::new();
     if !flips.is_empty() {
         rows.push_str("| rule | from | to | devices |\n|---|---|---|---|\n");
@@ -178,7 +182,7 @@ fn verdicts(report: &Report) -> Option<String> {
         );
     }
     Some(block(
-        &format!("Verdicts: {} rules", flips.len() + renewed.rules),
+        &format!("Verdicts: {}", many(rules, "rule")),
         &rows,
         flips.len(),
         false,
@@ -198,7 +202,7 @@ fn written(report: &Report) -> Option<String> {
             object.change
         );
     }
-    let hidden = report.objects.len();
+    let objects = report.objects.len();
     if !report.rules.is_empty() {
         rows.push_str("\n| rule | | |\n|---|---|---|\n");
     }
@@ -216,8 +220,12 @@ fn written(report: &Report) -> Option<String> {
             words(&what)
         );
     }
-    let title = format!("Written: {hidden} objects, {} rules", report.rules.len());
-    Some(block(&title, &rows, hidden.max(report.rules.len()), false))
+    let title = format!(
+        "Written: {}, {}",
+        many(objects, "object"),
+        many(report.rules.len(), "rule")
+    );
+    Some(block(&title, &rows, objects.max(report.rules.len()), false))
 }
 
 fn classes(report: &Report) -> Option<String> {

@@ -73,6 +73,7 @@ impl Report {
         let mut notes = sides.notes.clone();
         notes.extend(prune_note(before, &objects));
         notes.extend(groups_note(&objects, fleet));
+        notes.extend(silent_note(fleet));
         Self {
             version: VERSION,
             from: commit(&sides.before),
@@ -159,6 +160,13 @@ fn prune_note(before: &Standard, objects: &[ObjectChange]) -> Option<String> {
             "it removes {removed} of {inventory} objects: unless the GitSource's pruneLimitPercent is higher than {limit}, the revision waits until \
              somebody annotates the source"
         )
+    })
+}
+
+fn silent_note(fleet: Option<&Fleet>) -> Option<String> {
+    let silent = fleet.map_or(0, |fleet| fleet.silent);
+    (silent > 0).then(|| {
+        format!("{silent} more devices have not said what they are, such as their platform, and are left out")
     })
 }
 
