@@ -163,6 +163,9 @@ pub struct FailingRule {
     pub severity: Severity,
     /// What the evidence says.
     pub reason: String,
+    /// The baseline that it comes from, where its own inherits it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inherited_from: Option<String>,
     /// The file of an imported rule, as `path@blob`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub origin: Option<String>,

@@ -8,6 +8,7 @@ mod demo;
 mod door;
 mod enroll;
 mod enrollments;
+mod frameworks;
 mod mscp;
 mod plan;
 mod plugin;
@@ -116,6 +117,8 @@ enum Command {
     ///   kubectl get devices -o json > devices.json && provost plan --from main --fleet devices.json fleet
     #[command(verbatim_doc_comment)]
     Plan(Box<plan::PlanArgs>),
+    /// Look up the controls of frameworks, and what they have to do with each other.
+    Frameworks(frameworks::FrameworksArgs),
     /// Make a table of Apple's schema, which content is checked against.
     Schema(schema::SchemaArgs),
     /// Print the custom resource definitions.
@@ -172,6 +175,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Mscp(args) => mscp::run(&args),
         Command::Render(args) => render::run(&args),
         Command::Plan(args) => plan::run(*args),
+        Command::Frameworks(args) => frameworks::run(&args),
         Command::Schema(args) => schema::run(&args),
         Command::Crd(args) => crd::run(&args),
         Command::Completions(args) => completions::run(&args),

@@ -382,7 +382,7 @@ fn many(count: usize, what: &str) -> String {
 }
 
 /// Columns that stand below each other.
-fn columns<const N: usize>(rows: &[[String; N]]) -> String {
+pub(super) fn columns<const N: usize>(rows: &[[String; N]]) -> String {
     let mut widths = [0; N];
     for row in rows {
         for (width, cell) in widths.iter_mut().zip(row) {
@@ -402,7 +402,7 @@ fn columns<const N: usize>(rows: &[[String; N]]) -> String {
     clean(&text)
 }
 
-fn to_json(value: &impl Serialize) -> Result<String> {
+pub(super) fn to_json(value: &impl Serialize) -> Result<String> {
     let text = serde_json::to_string_pretty(value).context("JSON cannot be written")?;
     Ok(text + "\n")
 }

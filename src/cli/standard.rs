@@ -115,11 +115,11 @@ impl Standard {
 
     /// A baseline with the values that it has by itself, enforced. None: there is none of this name.
     pub(super) fn baseline_alone(&self, name: &str) -> Option<AssignmentInput> {
-        let baseline = self.policies.baselines.get(name)?;
+        let baseline = self.policies.resolved([name]).remove(name)?;
         Some(AssignmentInput {
             baselines: vec![BaselineInput {
                 name: name.into(),
-                spec: Arc::new(baseline.spec.clone()),
+                baseline,
                 parameters: ParameterValues::new(),
                 excluded: Vec::new(),
                 revision: None,

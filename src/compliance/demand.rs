@@ -29,6 +29,8 @@ pub struct Demand {
     pub enforced: bool,
     /// The file of an imported rule, as `path@blob`.
     pub origin: Option<Arc<str>>,
+    /// The baseline that the rule is written in, where the demanded one inherits it.
+    pub inherited_from: Option<Arc<str>>,
     key: Arc<str>,
 }
 
@@ -55,6 +57,7 @@ impl Demand {
             evidence,
             enforced: false,
             origin: None,
+            inherited_from: None,
         }
     }
 
@@ -69,6 +72,13 @@ impl Demand {
     #[must_use]
     pub fn from_file(mut self, origin: Option<Arc<str>>) -> Self {
         self.origin = origin;
+        self
+    }
+
+    /// The demand, with the baseline that the rule is written in, where the demanded one inherits it.
+    #[must_use]
+    pub fn inherited(mut self, from: Option<Arc<str>>) -> Self {
+        self.inherited_from = from;
         self
     }
 

@@ -149,6 +149,7 @@ pub fn failing_rules(demands: &[Demand], judgements: &[Judgement]) -> Vec<Failin
             rule: demand.rule.to_string(),
             severity: demand.severity,
             reason: shortened(&judgement.reason),
+            inherited_from: demand.inherited_from.as_deref().map(str::to_owned),
             origin: demand.origin.as_deref().map(shortened),
         })
         .collect()

@@ -2,6 +2,7 @@
 
 mod apple;
 mod contradictions;
+mod inherited;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -10,14 +11,15 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use crate::api::assignment::AssignmentSpec;
-use crate::api::baseline::{BaselineRule, Parameter, ParameterType};
+use crate::api::baseline::{BaselineRule, Check, Enforcement, Parameter, ParameterType};
 use crate::api::common::{DeclarationBody, PlatformRange, ProfilePayload};
 use crate::api::{BaselineSpec, DeviceGroupSpec, ProfileSpec};
-use crate::compliance::check;
+use crate::compliance::{check, frameworks};
 use crate::suggest::did_you_mean;
 
 use super::content;
 use super::group::{Group, GroupError};
+use super::inheritance::Resolved;
 use super::parameter;
 use super::platform::OsVersion;
 use super::profile::DERIVED_KEYS;
@@ -71,15 +73,31 @@ impl Findings {
     }
 }
 
-/// What is wrong with a Baseline, by itself and by Apple's schema.
+/// What is wrong with a Baseline that stands for itself, by itself and by Apple's schema.
 #[must_use]
 pub fn check_baseline(spec: &BaselineSpec, schema: &Schema) -> Findings {
-    let mut findings = Findings::default();
-    let values = check_parameters(&spec.parameters, &mut findings);
+    check_resolved(&Resolved::alone(Arc::new(spec.clone())), schema)
+}
+
+/// What is wrong with a Baseline beside those that it extends, by itself and by Apple's schema. What is wrong in those is theirs to tell.
+#[must_use]
+pub fn check_resolved(baseline: &Resolved, schema: &Schema) -> Findings {
+    let (own, spec) = (&baseline.own, &baseline.spec);
+    let mut findings = Findings::of(baseline.problems.clone());
+    check_parameters(&own.parameters, &mut findings);
+    check_ranges("spec.platforms", &own.platforms, &mut findings);
+    // What rules and parameters there are cannot be told, and what is said of them would be noise.
+    if baseline.incomplete {
+        return findings;
+    }
+    let values: Values = spec
+        .parameters
+        .iter()
+        .map(|declared| (declared.name.clone(), declared.default.clone()))
+        .collect();
     let tried = apple::tried(&spec.parameters, &values);
-    check_ranges("spec.platforms", &spec.platforms, &mut findings);
     let mut ids = BTreeSet::new();
-    for (n, rule) in spec.rules.iter().enumerate() {
+    for (n, rule) in own.rules.iter().enumerate() {
         let field = format!("spec.rules[{n}]");
         if !ids.insert(&rule.id) {
             findings.add(
@@ -88,42 +106,29 @@ pub fn check_baseline(spec: &BaselineSpec, schema: &Schema) -> Findings {
             );
         }
         check_rule(&field, spec, rule, &values, &mut findings);
-        for (n, enforcement) in rule.enforce.iter().enumerate() {
-            let (field, content) = match (&enforcement.profile, &enforcement.declaration) {
-                (Some(payload), None) => (format!("{field}.enforce[{n}].profile"), Content::Payload(payload)),
-                (None, Some(body)) => (
-                    format!("{field}.enforce[{n}].declaration"),
-                    Content::Declaration(body),
-                ),
-                _ => continue,
-            };
-            apple::check_content(schema, &field, content, &tried, Extent::Part, &mut findings);
-        }
+        apple::check_enforced(schema, &field, rule, &tried, &mut findings);
         apple::check_rule(schema, &field, spec, rule, &values, &mut findings);
     }
+    inherited::check(baseline, schema, &values, &tried, &mut findings);
     // What is said of rules that cannot be read would be noise.
     if findings.errors.is_empty() {
         let together = contradictions::find(schema, spec, &values);
         for remark in together.contradictions {
-            findings.add(format!("spec.rules[{}]", remark.rule), remark.message);
+            findings.add(baseline.place(remark.rule), remark.message);
         }
         for remark in together.incomplete {
-            let field = format!("spec.rules[{}]", remark.rule);
+            let field = baseline.place(remark.rule);
             findings.note(Severity::Warning, field, remark.message);
         }
     }
     findings
 }
 
-/// The default values, or for a wrong default what else could stand there, so that only the mistake itself is reported.
-fn check_parameters(parameters: &[Parameter], findings: &mut Findings) -> BTreeMap<String, Value> {
-    let mut values = BTreeMap::new();
+fn check_parameters(parameters: &[Parameter], findings: &mut Findings) {
+    let mut names = BTreeSet::new();
     for (n, declared) in parameters.iter().enumerate() {
         let field = format!("spec.parameters[{n}]");
-        if values
-            .insert(declared.name.clone(), declared.default.clone())
-            .is_some()
-        {
+        if !names.insert(&declared.name) {
             findings.add(
                 format!("{field}.name"),
                 format!("there is another parameter `{}`", declared.name),
@@ -154,7 +159,6 @@ fn check_parameters(parameters: &[Parameter], findings: &mut Findings) -> BTreeM
             findings.add(format!("{field}.default"), error.to_string());
         }
     }
-    values
 }
 
 fn check_ranges(field: &str, ranges: &[PlatformRange], findings: &mut Findings) {
@@ -174,7 +178,7 @@ fn check_rule(
     field: &str,
     spec: &BaselineSpec,
     rule: &BaselineRule,
-    values: &BTreeMap<String, Value>,
+    values: &Values,
     findings: &mut Findings,
 ) {
     check_ranges(&format!("{field}.platforms"), &rule.platforms, findings);
@@ -190,7 +194,29 @@ fn check_rule(
     } else {
         &rule.platforms
     };
-    for (n, enforcement) in rule.enforce.iter().enumerate() {
+    check_enforce(field, &rule.enforce, outer, values, findings);
+    if rule.enforce.is_empty() && rule.check.is_none() && rule.unproven.is_none() {
+        findings.add(field, "a rule needs enforce, check or both, or unproven");
+    }
+    if let Some(check) = &rule.check {
+        check_cel(field, check, values, findings);
+    }
+    for (n, control) in rule.controls.iter().enumerate() {
+        if let Some(slip) = frameworks::slip(control) {
+            let field = format!("{field}.controls[{n}].id");
+            findings.note(Severity::Warning, field, slip);
+        }
+    }
+}
+
+fn check_enforce(
+    field: &str,
+    enforce: &[Enforcement],
+    outer: &[PlatformRange],
+    values: &Values,
+    findings: &mut Findings,
+) {
+    for (n, enforcement) in enforce.iter().enumerate() {
         let field = format!("{field}.enforce[{n}]");
         check_ranges(&format!("{field}.platforms"), &enforcement.platforms, findings);
         check_narrower(
@@ -208,25 +234,22 @@ fn check_rule(
             _ => findings.add(&field, "give exactly one of profile and declaration"),
         }
     }
-    if rule.enforce.is_empty() && rule.check.is_none() && rule.unproven.is_none() {
-        findings.add(field, "a rule needs enforce, check or both, or unproven");
-    }
-    if let Some(check) = &rule.check {
-        let field = format!("{field}.check.cel");
-        match check::compile(&check.cel) {
-            Err(error) => findings.add(&field, error.to_string()),
-            Ok(program) => {
-                for path in program
-                    .paths()
-                    .iter()
-                    .filter(|path| path.root == check::PARAMETERS)
-                {
-                    if let Some(name) = path.keys.first().filter(|name| !values.contains_key(*name)) {
-                        let hint = did_you_mean(name, values.keys().map(String::as_str));
-                        findings.add(&field, format!("there is no parameter `{name}`{hint}"));
-                    }
-                }
-            }
+}
+
+fn check_cel(field: &str, check: &Check, values: &Values, findings: &mut Findings) {
+    let field = format!("{field}.check.cel");
+    let program = match check::compile(&check.cel) {
+        Ok(program) => program,
+        Err(error) => return findings.add(&field, error.to_string()),
+    };
+    let parameters = program
+        .paths()
+        .iter()
+        .filter(|path| path.root == check::PARAMETERS);
+    for path in parameters {
+        if let Some(name) = path.keys.first().filter(|name| !values.contains_key(*name)) {
+            let hint = did_you_mean(name, values.keys().map(String::as_str));
+            findings.add(&field, format!("there is no parameter `{name}`{hint}"));
         }
     }
 }
@@ -249,12 +272,7 @@ fn check_narrower(
     }
 }
 
-fn check_payload(
-    field: &str,
-    payload: &ProfilePayload,
-    values: &BTreeMap<String, Value>,
-    findings: &mut Findings,
-) {
+fn check_payload(field: &str, payload: &ProfilePayload, values: &Values, findings: &mut Findings) {
     let field = format!("{field}.content");
     for key in DERIVED_KEYS {
         if payload.content.get(key).is_some() {
@@ -264,12 +282,7 @@ fn check_payload(
     check_content(&field, &payload.content, values, findings);
 }
 
-fn check_declaration(
-    field: &str,
-    declaration: &DeclarationBody,
-    values: &BTreeMap<String, Value>,
-    findings: &mut Findings,
-) {
+fn check_declaration(field: &str, declaration: &DeclarationBody, values: &Values, findings: &mut Findings) {
     check_content(
         &format!("{field}.payload"),
         &declaration.payload,
@@ -278,7 +291,7 @@ fn check_declaration(
     );
 }
 
-fn check_content(field: &str, content: &Value, values: &BTreeMap<String, Value>, findings: &mut Findings) {
+fn check_content(field: &str, content: &Value, values: &Values, findings: &mut Findings) {
     if !content.is_object() {
         findings.add(field, "must be a dictionary");
     }
@@ -332,7 +345,7 @@ pub fn check_group(spec: &DeviceGroupSpec) -> Vec<SpecError> {
 #[must_use]
 pub fn check_assignment_against(
     spec: &AssignmentSpec,
-    baselines: &BTreeMap<String, Arc<BaselineSpec>>,
+    baselines: &BTreeMap<String, Arc<Resolved>>,
 ) -> Vec<SpecError> {
     let mut findings = Findings::default();
     let mut seen = BTreeSet::new();
@@ -353,7 +366,8 @@ pub fn check_assignment_against(
             continue;
         };
         // A wrong default is the baseline's mistake and is reported there.
-        let (_, errors) = parameter::resolve(&baseline.parameters, &assigned.parameters);
+        let spec = &baseline.spec;
+        let (_, errors) = parameter::resolve(&spec.parameters, &assigned.parameters);
         for error in errors {
             if let Some(name) = error
                 .parameter()
@@ -363,11 +377,11 @@ pub fn check_assignment_against(
             }
         }
         for (r, exclusion) in assigned.exclude_rules.iter().enumerate() {
-            if !baseline.rules.iter().any(|rule| rule.id == exclusion.rule) {
-                let hint = did_you_mean(
-                    &exclusion.rule,
-                    baseline.rules.iter().map(|rule| rule.id.as_str()),
-                );
+            // What the baseline leaves out itself may be left out once more: it can come back.
+            let left_out = baseline.left_out.iter().map(|left_out| &left_out.rule);
+            let known = spec.rules.iter().chain(left_out);
+            if !known.into_iter().any(|rule| rule.id == exclusion.rule) {
+                let hint = did_you_mean(&exclusion.rule, spec.rules.iter().map(|rule| rule.id.as_str()));
                 findings.add(
                     format!("{field}.excludeRules[{r}].rule"),
                     format!(

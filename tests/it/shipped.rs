@@ -9,11 +9,12 @@ use provost::api::assignment::AssignmentMode;
 use provost::api::common::EnrollmentMode;
 use provost::api::{Assignment, Baseline, BaselineSpec, DeviceGroup, GitSource, Profile};
 use provost::compliance::{self, Checks, Evidence};
+use provost::policy::inheritance::resolve;
 use provost::policy::platform::{Lacks, supports_declarations};
 use provost::policy::schema::Schema;
 use provost::policy::{
-    AssignmentInput, BaselineInput, CompileInput, DeviceClass, Findings, OsVersion, check_assignment_against,
-    check_baseline, check_group, check_profile, compile,
+    AssignmentInput, BaselineInput, CompileInput, DeviceClass, Findings, OsVersion, Resolved,
+    check_assignment_against, check_group, check_profile, check_resolved, compile,
 };
 use serde::{Deserialize as _, Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
@@ -107,9 +108,10 @@ fn the_policy_engine_finds_no_mistake() {
         .into_iter()
         .map(|(name, baseline)| (name, Arc::new(baseline.spec)))
         .collect();
-    for (name, baseline) in &baselines {
+    let resolved = resolve(baselines.keys().map(String::as_str), &baselines);
+    for (name, baseline) in &resolved {
         assert_eq!(
-            check_baseline(baseline, Schema::embedded()),
+            check_resolved(baseline, Schema::embedded()),
             Findings::default(),
             "{name}"
         );
@@ -129,7 +131,7 @@ fn the_policy_engine_finds_no_mistake() {
     for (name, document) in of_kind("Assignment") {
         let assignment: Assignment = serde_json::from_value(document).expect("an Assignment");
         assert_eq!(
-            check_assignment_against(&assignment.spec, &baselines),
+            check_assignment_against(&assignment.spec, &resolved),
             [],
             "{name}"
         );
@@ -147,7 +149,7 @@ fn every_rule_can_be_proven_on_every_device_it_is_for() {
             precedence: 0,
             baselines: vec![BaselineInput {
                 name: name.as_str().into(),
-                spec: Arc::new(baseline.spec.clone()),
+                baseline: Resolved::alone(Arc::new(baseline.spec.clone())),
                 parameters: BTreeMap::new(),
                 excluded: Vec::new(),
                 revision: None,

@@ -23,7 +23,7 @@ const PARTS: &[(&str, &str)] = &[
     ("expression", "suggest"),
     ("api", ""),
     // Pure.
-    ("compliance", "api expression ids"),
+    ("compliance", "api expression ids suggest"),
     ("policy", "api compliance expression ids suggest"),
     // Apple's messages and the rules of the queue: types and functions. The endpoint that speaks them is further down.
     ("mdm", "api clock compliance ids policy secret suggest"),
@@ -108,7 +108,7 @@ const ROOMS: &[(&str, &str)] = &[
     ),
     (
         "serde_yaml",
-        "api::crds cli::mscp cli::plugin kubeapi policy::schema::import",
+        "api::crds cli::frameworks cli::mscp cli::plugin kubeapi policy::schema::import",
     ),
     ("cel", "expression"),
     ("kube_cel", "api::schema"),

@@ -141,9 +141,11 @@ fn as_written(standard: &Standard) -> Objects {
 }
 
 fn baselines(standard: &Standard) -> Baselines {
-    let baselines = standard.policies.baselines.iter();
-    baselines
-        .map(|(name, baseline)| (Arc::clone(name), Arc::new(baseline.spec.clone())))
+    let policies = &standard.policies;
+    let resolved = policies.resolved(policies.baselines.keys().map(AsRef::as_ref));
+    resolved
+        .into_iter()
+        .map(|(name, baseline)| (name.into(), Arc::clone(&baseline.spec)))
         .collect()
 }
 

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
-use super::{completion, device, devices, reconcile, sources, why};
+use super::{completion, controls, device, devices, reconcile, sources, why};
 
 /// Shows who complies and why, and makes Provost look again.
 ///
@@ -35,6 +35,8 @@ pub(super) enum PluginCommand {
     Device(device::DeviceArgs),
     /// Show why a rule passes or fails on a device: the evidence, the rule, and the commit that demands it.
     Why(why::WhyArgs),
+    /// List the controls of frameworks and how they stand, over all devices of assignments.
+    Controls(controls::ControlsArgs),
     /// List git sources: what is in force, who committed it, and what waits.
     Sources(sources::SourcesArgs),
     /// Look at a git source, or ask a device for evidence, now; and wait for the outcome.

@@ -8,6 +8,7 @@
 
 pub(in crate::cli) mod arguments;
 mod completion;
+mod controls;
 mod device;
 mod devices;
 mod evidence;
@@ -92,6 +93,7 @@ async fn run(cli: PluginCli) -> anyhow::Result<ExitCode> {
         PluginCommand::Devices(args) => devices::run(args, &connection, output).await,
         PluginCommand::Device(args) => device::run(&args, &connection, output).await,
         PluginCommand::Why(args) => why::run(&args, &connection, output).await,
+        PluginCommand::Controls(args) => controls::run(&args, &connection, output).await,
         PluginCommand::Sources(args) => sources::run(&args, &connection, output).await,
         PluginCommand::Reconcile(args) => reconcile::run(&args, &connection, output).await,
         PluginCommand::Completion(args) => completion::script(&args),

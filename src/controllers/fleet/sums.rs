@@ -250,8 +250,9 @@ fn writes<'a>(
             Event::Assignment,
         )));
     }
+    let family = fleet.policies.resolved(baselines.keys().map(AsRef::as_ref));
     for baseline in baselines.values() {
-        let new = baseline_status::build(baseline, now);
+        let new = baseline_status::build(baseline, &family, now);
         writes.push(Box::pin(put(
             context,
             namespace,

@@ -19,6 +19,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures::StreamExt as _;
+use kube::api::ListParams;
 use kube::core::DeserializeGuard;
 use kube::runtime::controller::{Action, Controller};
 use kube::runtime::watcher;
@@ -26,7 +27,8 @@ use kube::{Api, Resource as _, ResourceExt as _};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::api::GitSource;
+use crate::api::git_source::SourceFormat;
+use crate::api::{Baseline, GitSource, names};
 use crate::gitops::fetch::{FetchErrorKind, Fetcher};
 use crate::gitops::validate::SchemaSet;
 use crate::policy::schema::Schema;
@@ -323,12 +325,19 @@ impl Sources {
             }
         };
         let about = About::from(&revision);
-        let documents = match revision::read(
+        let native = source.spec.format == SourceFormat::Native;
+        let elsewhere = if native && revision::may_extend(&revision.files) {
+            self.baselines_elsewhere(source).await?
+        } else {
+            revision::Baselines::new()
+        };
+        let documents = match revision::read_beside(
             &revision.files,
             source.spec.format,
             source.namespace().unwrap_or_default().as_str(),
             &self.schemas,
             Schema::in_force(),
+            Some(&elsewhere),
         ) {
             Ok(documents) => documents,
             Err(findings) => return Ok(Pass::Ended(Ended::Refused { about, findings })),
@@ -336,6 +345,21 @@ impl Sources {
         apply::apply(&self.context, source, about, &documents)
             .await
             .map(Pass::Ended)
+    }
+
+    /// The baselines of the fleet that a source did not bring.
+    async fn baselines_elsewhere(&self, source: &GitSource) -> kube::Result<revision::Baselines> {
+        let namespace = source.namespace().unwrap_or_default();
+        let api: Api<Baseline> = Api::namespaced(self.context.client.clone(), &namespace);
+        let name = source.name_any();
+        let found = api.list(&ListParams::default()).await?;
+        let others = found.items.into_iter().filter(|baseline| {
+            let owner = baseline.labels().get(names::SOURCE_LABEL);
+            owner.is_none_or(|owner| *owner != name)
+        });
+        Ok(others
+            .map(|baseline| (baseline.name_any(), Arc::new(baseline.spec)))
+            .collect())
     }
 
     /// A line in the log, and an event on the object for `kubectl describe` and `kubectl events`. Losing one is no harm: the status has it too.

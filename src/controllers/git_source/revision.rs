@@ -13,10 +13,26 @@ use crate::gitops::fetch::SourceFile;
 use crate::gitops::mscp::{self, Note, Tree};
 use crate::gitops::read::{Document, Documents, MAXIMUM_FINDINGS, read_documents};
 use crate::gitops::validate::SchemaSet;
+use crate::policy::inheritance::resolve;
 use crate::policy::schema::Schema;
-use crate::policy::{Findings, SpecError, check_baseline, check_group, check_profile};
+use crate::policy::{
+    Findings, Resolved, SpecError, check_baseline, check_group, check_profile, check_resolved,
+};
 
-/// Reads and validates the files of a revision: by the schemas of its kinds, and its content by Apple's.
+/// Baselines by name, as they are written.
+pub(super) type Baselines = BTreeMap<String, Arc<BaselineSpec>>;
+
+/// Whether files may hold baselines that extend others, which need not be among them. Never false where one does.
+pub(super) fn may_extend(files: &[SourceFile]) -> bool {
+    let word = EXTENDS.as_bytes();
+    let holds = |content: &[u8]| content.windows(word.len()).any(|part| part == word);
+    files.iter().any(|file| holds(&file.content))
+}
+
+/// The field by which a baseline names those that it extends.
+const EXTENDS: &str = "extends";
+
+/// Reads and validates the files of a revision without knowing the fleet: what baselines extend and is not among the files is a warning.
 ///
 /// # Errors
 /// Every mistake, with its place.
@@ -27,6 +43,22 @@ pub fn read(
     schemas: &SchemaSet,
     apple: &Schema,
 ) -> Result<Documents, Vec<Finding>> {
+    read_beside(files, format, namespace, schemas, apple, None)
+}
+
+/// Reads and validates the files of a revision: by the schemas of its kinds, and its content by Apple's. `elsewhere` are the baselines of the fleet that
+/// come from other sources or hands, where they are known: baselines of the revision may extend them.
+///
+/// # Errors
+/// Every mistake, with its place.
+pub(super) fn read_beside(
+    files: &[SourceFile],
+    format: SourceFormat,
+    namespace: &str,
+    schemas: &SchemaSet,
+    apple: &Schema,
+    elsewhere: Option<&Baselines>,
+) -> Result<Documents, Vec<Finding>> {
     let mut documents = match format {
         SourceFormat::Native => read_documents(files, namespace)?,
         SourceFormat::Mscp => read_mscp(files, apple)?,
@@ -36,12 +68,17 @@ pub fn read(
         return Err(findings);
     }
     // What the schema cannot say, once the shape is right.
-    let baselines: BTreeMap<String, Arc<BaselineSpec>> = documents
+    let own: Baselines = documents
         .objects
         .iter()
         .filter(|document| document.kind == "Baseline")
         .filter_map(|document| Some((document.name.clone(), Arc::new(spec(document).ok()?))))
         .collect();
+    let mut family = elsewhere.cloned().unwrap_or_default();
+    let names: Vec<String> = own.keys().cloned().collect();
+    family.extend(own);
+    // What is wrong with baselines from elsewhere is told there.
+    let baselines = resolve(names.iter().map(String::as_str), &family);
     let mut errors = Vec::new();
     let mut warnings = Vec::new();
     // What is made of a tree has been judged in the making, rule by rule, and what contradicted itself is left out of it.
@@ -50,7 +87,10 @@ pub fn read(
         .iter()
         .filter(|_| format == SourceFormat::Native);
     for document in unjudged {
-        let findings = check(document, &baselines, apple);
+        let mut findings = check(document, &baselines, apple);
+        if elsewhere.is_none() {
+            allow_elsewhere(document, &baselines, &mut findings);
+        }
         errors.extend(placed(document, findings.errors));
         warnings.extend(placed(document, findings.warnings));
     }
@@ -81,9 +121,36 @@ fn read_mscp(files: &[SourceFile], apple: &Schema) -> Result<Documents, Vec<Find
     })
 }
 
-fn check(document: &Document, baselines: &BTreeMap<String, Arc<BaselineSpec>>, apple: &Schema) -> Findings {
+/// What is not in the revision may be in the fleet: that is to be looked at, and no mistake.
+fn allow_elsewhere(document: &Document, baselines: &Resolutions, findings: &mut Findings) {
+    let Some(baseline) = baselines
+        .get(&document.name)
+        .filter(|_| document.kind == "Baseline")
+    else {
+        return;
+    };
+    for missing in &baseline.missing {
+        let field = format!("spec.extends[{missing}].name");
+        if findings.errors.iter().any(|error| error.field == field) {
+            findings.errors.retain(|error| error.field != field);
+            findings.warnings.push(SpecError {
+                field,
+                message: "the baseline is not among these files; what is inherited from it is not checked"
+                    .to_owned(),
+            });
+        }
+    }
+}
+
+type Resolutions = BTreeMap<String, Arc<Resolved>>;
+
+fn check(document: &Document, baselines: &Resolutions, apple: &Schema) -> Findings {
     match document.kind.as_str() {
-        "Baseline" => check_spec(document, |spec| check_baseline(spec, apple)),
+        "Baseline" => match baselines.get(&document.name) {
+            Some(baseline) => check_resolved(baseline, apple),
+            // It cannot be read: the reason is found in reading it once more.
+            None => check_spec(document, |spec| check_baseline(spec, apple)),
+        },
         "Profile" => check_spec(document, |spec| check_profile(spec, apple)),
         "DeviceGroup" => check_spec(document, |spec| Findings::of(check_group(spec))),
         // A baseline that is not in this revision may come from elsewhere: the Assignment's status tells if it does not.
@@ -150,6 +217,72 @@ mod tests {
     fn what_should_be_looked_at_comes_along_with_its_line() {
         let documents = read_one("        Enable: 'On'\n        UseRecoveryKy: true\n").unwrap();
         insta::assert_snapshot!(told(&documents.warnings), @"policy/disks.yaml:11:9: spec.payloads[0].content.UseRecoveryKy: there is no such key; did you mean `UseRecoveryKey`?");
+    }
+
+    const HEIR: &str = "apiVersion: provost.dev/v1alpha1
+kind: Baseline
+metadata:
+  name: corp
+spec:
+  title: Ours
+  version: '1'
+  extends:
+    - name: essentials
+      exclude:
+        - rule: firewal
+          reason: r
+";
+
+    fn heir(text: &str, elsewhere: Option<&Baselines>) -> Result<Documents, Vec<Finding>> {
+        let mut files = files("");
+        files[0].content = text.as_bytes().to_vec();
+        assert!(may_extend(&files));
+        let schemas = SchemaSet::new(&crds::all()).unwrap();
+        let native = SourceFormat::Native;
+        read_beside(&files, native, "fleet", &schemas, Schema::embedded(), elsewhere)
+    }
+
+    #[test]
+    fn a_baseline_may_extend_one_of_another_source_and_is_checked_against_it() {
+        let rule = serde_json::json!({ "id": "firewall", "title": "t", "check": { "cel": "SecurityInfo.FDE_Enabled" } });
+        let spec = serde_json::json!({ "title": "t", "version": "1", "rules": [rule] });
+        let elsewhere: Baselines = [(
+            "essentials".to_owned(),
+            Arc::new(serde_json::from_value(spec).unwrap()),
+        )]
+        .into();
+        let findings = heir(HEIR, Some(&elsewhere)).unwrap_err();
+        insta::assert_snapshot!(told(&findings), @"policy/disks.yaml:11:11: spec.extends[0].exclude[0].rule: baseline `essentials` has no rule `firewal`; did you mean `firewall`?");
+        let findings = heir(HEIR, Some(&Baselines::new())).unwrap_err();
+        insta::assert_snapshot!(told(&findings), @"policy/disks.yaml:9:7: spec.extends[0].name: there is no Baseline `essentials`");
+        let documents = heir(HEIR, None).unwrap();
+        insta::assert_snapshot!(told(&documents.warnings), @"policy/disks.yaml:9:7: spec.extends[0].name: the baseline is not among these files; what is inherited from it is not checked");
+    }
+
+    #[test]
+    fn an_exclusion_without_a_reason_and_a_circle_are_refused_at_their_lines() {
+        let findings = heir(&HEIR.replace("          reason: r\n", ""), None).unwrap_err();
+        insta::assert_snapshot!(told(&findings), @"policy/disks.yaml:11:11: spec.extends[0].exclude[0].reason: Required value");
+        let findings = heir(&HEIR.replace("name: essentials", "name: corp"), None).unwrap_err();
+        insta::assert_snapshot!(told(&findings), @"policy/disks.yaml:9:7: spec.extends[0].name: inheritance goes in a circle: corp → corp");
+    }
+
+    #[test]
+    fn the_examples_of_the_guide_are_taken_without_a_word() {
+        let guide = include_str!("../../../docs/baselines.md");
+        let examples: Vec<&str> = guide
+            .split("```yaml\n")
+            .skip(1)
+            .filter_map(|rest| rest.split_once("```").map(|(example, _)| example))
+            .collect();
+        let mut files = files("");
+        files[0].content = examples.join("---\n").into_bytes();
+        let schemas = SchemaSet::new(&crds::all()).unwrap();
+        let native = SourceFormat::Native;
+        let documents = read(&files, native, "fleet", &schemas, Schema::embedded());
+        let documents = documents.map_err(|findings| told(&findings)).unwrap();
+        assert_eq!(documents.objects.len(), 2);
+        assert_eq!(told(&documents.warnings), "");
     }
 
     #[test]

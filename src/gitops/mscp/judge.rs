@@ -97,6 +97,7 @@ impl<'s> Judge<'s> {
             version: String::new(),
             platforms: platforms.to_vec(),
             parameters: Vec::new(),
+            extends: Vec::new(),
             rules: vec![rule.clone()],
         };
         let errors = check_baseline(&alone, self.schema).errors;

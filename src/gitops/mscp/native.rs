@@ -166,6 +166,7 @@ impl Resolved<'_> {
             version: baseline.version.clone(),
             platforms: platforms.collect(),
             parameters: Vec::new(),
+            extends: Vec::new(),
             rules,
         };
         let mut native = Native {

@@ -10,7 +10,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::assemble::{Assembled, assemble};
-use super::gather::{Gathered, Piece, Target, gather, select};
+use super::gather::{Gathered, Piece, Proof, Target, gather, select};
 use super::{AssignmentInput, BaselineInput, CompileInput, Plan, compile};
 use crate::api::assignment::AssignmentMode;
 use crate::api::baseline::BaselineRule;
@@ -143,13 +143,18 @@ fn settings(gathered: &Gathered, assembled: &Assembled) -> Vec<Setting> {
             });
         }
         for (path, value) in leaves(content) {
-            let mut by: Vec<Arc<str>> = makers
-                .iter()
-                .filter(|piece| makes(&piece.content, &path, value))
-                .map(|piece| Arc::clone(&piece.label))
-                .collect();
-            by.sort();
-            by.dedup();
+            let named = |is_maker: &dyn Fn(&Piece) -> bool| -> Vec<Arc<str>> {
+                let makers = makers.iter().filter(|piece| is_maker(piece));
+                let mut by: Vec<Arc<str>> = makers.map(|piece| Arc::clone(&piece.label)).collect();
+                by.sort();
+                by.dedup();
+                by
+            };
+            let mut by = named(&|piece| said(&piece.content, &path).is_some_and(|said| makes(said, value)));
+            if by.is_empty() {
+                // It is made of what several want, and as none of them wants it.
+                by = named(&|piece| said(&piece.content, &path).is_some());
+            }
             settings.push(Setting {
                 place: place.clone(),
                 path,
@@ -204,21 +209,20 @@ pub(in crate::policy) fn leaves(content: &Map<String, Value>) -> Vec<(Vec<String
     found
 }
 
-/// Whether content says a value at a path, or some of its items.
-fn makes(content: &Map<String, Value>, path: &[String], value: &Value) -> bool {
-    let Some((first, rest)) = path.split_first() else {
-        return false;
-    };
-    let said = rest
-        .iter()
-        .try_fold(content.get(first), |said, key| Some(said?.get(key)))
-        .flatten();
-    match (said, value) {
-        (Some(Value::Array(said)), Value::Array(served)) => {
+/// What content says at a path.
+fn said<'c>(content: &'c Map<String, Value>, path: &[String]) -> Option<&'c Value> {
+    let (first, rest) = path.split_first()?;
+    rest.iter()
+        .try_fold(content.get(first)?, |said, key| said.get(key))
+}
+
+/// Whether what is said is a value, or some of its items.
+fn makes(said: &Value, served: &Value) -> bool {
+    match (said, served) {
+        (Value::Array(said), Value::Array(served)) => {
             said.is_empty() || said.iter().any(|item| served.contains(item))
         }
-        (Some(said), served) => said == served,
-        (None, _) => false,
+        (said, served) => said == served,
     }
 }
 
@@ -231,11 +235,12 @@ fn account(
     let piece = gathered
         .pieces
         .iter()
-        .find(|piece| piece.label == *demand.key() && piece.assignment == demand.assignment);
+        .enumerate()
+        .find(|(_, piece)| piece.label == *demand.key() && piece.assignment == demand.assignment);
     RuleAccount {
         key: Arc::clone(demand.key()),
         assignment: Arc::clone(&demand.assignment),
-        wants: piece.map(|piece| (piece.target.place(), piece.content.clone())),
+        wants: piece.map(|(_, piece)| (piece.target.place(), piece.content.clone())),
         withheld: withheld(input, demand, piece, assembled),
     }
 }
@@ -243,13 +248,13 @@ fn account(
 fn withheld(
     input: &CompileInput<'_>,
     demand: &Demand,
-    piece: Option<&Piece>,
+    piece: Option<(usize, &Piece)>,
     assembled: &Assembled,
 ) -> Option<String> {
     if let Evidence::NotApplicable { reason } = &demand.evidence {
         return Some(reason.to_string());
     }
-    let Some(piece) = piece else {
+    let Some((index, piece)) = piece else {
         return Some(nothing_to_serve(input, demand));
     };
     if !piece.served {
@@ -265,12 +270,11 @@ fn withheld(
         .contents
         .iter()
         .find(|(target, _)| *target == piece.target)?;
-    unmet(&piece.content, content).map(|setting| {
-        format!(
-            "{}: {setting} is served with another value, which another rule or assignment wants",
-            piece.target.type_()
-        )
-    })
+    // A value that others made stricter is met: whether it is, is decided where the evidence is made.
+    match assembled.evidence(&Proof::Piece(index)) {
+        Evidence::None { reason } => unmet(&piece.content, content).map(|_| reason.to_string()),
+        _ => None,
+    }
 }
 
 /// Why a rule that is for these devices has no content for them.
@@ -306,7 +310,12 @@ fn rule_of<'i>(
         .baselines
         .iter()
         .find(|baseline| baseline.name == demand.baseline)?;
-    let rule = baseline.spec.rules.iter().find(|rule| *rule.id == *demand.rule)?;
+    let rule = baseline
+        .baseline
+        .spec
+        .rules
+        .iter()
+        .find(|rule| *rule.id == *demand.rule)?;
     Some((assignment, rule))
 }
 
@@ -317,7 +326,7 @@ mod tests {
     use super::*;
     use crate::api::common::{EnrollmentMode, ParameterValues, Platform};
     use crate::compliance::Checks;
-    use crate::policy::{DeviceClass, Lacks, OsVersion};
+    use crate::policy::{DeviceClass, Lacks, OsVersion, Resolved};
 
     const FIREWALL: &str = "com.apple.security.firewall";
 
@@ -330,7 +339,7 @@ mod tests {
             precedence: 0,
             baselines: vec![BaselineInput {
                 name: "b".into(),
-                spec: Arc::new(serde_json::from_value(spec).unwrap()),
+                baseline: Resolved::alone(Arc::new(serde_json::from_value(spec).unwrap())),
                 parameters: ParameterValues::new(),
                 excluded: Vec::new(),
                 revision: None,

@@ -54,7 +54,7 @@ struct Policy<'a> {
 impl<'a> Policy<'a> {
     fn take(&mut self, assignment: &'a AssignmentInput) {
         for baseline in &assignment.baselines {
-            let spec = &baseline.spec;
+            let spec = &baseline.baseline.spec;
             self.range(&spec.platforms);
             self.outer.push(&spec.platforms);
             let rules_name_platforms = spec.rules.iter().all(|rule| !rule.platforms.is_empty());

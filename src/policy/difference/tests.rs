@@ -11,7 +11,7 @@ use crate::api::common::{EnrollmentMode, ParameterValues, Platform};
 use crate::compliance::Checks;
 use crate::policy::platform::Lacks;
 use crate::policy::schema::Schema;
-use crate::policy::{AssignmentInput, BaselineInput, DeviceClass, OsVersion};
+use crate::policy::{AssignmentInput, BaselineInput, DeviceClass, OsVersion, Resolved};
 
 const FIREWALL: &str = "com.apple.security.firewall";
 const FILEVAULT: &str = "com.apple.MCX.FileVault2";
@@ -41,7 +41,7 @@ fn assignment(mode: AssignmentMode, spec: Arc<BaselineSpec>) -> AssignmentInput 
         precedence: 0,
         baselines: vec![BaselineInput {
             name: "b".into(),
-            spec,
+            baseline: Resolved::alone(spec),
             parameters: ParameterValues::new(),
             excluded: Vec::new(),
             revision: None,

@@ -112,6 +112,27 @@ pub(super) fn check_content(
     }
 }
 
+/// Judges what a rule enforces, whoever receives it.
+pub(super) fn check_enforced(
+    schema: &Schema,
+    field: &str,
+    rule: &BaselineRule,
+    tried: &[Values],
+    findings: &mut Findings,
+) {
+    for (n, enforcement) in rule.enforce.iter().enumerate() {
+        let (field, content) = match (&enforcement.profile, &enforcement.declaration) {
+            (Some(payload), None) => (format!("{field}.enforce[{n}].profile"), Content::Payload(payload)),
+            (None, Some(body)) => (
+                format!("{field}.enforce[{n}].declaration"),
+                Content::Declaration(body),
+            ),
+            _ => continue,
+        };
+        check_content(schema, &field, content, tried, Extent::Part, findings);
+    }
+}
+
 /// The values to try: the defaults, and then those at the ends of what parameters may be.
 pub(super) fn tried(parameters: &[Parameter], defaults: &Values) -> Vec<Values> {
     let with = |choose: &dyn Fn(&Parameter) -> Option<Value>| {

@@ -177,7 +177,7 @@ fn an_assignment_is_checked_against_its_baselines() {
         json!({ "parameters": [{ "name": "delay", "type": "Integer", "default": 5, "maximum": 9 }],
         "rules": [firewall("firewall", json!({ "EnableFirewall": true }))] }),
     );
-    let baselines = BTreeMap::from([("cis".to_owned(), Arc::new(cis))]);
+    let baselines = BTreeMap::from([("cis".to_owned(), Resolved::alone(Arc::new(cis)))]);
     let spec: AssignmentSpec = serde_json::from_value(json!({ "groups": [{ "name": "g" }], "baselines": [
         { "name": "cis", "parameters": { "delay": 10, "dela": 1 }, "excludeRules": [{ "rule": "firewal", "reason": "x" }] },
         { "name": "cis" }, { "name": "sic" } ] })).unwrap();

@@ -39,6 +39,12 @@ pub(in crate::cli::plugin) struct Explanation {
     /// Such as `soc2 CC6.1`.
     pub(super) controls: Vec<String>,
     pub(super) baseline: BaselineTitle,
+    /// Where the rule comes from, if the baseline inherits it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) inherited: Option<Heritage>,
+    /// Which baseline excludes it and why, if one does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) excluded: Option<Exclusion>,
     #[serde(flatten)]
     pub(super) finding: Finding,
     /// What the rule puts on this device.
@@ -65,6 +71,22 @@ pub(in crate::cli::plugin) struct BaselineTitle {
     pub(super) version: String,
 }
 
+/// Where an inherited rule comes from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(in crate::cli::plugin) struct Heritage {
+    pub(super) from: String,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) changed_by: Vec<String>,
+}
+
+/// Why a baseline leaves a rule of another one out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(in crate::cli::plugin) struct Exclusion {
+    pub(super) by: String,
+    pub(super) reason: String,
+}
+
 /// An assignment that asks for the rule.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -83,9 +105,9 @@ pub(in crate::cli::plugin) struct Asked {
 }
 
 impl Explanation {
-    /// Whether every assignment that names the baseline leaves the rule out.
+    /// Whether the baseline, or every assignment that names it, leaves the rule out.
     pub(super) fn is_left_out(&self) -> bool {
-        all_leave_out(&self.assignments)
+        self.excluded.is_some() || all_leave_out(&self.assignments)
     }
 }
 
@@ -137,6 +159,14 @@ pub(in crate::cli::plugin) fn explain(
             title: baseline.title.clone(),
             version: baseline.version.clone(),
         },
+        inherited: demanded.inherited.map(|inherited| Heritage {
+            from: inherited.from.to_string(),
+            changed_by: inherited.changed_by.iter().map(ToString::to_string).collect(),
+        }),
+        excluded: demanded.left_out.map(|left_out| Exclusion {
+            by: left_out.by.to_string(),
+            reason: left_out.reason.to_string(),
+        }),
         finding,
         enforces: enforces(&status, demanded),
         check: check(rule),
@@ -260,6 +290,10 @@ fn next(explanation: &Explanation, status: &DeviceStatus) -> Vec<String> {
         .filter(|asked| asked.left_out.is_none())
         .collect();
     match explanation.finding.verdict {
+        _ if let Some(excluded) = &explanation.excluded => next.push(format!(
+            "to demand it again, remove it from spec.extends[].exclude of Baseline {}",
+            excluded.by
+        )),
         Some(Verdict::Pass) => next.push("nothing: the rule holds".to_owned()),
         Some(Verdict::NotApplicable) => next.push("nothing: the rule is not for this device".to_owned()),
         Some(Verdict::Fail) => {

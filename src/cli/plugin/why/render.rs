@@ -98,6 +98,17 @@ fn rule(page: &mut Page, explanation: &Explanation) {
             explanation.baseline.title, explanation.baseline.version
         ),
     );
+    if let Some(inherited) = &explanation.inherited {
+        let mut from = inherited.from.clone();
+        if !inherited.changed_by.is_empty() {
+            from += &format!(", changed by {}", inherited.changed_by.join(" and "));
+        }
+        page.field("Comes from", &from);
+    }
+    if let Some(excluded) = &explanation.excluded {
+        let why = format!("by Baseline {}: {}", excluded.by, excluded.reason);
+        page.toned("Excluded", Tone::Unsure, &why);
+    }
     page.field("Controls", &explanation.controls.join(", "));
     if explanation.enforces.is_empty() {
         page.field("Enforces", "nothing on this device");

@@ -159,6 +159,7 @@ fn the_largest_device_stays_under_8_kib() {
         rule: format!("{n:03}{}", long(125)),
         severity: Severity::Medium,
         reason: "é".repeat(160),
+        inherited_from: Some(long(253)),
         origin: Some(long(160)),
     };
     let record = |second| TransitionRecord {
@@ -220,6 +221,7 @@ fn an_ordinary_device_loses_nothing() {
         rule: format!("os_rule_number_{n}"),
         severity: Severity::Medium,
         reason: "SecurityInfo.FDE_Enabled is false".to_owned(),
+        inherited_from: None,
         origin: None,
     };
     judged.failing = (0..20).map(failing).collect();
