@@ -7,12 +7,12 @@ use anyhow::{Result, bail};
 use super::PlanArgs;
 use crate::api::git_source::SourceFormat;
 use crate::cli::standard::{self, Format, Standard};
-use crate::gitops::fetch::{Limits, LocalRepository, Revision};
+use crate::gitops::fetch::{Limits, LocalRepository, LocalRevision};
 
 /// One of them.
 pub(super) struct Side {
     /// The commit, without its files.
-    pub(super) revision: Revision,
+    pub(super) revision: LocalRevision,
     /// As people named it.
     pub(super) named: String,
     pub(super) standard: Standard,

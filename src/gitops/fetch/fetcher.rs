@@ -11,7 +11,7 @@ use super::cache::{self, Cache};
 use super::connection::Connection;
 use super::error::{FetchError, FetchErrorKind};
 use super::process;
-use super::request::{Author, FetchRequest, Reference, Revision, Skipped};
+use super::request::{Author, FetchRequest, Reference, Revision};
 use super::tree::{self, TreeError};
 use super::url::Scheme;
 
@@ -164,29 +164,20 @@ fn attempt(
             TreeError::Refused(error) => Attempt::Failed(error),
             TreeError::Damaged(error) => suspect(error),
         })?;
-    Ok(Revision {
-        files,
-        skipped,
-        ..described(&commit, &name)
-    })
-}
-
-/// A commit without its files, under a name that begins with `prefix`.
-pub(super) fn described(commit: &Commit<'_>, prefix: &str) -> Revision {
     let author = commit.author();
-    Revision {
-        name: format!("{prefix}sha1:{}", commit.id()),
+    Ok(Revision {
+        name: format!("{name}sha1:{}", commit.id()),
         commit: commit.id().to_string(),
-        parents: parents(commit),
+        parents: parents(&commit),
         author: Author {
             name: one_line(author.name_bytes()),
             email: one_line(author.email_bytes()),
         },
         committed_at: Timestamp::from_second(commit.time().seconds()).unwrap_or(Timestamp::UNIX_EPOCH),
         message: one_line(commit.message_bytes()),
-        files: Vec::new(),
-        skipped: Skipped::default(),
-    }
+        files,
+        skipped,
+    })
 }
 
 fn check_reference(reference: &Reference) -> Result<(), FetchError> {
@@ -376,7 +367,7 @@ fn parents(commit: &Commit<'_>) -> Vec<String> {
 }
 
 /// The first line, fit for a status and a terminal.
-fn one_line(text: &[u8]) -> String {
+pub(super) fn one_line(text: &[u8]) -> String {
     let text = String::from_utf8_lossy(text);
     let line = text.trim_start().lines().next().unwrap_or_default();
     line.chars()

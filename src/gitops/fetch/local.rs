@@ -8,13 +8,26 @@ use std::path::Path;
 use git2::{Commit, ErrorCode, ObjectType, Repository};
 
 use super::error::{FetchError, FetchErrorKind};
-use super::fetcher::described;
+use super::fetcher::one_line;
 use super::process;
-use super::request::{Limits, Revision};
+use super::request::{Limits, Skipped, SourceFile};
 use super::tree::{self, TreeError};
 
 /// The longest text that names a revision.
 const MAXIMUM_NAME: usize = 1_024;
+
+/// A commit of a repository on this computer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LocalRevision {
+    /// Its id in 40 hexadecimal digits.
+    pub commit: String,
+    /// The first line of its message, without control characters.
+    pub message: String,
+    /// The policy files, ordered by path.
+    pub files: Vec<SourceFile>,
+    /// What lies under the path and was not read.
+    pub skipped: Skipped,
+}
 
 /// A repository on this computer.
 pub struct LocalRepository {
@@ -86,15 +99,16 @@ impl LocalRepository {
     ///
     /// # Errors
     /// When it names none here.
-    pub fn describe(&self, revision: &str) -> Result<Revision, FetchError> {
-        Ok(described(&self.commit(revision)?, ""))
+    pub fn describe(&self, revision: &str) -> Result<LocalRevision, FetchError> {
+        let commit = self.commit(revision)?;
+        Ok(described(&commit, Vec::new(), Skipped::default()))
     }
 
     /// Reads the policy files under `path` at a revision.
     ///
     /// # Errors
     /// When there is no such revision or folder, or it goes past a limit.
-    pub fn read(&self, revision: &str, path: &str, limits: &Limits) -> Result<Revision, FetchError> {
+    pub fn read(&self, revision: &str, path: &str, limits: &Limits) -> Result<LocalRevision, FetchError> {
         let path = tree::split_path(path)?;
         let commit = self.commit(revision)?;
         let root = commit.tree().map_err(unreadable)?;
@@ -103,11 +117,7 @@ impl LocalRepository {
                 TreeError::Refused(error) => error,
                 TreeError::Damaged(error) => self.incomplete(error),
             })?;
-        Ok(Revision {
-            files,
-            skipped,
-            ..described(&commit, "")
-        })
+        Ok(described(&commit, files, skipped))
     }
 
     fn commit(&self, revision: &str) -> Result<Commit<'_>, FetchError> {
@@ -155,6 +165,15 @@ impl LocalRepository {
             self.hint_if_shallow()
         );
         FetchError::caused(FetchErrorKind::Cache, message, error)
+    }
+}
+
+fn described(commit: &Commit<'_>, files: Vec<SourceFile>, skipped: Skipped) -> LocalRevision {
+    LocalRevision {
+        commit: commit.id().to_string(),
+        message: one_line(commit.message_bytes()),
+        files,
+        skipped,
     }
 }
 

@@ -25,6 +25,6 @@ mod tests;
 
 pub use error::{FetchError, FetchErrorKind};
 pub use fetcher::Fetcher;
-pub use local::LocalRepository;
+pub use local::{LocalRepository, LocalRevision};
 pub(in crate::gitops) use process::initialise as isolate;
 pub use request::{Author, Credentials, FetchRequest, Limits, Reference, Revision, Skipped, SourceFile};
