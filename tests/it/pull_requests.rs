@@ -331,6 +331,28 @@ fn a_tree_of_mscp_is_rendered_by_the_baseline_that_is_named() {
 }
 
 #[test]
+fn the_published_tree_of_mscp_is_rendered() {
+    let Some(folder) = crate::mscp::published("render of the published tree") else {
+        return;
+    };
+    let tree = folder.join("mscp");
+    let render = |more: &[&str]| {
+        let args = ["render", tree.to_str().unwrap(), "--device", "platform=macOS,os=26.0"];
+        Command::new(PROGRAM).args(args).args(more).output().unwrap()
+    };
+    let said = render(&["--baseline", "disa-stig-macos-26.0", "-o", "json"]);
+    assert!(said.status.success(), "{}", text(&said.stderr));
+    let summary: Value = serde_json::from_slice(&said.stdout).unwrap();
+    // The one type of Apple's that begins with a dot is among them.
+    let settings = summary[0]["settings"].as_array().unwrap();
+    assert!(settings.iter().any(|setting| setting["type"] == ".GlobalPreferences"));
+    // Which of its many baselines is meant has to be said.
+    let many = render(&[]);
+    assert_eq!(many.status.code(), Some(1));
+    assert!(text(&many.stderr).contains("choose with --baseline"), "{}", text(&many.stderr));
+}
+
+#[test]
 fn the_commands_of_the_guide_run_as_they_stand() {
     let Some(studio) = Studio::make("the commands of the guide") else {
         return;
