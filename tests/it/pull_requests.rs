@@ -8,8 +8,75 @@ use std::process::{Command, Output};
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::both;
 use crate::control_plane::left_out;
 use crate::world::server::PROGRAM;
+use crate::world::{Api, World, said};
+
+both!(a_plan_counts_the_devices_of_a_running_server);
+
+async fn a_plan_counts_the_devices_of_a_running_server(api: Api) {
+    let mut world = World::on(api).await;
+    let (_, devices) = world.under_policy(3, 12).await;
+    world.write_essentials(14);
+    world.commit("Longer passcodes");
+    let source = world.source_spec();
+    let repository = source.url.strip_prefix("file://").unwrap();
+    let mut command = tokio::process::Command::new(PROGRAM);
+    command
+        .args([
+            "plan",
+            "--repository",
+            repository,
+            "--from",
+            "main~1",
+            "fleet",
+            "--server",
+            "-o",
+            "json",
+        ])
+        .arg("--kubeconfig")
+        .arg(&world.server.ready.kubeconfig);
+    let said = said(&mut command, "").await;
+    assert_eq!(said.code, 1, "{said:?}");
+    let plan: Value = serde_json::from_str(&said.stdout).unwrap();
+    assert_eq!(
+        (&plan["fleet"]["devices"], &plan["devicesTouched"]),
+        (&Value::from(devices.len()), &Value::from(3))
+    );
+    let settings = plan["settings"].as_array().unwrap();
+    assert_eq!(settings.len(), 1, "{settings:?}");
+    assert_eq!(
+        (
+            &settings[0]["key"],
+            &settings[0]["before"],
+            &settings[0]["after"],
+            &settings[0]["devices"]
+        ),
+        (
+            &Value::from("minLength"),
+            &Value::from(12),
+            &Value::from(14),
+            &Value::from(3)
+        )
+    );
+    let verdicts = plan["verdicts"].as_array().unwrap();
+    assert_eq!(verdicts.len(), 1, "{verdicts:?}");
+    assert_eq!(
+        (
+            &verdicts[0]["rule"],
+            &verdicts[0]["from"],
+            &verdicts[0]["to"],
+            &verdicts[0]["devices"]
+        ),
+        (
+            &Value::from("essentials/passcode_length"),
+            &Value::from("pass"),
+            &Value::from("untilReported"),
+            &Value::from(3)
+        )
+    );
+}
 
 /// The example's repository.
 struct Studio {
@@ -337,7 +404,12 @@ fn the_published_tree_of_mscp_is_rendered() {
     };
     let tree = folder.join("mscp");
     let render = |more: &[&str]| {
-        let args = ["render", tree.to_str().unwrap(), "--device", "platform=macOS,os=26.0"];
+        let args = [
+            "render",
+            tree.to_str().unwrap(),
+            "--device",
+            "platform=macOS,os=26.0",
+        ];
         Command::new(PROGRAM).args(args).args(more).output().unwrap()
     };
     let said = render(&["--baseline", "disa-stig-macos-26.0", "-o", "json"]);
@@ -345,11 +417,19 @@ fn the_published_tree_of_mscp_is_rendered() {
     let summary: Value = serde_json::from_slice(&said.stdout).unwrap();
     // The one type of Apple's that begins with a dot is among them.
     let settings = summary[0]["settings"].as_array().unwrap();
-    assert!(settings.iter().any(|setting| setting["type"] == ".GlobalPreferences"));
+    assert!(
+        settings
+            .iter()
+            .any(|setting| setting["type"] == ".GlobalPreferences")
+    );
     // Which of its many baselines is meant has to be said.
     let many = render(&[]);
     assert_eq!(many.status.code(), Some(1));
-    assert!(text(&many.stderr).contains("choose with --baseline"), "{}", text(&many.stderr));
+    assert!(
+        text(&many.stderr).contains("choose with --baseline"),
+        "{}",
+        text(&many.stderr)
+    );
 }
 
 #[test]
