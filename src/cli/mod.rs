@@ -174,7 +174,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Bench(args) => runtime()?.block_on(bench::run(args)),
         Command::Mscp(args) => mscp::run(&args),
         Command::Render(args) => render::run(&args),
-        Command::Plan(args) => plan::run(*args),
+        Command::Plan(args) => plan::run(&args),
         Command::Frameworks(args) => frameworks::run(&args),
         Command::Schema(args) => schema::run(&args),
         Command::Crd(args) => crd::run(&args),

@@ -85,8 +85,8 @@ enum Output {
     clippy::unnecessary_wraps,
     reason = "every subcommand is run alike; this one tells its failures by a code of its own"
 )]
-pub(super) fn run(args: PlanArgs) -> Result<ExitCode> {
-    match plan(&args) {
+pub(super) fn run(args: &PlanArgs) -> Result<ExitCode> {
+    match plan(args) {
         Ok(false) => Ok(ExitCode::SUCCESS),
         Ok(true) => Ok(ExitCode::from(CHANGES)),
         Err(error) => {

@@ -23,8 +23,8 @@ const VERSION: u32 = 1;
 #[serde(rename_all = "camelCase")]
 pub(super) struct Report {
     version: u32,
-    pub(super) from: Commit,
-    pub(super) to: Commit,
+    pub(super) from: Compared,
+    pub(super) to: Compared,
     /// The folder in the repository.
     pub(super) path: String,
     pub(super) changed: bool,
@@ -43,7 +43,7 @@ pub(super) struct Report {
 /// A revision.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Commit {
+pub(super) struct Compared {
     /// As it was asked for.
     pub(super) revision: String,
     pub(super) commit: String,
@@ -76,8 +76,8 @@ impl Report {
         notes.extend(silent_note(fleet));
         Self {
             version: VERSION,
-            from: commit(&sides.before),
-            to: commit(&sides.after),
+            from: compared(&sides.before),
+            to: compared(&sides.after),
             path: args.path.clone(),
             changed: !objects.is_empty(),
             fleet: fleet.map(|fleet| Counted {
@@ -120,8 +120,8 @@ impl Report {
     }
 }
 
-fn commit(side: &Side) -> Commit {
-    Commit {
+fn compared(side: &Side) -> Compared {
+    Compared {
         revision: side.named.clone(),
         commit: side.revision.commit.clone(),
         message: side.revision.message.clone(),
@@ -193,7 +193,7 @@ pub(super) mod tests {
 
     /// A report of so many removed settings, which says a text wherever the repository could.
     pub(in crate::cli::plan) fn report(settings: usize, text: &str) -> Report {
-        let commit = || Commit {
+        let compared = || Compared {
             revision: "main".to_owned(),
             commit: "0123456789012345678901234567890123456789".to_owned(),
             message: text.to_owned(),
@@ -216,8 +216,8 @@ pub(super) mod tests {
         };
         Report {
             version: VERSION,
-            from: commit(),
-            to: commit(),
+            from: compared(),
+            to: compared(),
             path: String::new(),
             changed: true,
             fleet: None,

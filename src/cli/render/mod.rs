@@ -114,16 +114,14 @@ fn concerning(
     if !args.baselines.is_empty() {
         let mut inputs = Vec::new();
         for name in &args.baselines {
-            match standard.baseline_alone(name) {
-                Some(input) => inputs.push(input),
-                None => {
-                    let names = policies.baselines.keys().map(AsRef::as_ref);
-                    bail!(
-                        "there is no baseline {name} in the folder{}",
-                        did_you_mean(name, names)
-                    );
-                }
-            }
+            let Some(input) = standard.baseline_alone(name) else {
+                let names = policies.baselines.keys().map(AsRef::as_ref);
+                bail!(
+                    "there is no baseline {name} in the folder{}",
+                    did_you_mean(name, names)
+                );
+            };
+            inputs.push(input);
         }
         return Ok((together(inputs), Vec::new()));
     }

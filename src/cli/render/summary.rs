@@ -34,7 +34,7 @@ pub(super) struct Summary {
     /// Of its users.
     user_declarations: usize,
     settings: Vec<Set>,
-    rules: Vec<Rule>,
+    rules: Vec<Account>,
     conflicts: Vec<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     notes: Vec<String>,
@@ -63,7 +63,7 @@ struct Set {
 /// What became of a rule.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Rule {
+struct Account {
     rule: Arc<str>,
     assignment: Arc<str>,
     outcome: Outcome,
@@ -102,7 +102,7 @@ impl Summary {
             .demands
             .iter()
             .zip(&explanation.rules)
-            .map(|(demand, account)| Rule {
+            .map(|(demand, account)| Account {
                 rule: Arc::clone(&account.key),
                 assignment: Arc::clone(&account.assignment),
                 outcome: outcome(&demand.evidence, account.withheld.is_some()),
@@ -267,7 +267,7 @@ fn short(text: &str) -> String {
 }
 
 fn rules(text: &mut String, summary: &Summary) {
-    let mut by_outcome: BTreeMap<Outcome, Vec<&Rule>> = BTreeMap::new();
+    let mut by_outcome: BTreeMap<Outcome, Vec<&Account>> = BTreeMap::new();
     for rule in &summary.rules {
         by_outcome.entry(rule.outcome).or_default().push(rule);
     }

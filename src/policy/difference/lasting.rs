@@ -183,7 +183,8 @@ impl Lasting {
         let of_type =
             |type_: &&str| place.type_ == **type_ || type_.ends_with('.') && place.type_.starts_with(*type_);
         let at_key = |key: &&str| path.iter().any(|part| part == key);
-        let is_value = |text: &&str| value.is_some_and(|value| value.to_string() == **text);
+        let value = value.map(ToString::to_string);
+        let is_value = |text: &&str| value.as_deref() == Some(*text);
         self.moment == moment
             && self.types.iter().any(of_type)
             && (self.keys.is_empty() || self.keys.iter().any(at_key))

@@ -237,12 +237,13 @@ fn worst(decided: impl Iterator<Item = Option<Verdict>>) -> Option<Outlook> {
     }
     let verdicts: Option<Vec<Verdict>> = decided.into_iter().collect();
     let worst = verdicts?.into_iter().max_by_key(|verdict| badness(*verdict))?;
-    Some(match worst {
-        Verdict::Pass => Outlook::Pass,
-        Verdict::Fail => Outlook::Fail,
-        Verdict::NotApplicable => Outlook::NotDemanded,
-        _ => Outlook::Unknown,
-    })
+    let outlooks = [
+        (Verdict::Pass, Outlook::Pass),
+        (Verdict::Fail, Outlook::Fail),
+        (Verdict::NotApplicable, Outlook::NotDemanded),
+    ];
+    let found = outlooks.into_iter().find(|(verdict, _)| *verdict == worst);
+    Some(found.map_or(Outlook::Unknown, |(_, outlook)| outlook))
 }
 
 /// The verdict that evidence comes to by policy alone, or by what is known of every device.

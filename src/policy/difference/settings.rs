@@ -155,7 +155,7 @@ impl Collected {
     /// All of them: what is removed first, then what is changed, then what is added, each by type and key.
     pub(super) fn finish(self) -> Vec<SettingChange> {
         let mut changes: Vec<SettingChange> = self.changes.into_values().collect();
-        changes.sort_by(|a, b| a.change.cmp(&b.change));
+        changes.sort_by_key(|setting| setting.change);
         changes
     }
 }

@@ -76,7 +76,8 @@ fn told(effects: &Effects) -> Vec<String> {
     let settings = effects.settings.iter();
     settings
         .map(|setting| {
-            let value = |value: &Option<Value>| value.as_ref().map_or("-".to_owned(), ToString::to_string);
+            let value =
+                |value: &Option<Value>| value.as_ref().map_or_else(|| "-".to_owned(), ToString::to_string);
             let (before, after) = (value(&setting.before), value(&setting.after));
             format!("{} {} {before} {after}", setting.change, setting.path.join("."))
         })
