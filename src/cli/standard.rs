@@ -212,11 +212,19 @@ fn refused(findings: &[Finding], files: &[SourceFile], place: &str) -> anyhow::E
     anyhow!("{text}")
 }
 
-/// Warnings for people, on one line each.
+/// How many warnings are told.
+const TOLD: usize = 20;
+
+/// Warnings for people, on one line each; of very many only the first.
 pub(super) fn warnings(documents: &Documents) -> Vec<String> {
-    documents
-        .warnings
+    let all = &documents.warnings;
+    let mut lines: Vec<String> = all
         .iter()
+        .take(TOLD)
         .map(|finding| clean(&format!("warning: {finding}")))
-        .collect()
+        .collect();
+    if let Some(more) = all.len().checked_sub(TOLD).filter(|more| *more > 0) {
+        lines.push(format!("warning: and {more} more; provost lint tells all"));
+    }
+    lines
 }
