@@ -131,7 +131,7 @@ pub struct PlatformRange {
 pub struct ProfilePayload {
     /// Apple's payload type, such as `com.apple.security.firewall`.
     #[schemars(
-        regex(pattern = r"^[A-Za-z0-9][A-Za-z0-9._()-]*$"),
+        regex(pattern = r"^[A-Za-z0-9.][A-Za-z0-9._()-]*$"),
         length(min = 1, max = 128)
     )]
     pub payload_type: String,

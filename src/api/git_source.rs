@@ -207,6 +207,9 @@ const fn yes() -> bool {
     true
 }
 
+/// `pruneLimitPercent` where a source does not say.
+pub const PRUNE_LIMIT_PERCENT: i32 = 25;
+
 const fn default_prune_limit() -> i32 {
-    25
+    PRUNE_LIMIT_PERCENT
 }

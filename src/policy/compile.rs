@@ -6,10 +6,12 @@
 //! writes profiles and declarations; then each rule gets the evidence that would prove it.
 
 mod assemble;
+mod explain;
 mod gather;
 
 use std::sync::Arc;
 
+pub use explain::{Carrier, Explanation, Place, RuleAccount, Setting, explain};
 pub(in crate::policy) use gather::{Target, select};
 
 use crate::api::ProfileSpec;

@@ -102,10 +102,16 @@ impl fmt::Display for DeviceClass {
     }
 }
 
-/// Whether a system can be managed by declarations: the first version of each that can.
+/// The first version of a platform that can be managed by declarations.
+#[must_use]
+pub fn declarations_since(platform: Platform) -> Option<OsVersion> {
+    tables::introduced(tables::BASE, platform).map(OsVersion::read)
+}
+
+/// Whether a system can be managed by declarations.
 #[must_use]
 pub fn supports_declarations(platform: Platform, version: OsVersion) -> bool {
-    version >= OsVersion::read(tables::introduced(tables::BASE, platform).unwrap_or("0"))
+    declarations_since(platform).is_none_or(|since| version >= since)
 }
 
 /// The ranges that include exactly the devices that both lists include; an empty list includes every device. None: no device is in both.

@@ -48,6 +48,8 @@ mod mscp;
 #[cfg(test)]
 mod plugin;
 #[cfg(test)]
+mod pull_requests;
+#[cfg(test)]
 mod push;
 #[cfg(test)]
 mod restarts;

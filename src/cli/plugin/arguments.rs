@@ -48,7 +48,7 @@ pub(super) enum PluginCommand {
 /// Which API, which fleet, and as whom: as kubectl has it.
 #[derive(Debug, Clone, Default, clap::Args)]
 #[command(next_help_heading = "Connection")]
-pub(super) struct ConnectionArgs {
+pub(in crate::cli) struct ConnectionArgs {
     /// The fleet. Without it: the namespace of the context.
     #[arg(
         short,
@@ -57,10 +57,10 @@ pub(super) struct ConnectionArgs {
         value_name = "NS",
         conflicts_with = "all_namespaces"
     )]
-    pub(super) namespace: Option<String>,
+    pub(in crate::cli) namespace: Option<String>,
     /// Every fleet.
     #[arg(short = 'A', long, global = true)]
-    pub(super) all_namespaces: bool,
+    pub(in crate::cli) all_namespaces: bool,
     /// The context of the kubeconfig, if not its current one.
     #[arg(long, global = true, value_name = "NAME")]
     pub(super) context: Option<String>,

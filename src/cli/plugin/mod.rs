@@ -6,7 +6,7 @@
 //!
 //! Each subcommand reads what it needs, builds what it has to say (pure, with the time as a parameter) and prints it.
 
-mod arguments;
+pub(in crate::cli) mod arguments;
 mod completion;
 mod controls;
 mod device;
@@ -17,7 +17,7 @@ mod output;
 pub(in crate::cli) mod page;
 mod reconcile;
 mod rule;
-mod session;
+pub(in crate::cli) mod session;
 mod sources;
 mod table;
 #[cfg(test)]

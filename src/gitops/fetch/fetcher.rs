@@ -367,7 +367,7 @@ fn parents(commit: &Commit<'_>) -> Vec<String> {
 }
 
 /// The first line, fit for a status and a terminal.
-fn one_line(text: &[u8]) -> String {
+pub(super) fn one_line(text: &[u8]) -> String {
     let text = String::from_utf8_lossy(text);
     let line = text.trim_start().lines().next().unwrap_or_default();
     line.chars()

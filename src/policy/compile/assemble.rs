@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use serde_json::{Map, Value};
+
 use super::gather::{Gathered, Piece, Proof, Target};
 use super::{CompileInput, Conflict};
 use crate::compliance::Evidence;
@@ -26,6 +28,8 @@ pub(super) struct Assembled {
     pub(super) users: Vec<Declaration>,
     pub(super) profiles: Vec<ProfileDocument>,
     pub(super) conflicts: Vec<Conflict>,
+    /// What is served of each target, before it is written.
+    pub(super) contents: Vec<(Target, Map<String, Value>)>,
     pieces: Vec<Evidence>,
     objects: Vec<Evidence>,
 }
@@ -204,6 +208,9 @@ pub(super) fn assemble(input: &CompileInput<'_>, gathered: &Gathered) -> Assembl
         }
         let merged = merge_by(&parts, &|path| law(target, path));
         let proof = assembled.add_document(input, target, &merged);
+        if !merged.content.is_empty() || merged.clashes.is_empty() {
+            assembled.contents.push((target.clone(), merged.content.clone()));
+        }
         for clash in &merged.clashes {
             assembled.add_conflicts(pieces, target, clash);
         }
