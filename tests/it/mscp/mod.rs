@@ -28,7 +28,7 @@ fn tree(folder: &Path) -> Tree {
 
 /// The folder that holds the published trees `mscp` (2.0) and `mscp-1x` and what their own generator makes of them in `mscp-golden`:
 /// `PROVOST_TEST_MSCP`, else `~/.cache/provost/mscp`. None, and a line that says what is left out, where there is none.
-fn published(what: &str) -> Option<PathBuf> {
+pub(crate) fn published(what: &str) -> Option<PathBuf> {
     let named = std::env::var_os("PROVOST_TEST_MSCP").map(PathBuf::from);
     let usual = std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache/provost/mscp"));
     let folder = named.or(usual).filter(|folder| folder.join("mscp").is_dir());
