@@ -141,7 +141,10 @@ pub fn build(identifier: &str, title: &str, payloads: &[Payload]) -> Result<Prof
 
 /// Content as devices read it. Managed preferences may be written as domains with their keys, which merge key by key; devices want each domain
 /// wrapped as forced.
-pub(super) fn as_sent<'c>(payload_type: &str, content: &'c Map<String, Value>) -> Cow<'c, Map<String, Value>> {
+pub(super) fn as_sent<'c>(
+    payload_type: &str,
+    content: &'c Map<String, Value>,
+) -> Cow<'c, Map<String, Value>> {
     let is_plain = payload_type == PREFERENCES
         && !content.contains_key("PayloadContent")
         && content.values().all(Value::is_object);
@@ -262,9 +265,8 @@ mod tests {
 
     #[test]
     fn managed_preferences_are_wrapped_as_forced_by_domain() {
-        let wrapped = |content: Value| {
-            Value::Object(as_sent(PREFERENCES, content.as_object().unwrap()).into_owned())
-        };
+        let wrapped =
+            |content: Value| Value::Object(as_sent(PREFERENCES, content.as_object().unwrap()).into_owned());
         let plain = json!({ "com.apple.timed": { "On": true }, "com.apple.x": { "N": 1 } });
         let forced = json!({ "PayloadContent": {
             "com.apple.timed": { "Forced": [{ "mcx_preference_settings": { "On": true } }] },

@@ -76,9 +76,16 @@ fn what_cannot_be_proven_makes_no_claim() {
                 continue;
             };
             let id = &rule.id;
-            assert_eq!(rule.enforce, [], "{name}: {id} is put on devices and called unproven");
+            assert_eq!(
+                rule.enforce,
+                [],
+                "{name}: {id} is put on devices and called unproven"
+            );
             assert_eq!(rule.check, None, "{name}: {id}");
-            assert!(!rule.remediation.is_empty(), "{name}: {id} does not say what to do");
+            assert!(
+                !rule.remediation.is_empty(),
+                "{name}: {id} does not say what to do"
+            );
             assert_ne!(unproven.reason, UnprovenReason::Conflict, "{name}: {id}");
         }
     }

@@ -26,7 +26,9 @@ fn classes(spec: &BaselineSpec) -> Vec<(String, DeviceClass)> {
     };
     versions
         .iter()
-        .flat_map(|version| MODES.map(|(mode, letter)| (format!("{version}{letter}"), class(platform, version, mode))))
+        .flat_map(|version| {
+            MODES.map(|(mode, letter)| (format!("{version}{letter}"), class(platform, version, mode)))
+        })
         .filter(|(_, class)| class.is_in_any(&spec.platforms))
         .collect()
 }
@@ -46,7 +48,11 @@ fn output(name: &str, spec: &BaselineSpec) -> String {
                 Evidence::Cel { .. } => 1,
                 Evidence::None { reason } => {
                     let rule = spec.rules.iter().find(|rule| *rule.id == *demand.rule).unwrap();
-                    assert!(rule.unproven.is_some(), "{name}: {} on {class}: {reason}", rule.id);
+                    assert!(
+                        rule.unproven.is_some(),
+                        "{name}: {} on {class}: {reason}",
+                        rule.id
+                    );
                     2
                 }
                 Evidence::NotApplicable { .. } => 3,
@@ -122,7 +128,8 @@ fn personal_devices_are_sent_only_what_a_user_enrolment_takes() {
             assert!(!sent.is_empty(), "{name} sends {short} nothing");
             for ((type_, key), _) in sent {
                 assert!(
-                    type_ == "com.apple.applicationaccess" || type_ == "com.apple.configuration.passcode.settings",
+                    type_ == "com.apple.applicationaccess"
+                        || type_ == "com.apple.configuration.passcode.settings",
                     "{name} sends {short} {type_} {key}"
                 );
             }

@@ -39,7 +39,9 @@ fn the_table_of_shipped_baselines_is_true() {
     let lines: Vec<String> = shipped().iter().map(|(name, spec)| line(name, spec)).collect();
     let table: Vec<&str> = guide
         .lines()
-        .filter(|line| line.starts_with("| `") && shipped().keys().any(|name| line.contains(&format!("`{name}` |"))))
+        .filter(|line| {
+            line.starts_with("| `") && shipped().keys().any(|name| line.contains(&format!("`{name}` |")))
+        })
         .collect();
     assert_eq!(table, lines, "the table should be:\n{}\n", lines.join("\n"));
 }

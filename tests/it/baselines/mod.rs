@@ -106,7 +106,12 @@ fn settings(plan: &Plan) -> BTreeMap<(String, String), Value> {
     settings
 }
 
-fn flatten(type_: &str, path: &str, content: &Map<String, Value>, settings: &mut BTreeMap<(String, String), Value>) {
+fn flatten(
+    type_: &str,
+    path: &str,
+    content: &Map<String, Value>,
+    settings: &mut BTreeMap<(String, String), Value>,
+) {
     for (key, value) in content {
         let path = if path.is_empty() {
             key.clone()
