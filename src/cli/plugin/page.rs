@@ -15,16 +15,16 @@ const LABEL: usize = 14;
 
 /// How to print on what is at hand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Style {
+pub(in crate::cli) struct Style {
     /// Whether to colour.
-    pub(super) colour: bool,
+    pub(in crate::cli) colour: bool,
     /// The columns there are.
-    pub(super) width: usize,
+    pub(in crate::cli) width: usize,
 }
 
 impl Style {
     /// For standard output: coloured on a terminal, unless the environment asks for none (`NO_COLOR`).
-    pub(super) fn of_stdout() -> Self {
+    pub(in crate::cli) fn of_stdout() -> Self {
         let terminal = std::io::stdout().is_terminal();
         let unwanted = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         let width = if terminal {
@@ -39,7 +39,7 @@ impl Style {
     }
 
     /// A text in a tone.
-    pub(super) fn paint(self, tone: Tone, text: &str) -> String {
+    pub(in crate::cli) fn paint(self, tone: Tone, text: &str) -> String {
         if !self.colour || tone == Tone::Plain {
             return text.to_owned();
         }
@@ -58,7 +58,7 @@ impl Style {
 
 /// What a colour says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Tone {
+pub(in crate::cli) enum Tone {
     Plain,
     Good,
     Bad,

@@ -8,7 +8,7 @@ mod begin;
 mod dereference;
 mod finalizer;
 mod origin;
-mod revision;
+pub mod revision;
 mod status;
 #[cfg(test)]
 mod tests;
@@ -324,7 +324,7 @@ impl Sources {
         };
         let about = About::from(&revision);
         let documents = match revision::read(
-            &revision,
+            &revision.files,
             source.spec.format,
             source.namespace().unwrap_or_default().as_str(),
             &self.schemas,

@@ -9,27 +9,27 @@ use crate::api::BaselineSpec;
 use crate::api::git_source::SourceFormat;
 use crate::controllers::fleet::policies::checked_where_known;
 use crate::gitops::Finding;
-use crate::gitops::fetch::Revision;
+use crate::gitops::fetch::SourceFile;
 use crate::gitops::mscp::{self, Note, Tree};
 use crate::gitops::read::{Document, Documents, MAXIMUM_FINDINGS, read_documents};
 use crate::gitops::validate::SchemaSet;
 use crate::policy::schema::Schema;
 use crate::policy::{Findings, SpecError, check_baseline, check_group, check_profile};
 
-/// Reads and validates a revision: by the schemas of its kinds, and its content by Apple's.
+/// Reads and validates the files of a revision: by the schemas of its kinds, and its content by Apple's.
 ///
 /// # Errors
 /// Every mistake, with its place.
-pub(super) fn read(
-    revision: &Revision,
+pub fn read(
+    files: &[SourceFile],
     format: SourceFormat,
     namespace: &str,
     schemas: &SchemaSet,
     apple: &Schema,
 ) -> Result<Documents, Vec<Finding>> {
     let mut documents = match format {
-        SourceFormat::Native => read_documents(&revision.files, namespace)?,
-        SourceFormat::Mscp => read_mscp(revision, apple)?,
+        SourceFormat::Native => read_documents(files, namespace)?,
+        SourceFormat::Mscp => read_mscp(files, apple)?,
     };
     let findings = schemas.check(&documents);
     if !findings.is_empty() {
@@ -63,8 +63,8 @@ pub(super) fn read(
 }
 
 /// The Baselines that a tree of mSCP's becomes, and what of it is not served.
-fn read_mscp(revision: &Revision, apple: &Schema) -> Result<Documents, Vec<Finding>> {
-    let tree = Tree::read(&revision.files).map_err(|finding| vec![finding])?;
+fn read_mscp(files: &[SourceFile], apple: &Schema) -> Result<Documents, Vec<Finding>> {
+    let tree = Tree::read(files).map_err(|finding| vec![finding])?;
     let findings = |notes: Vec<Note>, only_errors: bool| -> Vec<Finding> {
         notes
             .into_iter()
@@ -116,38 +116,23 @@ fn spec<S: DeserializeOwned>(document: &Document) -> serde_json::Result<S> {
 
 #[cfg(test)]
 mod tests {
-    use jiff::Timestamp;
-
     use super::*;
     use crate::api::crds;
-    use crate::gitops::fetch::{Author, Skipped, SourceFile};
 
-    fn revision(payload: &str) -> Revision {
+    fn files(payload: &str) -> Vec<SourceFile> {
         let text = format!(
             "apiVersion: provost.dev/v1alpha1\nkind: Profile\nmetadata:\n  name: disks\nspec:\n  title: Disks\n  payloads:\n    - payloadType: com.apple.MCX.FileVault2\n      content:\n{payload}"
         );
-        Revision {
-            name: "main@sha1:1".into(),
-            commit: "1".into(),
-            parents: Vec::new(),
-            author: Author {
-                name: "a".into(),
-                email: "a@example.com".into(),
-            },
-            committed_at: Timestamp::UNIX_EPOCH,
-            message: String::new(),
-            files: vec![SourceFile {
-                path: "policy/disks.yaml".into(),
-                content: text.into_bytes(),
-            }],
-            skipped: Skipped::default(),
-        }
+        vec![SourceFile {
+            path: "policy/disks.yaml".into(),
+            content: text.into_bytes(),
+        }]
     }
 
     fn read_one(payload: &str) -> Result<Documents, Vec<Finding>> {
         let schemas = SchemaSet::new(&crds::all()).unwrap();
         let native = SourceFormat::Native;
-        read(&revision(payload), native, "fleet", &schemas, Schema::embedded())
+        read(&files(payload), native, "fleet", &schemas, Schema::embedded())
     }
 
     fn told(findings: &[Finding]) -> String {
@@ -184,13 +169,9 @@ mod tests {
                 }
             }
         }
-        let shipped = Revision {
-            files,
-            ..revision("")
-        };
         let schemas = SchemaSet::new(&crds::all()).unwrap();
         let native = SourceFormat::Native;
-        let documents = read(&shipped, native, "fleet", &schemas, Schema::embedded());
+        let documents = read(&files, native, "fleet", &schemas, Schema::embedded());
         let documents = documents.map_err(|findings| told(&findings)).unwrap();
         assert!(documents.objects.len() > 2);
         assert_eq!(told(&documents.warnings), "");
