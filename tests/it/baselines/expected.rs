@@ -56,7 +56,7 @@ fn output(name: &str, spec: &BaselineSpec) -> String {
                     2
                 }
                 Evidence::NotApplicable { .. } => 3,
-                other => panic!("{name} on {class}: {other:?}"),
+                conflict @ Evidence::Conflict { .. } => panic!("{name} on {class}: {conflict:?}"),
             };
             counts[count] += 1;
         }
