@@ -14,6 +14,8 @@ pub mod folder;
 pub mod mscp;
 pub mod plan;
 pub mod read;
+mod remark;
 pub mod validate;
 
 pub use finding::{Finding, Position};
+pub use remark::{Kind, Remark, Remarks};

@@ -28,6 +28,8 @@ mod enrolling;
 #[cfg(test)]
 mod evidence;
 #[cfg(test)]
+mod explain;
+#[cfg(test)]
 mod guarantees;
 #[cfg(test)]
 mod hostile;
@@ -39,6 +41,8 @@ mod informers;
 mod kubectl;
 #[cfg(test)]
 mod leaving;
+#[cfg(test)]
+mod lint;
 #[cfg(test)]
 mod moving;
 #[cfg(test)]
