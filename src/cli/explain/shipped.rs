@@ -2,16 +2,14 @@
 
 use crate::gitops::fetch::SourceFile;
 
-const FILES: &[(&str, &str)] = &[
-    (
-        "baselines/ios-essentials.yaml",
-        include_str!("../../../baselines/ios-essentials.yaml"),
-    ),
-    (
-        "baselines/macos-essentials.yaml",
-        include_str!("../../../baselines/macos-essentials.yaml"),
-    ),
-];
+/// Files of `baselines/`, by path and text.
+macro_rules! shipped {
+    ($($name:literal),+ $(,)?) => {
+        &[$((concat!("baselines/", $name), include_str!(concat!("../../../baselines/", $name)))),+]
+    };
+}
+
+const FILES: &[(&str, &str)] = shipped!("ios-essentials.yaml", "macos-essentials.yaml");
 
 /// Them, as files.
 pub(super) fn files() -> Vec<SourceFile> {
