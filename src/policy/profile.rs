@@ -4,6 +4,8 @@
 //! content. The UUID of a payload that carries an identity or a connection stays the same, because the system replaces such a
 //! payload in place only then.
 
+use std::borrow::Cow;
+
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
@@ -104,7 +106,7 @@ pub fn build(identifier: &str, title: &str, payloads: &[Payload]) -> Result<Prof
         if before > 0 {
             payload_identifier = format!("{payload_identifier}.{}", before + 1);
         }
-        let mut content = preferences_by_domain(payload);
+        let mut content = as_sent(&payload.payload_type, &payload.content).into_owned();
         content.insert(
             "PayloadUUID".to_owned(),
             json!(payload_uuid(&payload_identifier, payload)),
@@ -139,22 +141,27 @@ pub fn build(identifier: &str, title: &str, payloads: &[Payload]) -> Result<Prof
 
 /// Content as devices read it. Managed preferences may be written as domains with their keys, which merge key by key; devices want each domain
 /// wrapped as forced.
-fn preferences_by_domain(payload: &Payload) -> Map<String, Value> {
-    let is_plain = payload.payload_type == PREFERENCES
-        && !payload.content.contains_key("PayloadContent")
-        && payload.content.values().all(Value::is_object);
+pub(super) fn as_sent<'c>(
+    payload_type: &str,
+    content: &'c Map<String, Value>,
+) -> Cow<'c, Map<String, Value>> {
+    let is_plain = payload_type == PREFERENCES
+        && !content.contains_key("PayloadContent")
+        && content.values().all(Value::is_object);
     if !is_plain {
-        return payload.content.clone();
+        return Cow::Borrowed(content);
     }
-    let domains: Map<String, Value> = payload
-        .content
+    let domains: Map<String, Value> = content
         .iter()
         .map(|(domain, keys)| {
             let forced = json!({ "Forced": [{ "mcx_preference_settings": keys }] });
             (domain.clone(), forced)
         })
         .collect();
-    Map::from_iter([("PayloadContent".to_owned(), Value::Object(domains))])
+    Cow::Owned(Map::from_iter([(
+        "PayloadContent".to_owned(),
+        Value::Object(domains),
+    )]))
 }
 
 fn payload_uuid(identifier: &str, payload: &Payload) -> String {
@@ -258,7 +265,8 @@ mod tests {
 
     #[test]
     fn managed_preferences_are_wrapped_as_forced_by_domain() {
-        let wrapped = |content: Value| Value::Object(preferences_by_domain(&payload(PREFERENCES, content)));
+        let wrapped =
+            |content: Value| Value::Object(as_sent(PREFERENCES, content.as_object().unwrap()).into_owned());
         let plain = json!({ "com.apple.timed": { "On": true }, "com.apple.x": { "N": 1 } });
         let forced = json!({ "PayloadContent": {
             "com.apple.timed": { "Forced": [{ "mcx_preference_settings": { "On": true } }] },

@@ -6,6 +6,8 @@ mod access;
 #[cfg(test)]
 mod assignments;
 #[cfg(test)]
+mod baselines;
+#[cfg(test)]
 mod bench;
 #[cfg(test)]
 mod chart;

@@ -9,7 +9,21 @@ macro_rules! shipped {
     };
 }
 
-const FILES: &[(&str, &str)] = shipped!("ios-essentials.yaml", "macos-essentials.yaml");
+const FILES: &[(&str, &str)] = shipped!(
+    "cis-level-1-ios-byod.yaml",
+    "cis-level-1-ios.yaml",
+    "cis-level-1-macos.yaml",
+    "cis-level-2-ios-byod.yaml",
+    "cis-level-2-ios.yaml",
+    "cis-level-2-macos.yaml",
+    "hipaa-ios.yaml",
+    "hipaa-macos.yaml",
+    "ios-essentials.yaml",
+    "macos-essentials.yaml",
+    "nist-800-124-mobile.yaml",
+    "soc2-ios.yaml",
+    "soc2-macos.yaml",
+);
 
 /// Them, as files.
 pub(super) fn files() -> Vec<SourceFile> {

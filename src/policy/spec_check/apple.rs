@@ -16,7 +16,7 @@ use crate::api::{BaselineSpec, ProfileSpec};
 use crate::policy::compile::{self, select};
 use crate::policy::parameter;
 use crate::policy::platform::{DeviceClass, Lacks, OsVersion, declaration_type, supports_declarations};
-use crate::policy::profile::served_type;
+use crate::policy::profile::{as_sent, served_type};
 use crate::policy::schema::{Code, Extent, Finding, Schema, Severity, Target};
 
 const MODES: [EnrollmentMode; 3] = [
@@ -70,7 +70,8 @@ impl<'c> Content<'c> {
         match self {
             Self::Declaration(body) => schema.check_declared(target, &body.type_, content, extent),
             Self::Payload(payload) => {
-                schema.check_payload(target, served_type(&payload.payload_type), content, extent)
+                let type_ = served_type(&payload.payload_type);
+                schema.check_payload(target, type_, &as_sent(type_, content), extent)
             }
         }
     }
@@ -425,7 +426,7 @@ pub(super) fn missing(
     let receiver = Target::from(class);
     let found = match target {
         compile::Target::Payload(type_) => {
-            schema.check_payload(Some(&receiver), type_, content, Extent::Whole)
+            schema.check_payload(Some(&receiver), type_, &as_sent(type_, content), Extent::Whole)
         }
         compile::Target::Declaration(type_) | compile::Target::OwnDeclaration(_, type_, _) => {
             schema.check_declared(Some(&receiver), type_, content, Extent::Whole)

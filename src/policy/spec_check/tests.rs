@@ -350,3 +350,16 @@ fn rules_that_together_leave_out_what_must_be_there_are_told() {
         "{remarks:?}"
     );
 }
+
+#[test]
+fn managed_preferences_may_be_written_by_domain() {
+    let preferences = |content: Value| {
+        json!({ "rules": [rule(json!({ "enforce": [{ "profile": {
+            "payloadType": "com.apple.ManagedClient.preferences", "content": content } }] }))] })
+    };
+    let plain = json!({ "com.apple.timed": { "TMAutomaticTimeOnlyEnabled": true } });
+    assert_eq!(warned(preferences(plain)), Vec::<String>::new());
+    // What is not all domains is taken as it stands.
+    let mixed = json!({ "com.apple.timed": { "TMAutomaticTimeOnlyEnabled": true }, "x": 1 });
+    assert_ne!(warned(preferences(mixed)), Vec::<String>::new());
+}
