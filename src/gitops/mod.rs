@@ -1,7 +1,7 @@
 //! From a git repository to objects ready to apply.
 //!
 //! ```text
-//!   fetch ──► Revision{files} ──► read ──► Documents ──► validate ──► plan ──► (the GitSource controller applies)
+//!   fetch ──► Revision{files} ──► (verify) ──► read ──► Documents ──► validate ──► plan ──► (the GitSource controller applies)
 //! ```
 //!
 //! [`fetch`] is the adapter to git, [`folder`] that to a folder on disk; the rest is pure. [`mscp`] reads the trees of another project into the
@@ -15,5 +15,6 @@ pub mod mscp;
 pub mod plan;
 pub mod read;
 pub mod validate;
+pub mod verify;
 
 pub use finding::{Finding, Position};

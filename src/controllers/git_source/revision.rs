@@ -121,6 +121,7 @@ mod tests {
     use super::*;
     use crate::api::crds;
     use crate::gitops::fetch::{Author, Skipped, SourceFile};
+    use crate::gitops::verify::RawObjects;
 
     fn revision(payload: &str) -> Revision {
         let text = format!(
@@ -141,6 +142,7 @@ mod tests {
                 content: text.into_bytes(),
             }],
             skipped: Skipped::default(),
+            objects: RawObjects::default(),
         }
     }
 
