@@ -15,7 +15,7 @@ use crate::api::BaselineSpec;
 use crate::api::names::API_VERSION;
 use crate::gitops::fetch::Limits;
 use crate::gitops::folder;
-use crate::gitops::mscp::{BaselineFile, Judge, Note, Report, Resolved, System, Tree, report};
+use crate::gitops::mscp::{BaselineFile, Judge, Note, Report, Resolved, ResolvedRule, System, Tree, report};
 use crate::policy::schema::Schema;
 
 /// Options of `provost mscp`.
@@ -239,7 +239,7 @@ fn errors_of<'n>(tree: &'n Tree, baseline: &BaselineFile, resolved: &'n Resolved
     let mut files: BTreeSet<String> = resolved
         .rules
         .iter()
-        .flat_map(|rule| rule.origins())
+        .flat_map(ResolvedRule::origins)
         .map(|(path, _)| path)
         .collect();
     files.insert(baseline.file.clone());

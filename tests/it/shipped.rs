@@ -10,8 +10,9 @@ use provost::api::common::EnrollmentMode;
 use provost::api::{Assignment, Baseline, BaselineSpec, DeviceGroup, GitSource, Profile};
 use provost::compliance::{self, Checks, Evidence};
 use provost::policy::platform::{Lacks, supports_declarations};
+use provost::policy::schema::Schema;
 use provost::policy::{
-    AssignmentInput, BaselineInput, CompileInput, DeviceClass, OsVersion, check_assignment_against,
+    AssignmentInput, BaselineInput, CompileInput, DeviceClass, Findings, OsVersion, check_assignment_against,
     check_baseline, check_group, check_profile, compile,
 };
 use serde::{Deserialize as _, Serialize, de::DeserializeOwned};
@@ -107,11 +108,19 @@ fn the_policy_engine_finds_no_mistake() {
         .map(|(name, baseline)| (name, Arc::new(baseline.spec)))
         .collect();
     for (name, baseline) in &baselines {
-        assert_eq!(check_baseline(baseline), [], "{name}");
+        assert_eq!(
+            check_baseline(baseline, Schema::embedded()),
+            Findings::default(),
+            "{name}"
+        );
     }
     for (name, document) in of_kind("Profile") {
         let profile: Profile = serde_json::from_value(document).expect("a Profile");
-        assert_eq!(check_profile(&profile.spec), [], "{name}");
+        assert_eq!(
+            check_profile(&profile.spec, Schema::embedded()),
+            Findings::default(),
+            "{name}"
+        );
     }
     for (name, document) in of_kind("DeviceGroup") {
         let group: DeviceGroup = serde_json::from_value(document).expect("a DeviceGroup");

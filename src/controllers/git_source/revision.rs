@@ -191,9 +191,9 @@ mod tests {
             ..revision("")
         };
         let schemas = SchemaSet::new(&crds::all()).unwrap();
-        let documents =
-            read(&shipped, "fleet", &schemas, Schema::embedded()).map_err(|findings| told(&findings));
-        let documents = documents.unwrap();
+        let native = SourceFormat::Native;
+        let documents = read(&shipped, native, "fleet", &schemas, Schema::embedded());
+        let documents = documents.map_err(|findings| told(&findings)).unwrap();
         assert!(documents.objects.len() > 2);
         assert_eq!(told(&documents.warnings), "");
     }

@@ -115,8 +115,11 @@ fn is_interval(text: &str) -> bool {
 /// A file put together, and what was left out of it: setting, then each text with the rules that want it.
 pub(super) struct Assembled {
     pub(super) text: String,
-    pub(super) clashes: Vec<(String, Vec<(Value, Vec<usize>)>)>,
+    pub(super) clashes: Vec<(String, Wanted)>,
 }
+
+/// Texts that cannot all be had, each with the rules that want it.
+pub(super) type Wanted = Vec<(Value, Vec<usize>)>;
 
 /// Puts a file together from pieces, each with its rule, in order.
 pub(super) fn assemble(pieces: &[Gathered<&Fragment>]) -> Assembled {
@@ -171,8 +174,8 @@ mod tests {
 
     use super::*;
 
-    fn line(service: &str, file: &str, key: &str, value: Value) -> Fragment {
-        Fragment::new(service, file, key, &value).0
+    fn line(service: &str, file: &str, key: &str, value: &Value) -> Fragment {
+        Fragment::new(service, file, key, value).0
     }
 
     fn together(fragments: &[Fragment]) -> Assembled {
@@ -186,7 +189,7 @@ mod tests {
 
     #[test]
     fn values_are_written_in_the_service_s_words() {
-        let sshd = |key: &str, value: Value| line(SSHD, "sshd_config", key, value).lines;
+        let sshd = |key: &str, value: Value| line(SSHD, "sshd_config", key, &value).lines;
         assert_eq!(sshd("PermitRootLogin", json!(false)), ["PermitRootLogin no"]);
         assert_eq!(sshd("ChannelTimeout", json!(900)), ["ChannelTimeout *=900"]);
         assert_eq!(
@@ -195,22 +198,22 @@ mod tests {
         );
         assert_eq!(sshd("file", json!("A 1\n\nB 2\n")), ["A 1", "B 2"]);
         assert_eq!(
-            line("com.apple.pam", "su", "file", json!("x")).path,
+            line("com.apple.pam", "su", "file", &json!("x")).path,
             "/etc/pam.d/su"
         );
-        assert!(!line("com.example", "x", "y", json!(1)).is_of_known_service());
+        assert!(!line("com.example", "x", "y", &json!(1)).is_of_known_service());
     }
 
     #[test]
     fn sshd_has_one_value_for_a_keyword_and_sudo_many_lines() {
         let sshd = together(&[
-            line(SSHD, "sshd_config", "Banner", json!("/etc/banner")),
-            line(SSHD, "sshd_config", "LoginGraceTime", json!(30)),
+            line(SSHD, "sshd_config", "Banner", &json!("/etc/banner")),
+            line(SSHD, "sshd_config", "LoginGraceTime", &json!(30)),
             line(
                 SSHD,
                 "sshd_config",
                 "file",
-                json!("banner  /etc/banner\nLoginGraceTime 60"),
+                &json!("banner  /etc/banner\nLoginGraceTime 60"),
             ),
         ]);
         assert_eq!(sshd.text, "Banner /etc/banner\n");
@@ -226,14 +229,14 @@ mod tests {
             ]
         );
         let sudo = together(&[
-            line("com.apple.sudo", "sudoers", "Defaults", json!("log_allowed")),
+            line("com.apple.sudo", "sudoers", "Defaults", &json!("log_allowed")),
             line(
                 "com.apple.sudo",
                 "sudoers",
                 "Defaults timestamp_timeout=",
-                json!(0),
+                &json!(0),
             ),
-            line("com.apple.sudo", "sudoers", "Defaults", json!("log_allowed")),
+            line("com.apple.sudo", "sudoers", "Defaults", &json!("log_allowed")),
         ]);
         assert_eq!(sudo.text, "Defaults log_allowed\nDefaults timestamp_timeout= 0\n");
         assert!(sudo.clashes.is_empty());

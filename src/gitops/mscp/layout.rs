@@ -96,7 +96,8 @@ pub(super) fn arrange(files: &[SourceFile]) -> Result<Layout<'_>, Finding> {
 }
 
 fn place(file: &SourceFile) -> Option<Placed<'_>> {
-    if !(file.path.ends_with(".yaml") || file.path.ends_with(".yml")) {
+    let (_, extension) = file.path.rsplit_once('.')?;
+    if !matches!(extension, "yaml" | "yml") {
         return None;
     }
     let parts: Vec<&str> = file.path.split('/').collect();

@@ -280,6 +280,9 @@ struct Maker<'m> {
     judge: &'m Judge<'m>,
 }
 
+/// Content, and the field of the file that it stands in.
+type Said<'s> = (&'s Map<String, Value>, &'s str);
+
 /// What of a rule is served, and why the rest is not.
 #[derive(Default)]
 struct Served {
@@ -401,7 +404,7 @@ impl Maker<'_> {
 
     fn served(&self, notes: &mut Vec<Note>) -> Served {
         let mut served = Served::default();
-        let mut contents: BTreeMap<&str, Vec<(&Map<String, Value>, &str)>> = BTreeMap::new();
+        let mut contents: BTreeMap<&str, Vec<Said<'_>>> = BTreeMap::new();
         for payload in &self.rule.payloads {
             contents
                 .entry(&payload.type_)

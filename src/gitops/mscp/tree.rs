@@ -187,11 +187,11 @@ impl Tree {
             })
             .collect();
         if named.is_empty() {
-            let names = self
+            let known = self
                 .baselines
                 .iter()
                 .flat_map(|baseline| [baseline.id.as_str(), baseline.name.as_str()]);
-            let guess = did_you_mean(name, names);
+            let guess = did_you_mean(name, known);
             return Err(format!(
                 "there is no baseline `{name}`{guess}; `provost mscp list` shows those that there are"
             ));

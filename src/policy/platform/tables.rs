@@ -77,7 +77,10 @@ impl DeclarationType {
     /// iPad of one person has no users' channels, and a shared one has nothing to do with what its own channel brings.
     #[must_use]
     pub fn channels(&self, platform: Platform) -> Channels {
-        let name = self.name.strip_prefix("com.apple.configuration.").unwrap_or_default();
+        let name = self
+            .name
+            .strip_prefix("com.apple.configuration.")
+            .unwrap_or_default();
         match platform {
             Platform::MacOS if USERS_OF_MACS.contains(&name) => Channels::Users,
             Platform::IPadOS if USERS_OF_SHARED_IPADS.contains(&name) => Channels::Both,

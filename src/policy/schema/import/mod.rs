@@ -168,11 +168,11 @@ fn united(parts: Vec<TypeFacts>) -> TypeFacts {
     let fixed: Vec<Option<(String, Key)>> = parts
         .iter()
         .map(|part| {
-            let fixes = |name: &str, key: &Key| {
+            let settles = |name: &str, key: &Key| {
                 let free = |other: &TypeFacts| other.keys.get(name).is_some_and(|key| key.values.is_empty());
                 key.required && !key.values.is_empty() && parts.iter().any(free)
             };
-            let mut fixed = part.keys.iter().filter(|(name, key)| fixes(name, key));
+            let mut fixed = part.keys.iter().filter(|(name, key)| settles(name, key));
             fixed.next().map(|(name, key)| (name.clone(), key.clone()))
         })
         .collect();

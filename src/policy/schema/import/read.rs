@@ -220,16 +220,13 @@ impl Reading<'_> {
             return Ok(());
         }
         if self.open.contains(&list) {
-            let shape = (1..)
-                .map(|n| {
-                    if n == 1 {
-                        name.to_owned()
-                    } else {
-                        format!("{name} {n}")
-                    }
-                })
-                .find(|shape| !self.shapes.values().any(|taken| taken == shape))
-                .unwrap_or_default();
+            // One more than there are names is always free.
+            let names = (1..=self.shapes.len() + 1).map(|n| match n {
+                1 => name.to_owned(),
+                n => format!("{name} {n}"),
+            });
+            let mut free = names.filter(|shape| !self.shapes.values().any(|taken| taken == shape));
+            let shape = free.next().unwrap_or_default();
             self.cyclic.insert(list);
             self.shapes.insert(list, shape.clone());
             key.like = Some(shape);

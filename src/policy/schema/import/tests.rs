@@ -73,10 +73,10 @@ fn anchors_that_multiply_are_refused_in_time() {
         let inside: Vec<String> = (0..8)
             .map(|n| format!("{{key: X{n}, type: <dictionary>, subkeys: *a{below}}}"))
             .collect();
-        keys += &format!(
-            "- {{key: K{level}, type: <dictionary>, subkeys: &a{level} [{}]}}\n",
-            inside.join(", ")
-        );
+        let inside = inside.join(", ");
+        keys.extend([format!(
+            "- {{key: K{level}, type: <dictionary>, subkeys: &a{level} [{inside}]}}\n"
+        )]);
     }
     assert_eq!(
         refused(&[declaration("bomb", &keys)]),
