@@ -26,6 +26,8 @@ pub enum ConditionType {
     Conflicted,
     /// On a PushCertificate: it ends soon, or has ended.
     Expiring,
+    /// On a Waiver: it has ended.
+    Expired,
     /// On a GitSource that asks for signatures: the newest revision seen is signed by somebody who may.
     SourceVerified,
 }
@@ -97,7 +99,7 @@ pub enum Reason {
     ExpiresWithin30Days,
     /// The certificate ends within 7 days.
     ExpiresWithin7Days,
-    /// The certificate has ended.
+    /// The certificate, or the waiver, has ended.
     Expired,
     /// The certificate's time has not come.
     NotYetValid,

@@ -101,7 +101,10 @@ pub struct Verification {
     pub secret_ref: super::common::NameRef,
     /// E-mail addresses: the author of a signed commit, and the tagger of a signed tag, must have one of them. Empty: the key decides alone.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 256), inner(regex(pattern = r"^[^\s<>@]+@[^\s<>@]+$"), length(max = 254)))]
+    #[schemars(
+        length(max = 256),
+        inner(regex(pattern = r"^[^\s<>@]+@[^\s<>@]+$"), length(max = 254))
+    )]
     pub authors: Vec<String>,
 }
 

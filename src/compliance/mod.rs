@@ -1,7 +1,8 @@
 //! Compliance, pure: from reports to facts, from facts to verdicts, from changed verdicts to transitions.
 //!
 //! [`facts`] keeps what a device said; [`demand`] is one rule as one class of devices must meet it, with the way to tell;
-//! [`inquiry`] finds what to ask for that; [`verdict`] judges demands by facts; [`transition`] compares with what was recorded before.
+//! [`inquiry`] finds what to ask for that; [`verdict`] judges demands by facts; [`waiver`] excepts some for a
+//! time; [`transition`] compares with what was recorded before.
 
 pub mod check;
 pub mod demand;
@@ -9,6 +10,7 @@ pub mod facts;
 pub mod inquiry;
 pub mod transition;
 pub mod verdict;
+pub mod waiver;
 
 pub use check::Checks;
 pub use demand::{Demand, Evidence};
@@ -18,3 +20,4 @@ pub use transition::{
     Transition, Verdicts, badness, count, failing_rules, push_history, record, transitions,
 };
 pub use verdict::{Judgement, judge, judge_evidence, observed_values};
+pub use waiver::{Waived, Waiver, waive};

@@ -45,7 +45,14 @@ pub(super) async fn request(
         None => (None, BTreeMap::new()),
         Some(reference) => {
             let namespace = source.namespace().unwrap_or_default();
-            match secret(client, &namespace, &reference.name, ("secretRef", keys(&spec.url))).await? {
+            match secret(
+                client,
+                &namespace,
+                &reference.name,
+                ("secretRef", keys(&spec.url)),
+            )
+            .await?
+            {
                 Ok(data) => (Some(format!("{namespace}/{}", reference.name)), data),
                 Err(missing) => return Ok(Err(missing)),
             }
@@ -87,7 +94,9 @@ pub(super) async fn key_ring(
     let wanted = ("verify.secretRef", SIGNERS);
     let found = secret(client, &namespace, name, wanted).await?;
     Ok(Some(found.and_then(|data| {
-        let entries = data.iter().map(|(entry, bytes)| (entry.as_str(), bytes.0.as_slice()));
+        let entries = data
+            .iter()
+            .map(|(entry, bytes)| (entry.as_str(), bytes.0.as_slice()));
         KeyRing::read(entries).map_err(|error| Missing {
             reason: Reason::SecretIncomplete,
             message: format!("the Secret {namespace}/{name} of verify.secretRef cannot be used: {error}"),
@@ -107,9 +116,7 @@ async fn secret(
         Ok(Some(secret)) => return Ok(Ok(secret.data.unwrap_or_default())),
         Ok(None) => (
             Reason::SecretNotFound,
-            format!(
-                "the Secret {namespace}/{name} of {field} does not exist; make it, with {content}"
-            ),
+            format!("the Secret {namespace}/{name} of {field} does not exist; make it, with {content}"),
         ),
         // It may exist or not: who may not read it is not told.
         Err(kube::Error::Api(refusal)) if refusal.code == 403 => (

@@ -308,7 +308,10 @@ impl Sources {
             Ok(request) => request,
             Err(missing) => return Ok(Pass::Ended(Ended::NotReady(missing))),
         };
-        let ring = match dereference::key_ring(&self.context.client, source).await?.transpose() {
+        let ring = match dereference::key_ring(&self.context.client, source)
+            .await?
+            .transpose()
+        {
             Ok(ring) => ring,
             Err(missing) => return Ok(Pass::Ended(Ended::NotReady(missing))),
         };
@@ -327,9 +330,9 @@ impl Sources {
                 });
             }
         };
-        let about = About::from(&revision);
-        let about = match signed::verify(source, &revision, ring.as_ref(), self.context.clock.now()) {
-            Ok(signer) => About { signer, ..about },
+        let mut about = About::from(&revision);
+        about.signer = match signed::verify(source, &revision, ring.as_ref(), self.context.clock.now()) {
+            Ok(signer) => signer,
             Err(refusal) => return Ok(Pass::Ended(Ended::Unverified { about, refusal })),
         };
         let documents = match revision::read(

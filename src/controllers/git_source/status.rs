@@ -215,7 +215,10 @@ impl Ended {
         let kind = ConditionType::SourceVerified;
         match self {
             Self::Suspended | Self::NotReady(_) | Self::NotFetched { .. } | Self::NotRemoved(_) => None,
-            Self::Unverified { .. } => Some(Statement { kind, ..self.statement(source) }),
+            Self::Unverified { .. } => Some(Statement {
+                kind,
+                ..self.statement(source)
+            }),
             Self::Refused { about, .. }
             | Self::Waiting { about, .. }
             | Self::ApplyFailed { about, .. }
@@ -250,7 +253,9 @@ impl Ended {
 }
 
 fn unverified(about: &About, refusal: &Refusal, in_force: Option<&Artifact>) -> String {
-    let stays = in_force.map_or_else(String::new, |artifact| format!("; {} stays in force", artifact.revision));
+    let stays = in_force.map_or_else(String::new, |artifact| {
+        format!("; {} stays in force", artifact.revision)
+    });
     format!("{} is not taken: {refusal}{stays}", about.revision)
 }
 
@@ -260,7 +265,11 @@ fn known_of_signatures(old: &GitSourceStatus) -> Option<Statement> {
     let name: &str = kind.into();
     let known = old.conditions.iter().find(|condition| condition.type_ == name)?;
     let is_signed = known.status == <&str>::from(Status::True);
-    let reason = if is_signed { Reason::Verified } else { Reason::VerificationError };
+    let reason = if is_signed {
+        Reason::Verified
+    } else {
+        Reason::VerificationError
+    };
     Some(Statement::new(kind, is_signed, reason, known.message.clone()))
 }
 
@@ -344,8 +353,11 @@ pub(super) fn build(source: &GitSource, asked: &Asked, ended: &Ended, now: Times
     });
     let verified = source.spec.verify.as_ref();
     let verified = verified.and_then(|_| ended.verified(source).or_else(|| known_of_signatures(&new)));
-    let statements: Vec<Statement> =
-        std::iter::once(ready).chain(verified).chain(stalled).chain(reconciling).collect();
+    let statements: Vec<Statement> = std::iter::once(ready)
+        .chain(verified)
+        .chain(stalled)
+        .chain(reconciling)
+        .collect();
     new.conditions = merge(&new.conditions, &statements, asked.generation, now);
     new.observed_generation = asked.generation.unwrap_or_else(crate::api::unobserved);
     new.last_handled_reconcile_at.clone_from(&asked.reconcile);

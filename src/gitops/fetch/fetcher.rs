@@ -206,7 +206,10 @@ fn objects(
         }),
         Reference::Branch(_) | Reference::Commit(_) => None,
     };
-    Ok(RawObjects { commit: raw(commit)?, tag })
+    Ok(RawObjects {
+        commit: raw(commit)?,
+        tag,
+    })
 }
 
 fn check_reference(reference: &Reference) -> Result<(), FetchError> {

@@ -52,7 +52,12 @@ pub struct Signed {
 ///
 /// # Errors
 /// Why they are not.
-pub fn verify(commit: &str, objects: &RawObjects, ring: &KeyRing, demand: &Demand) -> Result<Signed, Refusal> {
+pub fn verify(
+    commit: &str,
+    objects: &RawObjects,
+    ring: &KeyRing,
+    demand: &Demand,
+) -> Result<Signed, Refusal> {
     let mut signed = Vec::new();
     if demand.tag {
         let tag = objects.tag.as_ref().ok_or(Refusal::NotATag)?;
@@ -60,37 +65,66 @@ pub fn verify(commit: &str, objects: &RawObjects, ring: &KeyRing, demand: &Deman
     }
     if demand.head {
         let what = format!("commit {commit}");
-        let object = Object::commit(&objects.commit).map_err(|why| Refusal::Malformed { what: what.clone(), why })?;
-        signed.push(format!("the commit by {}", check(&what, &object, "author", ring, demand)?));
+        let object = Object::commit(&objects.commit).map_err(|why| Refusal::Malformed {
+            what: what.clone(),
+            why,
+        })?;
+        signed.push(format!(
+            "the commit by {}",
+            check(&what, &object, "author", ring, demand)?
+        ));
     }
-    Ok(Signed { by: signed.join(", ") })
+    Ok(Signed {
+        by: signed.join(", "),
+    })
 }
 
 fn verify_tag(commit: &str, tag: &RawTag, ring: &KeyRing, demand: &Demand) -> Result<String, Refusal> {
     let name = &tag.name;
-    let raw = tag.object.as_ref().ok_or_else(|| Refusal::NoTagObject { tag: name.clone() })?;
+    let raw = tag
+        .object
+        .as_ref()
+        .ok_or_else(|| Refusal::NoTagObject { tag: name.clone() })?;
     let what = format!("tag {name}");
-    let object = Object::tag(raw).map_err(|why| Refusal::Malformed { what: what.clone(), why })?;
+    let object = Object::tag(raw).map_err(|why| Refusal::Malformed {
+        what: what.clone(),
+        why,
+    })?;
     let signer = check(&what, &object, "tagger", ring, demand)?;
     // What is signed says its own name and its commit: a signed tag cannot be put in the place of another.
     match object.only("tag") {
         Some(signed) if signed == name => {}
         other => {
             let signed = other.unwrap_or_default().to_owned();
-            return Err(Refusal::OtherTag { tag: name.clone(), signed });
+            return Err(Refusal::OtherTag {
+                tag: name.clone(),
+                signed,
+            });
         }
     }
     if (object.only("object"), object.only("type")) != (Some(commit), Some("commit")) {
-        return Err(Refusal::OtherTarget { tag: name.clone(), commit: commit.to_owned() });
+        return Err(Refusal::OtherTarget {
+            tag: name.clone(),
+            commit: commit.to_owned(),
+        });
     }
     Ok(signer)
 }
 
 /// Who signed an object.
-fn check(what: &str, object: &Object, person: &str, ring: &KeyRing, demand: &Demand) -> Result<String, Refusal> {
+fn check(
+    what: &str,
+    object: &Object,
+    person: &str,
+    ring: &KeyRing,
+    demand: &Demand,
+) -> Result<String, Refusal> {
     let what = || what.to_owned();
     if object.signature.is_empty() {
-        return Err(Refusal::Unsigned { what: what(), wanted: ring.described() });
+        return Err(Refusal::Unsigned {
+            what: what(),
+            wanted: ring.described(),
+        });
     }
     let unreadable = |why: String| Refusal::Unreadable { what: what(), why };
     let text = std::str::from_utf8(&object.signature).map_err(|_| unreadable("it is no text".to_owned()))?;
@@ -104,10 +138,19 @@ fn check(what: &str, object: &Object, person: &str, ring: &KeyRing, demand: &Dem
     let signer = match outcome.map_err(unreadable)? {
         Outcome::Signed(signer) => signer,
         Outcome::Unknown(key) => return Err(Refusal::UnknownKey { what: what(), key }),
-        Outcome::Bad { key, why } => return Err(Refusal::BadSignature { what: what(), key, why }),
+        Outcome::Bad { key, why } => {
+            return Err(Refusal::BadSignature {
+                what: what(),
+                key,
+                why,
+            });
+        }
     };
     let email = object.email(person).unwrap_or_default();
-    let is_listed = demand.authors.iter().any(|listed| listed.eq_ignore_ascii_case(email));
+    let is_listed = demand
+        .authors
+        .iter()
+        .any(|listed| listed.eq_ignore_ascii_case(email));
     if !(demand.authors.is_empty() || is_listed) {
         let email = email.chars().filter(|c| !c.is_control()).take(254).collect();
         return Err(Refusal::Author { what: what(), email });

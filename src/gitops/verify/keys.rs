@@ -18,7 +18,9 @@ pub enum KeyRingError {
         why: String,
     },
     /// There is no key.
-    #[error("it holds no key: entries are `NAME.asc` (OpenPGP), `NAME.sshpub` (SSH public keys) or `allowed_signers`")]
+    #[error(
+        "it holds no key: entries are `NAME.asc` (OpenPGP), `NAME.sshpub` (SSH public keys) or `allowed_signers`"
+    )]
     Empty,
 }
 
@@ -38,12 +40,19 @@ impl KeyRing {
     pub fn read<'a>(entries: impl IntoIterator<Item = (&'a str, &'a [u8])>) -> Result<Self, KeyRingError> {
         let mut ring = Self::default();
         for (entry, content) in entries {
-            let wrong = |why: String| KeyRingError::Entry { entry: entry.to_owned(), why };
+            let wrong = |why: String| KeyRingError::Entry {
+                entry: entry.to_owned(),
+                why,
+            };
             let text = || std::str::from_utf8(content).map_err(|_| wrong("it is no text".to_owned()));
             let end = entry.rsplit_once('.').map_or(entry, |(_, end)| end);
             match end {
-                "asc" => ring.certificates.extend(openpgp::certificates(text()?).map_err(wrong)?),
-                "sshpub" => ring.signers.extend(ssh::public_keys(text()?, entry).map_err(wrong)?),
+                "asc" => ring
+                    .certificates
+                    .extend(openpgp::certificates(text()?).map_err(wrong)?),
+                "sshpub" => ring
+                    .signers
+                    .extend(ssh::public_keys(text()?, entry).map_err(wrong)?),
                 "allowed_signers" => ring.signers.extend(ssh::allowed_signers(text()?).map_err(wrong)?),
                 _ => {}
             }
@@ -85,14 +94,33 @@ mod tests {
 
     #[test]
     fn entries_are_known_by_their_names_and_one_mistake_refuses_all() {
-        let key = b"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f ada".as_slice();
+        let key = b"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f ada"
+            .as_slice();
         let ring = KeyRing::read([("ada.sshpub", key), ("password", b"\xff")]).unwrap();
         assert_eq!((ring.len(), ring.described().as_str()), (1, "one of 1 SSH keys"));
-        assert_eq!(KeyRing::read([("password", b"x".as_slice())]), Err(KeyRingError::Empty));
-        assert_eq!(KeyRing::read([("allowed_signers", b"# nobody\n".as_slice())]), Err(KeyRingError::Empty));
+        assert_eq!(
+            KeyRing::read([("password", b"x".as_slice())]),
+            Err(KeyRingError::Empty)
+        );
+        assert_eq!(
+            KeyRing::read([("allowed_signers", b"# nobody\n".as_slice())]),
+            Err(KeyRingError::Empty)
+        );
         let wrong = KeyRing::read([("ada.sshpub", key), ("bob.asc", b"x".as_slice())]).unwrap_err();
-        assert_eq!(wrong.to_string(), "the entry bob.asc is wrong: it has no `-----BEGIN PGP PUBLIC KEY BLOCK-----`");
-        let private = KeyRing::read([("a.sshpub", b"-----BEGIN OPENSSH PRIVATE KEY-----\nabc\n".as_slice())]).unwrap_err();
-        assert!(private.to_string().starts_with("the entry a.sshpub is wrong: line 1"), "{private}");
+        assert_eq!(
+            wrong.to_string(),
+            "the entry bob.asc is wrong: it has no `-----BEGIN PGP PUBLIC KEY BLOCK-----`"
+        );
+        let private = KeyRing::read([(
+            "a.sshpub",
+            b"-----BEGIN OPENSSH PRIVATE KEY-----\nabc\n".as_slice(),
+        )])
+        .unwrap_err();
+        assert!(
+            private
+                .to_string()
+                .starts_with("the entry a.sshpub is wrong: line 1"),
+            "{private}"
+        );
     }
 }

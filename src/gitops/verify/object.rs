@@ -46,7 +46,10 @@ impl Object {
     /// An annotated tag. Its signature is the end of its message.
     pub(super) fn tag(raw: &[u8]) -> Result<Self, &'static str> {
         let (head, _) = split(raw)?;
-        if head.split(|byte| *byte == b'\n').any(|line| line.starts_with(SIGNATURE_HEADER)) {
+        if head
+            .split(|byte| *byte == b'\n')
+            .any(|line| line.starts_with(SIGNATURE_HEADER))
+        {
             return Err("it has a signature for another kind of repository");
         }
         // The last one that begins a line: what stands before it is the message, whatever that looks like.
@@ -73,7 +76,11 @@ impl Object {
                 (name.to_owned(), value.to_owned())
             })
             .collect();
-        Ok(Self { payload, signature, headers })
+        Ok(Self {
+            payload,
+            signature,
+            headers,
+        })
     }
 
     /// The value of a header that there is exactly once.
@@ -98,7 +105,10 @@ fn split(raw: &[u8]) -> Result<(&[u8], &[u8]), &'static str> {
     if raw.contains(&0) {
         return Err("it holds a zero byte");
     }
-    let end = raw.windows(2).position(|pair| pair == b"\n\n").map_or(raw.len(), |at| at + 1);
+    let end = raw
+        .windows(2)
+        .position(|pair| pair == b"\n\n")
+        .map_or(raw.len(), |at| at + 1);
     Ok(raw.split_at(end))
 }
 
@@ -114,7 +124,10 @@ mod tests {
         assert_eq!(commit.signature, b"-----BEGIN X-----\nabc\n-----END X-----\n");
         let rest: &[u8] = b"tree 1\nauthor A <a@example.com> 1 +0000\ncommitter C <c@example.com> 1 +0000\nencoding x\n\nmessage\n\ngpgsig not one\n";
         assert_eq!(commit.payload, rest);
-        assert_eq!((commit.email("author"), commit.only("tree")), (Some("a@example.com"), Some("1")));
+        assert_eq!(
+            (commit.email("author"), commit.only("tree")),
+            (Some("a@example.com"), Some("1"))
+        );
         assert_eq!(Object::commit(rest).unwrap().signature, b"");
     }
 
@@ -136,6 +149,9 @@ mod tests {
         let tag = Object::tag(raw).unwrap();
         assert_eq!(tag.signature, b"-----BEGIN PGP SIGNATURE-----\nabc\n");
         assert!(tag.payload.ends_with(b"message\n"));
-        assert_eq!((tag.only("tag"), tag.email("tagger")), (Some("v1"), Some("t@example.com")));
+        assert_eq!(
+            (tag.only("tag"), tag.email("tagger")),
+            (Some("v1"), Some("t@example.com"))
+        );
     }
 }

@@ -35,26 +35,52 @@ pub(super) struct Signer {
 ///
 /// # Errors
 /// When it cannot be read.
-pub(super) fn verify(signers: &[Signer], payload: &[u8], armored: &str, at: Timestamp) -> Result<Outcome, String> {
+pub(super) fn verify(
+    signers: &[Signer],
+    payload: &[u8],
+    armored: &str,
+    at: Timestamp,
+) -> Result<Outcome, String> {
     let bytes = unarmored(armored).ok_or("it is no SSH signature")?;
     let signature = Signature::parse(&bytes).ok_or("it is no SSH signature")?;
     let shown = shown(signature.key);
-    let mut entries = signers.iter().filter(|signer| signer.key == signature.key).peekable();
+    let mut entries = signers
+        .iter()
+        .filter(|signer| signer.key == signature.key)
+        .peekable();
     if entries.peek().is_none() {
         return Ok(Outcome::Unknown(shown));
     }
-    let bad = |why: &str| Ok(Outcome::Bad { key: shown.clone(), why: why.to_owned() });
+    let bad = |why: &str| {
+        Ok(Outcome::Bad {
+            key: shown.clone(),
+            why: why.to_owned(),
+        })
+    };
     if signature.namespace != NAMESPACE {
         let namespace = String::from_utf8_lossy(signature.namespace);
-        return bad(&format!("it is for `{}`, not for `git`", namespace.escape_debug()));
+        return bad(&format!(
+            "it is for `{}`, not for `git`",
+            namespace.escape_debug()
+        ));
     }
     let hash = match signature.hash {
         b"sha256" => Hash::Sha256,
         b"sha512" => Hash::Sha512,
-        other => return bad(&format!("the hash {} is not taken", String::from_utf8_lossy(other).escape_debug())),
+        other => {
+            return bad(&format!(
+                "the hash {} is not taken",
+                String::from_utf8_lossy(other).escape_debug()
+            ));
+        }
     };
     let mut signed = b"SSHSIG".to_vec();
-    for field in [signature.namespace, signature.reserved, signature.hash, &hash.digest(payload)] {
+    for field in [
+        signature.namespace,
+        signature.reserved,
+        signature.hash,
+        &hash.digest(payload),
+    ] {
         put(&mut signed, field);
     }
     if !holds(signature.key, &signed, signature.value).unwrap_or(false) {
@@ -90,7 +116,12 @@ pub(super) fn allowed_signers(text: &str) -> Result<Vec<Signer>, String> {
         };
         let (key, _) = public_key(key)?;
         let name = principals.trim_matches('"').to_owned();
-        Ok(Signer { name, key, span, for_git })
+        Ok(Signer {
+            name,
+            key,
+            span,
+            for_git,
+        })
     })
 }
 
@@ -102,7 +133,12 @@ pub(super) fn public_keys(text: &str, entry: &str) -> Result<Vec<Signer>, String
     entries(text, |line| {
         let (key, comment) = public_key(line)?;
         let name = if comment.is_empty() { entry } else { comment }.to_owned();
-        Ok(Signer { name, key, span: Span::default(), for_git: true })
+        Ok(Signer {
+            name,
+            key,
+            span: Span::default(),
+            for_git: true,
+        })
     })
 }
 
@@ -123,8 +159,12 @@ fn apply(option: &str, span: &mut Span, for_git: &mut bool) -> Result<(), String
             let named = |wanted: &str| value.split(',').any(|namespace| namespace.trim() == wanted);
             *for_git = (named("git") || named("*")) && !named("!git");
         }
-        "valid-after" => span.from = Some(time(value).ok_or_else(|| format!("valid-after: `{value}` is no time"))?),
-        "valid-before" => span.until = Some(time(value).ok_or_else(|| format!("valid-before: `{value}` is no time"))?),
+        "valid-after" => {
+            span.from = Some(time(value).ok_or_else(|| format!("valid-after: `{value}` is no time"))?)
+        }
+        "valid-before" => {
+            span.until = Some(time(value).ok_or_else(|| format!("valid-before: `{value}` is no time"))?)
+        }
         "cert-authority" => return Err("certificates are not supported; list the key itself".to_owned()),
         other => return Err(format!("`{other}` is no option of allowed_signers")),
     }
@@ -167,7 +207,9 @@ fn separated(options: &str) -> impl Iterator<Item = &str> {
 }
 
 fn is_key_type(text: &str) -> bool {
-    ["ssh-", "ecdsa-", "sk-"].iter().any(|begin| text.starts_with(begin))
+    ["ssh-", "ecdsa-", "sk-"]
+        .iter()
+        .any(|begin| text.starts_with(begin))
 }
 
 /// `TYPE BASE64 [COMMENT]`: the key in wire format, and the comment.
@@ -176,8 +218,11 @@ fn public_key(text: &str) -> Result<(Vec<u8>, &str), String> {
     let (Some(kind), Some(encoded)) = (fields.next(), fields.next()) else {
         return Err("a key is its type and its base64, as in a `.pub` file".to_owned());
     };
-    let key = STANDARD.decode(encoded).map_err(|_| "the base64 of the key is wrong")?;
-    let parsed = Key::parse(&key).ok_or_else(|| format!("{} is no key that is supported", kind.escape_debug()))?;
+    let key = STANDARD
+        .decode(encoded)
+        .map_err(|_| "the base64 of the key is wrong")?;
+    let parsed =
+        Key::parse(&key).ok_or_else(|| format!("{} is no key that is supported", kind.escape_debug()))?;
     if parsed.kind != kind.as_bytes() {
         return Err("the key is not of the type that the line says".to_owned());
     }
@@ -186,9 +231,15 @@ fn public_key(text: &str) -> Result<(Vec<u8>, &str), String> {
 
 /// A key as people know it, such as `ssh-ed25519 SHA256:…`.
 fn shown(key: &[u8]) -> String {
-    let kind = Wire(key).string().map(String::from_utf8_lossy).unwrap_or_default();
+    let kind = Wire(key)
+        .string()
+        .map(String::from_utf8_lossy)
+        .unwrap_or_default();
     let digest = STANDARD_NO_PAD.encode(Hash::Sha256.digest(key));
-    format!("{} SHA256:{digest}", kind.chars().take(64).collect::<String>().escape_debug())
+    format!(
+        "{} SHA256:{digest}",
+        kind.chars().take(64).collect::<String>().escape_debug()
+    )
 }
 
 fn unarmored(text: &str) -> Option<Vec<u8>> {
@@ -241,15 +292,30 @@ impl<'a> Key<'a> {
         let kind = wire.string()?;
         let on_security_key = kind.starts_with(b"sk-");
         let material = match kind {
-            b"ssh-ed25519" | b"sk-ssh-ed25519@openssh.com" => Material::Ed25519(wire.string().filter(|key| key.len() == 32)?),
-            b"ecdsa-sha2-nistp256" | b"sk-ecdsa-sha2-nistp256@openssh.com" => point(&mut wire, b"nistp256", Curve::P256)?,
+            b"ssh-ed25519" | b"sk-ssh-ed25519@openssh.com" => {
+                Material::Ed25519(wire.string().filter(|key| key.len() == 32)?)
+            }
+            b"ecdsa-sha2-nistp256" | b"sk-ecdsa-sha2-nistp256@openssh.com" => {
+                point(&mut wire, b"nistp256", Curve::P256)?
+            }
             b"ecdsa-sha2-nistp384" => point(&mut wire, b"nistp384", Curve::P384)?,
             b"ecdsa-sha2-nistp521" => point(&mut wire, b"nistp521", Curve::P521)?,
-            b"ssh-rsa" => Material::Rsa { exponent: wire.string()?, modulus: wire.string()? },
+            b"ssh-rsa" => Material::Rsa {
+                exponent: wire.string()?,
+                modulus: wire.string()?,
+            },
             _ => return None,
         };
-        let application = if on_security_key { Some(wire.string()?) } else { None };
-        wire.is_empty().then_some(Self { kind, material, application })
+        let application = if on_security_key {
+            Some(wire.string()?)
+        } else {
+            None
+        };
+        wire.is_empty().then_some(Self {
+            kind,
+            material,
+            application,
+        })
     }
 }
 
@@ -296,7 +362,9 @@ fn holds(key: &[u8], signed: &[u8], value: &[u8]) -> Option<bool> {
                 Curve::P384 => Hash::Sha384,
                 Curve::P521 => Hash::Sha512,
             };
-            numbers.is_empty().then(|| elliptic::ecdsa(curve, hash, point, &message, r, s))
+            numbers
+                .is_empty()
+                .then(|| elliptic::ecdsa(curve, hash, point, &message, r, s))
         }
     }
 }

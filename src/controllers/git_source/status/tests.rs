@@ -283,21 +283,40 @@ fn what_stands_otherwise_than_before_is_told_and_what_fails_again_alike_is_not()
 #[test]
 fn an_unsigned_commit_is_told_while_the_last_good_one_stays() {
     let signed = |revision: &str| {
-        let Ended::Applied { about, inventory, other, summary } = applied(revision, "1 applied") else {
+        let Ended::Applied {
+            about,
+            inventory,
+            other,
+            summary,
+        } = applied(revision, "1 applied")
+        else {
             unreachable!()
         };
-        let about = About { signer: Some("the commit by ada (ssh-ed25519 SHA256:x)".into()), ..about };
-        Ended::Applied { about, inventory, other, summary }
+        let about = About {
+            signer: Some("the commit by ada (ssh-ed25519 SHA256:x)".into()),
+            ..about
+        };
+        Ended::Applied {
+            about,
+            inventory,
+            other,
+            summary,
+        }
     };
     let unsigned = || Ended::Unverified {
         about: about("main@sha1:b"),
-        refusal: Refusal::UnknownKey { what: "commit b".into(), key: "ssh-ed25519 SHA256:y".into() },
+        refusal: Refusal::UnknownKey {
+            what: "commit b".into(),
+            key: "ssh-ed25519 SHA256:y".into(),
+        },
     };
     let asking = |passes: &[Ended]| {
         let mut source = source();
         source.spec.verify = Some(Verification {
             mode: VerificationMode::Head,
-            secret_ref: NameRef { name: "signers".into() },
+            secret_ref: NameRef {
+                name: "signers".into(),
+            },
             authors: Vec::new(),
         });
         for (minute, ended) in passes.iter().enumerate() {
@@ -307,12 +326,22 @@ fn an_unsigned_commit_is_told_while_the_last_good_one_stays() {
         source.status.unwrap()
     };
     let good = asking(&[signed("main@sha1:a")]);
-    assert_eq!(conditions(&good), ["Ready True Succeeded", "SourceVerified True Verified"]);
-    assert_eq!(good.artifact.as_ref().unwrap().signer.as_deref(), Some("the commit by ada (ssh-ed25519 SHA256:x)"));
+    assert_eq!(
+        conditions(&good),
+        ["Ready True Succeeded", "SourceVerified True Verified"]
+    );
+    assert_eq!(
+        good.artifact.as_ref().unwrap().signer.as_deref(),
+        Some("the commit by ada (ssh-ed25519 SHA256:x)")
+    );
     let bad = asking(&[signed("main@sha1:a"), unsigned()]);
     assert_eq!(
         conditions(&bad),
-        ["Ready False VerificationError", "SourceVerified False VerificationError", "Stalled True VerificationError"]
+        [
+            "Ready False VerificationError",
+            "SourceVerified False VerificationError",
+            "Stalled True VerificationError"
+        ]
     );
     assert_eq!(
         bad.conditions[1].message,
@@ -326,9 +355,15 @@ fn an_unsigned_commit_is_told_while_the_last_good_one_stays() {
     let again = asking(&[signed("main@sha1:a"), unsigned(), unsigned()]);
     assert!(!is_news(&bad, &again, &unsigned()));
     // A pass that finds nothing out leaves what is known.
-    let away = Ended::NotFetched { kind: FetchErrorKind::Timeout, message: "away".into() };
+    let away = Ended::NotFetched {
+        kind: FetchErrorKind::Timeout,
+        message: "away".into(),
+    };
     let away = asking(&[signed("main@sha1:a"), unsigned(), away]);
     assert_eq!(away.conditions[1], bad.conditions[1]);
     // Whoever does not ask is told nothing.
-    assert_eq!(conditions(&status(&[unsigned(), applied("main@sha1:b", "1 applied")])), ["Ready True Succeeded"]);
+    assert_eq!(
+        conditions(&status(&[unsigned(), applied("main@sha1:b", "1 applied")])),
+        ["Ready True Succeeded"]
+    );
 }

@@ -8,14 +8,19 @@ use base64::engine::general_purpose::STANDARD;
 /// # Errors
 /// When there is none, or one is broken.
 pub(super) fn blocks(text: &str, kind: &str) -> Result<Vec<Vec<u8>>, String> {
-    let (begin, end) = (format!("-----BEGIN PGP {kind}-----"), format!("-----END PGP {kind}-----"));
+    let (begin, end) = (
+        format!("-----BEGIN PGP {kind}-----"),
+        format!("-----END PGP {kind}-----"),
+    );
     let mut blocks = Vec::new();
     let mut lines = text.lines().map(str::trim_end);
     while lines.by_ref().any(|line| line == begin) {
         let mut encoded = String::new();
         let mut in_headers = true;
         loop {
-            let line = lines.next().ok_or_else(|| format!("the end, `{end}`, is missing"))?;
+            let line = lines
+                .next()
+                .ok_or_else(|| format!("the end, `{end}`, is missing"))?;
             if line == end {
                 break;
             }

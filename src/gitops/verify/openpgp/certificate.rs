@@ -2,9 +2,9 @@
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::armor;
 use super::key::Key;
 use super::packet::{self, packets};
-use super::armor;
 use super::signature::{Signature, after, kind};
 use crate::gitops::verify::refusal::Outcome;
 use crate::gitops::verify::when::Span;
@@ -64,7 +64,12 @@ fn read(block: &[u8], certificates: &mut Vec<Certificate>) -> Result<(), String>
     for found in packets(block)? {
         if found.kind == packet::kind::PUBLIC_KEY {
             let primary = Key::parse(found.body).ok_or("it is no key of version 4, as GnuPG makes them")?;
-            certificates.push(Certificate { primary, direct: Vec::new(), names: Vec::new(), subkeys: Vec::new() });
+            certificates.push(Certificate {
+                primary,
+                direct: Vec::new(),
+                names: Vec::new(),
+                subkeys: Vec::new(),
+            });
             part = Part::Primary;
             continue;
         }
@@ -74,16 +79,24 @@ fn read(block: &[u8], certificates: &mut Vec<Certificate>) -> Result<(), String>
         match found.kind {
             packet::kind::SIGNATURE => certificate.sign(&part, found.body),
             packet::kind::USER_ID if certificate.names.len() < MAXIMUM_PARTS => {
-                certificate.names.push(Name { text: found.body.to_vec(), signatures: Vec::new() });
+                certificate.names.push(Name {
+                    text: found.body.to_vec(),
+                    signatures: Vec::new(),
+                });
                 part = Part::Name;
             }
-            packet::kind::PUBLIC_SUBKEY if certificate.subkeys.len() < MAXIMUM_PARTS => match Key::parse(found.body) {
-                Some(key) => {
-                    certificate.subkeys.push(Subkey { key, signatures: Vec::new() });
-                    part = Part::Subkey;
+            packet::kind::PUBLIC_SUBKEY if certificate.subkeys.len() < MAXIMUM_PARTS => {
+                match Key::parse(found.body) {
+                    Some(key) => {
+                        certificate.subkeys.push(Subkey {
+                            key,
+                            signatures: Vec::new(),
+                        });
+                        part = Part::Subkey;
+                    }
+                    None => part = Part::Other,
                 }
-                None => part = Part::Other,
-            },
+            }
             packet::kind::TRUST | packet::kind::MARKER | packet::kind::PADDING => {}
             _ => part = Part::Other,
         }
@@ -94,7 +107,9 @@ fn read(block: &[u8], certificates: &mut Vec<Certificate>) -> Result<(), String>
 impl Certificate {
     /// Keeps a signature that the owner is said to have made; what others say counts for nothing here.
     fn sign(&mut self, part: &Part, body: &[u8]) {
-        let Some(signature) = Signature::parse(body).filter(|signature| signature.is_said_to_be_by(&self.primary)) else {
+        let Some(signature) =
+            Signature::parse(body).filter(|signature| signature.is_said_to_be_by(&self.primary))
+        else {
             return;
         };
         let signatures = match part {
@@ -115,8 +130,16 @@ impl Certificate {
 
     /// Who it belongs to: the first of its names.
     fn owner(&self) -> String {
-        let name = self.names.first().map(|name| String::from_utf8_lossy(&name.text).into_owned());
-        let name: String = name.unwrap_or_default().chars().filter(|c| !c.is_control()).take(128).collect();
+        let name = self
+            .names
+            .first()
+            .map(|name| String::from_utf8_lossy(&name.text).into_owned());
+        let name: String = name
+            .unwrap_or_default()
+            .chars()
+            .filter(|c| !c.is_control())
+            .take(128)
+            .collect();
         format!("{name} ({})", hex::encode_upper(self.primary.fingerprint()))
     }
 
@@ -125,23 +148,35 @@ impl Certificate {
         let key = self.primary.hashed();
         let mut objection = None;
         let mut own: Option<&Signature> = None;
-        let mut consider = |signature: &'_ Signature, data: &[u8]| match signature.objection(&self.primary, data, now) {
-            None => signature.created.is_some_and(|created| created <= ahead(now)),
-            Some(why) => {
-                objection = Some(why);
-                false
-            }
-        };
-        for signature in self.direct.iter().filter(|signature| signature.kind == kind::DIRECT) {
+        let mut consider =
+            |signature: &'_ Signature, data: &[u8]| match signature.objection(&self.primary, data, now) {
+                None => signature.created.is_some_and(|created| created <= ahead(now)),
+                Some(why) => {
+                    objection = Some(why);
+                    false
+                }
+            };
+        for signature in self
+            .direct
+            .iter()
+            .filter(|signature| signature.kind == kind::DIRECT)
+        {
             if consider(signature, &key) {
                 own = newer(own, signature);
             }
         }
         for name in &self.names {
             let data = name.hashed(&key);
-            let of = |kinds: std::ops::RangeInclusive<u8>| name.signatures.iter().filter(move |one| kinds.contains(&one.kind));
+            let of = |kinds: std::ops::RangeInclusive<u8>| {
+                name.signatures
+                    .iter()
+                    .filter(move |one| kinds.contains(&one.kind))
+            };
             let revocations = of(kind::CERTIFICATION_REVOCATION..=kind::CERTIFICATION_REVOCATION);
-            let revoked_at = revocations.filter(|one| one.revokes(&self.primary, &data)).map(|one| one.created).max();
+            let revoked_at = revocations
+                .filter(|one| one.revokes(&self.primary, &data))
+                .map(|one| one.created)
+                .max();
             for signature in of(kind::CERTIFICATIONS) {
                 // A name can be taken back and given again.
                 let is_revoked = revoked_at.is_some_and(|at| at.is_none() || signature.created <= at);
@@ -176,13 +211,23 @@ impl Certificate {
         let subkey = self.subkeys.iter().find(|subkey| subkey.key == *key)?;
         let mut data = primary;
         data.extend(key.hashed());
-        let objection = revoked(&subkey.signatures, kind::SUBKEY_REVOCATION, &self.primary, &data, at);
+        let objection = revoked(
+            &subkey.signatures,
+            kind::SUBKEY_REVOCATION,
+            &self.primary,
+            &data,
+            at,
+        );
         if objection.is_some() {
             return objection;
         }
-        let bindings = subkey.signatures.iter().filter(|one| one.kind == kind::SUBKEY_BINDING);
+        let bindings = subkey
+            .signatures
+            .iter()
+            .filter(|one| one.kind == kind::SUBKEY_BINDING);
         let counting = bindings.filter(|one| {
-            one.objection(&self.primary, &data, now).is_none() && one.created.is_some_and(|created| created <= ahead(now))
+            one.objection(&self.primary, &data, now).is_none()
+                && one.created.is_some_and(|created| created <= ahead(now))
         });
         let Some(binding) = counting.fold(None, newer) else {
             return Some("the key is not bound to its certificate by a signature that counts".to_owned());
@@ -232,13 +277,18 @@ pub(in crate::gitops::verify) fn verify(
         return Err("it is not exactly one signature".to_owned());
     };
     let signature = Some(one.body).filter(|_| one.kind == packet::kind::SIGNATURE);
-    let signature = signature.and_then(Signature::parse).ok_or("it is no signature of version 4, as GnuPG makes them")?;
+    let signature = signature
+        .and_then(Signature::parse)
+        .ok_or("it is no signature of version 4, as GnuPG makes them")?;
     let known = certificates.iter().find_map(|certificate| {
         let key = certificate.keys().find(|key| signature.is_said_to_be_by(key))?;
         Some((certificate, key))
     });
     let Some((certificate, key)) = known else {
-        return Ok(Outcome::Unknown(format!("the OpenPGP key {}", signature.issuer())));
+        return Ok(Outcome::Unknown(format!(
+            "the OpenPGP key {}",
+            signature.issuer()
+        )));
     };
     let owner = certificate.owner();
     Ok(match objection(certificate, key, &signature, payload, at, now) {
@@ -256,7 +306,10 @@ fn objection(
     now: Timestamp,
 ) -> Option<String> {
     if signature.kind != kind::BINARY {
-        return Some(format!("it is of type {}, not one over a document", signature.kind));
+        return Some(format!(
+            "it is of type {}, not one over a document",
+            signature.kind
+        ));
     }
     if let Some(why) = signature.objection(key, payload, at) {
         return Some(why);
@@ -265,15 +318,21 @@ fn objection(
         return Some("it is from the future".to_owned());
     };
     // When it signed, and when it is looked at: a key that has expired since signs nothing new, whatever date its user gives.
-    certificate.objection(key, created, now).or_else(|| certificate.objection(key, at, now))
+    certificate
+        .objection(key, created, now)
+        .or_else(|| certificate.objection(key, at, now))
 }
 
 /// Why a key counts as revoked at `at`. One that may have been stolen is revoked for ever: whoever has it can give any date.
 fn revoked(signatures: &[Signature], kind: u8, primary: &Key, data: &[u8], at: Timestamp) -> Option<String> {
     let revocations = signatures.iter().filter(|signature| signature.kind == kind);
     let applies = |one: &&Signature| !one.is_harmless() || one.created.is_none_or(|created| at >= created);
-    let found = revocations.filter(applies).find(|one| one.revokes(primary, data))?;
-    let when = found.created.map(|created| created.strftime("%Y-%m-%dT%H:%M:%SZ").to_string());
+    let found = revocations
+        .filter(applies)
+        .find(|one| one.revokes(primary, data))?;
+    let when = found
+        .created
+        .map(|created| created.strftime("%Y-%m-%dT%H:%M:%SZ").to_string());
     Some(format!("the key was revoked at {}", when.unwrap_or_default()))
 }
 
@@ -286,5 +345,8 @@ fn newer<'a>(known: Option<&'a Signature>, one: &'a Signature) -> Option<&'a Sig
 }
 
 fn span(key: &Key, says: &Signature) -> Span {
-    Span { from: Some(key.created), until: after(key.created, says.key_lasts) }
+    Span {
+        from: Some(key.created),
+        until: after(key.created, says.key_lasts),
+    }
 }

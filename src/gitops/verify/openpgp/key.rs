@@ -24,7 +24,10 @@ pub(super) struct Key {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Material {
-    Rsa { modulus: Vec<u8>, exponent: Vec<u8> },
+    Rsa {
+        modulus: Vec<u8>,
+        exponent: Vec<u8>,
+    },
     Ecdsa(Curve, Vec<u8>),
     /// Written as two numbers (EdDSA) or as 64 bytes.
     Ed25519(Vec<u8>),
@@ -49,7 +52,11 @@ impl Key {
             19 => {
                 let length = usize::from(input.byte()?);
                 let curve = input.take(length)?;
-                let known = [(P256.as_slice(), Curve::P256), (&P384, Curve::P384), (&P521, Curve::P521)];
+                let known = [
+                    (P256.as_slice(), Curve::P256),
+                    (&P384, Curve::P384),
+                    (&P521, Curve::P521),
+                ];
                 let point = input.number()?.to_vec();
                 let found = known.iter().find(|(name, _)| *name == curve);
                 found.map_or(Material::Other, |(_, curve)| Material::Ecdsa(*curve, point))
@@ -58,12 +65,19 @@ impl Key {
                 let length = usize::from(input.byte()?);
                 let curve = input.take(length)?;
                 let point = input.number()?.strip_prefix(&[0x40]);
-                point.filter(|_| curve == ED25519).map_or(Material::Other, |point| Material::Ed25519(point.to_vec()))
+                point
+                    .filter(|_| curve == ED25519)
+                    .map_or(Material::Other, |point| Material::Ed25519(point.to_vec()))
             }
             27 => Material::Ed25519(input.take(32)?.to_vec()),
             _ => Material::Other,
         };
-        Some(Self { body: body.to_vec(), created, algorithm, material })
+        Some(Self {
+            body: body.to_vec(),
+            created,
+            algorithm,
+            material,
+        })
     }
 
     /// The bytes that a key is hashed as, in fingerprints and in signatures about it.
@@ -77,7 +91,9 @@ impl Key {
 
     /// Its fingerprint. A version 4 key has none by another hash; it names a key, and proves nothing.
     pub(super) fn fingerprint(&self) -> Vec<u8> {
-        digest(&SHA1_FOR_LEGACY_USE_ONLY, &self.hashed()).as_ref().to_vec()
+        digest(&SHA1_FOR_LEGACY_USE_ONLY, &self.hashed())
+            .as_ref()
+            .to_vec()
     }
 
     /// Whether it can be asked about a signature at all.
@@ -93,7 +109,9 @@ impl Key {
     fn check(&self, hash: Hash, data: &[u8], numbers: &[u8]) -> Option<bool> {
         let mut input = Input(numbers);
         let holds = match &self.material {
-            Material::Rsa { modulus, exponent } => elliptic::rsa(modulus, exponent, hash, data, input.number()?),
+            Material::Rsa { modulus, exponent } => {
+                elliptic::rsa(modulus, exponent, hash, data, input.number()?)
+            }
             Material::Ecdsa(curve, point) => {
                 let (r, s) = (input.number()?, input.number()?);
                 elliptic::ecdsa(*curve, hash, point, data, r, s)

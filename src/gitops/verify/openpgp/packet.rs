@@ -50,7 +50,10 @@ fn packet<'a>(input: &mut Input<'a>) -> Option<Packet<'a>> {
         };
         ((head >> 2) & 0xf, length)
     };
-    Some(Packet { kind, body: input.take(length)? })
+    Some(Packet {
+        kind,
+        body: input.take(length)?,
+    })
 }
 
 /// Bytes to read from.
@@ -106,7 +109,10 @@ mod tests {
         let mut bytes = vec![0x80 | (13 << 2), 2, b'h', b'i', 0xc0 | 13, 1, b'x', 0xc2, 192, 8];
         bytes.extend([7; 200]);
         let found = packets(&bytes).unwrap();
-        let told: Vec<_> = found.iter().map(|packet| (packet.kind, packet.body.len())).collect();
+        let told: Vec<_> = found
+            .iter()
+            .map(|packet| (packet.kind, packet.body.len()))
+            .collect();
         assert_eq!(told, [(13, 2), (13, 1), (2, 200)]);
         bytes.pop();
         assert!(packets(&bytes).is_err());

@@ -59,13 +59,20 @@ impl Signature {
     fn parse_within(body: &[u8], outer: bool) -> Option<Self> {
         let mut input = Input(body);
         input.byte().filter(|version| *version == 4)?;
-        let mut signature = Self { kind: input.byte()?, algorithm: input.byte()?, hash: input.byte()?, ..Self::default() };
+        let mut signature = Self {
+            kind: input.byte()?,
+            algorithm: input.byte()?,
+            hash: input.byte()?,
+            ..Self::default()
+        };
         let hashed_length = usize::from(input.short()?);
         let hashed = input.take(hashed_length)?;
         let head = body.get(..6 + hashed_length)?;
         signature.trailer = head.to_vec();
         signature.trailer.extend([4, 0xff]);
-        signature.trailer.extend(u32::try_from(head.len()).ok()?.to_be_bytes());
+        signature
+            .trailer
+            .extend(u32::try_from(head.len()).ok()?.to_be_bytes());
         let unhashed_length = usize::from(input.short()?);
         let unhashed = input.take(unhashed_length)?;
         // The beginning of the digest, to find a mistake early; it proves nothing.
@@ -174,5 +181,7 @@ impl Signature {
 
 /// The end of something. None: it has none.
 pub(super) fn after(begin: Timestamp, lasts: Option<u32>) -> Option<Timestamp> {
-    begin.checked_add(SignedDuration::from_secs(i64::from(lasts?))).ok()
+    begin
+        .checked_add(SignedDuration::from_secs(i64::from(lasts?)))
+        .ok()
 }
