@@ -168,10 +168,11 @@ fn compliant(tally: &Tally) -> Statement {
             "no rule of it applies to its devices",
         );
     }
-    let mut message = format!("all {} devices pass", devices.total);
-    if waived > 0 {
-        message += &format!(", with {waived} verdicts waived");
-    }
+    let exceptions = match waived {
+        0 => String::new(),
+        waived => format!(", with {waived} verdicts waived"),
+    };
+    let message = format!("all {} devices pass{exceptions}", devices.total);
     Statement::new(kind, true, Reason::AllRulesPass, message)
 }
 

@@ -281,10 +281,11 @@ fn compliant(judged: &Judged) -> Statement {
     if counts.pass + counts.waived == 0 {
         return Statement::new(kind, Status::Unknown, Reason::NoRules, "no rule applies to it");
     }
-    let mut message = format!("{} rules pass", counts.pass);
-    if counts.waived > 0 {
-        message += &format!(", {} are waived", counts.waived);
-    }
+    let exceptions = match counts.waived {
+        0 => String::new(),
+        waived => format!(", {waived} are waived"),
+    };
+    let message = format!("{} rules pass{exceptions}", counts.pass);
     Statement::new(kind, true, Reason::AllRulesPass, message)
 }
 
