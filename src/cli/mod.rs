@@ -8,6 +8,8 @@ mod demo;
 mod door;
 mod enroll;
 mod enrollments;
+mod explain;
+mod lint;
 mod mscp;
 mod plugin;
 mod print;
@@ -86,6 +88,28 @@ enum Command {
     Simulate(crate::simulator::SimulateArgs),
     /// Measure how much a server can take.
     Bench(bench::BenchArgs),
+    /// Find the mistakes of policy files, as a GitSource would, without a server.
+    ///
+    /// Reads files and folders, or a rule library of mSCP, and judges them by the kinds of Provost and by Apple's schema. Each finding has its file, line and
+    /// column, and what to do. What is clean here is taken by a GitSource.
+    ///
+    /// Ends with 0 where nothing was found or only warnings, 1 where there are mistakes (with --deny-warnings: or warnings), 2 where it could not look.
+    ///
+    ///   provost lint fleet baselines
+    ///   provost lint ~/macos_security --format mscp
+    ///   provost lint fleet -o github --deny-warnings     # annotations in a pull request
+    ///   provost lint fleet -o sarif > lint.sarif         # for code scanning
+    #[command(verbatim_doc_comment)]
+    Lint(lint::LintArgs),
+    /// Explain a rule: what it demands and why, what it puts on which devices, how it is checked, and what there is to know.
+    ///
+    /// Reads the baselines that ship, or the files and folders that are named, or a rule library of mSCP. No server is needed.
+    ///
+    ///   provost explain system_settings_filevault_enforce
+    ///   provost explain cis-macos/pwpolicy_length fleet
+    ///   provost explain os_airdrop_disable ~/macos_security
+    #[command(verbatim_doc_comment)]
+    Explain(explain::ExplainArgs),
     /// Read a rule library of the macOS Security Compliance Project (mSCP): list, export and report on its baselines.
     Mscp(mscp::MscpArgs),
     /// Make a table of Apple's schema, which content is checked against.
@@ -141,6 +165,8 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Push(args) => push::run(&args),
         Command::Simulate(args) => runtime()?.block_on(simulate::run(args)),
         Command::Bench(args) => runtime()?.block_on(bench::run(args)),
+        Command::Lint(args) => Ok(lint::run(&args)),
+        Command::Explain(args) => explain::run(&args),
         Command::Mscp(args) => mscp::run(&args),
         Command::Schema(args) => schema::run(&args),
         Command::Crd(args) => crd::run(&args),

@@ -78,10 +78,10 @@ mod tests {
             field: String::new(),
             message: String::new(),
         };
-        let text = "spec:\n\t\tEnable: tr\u{1b}ue\n";
+        let text = "spec:\n\t\tEnable: yes\u{1b}no\n";
         assert_eq!(
             finding.snippet(text).unwrap(),
-            "2 |   Enable: tr\u{fffd}ue\n  |   ^"
+            "2 |   Enable: yes\u{fffd}no\n  |   ^"
         );
         finding.position.line = 9;
         assert_eq!(finding.snippet(text), None);

@@ -1,9 +1,11 @@
-//! The policy files of a folder on disk, as a fetch finds them in a commit: the same files, within the same limits.
+//! The policy files of folders on disk, as a fetch finds them in a commit: the same files, within the same limits.
 //!
 //! Symbolic links are never followed, `.git` is not looked into, and what is no file is passed over.
 
+use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::io::Read as _;
+use std::path::{Component, Path, PathBuf};
 
 use super::fetch::{Limits, SourceFile};
 
@@ -30,6 +32,12 @@ pub enum FolderError {
         /// Which.
         path: PathBuf,
     },
+    /// A file that was asked for has another extension than policy has.
+    #[error("{} is no policy file: those end in .yaml, .yml or .json", path.display())]
+    Extension {
+        /// Which.
+        path: PathBuf,
+    },
     /// There is too much of something.
     #[error("{}: {what}; narrow the folder", path.display())]
     Limit {
@@ -45,45 +53,51 @@ pub enum FolderError {
 /// # Errors
 /// When something cannot be read, or goes past a limit.
 pub fn read(folder: &Path, limits: &Limits) -> Result<Vec<SourceFile>, FolderError> {
-    let mut walk = Walk {
-        limits,
-        files: Vec::new(),
-        entries: 0,
-        bytes: 0,
-    };
-    let mut pending = vec![(String::new(), folder.to_owned(), 0)];
-    while let Some((prefix, folder, depth)) = pending.pop() {
+    let mut walk = Walk::within(limits);
+    walk.folder(String::new(), folder)?;
+    Ok(walk.files())
+}
+
+/// Reads the policy files that `paths` name: files, and all below folders; each once, ordered by path, within the limits for all of them
+/// together. Their paths begin as they were given.
+///
+/// # Errors
+/// When something cannot be read, is no policy file, or goes past a limit.
+pub fn read_all(paths: &[PathBuf], limits: &Limits) -> Result<Vec<SourceFile>, FolderError> {
+    let mut walk = Walk::within(limits);
+    for path in paths {
         let failed = |source| FolderError::Read {
-            path: folder.clone(),
+            path: path.clone(),
             source,
         };
-        for entry in fs::read_dir(&folder).map_err(failed)? {
-            let entry = entry.map_err(failed)?;
-            walk.count(&folder)?;
-            let name = entry.file_name().to_string_lossy().into_owned();
-            let path = if prefix.is_empty() {
-                name.clone()
-            } else {
-                format!("{prefix}/{name}")
-            };
-            let kind = entry.file_type().map_err(failed)?;
-            if kind.is_dir() && name != ".git" {
-                if depth >= MAXIMUM_DEPTH {
-                    return Err(FolderError::Limit {
-                        path: entry.path(),
-                        what: format!("folders nest deeper than {MAXIMUM_DEPTH}"),
-                    });
-                }
-                pending.push((path, entry.path(), depth + 1));
-            } else if is_policy(&name) && kind.is_symlink() {
-                return Err(FolderError::Link { path: entry.path() });
-            } else if is_policy(&name) && kind.is_file() {
-                walk.file(path, &entry.path())?;
-            }
+        // A folder may be a link, as `/tmp` is on Macs: somebody asked for it.
+        if fs::metadata(path).map_err(failed)?.is_dir() {
+            walk.folder(written(path), path)?;
+            continue;
         }
+        let kind = fs::symlink_metadata(path).map_err(failed)?.file_type();
+        walk.count(path)?;
+        if kind.is_symlink() {
+            return Err(FolderError::Link { path: path.clone() });
+        }
+        if !kind.is_file() || !is_policy(&path.to_string_lossy()) {
+            return Err(FolderError::Extension { path: path.clone() });
+        }
+        walk.file(written(path), path)?;
     }
-    walk.files.sort_by(|a, b| a.path.cmp(&b.path));
-    Ok(walk.files)
+    Ok(walk.files())
+}
+
+/// A path as people give it, without what means nothing: `./policy/` is `policy`, and `.` is empty.
+fn written(path: &Path) -> String {
+    let mut text = String::new();
+    for component in path.components().filter(|part| *part != Component::CurDir) {
+        if !text.is_empty() && !text.ends_with('/') {
+            text.push('/');
+        }
+        text.push_str(&component.as_os_str().to_string_lossy());
+    }
+    text
 }
 
 fn is_policy(name: &str) -> bool {
@@ -93,12 +107,64 @@ fn is_policy(name: &str) -> bool {
 
 struct Walk<'l> {
     limits: &'l Limits,
-    files: Vec<SourceFile>,
+    files: BTreeMap<String, Vec<u8>>,
     entries: usize,
     bytes: u64,
 }
 
-impl Walk<'_> {
+impl<'l> Walk<'l> {
+    const fn within(limits: &'l Limits) -> Self {
+        Self {
+            limits,
+            files: BTreeMap::new(),
+            entries: 0,
+            bytes: 0,
+        }
+    }
+
+    fn files(self) -> Vec<SourceFile> {
+        let files = self.files.into_iter();
+        files
+            .map(|(path, content)| SourceFile { path, content })
+            .collect()
+    }
+
+    /// Everything below a folder, which is written as `prefix`.
+    fn folder(&mut self, prefix: String, folder: &Path) -> Result<(), FolderError> {
+        let mut pending = vec![(prefix, folder.to_owned(), 0)];
+        while let Some((prefix, folder, depth)) = pending.pop() {
+            let failed = |source| FolderError::Read {
+                path: folder.clone(),
+                source,
+            };
+            for entry in fs::read_dir(&folder).map_err(failed)? {
+                let entry = entry.map_err(failed)?;
+                self.count(&folder)?;
+                let name = entry.file_name().to_string_lossy().into_owned();
+                let path = match prefix.as_str() {
+                    "" => name.clone(),
+                    "/" => format!("/{name}"),
+                    prefix => format!("{prefix}/{name}"),
+                };
+                let kind = entry.file_type().map_err(failed)?;
+                if kind.is_dir() && name != ".git" {
+                    if depth >= MAXIMUM_DEPTH {
+                        return Err(FolderError::Limit {
+                            path: entry.path(),
+                            what: format!("folders nest deeper than {MAXIMUM_DEPTH}"),
+                        });
+                    }
+                    pending.push((path, entry.path(), depth + 1));
+                } else if is_policy(&name) && kind.is_symlink() {
+                    return Err(FolderError::Link { path: entry.path() });
+                } else if is_policy(&name) && kind.is_file() {
+                    self.file(path, &entry.path())?;
+                }
+            }
+        }
+        Ok(())
+    }
+
     fn count(&mut self, folder: &Path) -> Result<(), FolderError> {
         self.entries += 1;
         if self.entries > self.limits.entries {
@@ -119,6 +185,9 @@ impl Walk<'_> {
             path: on_disk.to_owned(),
             source,
         };
+        if self.files.contains_key(&path) {
+            return Ok(());
+        }
         if self.files.len() >= self.limits.files {
             return Err(limit(format!(
                 "there are more than {} policy files",
@@ -139,8 +208,11 @@ impl Walk<'_> {
                 self.limits.total_bytes
             )));
         }
-        let content = fs::read(on_disk).map_err(failed)?;
-        self.files.push(SourceFile { path, content });
+        // No more than was counted, should it grow meanwhile.
+        let mut content = Vec::new();
+        let file = fs::File::open(on_disk).map_err(failed)?;
+        file.take(size).read_to_end(&mut content).map_err(failed)?;
+        self.files.insert(path, content);
         Ok(())
     }
 }
@@ -148,6 +220,36 @@ impl Walk<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn several_paths_are_one_source_and_each_file_is_read_once() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir(dir.path().join("a")).unwrap();
+        fs::write(dir.path().join("a/one.yaml"), "1").unwrap();
+        fs::write(dir.path().join("two.json"), "2").unwrap();
+        fs::write(dir.path().join("notes.md"), "no").unwrap();
+        let limits = Limits::default();
+        let read = |paths: &[&str]| {
+            let paths: Vec<PathBuf> = paths.iter().map(|path| dir.path().join(path)).collect();
+            read_all(&paths, &limits)
+        };
+        let files = read(&["two.json", "a", "./a/one.yaml"]).unwrap();
+        let root = dir.path().display();
+        let paths: Vec<&str> = files.iter().map(|file| file.path.as_str()).collect();
+        assert_eq!(paths, [format!("{root}/a/one.yaml"), format!("{root}/two.json")]);
+        assert!(matches!(read(&["notes.md"]), Err(FolderError::Extension { .. })));
+        assert!(matches!(read(&["gone"]), Err(FolderError::Read { .. })));
+        std::os::unix::fs::symlink("one.yaml", dir.path().join("a/link.yaml")).unwrap();
+        assert!(matches!(read(&["a/link.yaml"]), Err(FolderError::Link { .. })));
+        for (given, expected) in [
+            (".", ""),
+            ("./policy/", "policy"),
+            ("/", "/"),
+            ("../a//b", "../a/b"),
+        ] {
+            assert_eq!(written(Path::new(given)), expected);
+        }
+    }
 
     #[test]
     fn policy_files_are_found_and_nothing_leads_outside() {

@@ -14,7 +14,9 @@ pub mod folder;
 pub mod mscp;
 pub mod plan;
 pub mod read;
+mod remark;
 pub mod validate;
 pub mod verify;
 
 pub use finding::{Finding, Position};
+pub use remark::{Kind, Remark, Remarks};

@@ -21,7 +21,7 @@ use super::group::{Group, GroupError};
 use super::parameter;
 use super::platform::OsVersion;
 use super::profile::DERIVED_KEYS;
-use super::schema::{Extent, Schema, Severity};
+use super::schema::{self, Code, Extent, Schema, Severity};
 use apple::{Content, Values};
 
 /// A mistake.
@@ -31,6 +31,8 @@ pub struct SpecError {
     pub field: String,
     /// What is wrong, and what to do.
     pub message: String,
+    /// Its kind, if Apple's schema says it.
+    pub code: Option<Code>,
 }
 
 impl fmt::Display for SpecError {
@@ -63,11 +65,20 @@ impl Findings {
     }
 
     fn note(&mut self, severity: Severity, field: String, message: String) {
+        self.keep(severity, field, message, None);
+    }
+
+    /// What Apple's schema says of content.
+    fn note_of_schema(&mut self, severity: Severity, field: String, found: &schema::Finding) {
+        self.keep(severity, field, found.text(), Some(found.code));
+    }
+
+    fn keep(&mut self, severity: Severity, field: String, message: String, code: Option<Code>) {
         let list = match severity {
             Severity::Error => &mut self.errors,
             Severity::Warning => &mut self.warnings,
         };
-        list.push(SpecError { field, message });
+        list.push(SpecError { field, message, code });
     }
 }
 

@@ -26,6 +26,8 @@ mod enrolling;
 #[cfg(test)]
 mod evidence;
 #[cfg(test)]
+mod explain;
+#[cfg(test)]
 mod guarantees;
 #[cfg(test)]
 mod hostile;
@@ -37,6 +39,8 @@ mod informers;
 mod kubectl;
 #[cfg(test)]
 mod leaving;
+#[cfg(test)]
+mod lint;
 #[cfg(test)]
 mod moving;
 #[cfg(test)]

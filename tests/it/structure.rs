@@ -108,7 +108,7 @@ const ROOMS: &[(&str, &str)] = &[
     ),
     (
         "serde_yaml",
-        "api::crds cli::mscp cli::plugin kubeapi policy::schema::import",
+        "api::crds cli::explain cli::mscp cli::plugin kubeapi policy::schema::import",
     ),
     ("cel", "expression"),
     ("kube_cel", "api::schema"),

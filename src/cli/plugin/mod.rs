@@ -13,7 +13,7 @@ mod devices;
 mod evidence;
 mod find;
 mod output;
-mod page;
+pub(in crate::cli) mod page;
 mod reconcile;
 mod rule;
 mod session;
@@ -22,7 +22,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 mod why;
-mod words;
+pub(in crate::cli) mod words;
 
 use std::ffi::OsStr;
 use std::path::Path;

@@ -8,7 +8,7 @@ mod begin;
 mod dereference;
 mod finalizer;
 mod origin;
-mod revision;
+pub mod revision;
 mod signed;
 mod status;
 #[cfg(test)]
@@ -336,7 +336,7 @@ impl Sources {
             Err(refusal) => return Ok(Pass::Ended(Ended::Unverified { about, refusal })),
         };
         let documents = match revision::read(
-            &revision,
+            &revision.files,
             source.spec.format,
             source.namespace().unwrap_or_default().as_str(),
             &self.schemas,

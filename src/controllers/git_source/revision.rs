@@ -8,77 +8,145 @@ use serde::de::DeserializeOwned;
 use crate::api::BaselineSpec;
 use crate::api::git_source::SourceFormat;
 use crate::controllers::fleet::policies::checked_where_known;
-use crate::gitops::Finding;
-use crate::gitops::fetch::Revision;
-use crate::gitops::mscp::{self, Note, Tree};
-use crate::gitops::read::{Document, Documents, MAXIMUM_FINDINGS, read_documents};
+use crate::gitops::fetch::SourceFile;
+use crate::gitops::mscp::{self, Tree, Weight};
+use crate::gitops::read::{Document, Documents, MAXIMUM_FINDINGS, mentions_policy, read_what_can_be};
 use crate::gitops::validate::SchemaSet;
-use crate::policy::schema::Schema;
+use crate::gitops::{Finding, Kind, Remark, Remarks};
+use crate::policy::schema::{Schema, Severity};
 use crate::policy::{Findings, SpecError, check_baseline, check_group, check_profile};
 
-/// Reads and validates a revision: by the schemas of its kinds, and its content by Apple's.
+/// Reads and validates the files of a revision: by the schemas of its kinds, and its content by Apple's.
 ///
 /// # Errors
-/// Every mistake, with its place.
-pub(super) fn read(
-    revision: &Revision,
+/// Every mistake, with its place, at most [`MAXIMUM_FINDINGS`].
+pub fn read(
+    files: &[SourceFile],
     format: SourceFormat,
     namespace: &str,
     schemas: &SchemaSet,
     apple: &Schema,
 ) -> Result<Documents, Vec<Finding>> {
-    let mut documents = match format {
-        SourceFormat::Native => read_documents(&revision.files, namespace)?,
-        SourceFormat::Mscp => read_mscp(revision, apple)?,
-    };
-    let findings = schemas.check(&documents);
-    if !findings.is_empty() {
-        return Err(findings);
+    let most = Remarks::up_to(MAXIMUM_FINDINGS);
+    let examined = examine(files, format, Some(namespace), schemas, apple, most);
+    let (errors, warnings): (Vec<Remark>, Vec<Remark>) = examined
+        .remarks
+        .into_iter()
+        .partition(|remark| remark.severity == Severity::Error);
+    let findings = |remarks: Vec<Remark>| remarks.into_iter().map(|remark| remark.finding).collect();
+    if errors.is_empty() {
+        Ok(Documents {
+            warnings: findings(warnings),
+            ..examined.documents
+        })
+    } else {
+        Err(findings(errors))
     }
-    // What the schema cannot say, once the shape is right.
+}
+
+/// Files, and all that is to be said about them.
+#[derive(Debug)]
+pub struct Examined {
+    /// What can be read, whether it is good or not. Its warnings stand among the remarks.
+    pub documents: Documents,
+    /// What was found, ordered by file and place.
+    pub remarks: Vec<Remark>,
+    /// Whether more was found than there was room for.
+    pub left_out: bool,
+}
+
+/// Reads and judges files, and goes on after a mistake. Without a namespace, objects may name any. `remarks` says how much is told.
+#[must_use]
+pub fn examine(
+    files: &[SourceFile],
+    format: SourceFormat,
+    namespace: Option<&str>,
+    schemas: &SchemaSet,
+    apple: &Schema,
+    mut remarks: Remarks,
+) -> Examined {
+    let documents = match format {
+        SourceFormat::Native => {
+            let (documents, wrong) = read_what_can_be(files, namespace);
+            remarks.add(Severity::Error, Kind::File, wrong);
+            documents
+        }
+        SourceFormat::Mscp => read_mscp(files, apple, &mut remarks),
+    };
     let baselines: BTreeMap<String, Arc<BaselineSpec>> = documents
         .objects
         .iter()
         .filter(|document| document.kind == "Baseline")
         .filter_map(|document| Some((document.name.clone(), Arc::new(spec(document).ok()?))))
         .collect();
-    let mut errors = Vec::new();
-    let mut warnings = Vec::new();
-    // What is made of a tree has been judged in the making, rule by rule, and what contradicted itself is left out of it.
-    let unjudged = documents
-        .objects
-        .iter()
-        .filter(|_| format == SourceFormat::Native);
-    for document in unjudged {
-        let findings = check(document, &baselines, apple);
-        errors.extend(placed(document, findings.errors));
-        warnings.extend(placed(document, findings.warnings));
+    for document in &documents.objects {
+        if remarks.is_full() {
+            break;
+        }
+        let unlike_its_kind = schemas.check_document(document);
+        if !unlike_its_kind.is_empty() {
+            remarks.add(Severity::Error, Kind::Object, unlike_its_kind);
+            continue;
+        }
+        // What is made of a tree has been judged in the making, rule by rule, and what contradicted itself is left out of it.
+        if format == SourceFormat::Native {
+            // What the schema cannot say, once the shape is right.
+            let found = check(document, &baselines, apple);
+            for (severity, found) in [
+                (Severity::Error, found.errors),
+                (Severity::Warning, found.warnings),
+            ] {
+                for error in found {
+                    let kind = error.code.map_or(Kind::Policy, Kind::Apple);
+                    let finding = document.finding(&error.field, error.message);
+                    remarks.add(severity, kind, [finding]);
+                }
+            }
+        }
     }
-    if !errors.is_empty() {
-        return Err(errors);
+    let (remarks, left_out) = remarks.into_parts();
+    Examined {
+        documents,
+        remarks,
+        left_out,
     }
-    documents.warnings.extend(warnings);
-    documents.warnings.truncate(MAXIMUM_FINDINGS);
-    Ok(documents)
 }
 
-/// The Baselines that a tree of mSCP's becomes, and what of it is not served.
-fn read_mscp(revision: &Revision, apple: &Schema) -> Result<Documents, Vec<Finding>> {
-    let tree = Tree::read(&revision.files).map_err(|finding| vec![finding])?;
-    let findings = |notes: Vec<Note>, only_errors: bool| -> Vec<Finding> {
-        notes
-            .into_iter()
-            .filter(|note| note.is_error() || !only_errors)
-            .map(|note| note.finding)
-            .take(MAXIMUM_FINDINGS)
-            .collect()
+/// What files are, by what they hold: objects where the group of Provost is named, else a rule library if there is one.
+#[must_use]
+pub fn detect(files: &[SourceFile]) -> SourceFormat {
+    let is_library = || Tree::read(files).is_ok_and(|tree| !tree.baselines().is_empty());
+    if !files.iter().any(|file| mentions_policy(&file.content)) && is_library() {
+        SourceFormat::Mscp
+    } else {
+        SourceFormat::Native
+    }
+}
+
+/// The Baselines that a tree of mSCP's becomes.
+fn read_mscp(files: &[SourceFile], apple: &Schema, remarks: &mut Remarks) -> Documents {
+    let tree = match Tree::read(files) {
+        Ok(tree) => tree,
+        Err(finding) => {
+            remarks.add(Severity::Error, Kind::Library, [finding]);
+            return Documents::default();
+        }
     };
-    let (objects, warnings) = mscp::documents(&tree, apple).map_err(|notes| findings(notes, true))?;
-    Ok(Documents {
+    let (objects, notes) = match mscp::documents(&tree, apple) {
+        Ok((objects, notes)) => (objects, notes),
+        Err(notes) => (Vec::new(), notes),
+    };
+    for note in notes {
+        let severity = match note.weight {
+            Weight::Error => Severity::Error,
+            Weight::Warning => Severity::Warning,
+        };
+        remarks.add(severity, Kind::Library, [note.finding]);
+    }
+    Documents {
         objects,
-        warnings: findings(warnings, false),
         ..Documents::default()
-    })
+    }
 }
 
 fn check(document: &Document, baselines: &BTreeMap<String, Arc<BaselineSpec>>, apple: &Schema) -> Findings {
@@ -100,14 +168,9 @@ fn check_spec<S: DeserializeOwned>(document: &Document, check: impl Fn(&S) -> Fi
         Err(error) => Findings::of(vec![SpecError {
             field: "spec".to_owned(),
             message: error.to_string(),
+            code: None,
         }]),
     }
-}
-
-fn placed(document: &Document, found: Vec<SpecError>) -> impl Iterator<Item = Finding> {
-    found
-        .into_iter()
-        .map(|found| document.finding(&found.field, found.message))
 }
 
 fn spec<S: DeserializeOwned>(document: &Document) -> serde_json::Result<S> {
@@ -116,40 +179,23 @@ fn spec<S: DeserializeOwned>(document: &Document) -> serde_json::Result<S> {
 
 #[cfg(test)]
 mod tests {
-    use jiff::Timestamp;
-
     use super::*;
     use crate::api::crds;
-    use crate::gitops::fetch::{Author, Skipped, SourceFile};
-    use crate::gitops::verify::RawObjects;
 
-    fn revision(payload: &str) -> Revision {
+    fn files(payload: &str) -> Vec<SourceFile> {
         let text = format!(
             "apiVersion: provost.dev/v1alpha1\nkind: Profile\nmetadata:\n  name: disks\nspec:\n  title: Disks\n  payloads:\n    - payloadType: com.apple.MCX.FileVault2\n      content:\n{payload}"
         );
-        Revision {
-            name: "main@sha1:1".into(),
-            commit: "1".into(),
-            parents: Vec::new(),
-            author: Author {
-                name: "a".into(),
-                email: "a@example.com".into(),
-            },
-            committed_at: Timestamp::UNIX_EPOCH,
-            message: String::new(),
-            files: vec![SourceFile {
-                path: "policy/disks.yaml".into(),
-                content: text.into_bytes(),
-            }],
-            skipped: Skipped::default(),
-            objects: RawObjects::default(),
-        }
+        vec![SourceFile {
+            path: "policy/disks.yaml".into(),
+            content: text.into_bytes(),
+        }]
     }
 
     fn read_one(payload: &str) -> Result<Documents, Vec<Finding>> {
         let schemas = SchemaSet::new(&crds::all()).unwrap();
         let native = SourceFormat::Native;
-        read(&revision(payload), native, "fleet", &schemas, Schema::embedded())
+        read(&files(payload), native, "fleet", &schemas, Schema::embedded())
     }
 
     fn told(findings: &[Finding]) -> String {
@@ -186,13 +232,9 @@ mod tests {
                 }
             }
         }
-        let shipped = Revision {
-            files,
-            ..revision("")
-        };
         let schemas = SchemaSet::new(&crds::all()).unwrap();
         let native = SourceFormat::Native;
-        let documents = read(&shipped, native, "fleet", &schemas, Schema::embedded());
+        let documents = read(&files, native, "fleet", &schemas, Schema::embedded());
         let documents = documents.map_err(|findings| told(&findings)).unwrap();
         assert!(documents.objects.len() > 2);
         assert_eq!(told(&documents.warnings), "");

@@ -50,6 +50,16 @@ pub struct Documents {
 /// # Errors
 /// Every mistake found, ordered by file and place, at most [`MAXIMUM_FINDINGS`].
 pub fn read_documents(files: &[SourceFile], namespace: &str) -> Result<Documents, Vec<Finding>> {
+    match read_what_can_be(files, Some(namespace)) {
+        (documents, wrong) if wrong.is_empty() => Ok(documents),
+        (_, wrong) => Err(wrong),
+    }
+}
+
+/// Reads what of `files` can be read, with every mistake found, ordered by file and place, at most [`MAXIMUM_FINDINGS`]; after so many it reads
+/// no further. Without a namespace, objects may name any.
+#[must_use]
+pub fn read_what_can_be(files: &[SourceFile], namespace: Option<&str>) -> (Documents, Vec<Finding>) {
     let mut documents = Documents::default();
     let mut findings = Vec::new();
     let mut objects: BTreeMap<(String, String), Document> = BTreeMap::new();
@@ -76,13 +86,10 @@ pub fn read_documents(files: &[SourceFile], namespace: &str) -> Result<Documents
             Err(_) => documents.unread_files += 1,
         }
     }
-    if findings.is_empty() {
-        documents.objects = objects.into_values().collect();
-        return Ok(documents);
-    }
+    documents.objects = objects.into_values().collect();
     findings.sort();
     findings.truncate(MAXIMUM_FINDINGS);
-    Err(findings)
+    (documents, findings)
 }
 
 /// Reads a file of which another format says that it holds one document. None: it is empty.
@@ -130,8 +137,9 @@ fn keep(document: Document, objects: &mut BTreeMap<(String, String), Document>) 
     }
 }
 
-/// A file that is not YAML may still be meant as policy: then its mistake must be told, not passed over.
-fn mentions_policy(content: &[u8]) -> bool {
+/// Whether a file names the group of Provost. One that is not YAML may still be meant as policy: then its mistake must be told, not passed over.
+#[must_use]
+pub fn mentions_policy(content: &[u8]) -> bool {
     let needle = format!("{GROUP}/");
     content
         .windows(needle.len())

@@ -6,7 +6,7 @@
 
 use super::{DeviceClass, OsVersion};
 use crate::api::common::{EnrollmentMode, Platform};
-use crate::policy::schema::{Schema, Since, Target, TypeFacts, Unmet};
+use crate::policy::schema::{Schema, Scopes, Since, Target, TypeFacts, Unmet};
 
 pub use crate::policy::schema::Apply;
 
@@ -77,13 +77,13 @@ impl DeclarationType {
     /// iPad of one person has no users' channels, and a shared one has nothing to do with what its own channel brings.
     #[must_use]
     pub fn channels(&self, platform: Platform) -> Channels {
-        let name = self
-            .name
-            .strip_prefix("com.apple.configuration.")
-            .unwrap_or_default();
+        let on = self.facts.on(platform.into()).unwrap_or_default();
+        let users_alone = Some(Scopes::USER);
         match platform {
-            Platform::MacOS if USERS_OF_MACS.contains(&name) => Channels::Users,
-            Platform::IPadOS if USERS_OF_SHARED_IPADS.contains(&name) => Channels::Both,
+            Platform::MacOS if on.scopes == users_alone => Channels::Users,
+            Platform::IPadOS if on.shared_ipad.and_then(|shared| shared.scopes) == users_alone => {
+                Channels::Both
+            }
             _ => Channels::Device,
         }
     }
@@ -174,22 +174,6 @@ pub fn status_items(class: &DeviceClass) -> impl Iterator<Item = StatusItem> {
 pub(super) fn item_names() -> impl Iterator<Item = &'static str> {
     STATUS_ITEMS.iter().map(|(name, _)| *name)
 }
-
-/// Configurations that Macs take on the channels of their users alone (`allowed-scopes`).
-#[rustfmt::skip]
-const USERS_OF_MACS: &[&str] = &[
-    "account.caldav", "account.carddav", "account.exchange", "account.google", "account.ldap", "account.mail",
-    "account.subscribed-calendar", "math.settings", "safari.bookmarks", "safari.extensions.settings", "safari.settings",
-    "security.passkey.attestation",
-];
-
-/// Configurations that Shared iPads take on the channels of their users alone.
-#[rustfmt::skip]
-const USERS_OF_SHARED_IPADS: &[&str] = &[
-    "account.caldav", "account.carddav", "account.exchange", "account.google", "account.ldap", "account.mail",
-    "account.subscribed-calendar", "app.settings", "extensible-sso", "keyboard.settings", "math.settings", "network.relay",
-    "safari.bookmarks", "safari.extensions.settings", "safari.settings", "siri.settings",
-];
 
 /// Of the device's own channel: the accounts on a Mac are told on the channels of its users.
 #[rustfmt::skip]

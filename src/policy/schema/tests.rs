@@ -144,7 +144,7 @@ fn a_text_is_not_a_boolean() {
 
 #[test]
 fn misspelt_and_misplaced_keys_are_told_what_was_meant() {
-    insta::assert_snapshot!(payload(mac(), RESTRICTIONS, json!({ "allowAirDorp": false })), @"warning unknown-key allowAirDorp: there is no such key; did you mean `allowAirDrop`?");
+    insta::assert_snapshot!(payload(mac(), RESTRICTIONS, json!({ "allowAirDrops": false })), @"warning unknown-key allowAirDrops: there is no such key; did you mean `allowAirDrop`?");
     let actions = json!({ "AutomaticActions": { "InstallSecurityUpdates": "AlwaysOn" } });
     insta::assert_snapshot!(declaration(mac(), "softwareupdate.settings", actions), @"error unknown-key AutomaticActions.InstallSecurityUpdates: there is no such key; did you mean `InstallSecurityUpdate`?");
     insta::assert_snapshot!(declaration(mac(), "diskmanagement.settings", json!({ "ExternalStorage": "ReadOnly" })), @"error unknown-key ExternalStorage: there is no such key; it belongs into `Restrictions`");

@@ -102,11 +102,7 @@ pub(super) fn check_content(
                 if place > 0 {
                     finding.message += " (with a value that a parameter may have)";
                 }
-                findings.note(
-                    finding.severity,
-                    content.field(field, &finding.path),
-                    finding.text(),
-                );
+                findings.note_of_schema(finding.severity, content.field(field, &finding.path), &finding);
             }
         }
     }
@@ -297,7 +293,7 @@ fn check_classes(
                     message: format!("{}{part}", finding.message),
                     ..finding
                 };
-                findings.note(severity, content.field(field, &path), text.text());
+                findings.note_of_schema(severity, content.field(field, &path), &text);
             }
         }
     }

@@ -422,6 +422,6 @@ fn a_baseline_is_found_by_name_or_id_and_what_else_there_is_is_told() {
     let newer = tree.find("essential", Some(System::Macos), Some("26.4")).unwrap();
     assert_eq!(newer.version, "26.0");
     assert!(tree.find("essential", Some(System::Macos), Some("27.0")).is_err());
-    let slip = tree.find("esential", None, None).unwrap_err();
+    let slip = tree.find("essentials", None, None).unwrap_err();
     assert!(slip.contains("did you mean `essential`?"), "{slip}");
 }

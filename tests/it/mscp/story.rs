@@ -12,7 +12,7 @@ use provost::api::{Baseline, GitSource, names};
 
 use super::fixture;
 use crate::both;
-use crate::world::{Api, World, annotate, condition, eventually, is_true, policy, text};
+use crate::world::{Api, Setting, World, annotate, condition, eventually, is_true, policy, text};
 
 both!(a_tree_in_git_becomes_baselines_and_a_wrong_one_changes_nothing);
 
@@ -50,7 +50,13 @@ async fn look(world: &World, ask: &str) -> GitSourceStatus {
 }
 
 async fn a_tree_in_git_becomes_baselines_and_a_wrong_one_changes_nothing(api: Api) {
-    let mut world = World::on(api).await;
+    // Among Macs of today some are on 26.
+    let mut world = World::start(Setting {
+        api,
+        classic_percent: 0,
+        ..Setting::default()
+    })
+    .await;
     write_tree(&world, &fixture("two"), "mscp");
     world.write("fleet/groups.yaml", policy::EVERYONE);
     world.write(
@@ -85,7 +91,7 @@ async fn a_tree_in_git_becomes_baselines_and_a_wrong_one_changes_nothing(api: Ap
     // What can be enforced is, and passes; what cannot be told is unknown, whatever else there is.
     world.follow().await;
     world.look().await;
-    world.enroll(6).await;
+    world.enroll(12).await;
     let unknown = baseline
         .spec
         .rules
@@ -111,10 +117,9 @@ async fn a_tree_in_git_becomes_baselines_and_a_wrong_one_changes_nothing(api: Ap
         if met && !macs.is_empty() {
             Ok(())
         } else {
-            Err(format!(
-                "{:#?}",
-                macs.iter().map(|status| status.verdicts).collect::<Vec<_>>()
-            ))
+            let all = devices.values().filter_map(|device| device.status.as_ref());
+            let said = all.map(|status| (status.platform, status.os_version.clone(), status.verdicts));
+            Err(format!("{:#?}", said.collect::<Vec<_>>()))
         }
     })
     .await;

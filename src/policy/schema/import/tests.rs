@@ -314,7 +314,7 @@ fn errata_that_say_too_little_or_too_much_are_refused() {
             "errata: [{ reason: r, command: a, required: true }]",
             "erratum 1: type, required, values, range and format are about a key; name it with `key`",
         ),
-        ("errata: [{ reason: r, comand: a }]", "the errata cannot be read"),
+        ("errata: [{ reason: r, commend: a }]", "the errata cannot be read"),
         ("a: [", "the errata cannot be read"),
     ] {
         assert_eq!(Errata::read(text).unwrap_err().to_string(), expected, "{text}");

@@ -1,0 +1,39 @@
+//! The baselines that ship with the program.
+
+use crate::gitops::fetch::SourceFile;
+
+/// Files of `baselines/`, by path and text.
+macro_rules! shipped {
+    ($($name:literal),+ $(,)?) => {
+        &[$((concat!("baselines/", $name), include_str!(concat!("../../../baselines/", $name)))),+]
+    };
+}
+
+const FILES: &[(&str, &str)] = shipped!("ios-essentials.yaml", "macos-essentials.yaml");
+
+/// Them, as files.
+pub(super) fn files() -> Vec<SourceFile> {
+    let files = FILES.iter().map(|(path, text)| SourceFile {
+        path: (*path).to_owned(),
+        content: text.as_bytes().to_vec(),
+    });
+    files.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_baseline_of_the_folder_is_in_the_program() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/baselines");
+        let there: BTreeSet<String> = std::fs::read_dir(folder)
+            .unwrap()
+            .map(|entry| format!("baselines/{}", entry.unwrap().file_name().display()))
+            .collect();
+        let known: BTreeSet<String> = files().into_iter().map(|file| file.path).collect();
+        assert_eq!(known, there);
+    }
+}
