@@ -88,19 +88,19 @@ pub fn waive(
         let covering = waivers
             .iter()
             .filter(|waiver| waiver.is_in_force(now) && waiver.covers(demand));
-        let Some(waiver) =
+        let Some(longest) =
             covering.max_by_key(|waiver| (waiver.expires_at, std::cmp::Reverse(waiver.name.clone())))
         else {
             continue;
         };
-        *judgement = Judgement::by_policy(Verdict::Waived, waiver.told(judgement));
+        *judgement = Judgement::by_policy(Verdict::Waived, longest.told(judgement));
         waived.insert(
             demand.key(),
             Waived {
                 baseline: demand.baseline.clone(),
                 rule: demand.rule.clone(),
-                waiver: waiver.name.clone(),
-                expires_at: waiver.expires_at,
+                waiver: longest.name.clone(),
+                expires_at: longest.expires_at,
             },
         );
     }

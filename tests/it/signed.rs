@@ -8,7 +8,7 @@ use k8s_openapi::api::events::v1::Event;
 use kube::ResourceExt as _;
 use kube::api::{ListParams, PostParams};
 use provost::api::git_source::{GitSourceStatus, RevisionResult};
-use provost::api::{Baseline, DeviceGroup, GitSource};
+use provost::api::{Baseline, DeviceGroup, GitSource, names};
 use serde_json::json;
 
 use crate::both;
@@ -94,6 +94,60 @@ fn standing(status: &GitSourceStatus) -> (String, [String; 2]) {
     )
 }
 
+/// A revision changes nothing of what is in force, and the source says why.
+async fn is_not_taken(world: &mut World, revision: &str, why: &str, in_force: &Baseline) {
+    let good = &in_force.annotations()[names::REVISION_ANNOTATION];
+    let status = world.look().await;
+    let expected = ["False VerificationError", "False VerificationError"].map(str::to_owned);
+    assert_eq!(standing(&status), (good.clone(), expected));
+    assert!(is_true(&status.conditions, "Stalled"));
+    let message = &condition(&status.conditions, "SourceVerified").unwrap().message;
+    assert!(
+        message.starts_with(revision) && message.contains(why),
+        "{message}"
+    );
+    assert!(
+        message.ends_with(&format!("; {good} stays in force")),
+        "{message}"
+    );
+    let newest = &status.history[0];
+    assert_eq!(
+        (newest.revision.as_str(), newest.result),
+        (revision, RevisionResult::Refused)
+    );
+    // Its status is the planner's, and may have come meanwhile.
+    let now = world.api::<Baseline>().get("essentials").await.unwrap();
+    assert_eq!(
+        (&now.spec, now.annotations()),
+        (&in_force.spec, in_force.annotations())
+    );
+    assert_eq!(world.api::<DeviceGroup>().get_opt("more").await.unwrap(), None);
+}
+
+/// Each refusal has its event.
+async fn are_told(world: &World, revisions: &[String]) {
+    let of_the_source = ListParams::default().fields(&format!("regarding.name={SOURCE}"));
+    eventually("each refusal has its event", async || {
+        let events = world
+            .api::<Event>()
+            .list(&of_the_source)
+            .await
+            .map_err(text)?
+            .items;
+        let refused = events
+            .iter()
+            .filter(|event| event.reason.as_deref() == Some("VerificationError"));
+        let notes: Vec<&str> = refused.filter_map(|event| event.note.as_deref()).collect();
+        let names = |revision: &String| notes.iter().any(|note| note.starts_with(revision.as_str()));
+        if revisions.iter().all(names) {
+            Ok(())
+        } else {
+            Err(format!("{notes:#?}"))
+        }
+    })
+    .await;
+}
+
 async fn only_what_a_listed_key_has_signed_comes_into_force(api: Api) {
     let mut world = World::on(api).await;
     let (ada, eve) = (key(&world, "ada"), key(&world, "eve"));
@@ -163,63 +217,13 @@ async fn only_what_a_listed_key_has_signed_comes_into_force(api: Api) {
     );
     world.write("fleet/more.yaml", &policy::group("more", "team", "lab"));
     let unsigned = world.commit("Loosen");
-    let foreign = |world: &World| commit_signed(world, "Loosen more", &eve);
-    let mut refusals = vec![(unsigned, "is not signed; it must be, with one of 1 SSH keys")];
-    let mut told = Vec::new();
-    while let Some((revision, why)) = refusals.pop() {
-        let status = world.look().await;
-        let expected = ["False VerificationError", "False VerificationError"].map(str::to_owned);
-        assert_eq!(standing(&status), (good.clone(), expected));
-        assert!(is_true(&status.conditions, "Stalled"));
-        let message = &condition(&status.conditions, "SourceVerified").unwrap().message;
-        assert!(
-            message.starts_with(&revision) && message.contains(why),
-            "{message}"
-        );
-        assert!(
-            message.ends_with(&format!("; {good} stays in force")),
-            "{message}"
-        );
-        assert_eq!(
-            (&status.history[0].revision, status.history[0].result),
-            (&revision, RevisionResult::Refused)
-        );
-        // Its status is the planner's, and may have come meanwhile.
-        let now = world.api::<Baseline>().get("essentials").await.unwrap();
-        assert_eq!(
-            (&now.spec, now.annotations()),
-            (&in_force.spec, in_force.annotations())
-        );
-        assert_eq!(world.api::<DeviceGroup>().get_opt("more").await.unwrap(), None);
-        told.push(revision);
-        if told.len() == 1 {
-            world.write("fleet/note.yaml", "# nothing\n");
-            refusals.push((
-                foreign(&world),
-                "which is not among the keys of spec.verify.secretRef",
-            ));
-        }
-    }
-    let of_the_source = ListParams::default().fields(&format!("regarding.name={SOURCE}"));
-    eventually("each refusal has its event", async || {
-        let events = world
-            .api::<Event>()
-            .list(&of_the_source)
-            .await
-            .map_err(text)?
-            .items;
-        let refused = events
-            .iter()
-            .filter(|event| event.reason.as_deref() == Some("VerificationError"));
-        let notes: Vec<&str> = refused.filter_map(|event| event.note.as_deref()).collect();
-        let names = |revision: &String| notes.iter().any(|note| note.starts_with(revision.as_str()));
-        if told.iter().all(names) {
-            Ok(())
-        } else {
-            Err(format!("{notes:#?}"))
-        }
-    })
-    .await;
+    let why = "is not signed; it must be, with one of 1 SSH keys";
+    is_not_taken(&mut world, &unsigned, why, &in_force).await;
+    world.write("fleet/note.yaml", "# nothing\n");
+    let foreign = commit_signed(&world, "Loosen more", &eve);
+    let why = "which is not among the keys of spec.verify.secretRef";
+    is_not_taken(&mut world, &foreign, why, &in_force).await;
+    are_told(&world, &[unsigned, foreign]).await;
 
     // Ada signs what is there: it is hers now.
     world.write("fleet/note.yaml", "# read by Ada\n");

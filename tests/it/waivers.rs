@@ -63,6 +63,29 @@ async fn stand(
     .await
 }
 
+/// Without its reason, or its end, it is refused at its line, before anything happens.
+async fn half_a_waiver_is_refused(world: &mut World, whole: &str) {
+    for (field, line) in [
+        ("reason", "  reason: The pilot begins with a look.\n"),
+        ("expiresAt", "  expiresAt: "),
+    ] {
+        let lacking: String = whole
+            .split_inclusive('\n')
+            .filter(|kept| !kept.starts_with(line.trim_end_matches('\n')))
+            .collect();
+        world.write(FILE, &lacking);
+        world.commit("Forget something");
+        let refused = world.look().await;
+        let ready = condition(&refused.conditions, "Ready").unwrap();
+        assert_eq!(ready.reason, "InvalidRevision", "{}", ready.message);
+        assert!(
+            ready.message.contains("fleet/waiver.yaml:5:") && ready.message.contains(field),
+            "{}",
+            ready.message
+        );
+    }
+}
+
 async fn a_waiver_counts_until_it_ends_and_then_shows_that_it_has(api: Api) {
     let mut world = World::on(api).await;
     world.write("fleet/group.yaml", policy::EVERYONE);
@@ -90,28 +113,8 @@ async fn a_waiver_counts_until_it_ends_and_then_shows_that_it_has(api: Api) {
     )
     .await;
 
-    // Refused at its line, before anything happens.
     let year = waiver(now() + SignedDuration::from_hours(24 * 365));
-    for (field, line) in [
-        ("reason", "  reason: The pilot begins with a look.\n"),
-        ("expiresAt", "  expiresAt: "),
-    ] {
-        let lacking: String = year
-            .split_inclusive('\n')
-            .filter(|kept| !kept.starts_with(line.trim_end_matches('\n')))
-            .collect();
-        world.write(FILE, &lacking);
-        world.commit("Forget something");
-        let refused = world.look().await;
-        let ready = condition(&refused.conditions, "Ready").unwrap();
-        assert_eq!(ready.reason, "InvalidRevision", "{}", ready.message);
-        assert!(
-            ready.message.contains("fleet/waiver.yaml:5:") && ready.message.contains(field),
-            "{}",
-            ready.message
-        );
-    }
-
+    half_a_waiver_is_refused(&mut world, &year).await;
     world.write(FILE, &year);
     world.bring_into_force("Except everybody").await;
     let covered = i64::try_from(DEVICES).unwrap();

@@ -170,13 +170,13 @@ impl Sums {
         }
         let is_waived = |place: usize| device.verdicts.get(place) == Some(&Verdict::Waived);
         // A rule that several assignments demand is one rule.
-        let waived: BTreeSet<&Arc<str>> = covered
+        let rules: BTreeSet<&Arc<str>> = covered
             .filter(|(place, _)| is_waived(*place))
             .map(|(_, demand)| demand.key())
             .collect();
         let sum = self.waivers.entry(waiver.terms.name.clone()).or_default();
         sum.devices.add(device.id());
-        sum.waived += waived.len();
+        sum.waived += rules.len();
     }
 
     fn add(&mut self, policies: &Policies, kind: &Kind<'_>, crowd: &Crowd<'_>) {

@@ -93,12 +93,11 @@ fn verify_tag(commit: &str, tag: &RawTag, ring: &KeyRing, demand: &Demand) -> Re
     let signer = check(&what, &object, "tagger", ring, demand)?;
     // What is signed says its own name and its commit: a signed tag cannot be put in the place of another.
     match object.only("tag") {
-        Some(signed) if signed == name => {}
+        Some(own) if own == name => {}
         other => {
-            let signed = other.unwrap_or_default().to_owned();
             return Err(Refusal::OtherTag {
                 tag: name.clone(),
-                signed,
+                signed: other.unwrap_or_default().to_owned(),
             });
         }
     }

@@ -160,10 +160,10 @@ fn apply(option: &str, span: &mut Span, for_git: &mut bool) -> Result<(), String
             *for_git = (named("git") || named("*")) && !named("!git");
         }
         "valid-after" => {
-            span.from = Some(time(value).ok_or_else(|| format!("valid-after: `{value}` is no time"))?)
+            span.from = Some(time(value).ok_or_else(|| format!("valid-after: `{value}` is no time"))?);
         }
         "valid-before" => {
-            span.until = Some(time(value).ok_or_else(|| format!("valid-before: `{value}` is no time"))?)
+            span.until = Some(time(value).ok_or_else(|| format!("valid-before: `{value}` is no time"))?);
         }
         "cert-authority" => return Err("certificates are not supported; list the key itself".to_owned()),
         other => return Err(format!("`{other}` is no option of allowed_signers")),

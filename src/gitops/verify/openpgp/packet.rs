@@ -106,7 +106,7 @@ mod tests {
 
     #[test]
     fn packets_are_told_apart_in_both_ways_of_writing() {
-        let mut bytes = vec![0x80 | (13 << 2), 2, b'h', b'i', 0xc0 | 13, 1, b'x', 0xc2, 192, 8];
+        let mut bytes = vec![0xb4, 2, b'h', b'i', 0xcd, 1, b'x', 0xc2, 192, 8];
         bytes.extend([7; 200]);
         let found = packets(&bytes).unwrap();
         let told: Vec<_> = found
