@@ -217,7 +217,16 @@ fn related_to(rows: &[ControlRow], named: &BTreeMap<ControlRef, VerdictCounts>) 
 }
 
 pub(super) fn render(report: &Report, wide: bool, style: Style) -> String {
-    let mut header = vec!["FRAMEWORK", "CONTROL", "STANDS", "PASS", "FAIL", "UNKNOWN", "VIA"];
+    let mut header = vec![
+        "FRAMEWORK",
+        "CONTROL",
+        "STANDS",
+        "PASS",
+        "FAIL",
+        "WAIVED",
+        "UNKNOWN",
+        "VIA",
+    ];
     if wide {
         header.push("TITLE");
     }
@@ -230,7 +239,7 @@ fn cells(row: &ControlRow, wide: bool) -> Vec<Cell> {
         Verdict::Pass => Tone::Good,
         Verdict::Fail => Tone::Bad,
         Verdict::NotApplicable => Tone::Quiet,
-        Verdict::Unknown => Tone::Unsure,
+        Verdict::Unknown | Verdict::Waived => Tone::Unsure,
     };
     let count = |of: fn(VerdictCounts) -> i64| {
         Cell::new(
@@ -245,6 +254,7 @@ fn cells(row: &ControlRow, wide: bool) -> Vec<Cell> {
         Cell::toned(row.stands.to_string(), tone),
         count(|devices| devices.pass),
         count(|devices| devices.fail),
+        count(|devices| devices.waived),
         count(|devices| devices.unknown),
         Cell::new(some_of(row.via.iter().map(String::as_str), ORIGINS)),
     ];
