@@ -93,7 +93,7 @@ enum Command {
     Simulate(crate::simulator::SimulateArgs),
     /// Measure how much a server can take.
     Bench(bench::BenchArgs),
-    /// Find the mistakes of policy files, as a GitSource would, without a server.
+    /// Find the mistakes of policy files, as a GitSource would, without a server
     ///
     /// Reads files and folders, or a rule library of mSCP, and judges them by the kinds of Provost and by Apple's schema. Each finding has its file, line and
     /// column, and what to do. What is clean here is taken by a GitSource.
@@ -106,7 +106,7 @@ enum Command {
     ///   provost lint fleet -o sarif > lint.sarif         # for code scanning
     #[command(verbatim_doc_comment)]
     Lint(lint::LintArgs),
-    /// Explain a rule: what it demands and why, what it puts on which devices, how it is checked, and what there is to know.
+    /// Explain a rule: what it demands and why, what it puts on which devices, how it is checked, and what there is to know
     ///
     /// Reads the baselines that ship, or the files and folders that are named, or a rule library of mSCP. No server is needed.
     ///
@@ -117,7 +117,7 @@ enum Command {
     Explain(explain::ExplainArgs),
     /// Read a rule library of the macOS Security Compliance Project (mSCP): list, export and report on its baselines.
     Mscp(mscp::MscpArgs),
-    /// Show what devices would get from a folder of policy: profiles, declarations, and which rule made which setting.
+    /// Show what devices would get from a folder of policy: profiles, declarations, and which rule made which setting
     ///
     /// Reads the folder as a GitSource would (or a tree of mSCP), finds the assignments that are for the device, and compiles them as the server does. No
     /// server, cluster or network is needed, and the same folder gives the same files to the byte.
@@ -130,7 +130,7 @@ enum Command {
     ///   plutil -lint rendered/*/profiles/*.mobileconfig
     #[command(verbatim_doc_comment)]
     Render(Box<render::RenderArgs>),
-    /// Show what a change in git means for devices: settings added, changed and removed, verdicts that flip, and what cannot be undone.
+    /// Show what a change in git means for devices: settings added, changed and removed, verdicts that flip, and what cannot be undone
     ///
     /// Compares two revisions of a local repository, each read as a GitSource would. With --fleet or --server, devices are counted and verdicts foretold;
     /// without, every class of devices that the policy names is looked at.

@@ -13,7 +13,7 @@ use super::plugin::words::clean;
 use crate::api::assignment::AssignmentMode;
 use crate::api::common::ParameterValues;
 use crate::api::git_source::SourceFormat;
-use crate::api::{Assignment, Baseline, DeviceGroup, Profile, crds};
+use crate::api::{Assignment, Baseline, DeviceGroup, Profile, Waiver, crds};
 use crate::controllers::fleet::policies::{Policies, PolicyKind};
 use crate::controllers::git_source::revision;
 use crate::gitops::Finding;
@@ -76,6 +76,7 @@ impl Standard {
                 "Baseline" => put::<Baseline>(&mut policies, document)?,
                 "DeviceGroup" => put::<DeviceGroup>(&mut policies, document)?,
                 "Profile" => put::<Profile>(&mut policies, document)?,
+                "Waiver" => put::<Waiver>(&mut policies, document)?,
                 // Other kinds put nothing on devices by themselves.
                 _ => {}
             }

@@ -53,6 +53,12 @@ pub struct Candidate {
 }
 
 impl Candidate {
+    /// The labels that selectors see.
+    #[must_use]
+    pub const fn labels(&self) -> &BTreeMap<String, String> {
+        &self.labels
+    }
+
     /// A device. What is not known of it is not among its keys.
     #[must_use]
     pub fn new(

@@ -28,5 +28,6 @@ pub use inheritance::Resolved;
 pub use manifest::{Declaration, Manifest, ProfileDocument, Section};
 pub use platform::{DeviceClass, Lacks, OsVersion};
 pub use spec_check::{
-    Findings, SpecError, check_assignment_against, check_baseline, check_group, check_profile, check_resolved,
+    Findings, SpecError, check_assignment_against, check_baseline, check_group, check_profile,
+    check_resolved, check_waiver,
 };

@@ -13,7 +13,8 @@ use serde_json::Value;
 use crate::api::assignment::AssignmentSpec;
 use crate::api::baseline::{BaselineRule, Check, Enforcement, Parameter, ParameterType};
 use crate::api::common::{DeclarationBody, PlatformRange, ProfilePayload};
-use crate::api::{BaselineSpec, DeviceGroupSpec, ProfileSpec};
+use crate::api::selector::LabelSelector;
+use crate::api::{BaselineSpec, DeviceGroupSpec, ProfileSpec, WaiverSpec};
 use crate::compliance::{check, frameworks};
 use crate::suggest::did_you_mean;
 
@@ -350,6 +351,35 @@ pub fn check_group(spec: &DeviceGroupSpec) -> Vec<SpecError> {
         Err(GroupError::Selector(error)) => findings.add("spec.selector", error.to_string()),
     }
     findings.errors
+}
+
+/// The mistakes of a Waiver. Rules that none of the baselines has which it means are to be looked at: a slip of the hand waives nothing. Where none of
+/// those is here, nothing is known of their rules.
+#[must_use]
+pub fn check_waiver(spec: &WaiverSpec, baselines: &BTreeMap<String, Arc<Resolved>>) -> Findings {
+    let mut findings = Findings::default();
+    if let Some(Err(error)) = spec.selector.as_ref().map(LabelSelector::from_spec) {
+        findings.add("spec.selector", error.to_string());
+    }
+    let is_meant = |name: &str| spec.baseline.as_deref().is_none_or(|wanted| wanted == name);
+    let meant = baselines.iter().filter(|(name, _)| is_meant(name));
+    let known: BTreeSet<&str> = meant
+        .flat_map(|(_, baseline)| baseline.spec.rules.iter().map(|rule| rule.id.as_str()))
+        .collect();
+    let unknown = spec
+        .rules
+        .iter()
+        .enumerate()
+        .filter(|(_, rule)| !known.contains(rule.as_str()));
+    for (n, rule) in unknown.filter(|_| !known.is_empty()) {
+        let hint = did_you_mean(rule, known.iter().copied());
+        findings.warnings.push(SpecError {
+            field: format!("spec.rules[{n}]"),
+            message: format!("no baseline among these files has a rule `{rule}`{hint}"),
+            code: None,
+        });
+    }
+    findings
 }
 
 /// The mistakes of an Assignment in what it says about baselines, which are given by name.

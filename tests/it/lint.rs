@@ -161,6 +161,50 @@ fn warnings_end_well_unless_they_are_denied() {
 }
 
 #[test]
+fn a_waiver_of_a_rule_that_is_not_there_is_told_with_the_one_that_is() {
+    let folder = folder(&[(
+        "policy/lab.yaml",
+        "apiVersion: provost.dev/v1alpha1
+kind: Baseline
+metadata:
+  name: macs
+spec:
+  title: Macs
+  version: '1'
+  platforms: [{ name: macOS }]
+  rules:
+    - id: firewall_on
+      title: The firewall is on
+      check: { cel: 'SecurityInfo.FirewallSettings.FirewallEnabled' }
+---
+apiVersion: provost.dev/v1alpha1
+kind: Waiver
+metadata:
+  name: lab
+spec:
+  rules: [firewall_on, firewal_on]
+  selector: { matchExpressions: [{ key: team, operator: Like }] }
+  reason: The rig is reached by a port that the firewall closes.
+  approvedBy: security@example.com
+  expiresAt: 2027-03-31T00:00:00Z
+",
+    )]);
+    let output = lint(folder.path(), &["policy"]);
+    assert_eq!(code(&output), 1, "{}", complained(&output));
+    insta::assert_snapshot!(said(&output), @r#"
+    policy/lab.yaml:19:24: warning[policy]: spec.rules[1]: no baseline among these files has a rule `firewal_on`; did you mean `firewall_on`?
+    19 |   rules: [firewall_on, firewal_on]
+       |                        ^
+
+    policy/lab.yaml:20:3: error[policy]: spec.selector: "Like" is not a valid label selector operator
+    20 |   selector: { matchExpressions: [{ key: team, operator: Like }] }
+       |   ^
+
+    1 error and 1 warning: 2 objects in 1 file.
+    "#);
+}
+
+#[test]
 fn a_namespace_is_wrong_only_where_one_is_meant() {
     let text = FAULTS[2]
         .1

@@ -4,25 +4,37 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use jiff::Timestamp;
+
 use super::fleet::Fleet;
 use crate::api::names::{ENROLLMENT_MODE_LABEL, PLATFORM_LABEL};
 use crate::cli::standard::Standard;
-use crate::policy::difference::{Cohort, KnownDevice, classes_concerned};
+use crate::policy::difference::{Cohort, KnownDevice, Waivers, classes_concerned};
 use crate::policy::{AssignmentInput, Candidate, DeviceClass};
 
 /// The names of assignments.
 type Names = Arc<[Arc<str>]>;
 
 /// The cohorts of a fleet.
-pub(super) fn of_fleet(before: &Standard, after: &Standard, fleet: &Fleet) -> Vec<Cohort> {
+pub(super) fn of_fleet(before: &Standard, after: &Standard, fleet: &Fleet, now: Timestamp) -> Vec<Cohort> {
     let mut concerns: [Concerns<'_>; 2] = [Concerns::of(before), Concerns::of(after)];
     let mut cohorts: BTreeMap<(DeviceClass, Names, Names), Vec<KnownDevice>> = BTreeMap::new();
     for device in &fleet.devices {
         let [old, new] = concerns.each_mut().map(|side| side.names(&device.candidate));
+        let [waived_before, waived_after] = [before, after].map(|side| {
+            let (labels, name) = (device.candidate.labels(), &device.known.name);
+            side.policies.waivers_for_object(labels, name, now)
+        });
         cohorts
             .entry((device.class, old, new))
             .or_default()
-            .push(device.known.clone());
+            .push(KnownDevice {
+                waivers: Waivers {
+                    before: waived_before,
+                    after: waived_after,
+                },
+                ..device.known.clone()
+            });
     }
     cohorts
         .into_iter()

@@ -13,7 +13,7 @@ use serde::{Deserialize, Deserializer};
 use crate::api::Device;
 use crate::api::names::{ENROLLMENT_MODE_LABEL, PLATFORM_LABEL};
 use crate::cli::plugin::session::Session;
-use crate::policy::difference::KnownDevice;
+use crate::policy::difference::{KnownDevice, Waivers};
 use crate::policy::{Candidate, DeviceClass, Lacks, OsVersion};
 
 /// The most that is read of a file of devices: a Device has at most 8 KiB, and JSON for people a little more.
@@ -78,6 +78,9 @@ impl FleetDevice {
         let (model, serial) = (status.model.clone(), status.serial_number.clone());
         let failing = status.failing_rules.iter();
         let failing = failing.map(|rule| format!("{}/{}", rule.baseline, rule.rule).into());
+        let waived = status.waived_rules.iter();
+        let waived = waived.map(|rule| format!("{}/{}", rule.baseline, rule.rule).into());
+        let is_whole = |count: i64, named: usize| usize::try_from(count).is_ok_and(|count| count == named);
         Some(Self {
             namespace: device.namespace().unwrap_or_default(),
             class: DeviceClass {
@@ -102,10 +105,12 @@ impl FleetDevice {
                 serial_number: serial,
                 mode: Some(mode),
                 failing: failing.collect(),
-                failing_is_whole: usize::try_from(status.verdicts.fail)
-                    .is_ok_and(|count| count == status.failing_rules.len())
+                waived: waived.collect(),
+                shortfalls_are_whole: is_whole(status.verdicts.fail, status.failing_rules.len())
+                    && is_whole(status.verdicts.waived, status.waived_rules.len())
                     && status.revision.is_some(),
                 has_unknown: status.verdicts.unknown > 0,
+                waivers: Waivers::default(),
             },
         })
     }

@@ -263,7 +263,7 @@ const fn tone(change: Change) -> Tone {
 
 const fn tone_of(flip: &VerdictChange) -> Tone {
     match flip.to {
-        Outlook::Fail => Tone::Bad,
+        Outlook::Fail | Outlook::NotPassing => Tone::Bad,
         Outlook::Pass => Tone::Good,
         _ => Tone::Plain,
     }
@@ -397,7 +397,7 @@ pub(super) fn lasting(report: &Report) -> BTreeMap<&'static str, Vec<String>> {
 /// Verdicts, the worst outcome first.
 pub(super) fn flips(report: &Report) -> Vec<&VerdictChange> {
     let rank = |flip: &VerdictChange| match flip.to {
-        Outlook::Fail => 0,
+        Outlook::Fail | Outlook::NotPassing => 0,
         Outlook::NotDemanded => 1,
         Outlook::Pass => 3,
         _ => 2,

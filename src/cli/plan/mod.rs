@@ -24,6 +24,7 @@ use super::plugin::session::Session;
 use super::print;
 use super::schema::AppleSchemaArgs;
 use super::standard::Format;
+use crate::clock::{Clock as _, SystemClock};
 use crate::ids::Namespace;
 use crate::telemetry::Chain;
 
@@ -105,7 +106,7 @@ fn plan(args: &PlanArgs) -> Result<bool> {
     for note in &sides.warnings {
         print::note(note);
     }
-    let report = Report::new(args, &namespace, &sides, fleet.as_ref());
+    let report = Report::new(args, &namespace, &sides, fleet.as_ref(), SystemClock.now());
     print::out(&match args.output {
         Output::Human => human::page(&report, Style::of_stdout()),
         Output::Markdown => markdown::comment(&report),

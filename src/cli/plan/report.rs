@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
+use jiff::Timestamp;
 use serde::Serialize;
 
 use super::fleet::Fleet;
@@ -62,10 +63,17 @@ pub(super) struct Counted {
 }
 
 impl Report {
-    pub(super) fn new(args: &PlanArgs, namespace: &str, sides: &Sides, fleet: Option<&Fleet>) -> Self {
+    /// `now` decides which waivers are in force.
+    pub(super) fn new(
+        args: &PlanArgs,
+        namespace: &str,
+        sides: &Sides,
+        fleet: Option<&Fleet>,
+        now: Timestamp,
+    ) -> Self {
         let (before, after) = (&sides.before.standard, &sides.after.standard);
         let cohorts = match fleet {
-            Some(fleet) => cohorts::of_fleet(before, after, fleet),
+            Some(fleet) => cohorts::of_fleet(before, after, fleet, now),
             None => cohorts::of_classes(before, after),
         };
         let effects = compare(namespace, &cohorts, &Checks::default());

@@ -1,5 +1,6 @@
 //! The waivers of a fleet: for which devices, and until when. Pure.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -47,14 +48,17 @@ impl KnownWaiver {
 
     /// Whether it is for a device.
     pub(super) fn is_for(&self, device: &Device) -> bool {
+        self.is_for_object(device.labels(), || device.id().device_name())
+    }
+
+    /// Whether it is for the device of which these are the object's labels and name.
+    fn is_for_object(&self, labels: &BTreeMap<String, String>, name: impl FnOnce() -> String) -> bool {
         let Ok(selector) = &self.selector else {
             return false;
         };
         let named = &self.object.spec.devices;
-        selector
-            .as_ref()
-            .is_some_and(|selector| selector.matches(device.labels()))
-            || !named.is_empty() && named.contains(&device.id().device_name())
+        selector.as_ref().is_some_and(|selector| selector.matches(labels))
+            || !named.is_empty() && named.contains(&name())
     }
 }
 
@@ -64,6 +68,20 @@ impl Policies {
     pub fn waivers_for(&self, device: &Device, now: Timestamp) -> Vec<Arc<compliance::Waiver>> {
         let waivers = self.waivers.values();
         let in_force = waivers.filter(|waiver| waiver.terms.is_in_force(now) && waiver.is_for(device));
+        in_force.map(|waiver| waiver.terms.clone()).collect()
+    }
+
+    /// What the waivers say that are for a Device object and have not ended, by its labels and name.
+    #[must_use]
+    pub fn waivers_for_object(
+        &self,
+        labels: &BTreeMap<String, String>,
+        name: &str,
+        now: Timestamp,
+    ) -> Vec<Arc<compliance::Waiver>> {
+        let in_force = self.waivers.values().filter(|waiver| {
+            waiver.terms.is_in_force(now) && waiver.is_for_object(labels, || name.to_owned())
+        });
         in_force.map(|waiver| waiver.terms.clone()).collect()
     }
 

@@ -16,7 +16,7 @@ use crate::gitops::{Finding, Kind, Remark, Remarks};
 use crate::policy::inheritance::resolve;
 use crate::policy::schema::{Schema, Severity};
 use crate::policy::{
-    Findings, Resolved, SpecError, check_baseline, check_group, check_profile, check_resolved,
+    Findings, Resolved, SpecError, check_baseline, check_group, check_profile, check_resolved, check_waiver,
 };
 
 /// Baselines by name, as they are written.
@@ -256,6 +256,7 @@ fn check(document: &Document, baselines: &Resolutions, apple: &Schema) -> Findin
         "Assignment" => check_spec(document, |spec| {
             Findings::of(checked_where_known(spec, baselines))
         }),
+        "Waiver" => check_spec(document, |spec| check_waiver(spec, baselines)),
         _ => Findings::default(),
     }
 }

@@ -29,6 +29,12 @@ pub struct Cohort {
     pub devices: Vec<KnownDevice>,
 }
 
+impl Cohort {
+    fn differs(&self) -> bool {
+        self.before != self.after || self.devices.iter().any(|device| device.waivers.differ())
+    }
+}
+
 /// A class of devices for which something changes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -93,7 +99,7 @@ pub struct Effects {
 #[must_use]
 pub fn compare(namespace: &str, cohorts: &[Cohort], checks: &Checks) -> Effects {
     let mut comparison = Comparison::default();
-    for cohort in cohorts.iter().filter(|cohort| cohort.before != cohort.after) {
+    for cohort in cohorts.iter().filter(|cohort| cohort.differs()) {
         let side = |assignments: &[AssignmentInput]| {
             explain(&CompileInput {
                 namespace,
@@ -170,21 +176,20 @@ impl Comparison {
                     self.renewing.add(class, cohort.devices.len());
                 }
             }
-            if !flip.is_asked_otherwise {
-                continue;
-            }
-            any = true;
+            any |= flip.is_asked_otherwise;
             let mut flips: Vec<((Outlook, Outlook), usize)> = Vec::new();
-            if cohort.devices.is_empty() {
+            if cohort.devices.is_empty() && flip.is_asked_otherwise {
                 flips.push((flip.outlooks(None), 0));
             }
-            flips.extend(
-                cohort
-                    .devices
-                    .iter()
-                    .map(|device| (flip.outlooks(Some(device)), 1)),
-            );
-            for ((from, to), devices) in flips.into_iter().filter(|((from, to), _)| from != to) {
+            let devices = cohort.devices.iter();
+            let devices = devices.filter(|device| flip.is_asked_otherwise || device.waivers.differ());
+            flips.extend(devices.map(|device| (flip.outlooks(Some(device)), 1)));
+            // Where nothing is asked otherwise only a waiver makes a difference.
+            let is_told = |(from, to): (Outlook, Outlook)| {
+                from != to && (flip.is_asked_otherwise || [from, to].contains(&Outlook::Waived))
+            };
+            for ((from, to), devices) in flips.into_iter().filter(|(outlooks, _)| is_told(*outlooks)) {
+                any = true;
                 let touched = self.verdicts.entry((Arc::clone(key), from, to)).or_default();
                 touched.add(class, devices);
             }

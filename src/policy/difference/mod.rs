@@ -28,7 +28,7 @@ pub use classes::classes_concerned;
 pub use cohort::{Cohort, ConflictChange, Effects, Renewed, TouchedClass, compare};
 pub use lasting::{LASTING, Lasting, Moment};
 pub use objects::{Baselines, ObjectChange, Objects, RuleChange, objects, rules};
-pub use outlook::{KnownDevice, Outlook, VerdictChange};
+pub use outlook::{KnownDevice, Outlook, VerdictChange, Waivers};
 pub use settings::SettingChange;
 
 /// How something changed.

@@ -11,6 +11,7 @@ use serde_json::{Map, Value, json};
 use super::Touched;
 use crate::api::common::{EnrollmentMode, Verdict};
 use crate::compliance::check::PARAMETERS;
+use crate::compliance::waiver::Waiver;
 use crate::compliance::{Demand, Evidence, Facts, badness, judge_evidence};
 use crate::expression::Program;
 use crate::policy::compile::{Explanation, Place, RuleAccount};
@@ -30,10 +31,31 @@ pub struct KnownDevice {
     pub mode: Option<EnrollmentMode>,
     /// The rules that fail on it, as `baseline/rule`.
     pub failing: BTreeSet<Arc<str>>,
-    /// Whether those are all that fail.
-    pub failing_is_whole: bool,
+    /// The rules that are waived on it, as `baseline/rule`: they fail or are unknown.
+    pub waived: BTreeSet<Arc<str>>,
+    /// Whether those are all that fail and all that are waived.
+    pub shortfalls_are_whole: bool,
     /// Whether any rule is unknown on it.
     pub has_unknown: bool,
+    /// The waivers in force for it, before and after.
+    pub waivers: Waivers,
+}
+
+/// The waivers that are for a device, before and after.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Waivers {
+    /// Before.
+    pub before: Vec<Arc<Waiver>>,
+    /// After.
+    pub after: Vec<Arc<Waiver>>,
+}
+
+impl Waivers {
+    /// Whether the change of policy changes what is waived.
+    #[must_use]
+    pub fn differ(&self) -> bool {
+        self.before != self.after
+    }
 }
 
 /// How a rule stands on a device.
@@ -49,6 +71,9 @@ pub enum Outlook {
     /// It does not hold.
     #[strum(serialize = "fail")]
     Fail,
+    /// It does not hold, or nobody knows, and a waiver allows that.
+    #[strum(serialize = "waived")]
+    Waived,
     /// Nothing will tell: the reason is the policy's.
     #[strum(serialize = "unknown")]
     Unknown,
@@ -58,12 +83,25 @@ pub enum Outlook {
     /// It is decided by facts that are not known here, as soon as the policy is in force.
     #[strum(serialize = "decided by its facts")]
     ByFacts,
+    /// It fails or is unknown, without the waiver that says so no longer.
+    #[strum(serialize = "fail or unknown")]
+    NotPassing,
     /// It does not fail; whether it passes is not known here.
     #[strum(serialize = "not failing")]
     NotFailing,
     /// Nothing is known of it here.
     #[strum(serialize = "not known here")]
     NotTold,
+}
+
+impl Outlook {
+    /// Whether a waiver counts where a rule stands so.
+    const fn is_short(self) -> bool {
+        matches!(
+            self,
+            Self::Fail | Self::Unknown | Self::UntilReported | Self::NotPassing
+        )
+    }
 }
 
 /// A verdict that would be another one.
@@ -168,7 +206,39 @@ impl<'e> Flip<'e> {
     pub(super) fn outlooks(&self, device: Option<&KnownDevice>) -> (Outlook, Outlook) {
         let facts = device.map(known_facts);
         let before = self.before(device, facts.as_ref());
-        (before, self.after(before, facts.as_ref()))
+        let after = self.after(before, facts.as_ref());
+        match device {
+            Some(device) => self.waive(device, before, after),
+            None => (before, after),
+        }
+    }
+
+    /// What waivers make of that. A device tells what is waived on it now; what no waiver of the policy before covers is waived by another, which stays.
+    fn waive(&self, device: &KnownDevice, before: Outlook, after: Outlook) -> (Outlook, Outlook) {
+        let covers = |waivers: &[Arc<Waiver>], demands: &[(&Demand, &RuleAccount)]| {
+            let mut pairs = waivers
+                .iter()
+                .flat_map(|waiver| demands.iter().map(move |(demand, _)| (waiver, demand)));
+            pairs.any(|(waiver, demand)| waiver.covers(demand))
+        };
+        let is_waived = self
+            .before
+            .iter()
+            .any(|(demand, _)| device.waived.contains(demand.key()));
+        let covered_before = covers(&device.waivers.before, &self.before);
+        let by_another = is_waived && !covered_before;
+        let covered_after = by_another || covers(&device.waivers.after, &self.after);
+        let waived = |outlook: Outlook, covered: bool| {
+            if covered && outlook.is_short() {
+                Outlook::Waived
+            } else {
+                outlook
+            }
+        };
+        (
+            waived(before, is_waived || covered_before),
+            waived(after, covered_after),
+        )
     }
 
     fn before(&self, device: Option<&KnownDevice>, facts: Option<&Facts>) -> Outlook {
@@ -187,7 +257,9 @@ impl<'e> Flip<'e> {
         };
         if device.failing.contains(demand.key()) {
             Outlook::Fail
-        } else if !device.failing_is_whole {
+        } else if device.waived.contains(demand.key()) {
+            Outlook::NotPassing
+        } else if !device.shortfalls_are_whole {
             Outlook::NotTold
         } else if device.has_unknown {
             Outlook::NotFailing

@@ -9,6 +9,7 @@ use crate::api::BaselineSpec;
 use crate::api::assignment::AssignmentMode;
 use crate::api::common::{EnrollmentMode, ParameterValues, Platform};
 use crate::compliance::Checks;
+use crate::compliance::waiver::Waiver;
 use crate::policy::platform::Lacks;
 use crate::policy::schema::Schema;
 use crate::policy::{AssignmentInput, BaselineInput, DeviceClass, OsVersion, Resolved};
@@ -101,7 +102,7 @@ fn device(name: &str, os_version: &str, failing: &[&str]) -> KnownDevice {
         name: name.into(),
         os_version: os_version.to_owned(),
         failing: failing.iter().map(|rule| (*rule).into()).collect(),
-        failing_is_whole: true,
+        shortfalls_are_whole: true,
         ..KnownDevice::default()
     }
 }
@@ -166,7 +167,7 @@ fn verdicts_that_a_device_s_system_decides_are_foretold() {
         device("between", "15.7", &[]),
         device("new", "26.1", &[]),
         KnownDevice {
-            failing_is_whole: false,
+            shortfalls_are_whole: false,
             ..device("silent", "", &[])
         },
     ];
@@ -179,6 +180,55 @@ fn verdicts_that_a_device_s_system_decides_are_foretold() {
             "b/system: not known here to decided by its facts on 1"
         ]
     );
+}
+
+/// A waiver of `b/x`, by its name.
+fn waiver(name: &str) -> Vec<Arc<Waiver>> {
+    vec![Arc::new(Waiver {
+        name: name.into(),
+        rules: ["x".into()].into(),
+        baseline: None,
+        reason: "r".into(),
+        approved_by: "a".into(),
+        expires_at: jiff::Timestamp::MAX,
+    })]
+}
+
+#[test]
+fn a_waiver_that_comes_waives_what_does_not_hold_and_one_that_goes_brings_it_back() {
+    let rule = json!([checked("x", "has(SecurityInfo.FDE_Enabled)")]);
+    let covered = |device: KnownDevice, before: &[&str], after: &[&str]| {
+        let both = |names: &[&str]| names.iter().flat_map(|name| waiver(name)).collect();
+        let waivers = Waivers {
+            before: both(before),
+            after: both(after),
+        };
+        KnownDevice { waivers, ..device }
+    };
+    let waived = |name: &str| KnownDevice {
+        waived: ["b/x".into()].into(),
+        ..device(name, "26.0", &[])
+    };
+    let comes = vec![
+        covered(device("fails", "26.0", &["b/x"]), &[], &["lab"]),
+        covered(device("passes", "26.0", &[]), &[], &["lab"]),
+        covered(waived("is waived by another"), &[], &["lab"]),
+    ];
+    assert_eq!(flips(&effects(&rule, &rule, comes)), ["b/x: fail to waived on 1"]);
+    let goes = vec![
+        covered(waived("was waived by this one"), &["lab"], &[]),
+        covered(waived("is waived still"), &["lab"], &["lab", "yard"]),
+        covered(device("has failed all the same", "26.0", &["b/x"]), &["lab"], &[]),
+        covered(device("passes", "26.0", &[]), &["lab"], &[]),
+    ];
+    assert_eq!(
+        flips(&effects(&rule, &rule, goes)),
+        ["b/x: waived to fail on 1", "b/x: waived to fail or unknown on 1"]
+    );
+    // What is asked otherwise stays waived until a device has passed.
+    let asked = json!([by_profile("x", FIREWALL, &json!({ "EnableFirewall": true }))]);
+    let stays = vec![covered(waived("waived"), &["lab"], &["lab"])];
+    assert_eq!(flips(&effects(&rule, &asked, stays)), [""; 0]);
 }
 
 #[test]
