@@ -37,7 +37,7 @@ use crate::clock::{Clock, Entropy};
 use crate::controllers::fleet;
 use crate::enrollment::http::{WaysIn, device_router};
 use crate::enrollment::{
-    CurrentAddress, IdentityIssuer, Invite, Limiter, MdmAddress, ProfileIssuer, Rate, ScepServer,
+    CurrentAddress, IdentityIssuer, IdentityMetrics, Invite, Limiter, MdmAddress, ProfileIssuer, Rate, ScepServer,
 };
 use crate::gitops::validate::SchemaSet;
 use crate::kubeapi::KubeApi;
@@ -339,18 +339,23 @@ impl Devices<'_> {
             Arc::new(move || MdmAddress::new(&public_url, topics()))
         };
         let limiter = Arc::new(Limiter::new(Rate::default()));
-        let ways_in = self.ways_in(&store, &pki, &public_url, &mdm, &limiter);
-        let issuer = Arc::new(IdentityIssuer::new(
+        let issued = IdentityMetrics::default();
+        let ways_in = self.ways_in(&store, &pki, &public_url, &mdm, &limiter, &issued);
+        let issuer = IdentityIssuer::new(
             store.clone(),
             self.clock.clone(),
             self.entropy.clone(),
             pki.devices,
             mdm,
             pki.servers.certificate_pem().to_owned(),
-        ));
+        );
+        let issuer = Arc::new(issuer.with_metrics(issued.clone()));
         let limits = device_http::Limits::default();
-        self.metrics
-            .register(|registry| gateway_metrics.register(registry.sub_registry_with_prefix("provost")));
+        self.metrics.register(|registry| {
+            let registry = registry.sub_registry_with_prefix("provost");
+            gateway_metrics.register(registry);
+            issued.register(registry);
+        });
         let identities = crate::enrollment::http::router(issuer, limiter, self.clock.clone());
         let router = device_http::router(gateway, peers.clone(), limits)
             .merge(identities)
@@ -433,16 +438,18 @@ impl Devices<'_> {
         public_url: &str,
         mdm: &CurrentAddress,
         limiter: &Arc<Limiter>,
+        issued: &IdentityMetrics,
     ) -> WaysIn {
+        let scep = ScepServer::new(
+            store.clone(),
+            self.clock.clone(),
+            self.entropy.clone(),
+            Arc::clone(&pki.scep),
+            Arc::clone(&pki.trust),
+            self.settings.scep,
+        );
         WaysIn {
-            scep: Arc::new(ScepServer::new(
-                store.clone(),
-                self.clock.clone(),
-                self.entropy.clone(),
-                Arc::clone(&pki.scep),
-                Arc::clone(&pki.trust),
-                self.settings.scep,
-            )),
+            scep: Arc::new(scep.with_metrics(issued.clone())),
             profiles: Arc::new(ProfileIssuer::new(
                 store.clone(),
                 self.clock.clone(),

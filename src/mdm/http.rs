@@ -107,7 +107,14 @@ async fn message(State(devices): State<Devices>, request: Request) -> Response {
     ) = request.into_parts();
     let anonymous = || Arc::new(Peer::new(Identity::Absent));
     let peer = extensions.get::<Arc<Peer>>().cloned().unwrap_or_else(anonymous);
-    let malformed = |failure: &Failure| (Extension(Kind("Malformed")), refuse(failure)).into_response();
+    let malformed = |failure: &Failure| {
+        // Told apart: who comes with a certificate that ran out has missed its renewal.
+        let kind = match failure {
+            Failure::Peer(super::peer::Error::Expired { .. }) => Kind("Expired"),
+            _ => Kind("Malformed"),
+        };
+        (Extension(kind), refuse(failure)).into_response()
+    };
     let (peer, claim) = match devices.gateway.admit(&peer, &headers, &devices.peers) {
         Ok(admitted) => admitted,
         Err(failure) => return malformed(&failure),
