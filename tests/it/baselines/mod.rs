@@ -16,7 +16,7 @@ use provost::api::{Baseline, BaselineSpec};
 use provost::compliance::Checks;
 use provost::policy::platform::{Lacks, supports_declarations};
 use provost::policy::{
-    AssignmentInput, BaselineInput, CompileInput, DeviceClass, OsVersion, Plan, Section, compile,
+    AssignmentInput, BaselineInput, CompileInput, DeviceClass, OsVersion, Plan, Resolved, Section, compile,
 };
 use serde_json::{Map, Value};
 
@@ -64,7 +64,7 @@ fn planned(name: &str, spec: &BaselineSpec, class: DeviceClass) -> Plan {
         precedence: 0,
         baselines: vec![BaselineInput {
             name: name.into(),
-            spec: Arc::new(spec.clone()),
+            baseline: Resolved::alone(Arc::new(spec.clone())),
             parameters: BTreeMap::new(),
             excluded: Vec::new(),
             revision: None,
