@@ -142,7 +142,10 @@ async fn no_secret_stands_in_clear_in_the_data_directory() {
     let given = ("BootstrapToken", plist::Value::Data(bootstrap.to_vec()));
     assert_eq!(mac.check_in("SetBootstrapToken", &[given]).await.status, 200);
     assert_eq!(mac.token_update_with("UnlockToken", unlock).await.status, 200);
-    let device = format!("/apis/provost.dev/v1alpha1/namespaces/default/devices/{}", UDID.to_lowercase());
+    let device = format!(
+        "/apis/provost.dev/v1alpha1/namespaces/default/devices/{}",
+        UDID.to_lowercase()
+    );
     eventually("what is in safe keeping is shown", async || {
         let device = ask(&administrator, &format!("GET {device}"), &json!(null)).await;
         let shown = device["status"]["escrowed"] == json!(["BootstrapToken", "UnlockToken"]);

@@ -179,6 +179,12 @@ async fn who_has_missed_its_renewal_is_counted_apart() {
     let device = world.enrolled(UDID).await;
     world.clock.advance(Duration::from_hours(366 * 24));
     assert_eq!(device.idle().await.status, StatusCode::BAD_REQUEST);
-    let counted = |kind, status| world.metrics.requests.get_or_create(&RequestLabels { kind, status }).get();
+    let counted = |kind, status| {
+        world
+            .metrics
+            .requests
+            .get_or_create(&RequestLabels { kind, status })
+            .get()
+    };
     assert_eq!((counted("Expired", 400), counted("Malformed", 400)), (1, 0));
 }

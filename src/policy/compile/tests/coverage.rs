@@ -18,7 +18,12 @@ const PLATFORMS: [Platform; 6] = [
 
 fn classes() -> impl Iterator<Item = DeviceClass> {
     PLATFORMS.into_iter().flat_map(|platform| {
-        [EnrollmentMode::Supervised, EnrollmentMode::Device, EnrollmentMode::User].map(|mode| DeviceClass {
+        [
+            EnrollmentMode::Supervised,
+            EnrollmentMode::Device,
+            EnrollmentMode::User,
+        ]
+        .map(|mode| DeviceClass {
             mode,
             ..class(platform, "99.0", true)
         })
@@ -118,13 +123,12 @@ fn an_asset_goes_with_what_refers_to_it_and_what_is_checked_is_subscribed_to() {
         identity["Payload"]["CredentialAssetReference"],
         asset["Identifier"]
     );
-    let subscribed = &of_type("com.apple.configuration.management.status-subscriptions")["Payload"]["StatusItems"];
-    let asks_for = |name: &str| {
-        subscribed
-            .as_array()
-            .unwrap()
-            .contains(&json!({ "Name": name }))
-    };
+    let subscribed =
+        &of_type("com.apple.configuration.management.status-subscriptions")["Payload"]["StatusItems"];
+    let asks_for = |name: &str| subscribed.as_array().unwrap().contains(&json!({ "Name": name }));
     assert!(asks_for("diskmanagement.filevault.enabled"), "{subscribed}");
-    assert!(!asks_for("passcode.is-present"), "what nothing reads is not asked for");
+    assert!(
+        !asks_for("passcode.is-present"),
+        "what nothing reads is not asked for"
+    );
 }
