@@ -63,7 +63,7 @@ pub(super) struct World {
     /// What answers devices.
     pub(super) app: Router,
     shutdown: CancellationToken,
-    _directory: tempfile::TempDir,
+    directory: tempfile::TempDir,
 }
 
 impl Drop for World {
@@ -161,8 +161,13 @@ impl World {
             peers,
             app,
             shutdown,
-            _directory: directory,
+            directory,
         }
+    }
+
+    /// The database as it is on the disk, with what has not yet been moved into its main file.
+    pub(super) fn database(&self) -> [Digest; 2] {
+        ["store.db", "store.db-wal"].map(|file| Digest::of(&std::fs::read(self.directory.path().join(file)).unwrap()))
     }
 
     /// A client without a certificate.

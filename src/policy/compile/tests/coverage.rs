@@ -99,6 +99,23 @@ fn every_type_of_declaration_reaches_each_class_that_takes_it_and_is_switched_on
 }
 
 #[test]
+fn what_a_device_says_that_it_does_not_take_is_in_no_manifest_for_it() {
+    let names: Vec<String> = declaration_types().map(|type_| type_.name()).collect();
+    let lacks: Lacks = serde_json::from_value(json!({ "declarations": names })).unwrap();
+    for platform in PLATFORMS {
+        let lacking = DeviceClass {
+            lacks,
+            ..class(platform, "99.0", true)
+        };
+        for name in &names {
+            let manifest = declared(lacking, name);
+            assert_eq!(found(&manifest.declarations, name).0, None, "{name} for {lacking}");
+            assert_eq!(manifest.users, None, "{name} for {lacking}");
+        }
+    }
+}
+
+#[test]
 fn an_asset_goes_with_what_refers_to_it_and_what_is_checked_is_subscribed_to() {
     let mut all = assignment("all", 0, vec![baseline("cis", json!([filevault()]))]);
     all.profiles = vec![profile(
