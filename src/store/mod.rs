@@ -254,6 +254,17 @@ pub struct PushAddress {
     pub magic: Secret<String>,
 }
 
+/// All that has to be known to wake an enrolment.
+#[derive(Debug, Clone)]
+pub struct Wakeable {
+    /// Where it is.
+    pub address: PushAddress,
+    /// Why the push service does not take that, where it does not.
+    pub refused: Option<PushRefusal>,
+    /// When it was last heard of.
+    pub last_seen: Option<Timestamp>,
+}
+
 /// Why the push service does not take the push address of an enrolment, in Apple's words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, strum::IntoStaticStr, strum::EnumString, strum::Display)]
 pub enum PushRefusal {
@@ -642,6 +653,9 @@ pub trait Store: Send + Sync + 'static {
 
     /// How to wake a device. None: it has no push address, or the enrolment has ended.
     async fn push_address(&self, enrollment: &EnrollmentId) -> Result<Option<PushAddress>, StoreError>;
+
+    /// The same with what else has to be known to wake it.
+    async fn wakeable(&self, enrollment: &EnrollmentId) -> Result<Option<Wakeable>, StoreError>;
 
     /// The push topic of an enrolment's MDM profile, as far as it is known.
     async fn push_topic(&self, enrollment: &EnrollmentId) -> Result<Option<PushTopic>, StoreError>;
