@@ -119,7 +119,10 @@ async fn a_status_that_nobody_knows_is_counted_and_answered() {
     assert_eq!(device.reply(&uuid, "Foo", &[]).await.status, StatusCode::OK);
     assert_eq!(world.store.pending(&device.id()).await.unwrap().len(), 3);
     let (kind, status) = ("Other", 200);
-    let counted = world.metrics.requests.get_or_create(&RequestLabels { kind, status });
+    let counted = world
+        .metrics
+        .requests
+        .get_or_create(&RequestLabels { kind, status });
     assert_eq!(counted.get(), 1);
 }
 

@@ -167,7 +167,8 @@ impl World {
 
     /// The database as it is on the disk, with what has not yet been moved into its main file.
     pub(super) fn database(&self) -> [Digest; 2] {
-        ["store.db", "store.db-wal"].map(|file| Digest::of(&std::fs::read(self.directory.path().join(file)).unwrap()))
+        ["store.db", "store.db-wal"]
+            .map(|file| Digest::of(&std::fs::read(self.directory.path().join(file)).unwrap()))
     }
 
     /// A client without a certificate.

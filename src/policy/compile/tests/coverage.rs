@@ -109,7 +109,11 @@ fn what_a_device_says_that_it_does_not_take_is_in_no_manifest_for_it() {
         };
         for name in &names {
             let manifest = declared(lacking, name);
-            assert_eq!(found(&manifest.declarations, name).0, None, "{name} for {lacking}");
+            assert_eq!(
+                found(&manifest.declarations, name).0,
+                None,
+                "{name} for {lacking}"
+            );
             assert_eq!(manifest.users, None, "{name} for {lacking}");
         }
     }
