@@ -345,8 +345,8 @@ impl Devices<'_> {
             Arc::new(move || MdmAddress::new(&public_url, topics()))
         };
         let limiter = Arc::new(Limiter::new(Rate::default()));
-        let issued = IdentityMetrics::default();
-        let ways_in = self.ways_in(&store, &pki, &public_url, &mdm, &limiter, &issued);
+        let counts = IdentityMetrics::default();
+        let ways_in = self.ways_in(&store, &pki, &public_url, &mdm, &limiter, &counts);
         let issuer = IdentityIssuer::new(
             store.clone(),
             self.clock.clone(),
@@ -355,12 +355,12 @@ impl Devices<'_> {
             mdm,
             pki.servers.certificate_pem().to_owned(),
         );
-        let issuer = Arc::new(issuer.with_metrics(issued.clone()));
+        let issuer = Arc::new(issuer.with_metrics(counts.clone()));
         let limits = device_http::Limits::default();
         self.metrics.register(|registry| {
             let registry = registry.sub_registry_with_prefix("provost");
             gateway_metrics.register(registry);
-            issued.register(registry);
+            counts.register(registry);
         });
         let identities = crate::enrollment::http::router(issuer, limiter, self.clock.clone());
         let router = device_http::router(gateway, peers.clone(), limits)
@@ -444,7 +444,7 @@ impl Devices<'_> {
         public_url: &str,
         mdm: &CurrentAddress,
         limiter: &Arc<Limiter>,
-        issued: &IdentityMetrics,
+        counts: &IdentityMetrics,
     ) -> WaysIn {
         let scep = ScepServer::new(
             store.clone(),
@@ -455,7 +455,7 @@ impl Devices<'_> {
             self.settings.scep,
         );
         WaysIn {
-            scep: Arc::new(scep.with_metrics(issued.clone())),
+            scep: Arc::new(scep.with_metrics(counts.clone())),
             profiles: Arc::new(ProfileIssuer::new(
                 store.clone(),
                 self.clock.clone(),

@@ -104,10 +104,9 @@ pub(super) fn of(connection: &Connection, id: &EnrollmentId) -> Result<Option<Se
 }
 
 /// The address of an enrolment, why it is refused, and when it was last heard of.
-pub(super) fn wakeable(
-    connection: &Connection,
-    id: &EnrollmentId,
-) -> Result<Option<(SealedAddress, Option<PushRefusal>, Option<Timestamp>)>, Fault> {
+type SealedWakeable = (SealedAddress, Option<PushRefusal>, Option<Timestamp>);
+
+pub(super) fn wakeable(connection: &Connection, id: &EnrollmentId) -> Result<Option<SealedWakeable>, Fault> {
     Ok(connection
         .prepare_cached(
             "SELECT p.topic, p.token, p.magic, e.push_refused, s.at

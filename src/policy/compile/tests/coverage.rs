@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::*;
 use crate::policy::Declaration;
 use crate::policy::declaration::section;
-use crate::policy::platform::{Channels, declaration_types};
+use crate::policy::platform::{Channels, DeclarationType, declaration_types};
 
 const PLATFORMS: [Platform; 6] = [
     Platform::IOS,
@@ -91,7 +91,7 @@ fn every_type_of_declaration_reaches_each_class_that_takes_it_and_is_switched_on
         }
     }
     let known: BTreeSet<String> = declaration_types()
-        .filter(|type_| type_.is_on_some_system())
+        .filter(DeclarationType::is_on_some_system)
         .map(|type_| type_.name())
         .collect();
     assert_eq!(served, known);
