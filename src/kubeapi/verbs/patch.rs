@@ -172,7 +172,16 @@ async fn server_side_apply(
                 }
             }
             Some((old, revision)) => {
-                update(core, target, options, Tracking::Applied, &old, revision, merged.into()).await?
+                update(
+                    core,
+                    target,
+                    options,
+                    Tracking::Applied,
+                    &old,
+                    revision,
+                    merged.into(),
+                )
+                .await?
             }
         };
         if let Some(written) = written {

@@ -58,7 +58,10 @@ pub(crate) async fn replace(
         });
     }
     let mut definitions = lock_definitions(core, target).await;
-    let written = attempt(core, target, options, Tracking::Update, |_| Ok(object.clone().into())).await?;
+    let written = attempt(core, target, options, Tracking::Update, |_| {
+        Ok(object.clone().into())
+    })
+    .await?;
     if let Some(cache) = &mut definitions {
         core.refresh_locked(cache).await?;
     }
