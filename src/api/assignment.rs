@@ -26,6 +26,7 @@ use super::schemas;
     printcolumn = r#"{"name":"Failing","type":"integer","jsonPath":".status.devices.failing"}"#,
     printcolumn = r#"{"name":"Unknown","type":"integer","jsonPath":".status.devices.unknown"}"#,
     printcolumn = r#"{"name":"Ready","type":"string","jsonPath":".status.conditions[?(@.type==\"Ready\")].status"}"#,
+    printcolumn = r#"{"name":"Waived","type":"integer","jsonPath":".status.verdicts.waived","priority":1}"#,
     printcolumn = r#"{"name":"Revision","type":"string","jsonPath":".status.revision","priority":1}"#,
     printcolumn = r#"{"name":"Classes","type":"integer","jsonPath":".status.classes","priority":1}"#,
     printcolumn = r#"{"name":"Age","type":"date","jsonPath":".metadata.creationTimestamp"}"#
@@ -155,7 +156,7 @@ pub struct DeviceCounts {
     /// All that are concerned.
     #[serde(default)]
     pub total: i64,
-    /// Every applicable rule passes.
+    /// Every applicable rule passes, or is waived.
     #[serde(default)]
     pub compliant: i64,
     /// At least one rule fails.

@@ -13,13 +13,11 @@ use super::plugin::words::clean;
 use crate::api::assignment::AssignmentMode;
 use crate::api::common::ParameterValues;
 use crate::api::git_source::SourceFormat;
-use crate::api::names::GROUP;
 use crate::api::{Assignment, Baseline, DeviceGroup, Profile, crds};
 use crate::controllers::fleet::policies::{Policies, PolicyKind};
 use crate::controllers::git_source::revision;
 use crate::gitops::Finding;
 use crate::gitops::fetch::SourceFile;
-use crate::gitops::mscp::Tree;
 use crate::gitops::read::{Document, Documents};
 use crate::gitops::validate::SchemaSet;
 use crate::policy::schema::Schema;
@@ -67,7 +65,7 @@ impl Standard {
         namespace: &str,
         place: &str,
     ) -> anyhow::Result<Self> {
-        let format = format.map_or_else(|| detect(files), SourceFormat::from);
+        let format = format.map_or_else(|| revision::detect(files), SourceFormat::from);
         let schemas = SchemaSet::new(&crds::all())?;
         let documents = revision::read(files, format, namespace, &schemas, Schema::in_force())
             .map_err(|findings| refused(&findings, files, place))?;
@@ -175,21 +173,6 @@ fn put<K: PolicyKind + DeserializeOwned + Resource>(
         .with_context(|| format!("{}: {} {}", document.file, document.kind, document.name))?;
     K::put(policies, object.name_any().into(), object, false);
     Ok(())
-}
-
-/// Files that name Provost's group are its objects; others may be a rule library.
-fn detect(files: &[SourceFile]) -> SourceFormat {
-    let needle = format!("{GROUP}/");
-    let is_native = files.iter().any(|file| {
-        let mut windows = file.content.windows(needle.len());
-        windows.any(|window| window == needle.as_bytes())
-    });
-    let is_library = || Tree::read(files).is_ok_and(|tree| !tree.baselines().is_empty());
-    if !is_native && is_library() {
-        SourceFormat::Mscp
-    } else {
-        SourceFormat::Native
-    }
 }
 
 /// Every mistake with its line, and what to do.

@@ -1,8 +1,8 @@
 //! Compliance, pure: from reports to facts, from facts to verdicts, from changed verdicts to transitions.
 //!
 //! [`facts`] keeps what a device said; [`demand`] is one rule as one class of devices must meet it, with the way to tell;
-//! [`inquiry`] finds what to ask for that; [`verdict`] judges demands by facts; [`transition`] compares with what was recorded before. [`rollup`] sums up
-//! verdicts for the controls of [`frameworks`].
+//! [`inquiry`] finds what to ask for that; [`verdict`] judges demands by facts; [`waiver`] excepts some for a time; [`transition`] compares with what was
+//! recorded before. [`rollup`] sums up verdicts for the controls of [`frameworks`].
 
 pub mod check;
 pub mod demand;
@@ -12,6 +12,7 @@ pub mod inquiry;
 pub mod rollup;
 pub mod transition;
 pub mod verdict;
+pub mod waiver;
 
 pub use check::Checks;
 pub use demand::{Demand, Evidence};
@@ -22,3 +23,4 @@ pub use transition::{
     Transition, Verdicts, badness, count, failing_rules, push_history, record, transitions,
 };
 pub use verdict::{Judgement, judge, judge_evidence, observed_values};
+pub use waiver::{Waived, Waiver, waive};

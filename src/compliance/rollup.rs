@@ -1,8 +1,9 @@
 //! Roll-up: from the verdicts of rules to one for each control that they support, and from devices to how many stand where.
 //!
 //! The worst decides, in the order of [`badness`]: a control fails where one of its rules does, whatever the others say; it is unknown where none fails and
-//! one is; it passes where all that apply pass. A rule that does not apply says nothing, and a control without a rule that applies does not apply. So the
-//! order in which rules and devices are counted, and whether they are counted in steps, makes no difference.
+//! one is; it is waived where none is either and one is waived; it passes where all that apply pass. A rule that does not apply says nothing, and a control
+//! without a rule that applies does not apply. So the order in which rules and devices are counted, and whether they are counted in steps, makes no
+//! difference.
 
 use std::collections::BTreeMap;
 
@@ -39,12 +40,14 @@ pub fn present(counts: VerdictCounts) -> Vec<Verdict> {
     let VerdictCounts {
         pass,
         fail,
+        waived,
         unknown,
         not_applicable,
     } = counts;
     let verdicts = [
         (pass, Verdict::Pass),
         (fail, Verdict::Fail),
+        (waived, Verdict::Waived),
         (unknown, Verdict::Unknown),
         (not_applicable, Verdict::NotApplicable),
     ];
@@ -58,12 +61,14 @@ pub const fn sum(one: VerdictCounts, other: VerdictCounts) -> VerdictCounts {
     let VerdictCounts {
         pass,
         fail,
+        waived,
         unknown,
         not_applicable,
     } = other;
     VerdictCounts {
         pass: one.pass + pass,
         fail: one.fail + fail,
+        waived: one.waived + waived,
         unknown: one.unknown + unknown,
         not_applicable: one.not_applicable + not_applicable,
     }
@@ -79,6 +84,7 @@ mod tests {
         prop::sample::select(vec![
             Verdict::Pass,
             Verdict::Fail,
+            Verdict::Waived,
             Verdict::Unknown,
             Verdict::NotApplicable,
         ])
@@ -90,12 +96,14 @@ mod tests {
 
     #[test]
     fn the_worst_decides_and_what_does_not_apply_says_nothing() {
-        use Verdict::{Fail, NotApplicable, Pass, Unknown};
+        use Verdict::{Fail, NotApplicable, Pass, Unknown, Waived};
         for (of, expected) in [
             (vec![], NotApplicable),
             (vec![NotApplicable, Pass], Pass),
             (vec![Pass, Unknown, Pass], Unknown),
             (vec![Unknown, Fail, Pass], Fail),
+            (vec![Pass, Waived], Waived),
+            (vec![Waived, Unknown], Unknown),
         ] {
             assert_eq!(roll_up(of), expected);
         }

@@ -68,6 +68,10 @@ mod secrets;
 #[cfg(test)]
 mod shipped;
 #[cfg(test)]
+mod signed;
+#[cfg(test)]
 mod structure;
+#[cfg(test)]
+mod waivers;
 #[cfg(test)]
 mod world;

@@ -124,7 +124,10 @@ const ROOMS: &[(&str, &str)] = &[
         "x509_parser",
         "gitops::fetch kubeapi::access pki push::certificate push::request",
     ),
-    ("aws_lc_rs", "gitops::fetch pki simulator::identity"),
+    (
+        "aws_lc_rs",
+        "gitops::fetch gitops::verify pki simulator::identity",
+    ),
     ("cbc", "pki::cms"),
     ("der", "enrollment::scep pki"),
     ("des", "pki::cms"),

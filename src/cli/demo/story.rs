@@ -140,6 +140,7 @@ async fn apply_source(client: &Client, policy: &Policy) -> anyhow::Result<()> {
         interval: "30s".to_owned(),
         timeout: "60s".to_owned(),
         secret_ref: None,
+        verify: None,
         prune: true,
         prune_limit_percent: 25,
         suspend: false,

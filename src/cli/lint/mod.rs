@@ -18,6 +18,7 @@ use self::report::Report;
 use super::plugin::page::Style;
 use super::print;
 use super::schema::AppleSchemaArgs;
+use super::standard::Format;
 use crate::api::crds;
 use crate::api::git_source::SourceFormat;
 use crate::controllers::git_source::revision::{self, Examined};
@@ -62,24 +63,6 @@ enum Output {
     Sarif,
     /// Annotations of GitHub Actions, which show at the lines of a pull request.
     Github,
-}
-
-/// What files are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Format {
-    /// Objects of Provost's.
-    Native,
-    /// A rule library of the macOS Security Compliance Project.
-    Mscp,
-}
-
-impl From<Format> for SourceFormat {
-    fn from(format: Format) -> Self {
-        match format {
-            Format::Native => Self::Native,
-            Format::Mscp => Self::Mscp,
-        }
-    }
 }
 
 /// Looks, and says how it ended: 0 clean, 1 findings, 2 it could not look.

@@ -217,7 +217,16 @@ fn related_to(rows: &[ControlRow], named: &BTreeMap<ControlRef, VerdictCounts>) 
 }
 
 pub(super) fn render(report: &Report, wide: bool, style: Style) -> String {
-    let mut header = vec!["FRAMEWORK", "CONTROL", "STANDS", "PASS", "FAIL", "UNKNOWN", "VIA"];
+    let mut header = vec![
+        "FRAMEWORK",
+        "CONTROL",
+        "STANDS",
+        "PASS",
+        "FAIL",
+        "WAIVED",
+        "UNKNOWN",
+        "VIA",
+    ];
     if wide {
         header.push("TITLE");
     }
@@ -230,7 +239,7 @@ fn cells(row: &ControlRow, wide: bool) -> Vec<Cell> {
         Verdict::Pass => Tone::Good,
         Verdict::Fail => Tone::Bad,
         Verdict::NotApplicable => Tone::Quiet,
-        Verdict::Unknown => Tone::Unsure,
+        Verdict::Unknown | Verdict::Waived => Tone::Unsure,
     };
     let count = |of: fn(VerdictCounts) -> i64| {
         Cell::new(
@@ -245,6 +254,7 @@ fn cells(row: &ControlRow, wide: bool) -> Vec<Cell> {
         Cell::toned(row.stands.to_string(), tone),
         count(|devices| devices.pass),
         count(|devices| devices.fail),
+        count(|devices| devices.waived),
         count(|devices| devices.unknown),
         Cell::new(some_of(row.via.iter().map(String::as_str), ORIGINS)),
     ];
@@ -299,11 +309,11 @@ mod tests {
     fn a_control_stands_as_its_worst_assignment_does() {
         let told = report(&fleet(), &args(&[], &[], false));
         assert_snapshot!(render(&told, true, PLAIN), @r"
-        FRAMEWORK   CONTROL   STANDS          PASS   FAIL   UNKNOWN   VIA   TITLE
-        800-53r5    AC-11     Fail            3      1      0         -     Access Control
-        800-53r5    SC-28     Unknown         4      0      2         -     System and Communications Protection
-        ours        1         NotApplicable   0      0      0         -     -
-        soc2        CC6.1     Pass            4      0      0         -     Logical access
+        FRAMEWORK   CONTROL   STANDS          PASS   FAIL   WAIVED   UNKNOWN   VIA   TITLE
+        800-53r5    AC-11     Fail            3      1      0        0         -     Access Control
+        800-53r5    SC-28     Unknown         4      0      0        2         -     System and Communications Protection
+        ours        1         NotApplicable   0      0      0        0         -     -
+        soc2        CC6.1     Pass            4      0      0        0         -     Logical access
         ");
         assert_eq!(told.left_out, 2);
         assert_eq!(
@@ -322,13 +332,13 @@ mod tests {
     fn the_crosswalk_adds_what_no_rule_names_and_says_by_what() {
         let told = report(&fleet(), &args(&[], &["hipaa", "soc2"], true));
         assert_snapshot!(render(&told, false, PLAIN), @r"
-        FRAMEWORK   CONTROL                STANDS    PASS   FAIL   UNKNOWN   VIA
-        hipaa       164.312(a)(2)(iii)     Fail      -      -      -         800-53r5 AC-11
-        hipaa       164.308(a)(7)(ii)(A)   Unknown   -      -      -         800-53r5 SC-28
-        hipaa       164.312(a)(2)(iv)      Unknown   -      -      -         800-53r5 SC-28
-        soc2        A1.2                   Unknown   -      -      -         800-53r5 SC-28
-        soc2        CC6.7                  Unknown   -      -      -         800-53r5 SC-28
-        soc2        CC6.1                  Pass      4      0      0         -
+        FRAMEWORK   CONTROL                STANDS    PASS   FAIL   WAIVED   UNKNOWN   VIA
+        hipaa       164.312(a)(2)(iii)     Fail      -      -      -        -         800-53r5 AC-11
+        hipaa       164.308(a)(7)(ii)(A)   Unknown   -      -      -        -         800-53r5 SC-28
+        hipaa       164.312(a)(2)(iv)      Unknown   -      -      -        -         800-53r5 SC-28
+        soc2        A1.2                   Unknown   -      -      -        -         800-53r5 SC-28
+        soc2        CC6.7                  Unknown   -      -      -        -         800-53r5 SC-28
+        soc2        CC6.1                  Pass      4      0      0        0         -
         ");
     }
 }

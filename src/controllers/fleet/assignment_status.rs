@@ -172,7 +172,8 @@ fn compliant(tally: &Tally) -> Statement {
     if devices.total == 0 {
         return Statement::new(kind, Status::Unknown, Reason::NoRules, "it concerns no device");
     }
-    if tally.verdicts.pass == 0 {
+    let waived = tally.verdicts.waived;
+    if tally.verdicts.pass + waived == 0 {
         return Statement::new(
             kind,
             Status::Unknown,
@@ -180,12 +181,12 @@ fn compliant(tally: &Tally) -> Statement {
             "no rule of it applies to its devices",
         );
     }
-    Statement::new(
-        kind,
-        true,
-        Reason::AllRulesPass,
-        format!("all {} devices pass", devices.total),
-    )
+    let exceptions = match waived {
+        0 => String::new(),
+        waived => format!(", with {waived} verdicts waived"),
+    };
+    let message = format!("all {} devices pass{exceptions}", devices.total);
+    Statement::new(kind, true, Reason::AllRulesPass, message)
 }
 
 /// The history with what is in force. `moved` counts devices, whenever it is counted: counting again changes nothing.

@@ -6,11 +6,13 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use kube::{Resource, ResourceExt as _};
 
-use crate::api::{Assignment, Baseline, BaselineSpec, DeviceGroup, Profile, names};
+use crate::api::{Assignment, Baseline, BaselineSpec, DeviceGroup, Profile, Waiver, names};
 use crate::policy::inheritance::{Family, Resolved, resolve};
 use crate::policy::{
     AssignmentInput, BaselineInput, Candidate, Group, ProfileInput, SpecError, check_assignment_against,
 };
+
+use super::waivers::KnownWaiver;
 
 /// The policy objects of one fleet.
 #[derive(Default)]
@@ -23,6 +25,8 @@ pub struct Policies {
     pub groups: BTreeMap<Arc<str>, KnownGroup>,
     /// Assignments by name.
     pub assignments: BTreeMap<Arc<str>, Arc<Assignment>>,
+    /// Waivers by name.
+    pub waivers: BTreeMap<Arc<str>, KnownWaiver>,
 }
 
 /// A group and what can be asked of it.
@@ -44,6 +48,8 @@ impl KnownGroup {
 
 /// A kind of policy object.
 pub trait PolicyKind: Resource<DynamicType = ()> + Sized {
+    /// Whether plans are made of it. Otherwise it only concerns how devices are judged.
+    const IS_PLANNED: bool = true;
     /// The object of a name.
     fn known<'a>(policies: &'a Policies, name: &str) -> Option<&'a Self>;
     /// The names of all.
@@ -96,6 +102,29 @@ impl PolicyKind for DeviceGroup {
     }
     fn take(policies: &mut Policies, name: &str) -> bool {
         policies.groups.remove(name).is_some()
+    }
+}
+
+impl PolicyKind for Waiver {
+    const IS_PLANNED: bool = false;
+
+    fn known<'a>(policies: &'a Policies, name: &str) -> Option<&'a Self> {
+        policies.waivers.get(name).map(|waiver| waiver.object.as_ref())
+    }
+    fn names(policies: &Policies) -> Vec<Arc<str>> {
+        policies.waivers.keys().cloned().collect()
+    }
+    fn put(policies: &mut Policies, name: Arc<str>, object: Self, same: bool) {
+        let object = Arc::new(object);
+        match policies.waivers.get_mut(&name) {
+            Some(known) if same => known.object = object,
+            _ => {
+                policies.waivers.insert(name, KnownWaiver::new(object));
+            }
+        }
+    }
+    fn take(policies: &mut Policies, name: &str) -> bool {
+        policies.waivers.remove(name).is_some()
     }
 }
 

@@ -134,7 +134,7 @@ enum Rank {
 
 const fn rank(verdict: Verdict) -> Option<Rank> {
     match verdict {
-        Verdict::Pass => Some(Rank::Pass),
+        Verdict::Pass | Verdict::Waived => Some(Rank::Pass),
         Verdict::Unknown => Some(Rank::Unknown),
         Verdict::Fail => Some(Rank::Fail),
         Verdict::NotApplicable => None,
@@ -145,6 +145,7 @@ const fn add(counts: &mut VerdictCounts, verdict: Verdict, devices: i64) {
     match verdict {
         Verdict::Pass => counts.pass += devices,
         Verdict::Fail => counts.fail += devices,
+        Verdict::Waived => counts.waived += devices,
         Verdict::Unknown => counts.unknown += devices,
         Verdict::NotApplicable => counts.not_applicable += devices,
     }

@@ -1,4 +1,4 @@
-//! The GitSource controller: fetch → read → validate → plan → apply → status.
+//! The GitSource controller: fetch → verify → read → validate → plan → apply → status.
 //!
 //! A revision is applied whole or not at all: everything that can be refused is refused before the first object is changed, by the
 //! compiled-in schemas (with file, line and column) and by a dry run against the API. What is in force stays in force until then.
@@ -9,6 +9,7 @@ mod dereference;
 mod finalizer;
 mod origin;
 pub mod revision;
+mod signed;
 mod status;
 #[cfg(test)]
 mod tests;
@@ -309,6 +310,13 @@ impl Sources {
             Ok(request) => request,
             Err(missing) => return Ok(Pass::Ended(Ended::NotReady(missing))),
         };
+        let ring = match dereference::key_ring(&self.context.client, source)
+            .await?
+            .transpose()
+        {
+            Ok(ring) => ring,
+            Err(missing) => return Ok(Pass::Ended(Ended::NotReady(missing))),
+        };
         // libgit2 blocks: all of it runs off the async threads.
         let fetcher = self.fetcher.clone();
         let revision = match tokio::task::spawn_blocking(move || fetcher.fetch(&request)).await? {
@@ -324,7 +332,11 @@ impl Sources {
                 });
             }
         };
-        let about = About::from(&revision);
+        let mut about = About::from(&revision);
+        about.signer = match signed::verify(source, &revision, ring.as_ref(), self.context.clock.now()) {
+            Ok(signer) => signer,
+            Err(refusal) => return Ok(Pass::Ended(Ended::Unverified { about, refusal })),
+        };
         let native = source.spec.format == SourceFormat::Native;
         let elsewhere = if native && revision::may_extend(&revision.files) {
             self.baselines_elsewhere(source).await?

@@ -6,6 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
+use crate::gitops::verify::RawObjects;
 use crate::secret::Secret;
 
 /// One fetch: where, what, with which rights and within which limits.
@@ -116,6 +117,8 @@ pub struct Revision {
     pub files: Vec<SourceFile>,
     /// What lies under the path and was not read.
     pub skipped: Skipped,
+    /// What may be signed of it.
+    pub objects: RawObjects,
 }
 
 /// A person as a commit names them. Nothing proves it.

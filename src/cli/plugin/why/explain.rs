@@ -295,6 +295,7 @@ fn next(explanation: &Explanation, status: &DeviceStatus) -> Vec<String> {
             excluded.by
         )),
         Some(Verdict::Pass) => next.push("nothing: the rule holds".to_owned()),
+        Some(Verdict::Waived) => next.push(waived(&explanation.rule, status)),
         Some(Verdict::NotApplicable) => next.push("nothing: the rule is not for this device".to_owned()),
         Some(Verdict::Fail) => {
             let enforced = asking.iter().any(|asked| asked.mode == AssignmentMode::Enforce);
@@ -332,6 +333,19 @@ fn next(explanation: &Explanation, status: &DeviceStatus) -> Vec<String> {
         Some(Verdict::Unknown) | None => next.push(ask),
     }
     next
+}
+
+/// Until when a rule is waived, and by what.
+fn waived(rule: &str, status: &DeviceStatus) -> String {
+    let mut known = status.waived_rules.iter();
+    match known.find(|known| format!("{}/{}", known.baseline, known.rule) == rule) {
+        Some(known) => format!(
+            "nothing until {}, when the Waiver {} ends",
+            words::moment(known.expires_at.0),
+            known.waiver
+        ),
+        None => "nothing until the Waiver ends".to_owned(),
+    }
 }
 
 /// An advice to change the assignments, with the file where they are.

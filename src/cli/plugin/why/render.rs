@@ -54,6 +54,7 @@ fn verdict(page: &mut Page, explanation: &Explanation, now: Timestamp) {
     let (word, tone) = match finding.verdict {
         Some(Verdict::Pass) => ("passes", Tone::Good),
         Some(Verdict::Fail) => ("FAILS", Tone::Bad),
+        Some(Verdict::Waived) => ("is waived", Tone::Quiet),
         Some(Verdict::Unknown) => ("is unknown", Tone::Unsure),
         Some(Verdict::NotApplicable) => ("does not apply", Tone::Quiet),
         None if explanation.is_left_out() => ("is left out", Tone::Quiet),

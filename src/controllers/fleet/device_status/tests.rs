@@ -105,20 +105,22 @@ fn synced_needs_the_proof_and_that_nothing_says_otherwise() {
 
 #[test]
 fn compliant_is_what_the_rules_say() {
-    let compliant = |pass, fail, unknown| {
+    let compliant = |pass, fail, unknown, waived| {
         let (device, mut judged) = holding();
         judged.counts = VerdictCounts {
             pass,
             fail,
+            waived,
             unknown,
             not_applicable: 1,
         };
         condition(&built(&device, &judged), "Compliant")
     };
-    assert_eq!(compliant(2, 0, 0), "True AllRulesPass");
-    assert_eq!(compliant(2, 1, 1), "False RulesFail");
-    assert_eq!(compliant(2, 0, 1), "Unknown EvidenceMissing");
-    assert_eq!(compliant(0, 0, 0), "Unknown NoRules");
+    assert_eq!(compliant(2, 0, 0, 0), "True AllRulesPass");
+    assert_eq!(compliant(2, 1, 1, 1), "False RulesFail");
+    assert_eq!(compliant(2, 0, 1, 1), "Unknown EvidenceMissing");
+    assert_eq!(compliant(0, 0, 0, 2), "True AllRulesPass");
+    assert_eq!(compliant(0, 0, 0, 0), "Unknown NoRules");
 }
 
 #[test]
@@ -173,14 +175,22 @@ fn the_largest_device_stays_under_8_kib() {
         evidence: "DeviceInformation".to_owned(),
         reason: "é".repeat(160),
     };
+    let waived = |_| Waived {
+        baseline: long(253).into(),
+        rule: long(128).into(),
+        waiver: long(253).into(),
+        expires_at: at(1),
+    };
     let judged = Judged {
         counts: VerdictCounts {
             pass: i64::MAX,
             fail: i64::MAX,
+            waived: i64::MAX,
             unknown: i64::MAX,
             not_applicable: i64::MAX,
         },
         failing: (0..20).map(failing).collect(),
+        waived: (0..64).map(waived).collect(),
         problems: vec![long(4_000)],
         holds: false,
         waiting: None,

@@ -35,6 +35,7 @@ fn sums(world: &World) -> Sums {
     sum(
         &world.fleets[&namespace("fleet")],
         world.devices.values().map(Box::as_ref),
+        at(60),
     )
 }
 
