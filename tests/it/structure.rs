@@ -37,13 +37,14 @@ const PARTS: &[(&str, &str)] = &[
     ("mdm::peer", "cache ids pki"),
     ("mdm::signature", "ids mdm::peer pki"),
     ("mdm::seen", "ids store"),
+    ("mdm::profile_pass", "ids pki policy store"),
     (
         "mdm::gateway",
-        "clock ids mdm mdm::peer mdm::seen mdm::signature policy secret store",
+        "clock ids mdm mdm::peer mdm::profile_pass mdm::seen mdm::signature policy secret store",
     ),
     (
         "mdm::http",
-        "body clock ids mdm mdm::gateway mdm::metrics mdm::peer mdm::signature pki store",
+        "body clock ids mdm mdm::gateway mdm::metrics mdm::peer mdm::profile_pass mdm::signature pki store",
     ),
     ("mdm::proxy", "clock ids mdm::peer pki"),
     ("mdm::serve", "clock listener mdm::peer pki"),
@@ -63,7 +64,7 @@ const PARTS: &[(&str, &str)] = &[
     ("simulator", "clock secret telemetry"),
     (
         "app",
-        "api bearer clock compliance controllers enrollment files gitops ids kubeapi listener mdm mdm::enqueue mdm::gateway mdm::http mdm::metrics mdm::peer mdm::proxy mdm::seen mdm::serve pki push secret store telemetry",
+        "api bearer clock compliance controllers enrollment files gitops ids kubeapi listener mdm mdm::enqueue mdm::gateway mdm::http mdm::metrics mdm::peer mdm::profile_pass mdm::proxy mdm::seen mdm::serve pki push secret store telemetry",
     ),
     (
         "cli",
@@ -144,7 +145,7 @@ const ROOMS: &[(&str, &str)] = &[
     ("rand", "clock"),
     (
         "prometheus_client",
-        "app::push listener mdm::http mdm::metrics telemetry",
+        "app::push enrollment::metrics listener mdm::http mdm::metrics telemetry",
     ),
     ("tracing_subscriber", "telemetry"),
     // The command line; options that are a component's own stand beside it.

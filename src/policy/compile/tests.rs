@@ -3,6 +3,8 @@
     reason = "tests read better with the data in its place"
 )]
 
+mod coverage;
+
 use proptest::prelude::*;
 use serde_json::{Value, json};
 

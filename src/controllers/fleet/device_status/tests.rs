@@ -1,3 +1,5 @@
+use serde_json::json;
+
 use super::*;
 use crate::api::common::{Severity, Verdict};
 use crate::controllers::fleet::fixtures::*;
@@ -256,4 +258,19 @@ fn an_object_without_an_enrolment_keeps_what_it_says_of_the_past() {
         (3, &old.serial_number)
     );
     assert_eq!(without_enrollment(&stray, Some(3), at(99)), stray);
+}
+
+#[test]
+fn what_is_in_safe_keeping_is_named_and_nothing_else_of_it_is_shown() {
+    let (mut device, judged) = holding();
+    for (bootstrap, unlock, shown) in [
+        (false, false, json!(null)),
+        (true, false, json!(["BootstrapToken"])),
+        (false, true, json!(["UnlockToken"])),
+        (true, true, json!(["BootstrapToken", "UnlockToken"])),
+    ] {
+        (device.enrollment.bootstrap_token, device.enrollment.unlock_token) = (bootstrap, unlock);
+        let status = serde_json::to_value(built(&device, &judged)).unwrap();
+        assert_eq!(status["escrowed"], shown);
+    }
 }
