@@ -87,6 +87,9 @@ pub enum SourceFormat {
     /// A tree of the macOS Security Compliance Project, 2.0 or 1.x.
     #[serde(rename = "MSCP")]
     Mscp,
+    /// Apple's schema, as github.com/apple/device-management has it: no objects, but what content is checked against, from the next start of the server.
+    /// Only the source that `--apple-schema-source` names may bring it.
+    AppleSchema,
 }
 
 /// Who must have signed a revision. One that is not signed like this changes nothing.

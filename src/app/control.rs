@@ -24,6 +24,7 @@ pub(super) struct Controllers {
     pub(super) metrics: Metrics,
     pub(super) planner: fleet::Settings,
     pub(super) schemas: Arc<SchemaSet>,
+    pub(super) apple_schema: git_source::apple_schema::Settings,
     pub(super) push_certificates: push_certificate::Settings,
     /// One for all terms.
     pub(super) fetcher: Arc<Fetcher>,
@@ -49,6 +50,7 @@ impl Controllers {
         let sources = git_source::run(
             context.clone(),
             self.schemas.clone(),
+            self.apple_schema.clone(),
             self.fetcher.clone(),
             self.clones.clone(),
             shutdown.clone(),

@@ -118,6 +118,12 @@ pub fn admin_socket(data_dir: &Path) -> PathBuf {
     data_dir.join("admin.sock")
 }
 
+/// The table of Apple's schema in a data directory, where a GitSource has brought one.
+#[must_use]
+pub fn apple_schema_file(data_dir: &Path) -> PathBuf {
+    data_dir.join("apple-schema.json")
+}
+
 /// Where the push certificates of a data directory are.
 #[must_use]
 pub fn push_folder(data_dir: &Path) -> PathBuf {

@@ -35,6 +35,7 @@ pub use settings::{
 use crate::api::crds;
 use crate::clock::{Clock, Entropy};
 use crate::controllers::fleet;
+use crate::controllers::git_source::apple_schema;
 use crate::enrollment::http::{WaysIn, device_router};
 use crate::enrollment::{
     CurrentAddress, IdentityIssuer, IdentityMetrics, Invite, Limiter, MdmAddress, ProfileIssuer, Rate,
@@ -60,7 +61,7 @@ use crate::telemetry::cluster::ClusterMetrics;
 use crate::telemetry::{Chain, Metrics};
 use admin_http::{InviteOrder, Orders, Readiness};
 use control::Controllers;
-use data_dir::{DataDir, admin_socket};
+use data_dir::{DataDir, admin_socket, apple_schema_file};
 use listen::Tasks;
 use moving::Desk;
 use plane::{Ground, Plane};
@@ -183,6 +184,10 @@ impl Server {
                 evidence_interval: settings.evidence_interval,
             },
             schemas: Arc::new(SchemaSet::new(&crds::all())?),
+            apple_schema: apple_schema::Settings {
+                source: settings.apple_schema_source,
+                file: apple_schema_file(data_dir.path()),
+            },
             push_certificates: plane.tells_of(served.push_certificates),
             fetcher: Arc::default(),
             clones: data_dir.git(),

@@ -4,6 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::controllers::git_source::apple_schema::SchemaSource;
 use crate::controllers::leader::Timing;
 use crate::enrollment::Dialect;
 use crate::mdm::proxy::Proxies;
@@ -28,6 +29,8 @@ pub struct Settings {
     pub former_device_authorities: String,
     /// Whether messages may be signed by way of SHA-1.
     pub sha1_signatures: bool,
+    /// The GitSource that may bring Apple's schema. None: no GitSource may.
+    pub apple_schema_source: Option<SchemaSource>,
     /// How devices are woken.
     pub push: PushSettings,
     /// Whether network and mobile users of Macs are managed.
@@ -139,6 +142,7 @@ impl Settings {
         Self {
             data_dir,
             mdm_listen: loopback,
+            apple_schema_source: None,
             kubernetes: Kubernetes::Embedded { listen: loopback },
             admin_listen: loopback,
             public_url: None,

@@ -8,6 +8,8 @@ use anyhow::{Context as _, bail};
 use clap::Subcommand;
 
 use super::print;
+use crate::app::data_dir::apple_schema_file;
+use crate::controllers::git_source::apple_schema::{self, SchemaSource};
 use crate::policy::schema::import::{
     self, Errata, FOLDERS, MAXIMUM_FILES, Report, SchemaFile, Succession, import,
 };
@@ -78,12 +80,18 @@ pub(super) struct AppleSchemaArgs {
 impl AppleSchemaArgs {
     /// Lets the process go by the table that was asked for, if one was.
     pub(super) fn put_in_force(&self) -> anyhow::Result<()> {
-        if self.apple_schema.is_none() && self.apple_schema_errata.is_empty() {
+        self.put_in_force_or(None)
+    }
+
+    /// Lets the process go by the table that was asked for, else by `kept`, else by the one that ships.
+    fn put_in_force_or(&self, kept: Option<Schema>) -> anyhow::Result<()> {
+        if self.apple_schema.is_none() && kept.is_none() && self.apple_schema_errata.is_empty() {
             return Ok(());
         }
-        let mut schema = match &self.apple_schema {
-            Some(file) => read_table(file)?,
-            None => Schema::embedded().clone(),
+        let mut schema = match (&self.apple_schema, kept) {
+            (Some(file), _) => read_table(file)?,
+            (None, Some(kept)) => kept,
+            (None, None) => Schema::embedded().clone(),
         };
         for file in &self.apple_schema_errata {
             for note in read_errata(file)?.apply(&mut schema) {
@@ -93,6 +101,55 @@ impl AppleSchemaArgs {
         schema
             .put_in_force()
             .map_err(|_| anyhow::anyhow!("there is a table of Apple's schema in force already"))
+    }
+}
+
+/// Options of servers, which a GitSource may bring the table.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub(super) struct ServerSchemaArgs {
+    #[command(flatten)]
+    table: AppleSchemaArgs,
+    /// The GitSource that may bring the table (`format: AppleSchema`). It is kept in the data directory, and counts when the server starts again.
+    #[arg(
+        long,
+        value_name = "NS/NAME",
+        env = "PROVOST_APPLE_SCHEMA_SOURCE",
+        hide_env_values = true,
+        conflicts_with = "apple_schema"
+    )]
+    pub(super) apple_schema_source: Option<SchemaSource>,
+}
+
+impl ServerSchemaArgs {
+    /// Lets the server go by the table that was asked for, or else by the one that the named GitSource has brought into `data_dir`, unless the one that
+    /// ships is newer.
+    pub(super) fn put_in_force(&self, data_dir: &Path) -> anyhow::Result<()> {
+        let kept = self.apple_schema_source.as_ref().and_then(|_| kept(data_dir));
+        self.table.put_in_force_or(kept)
+    }
+}
+
+/// The table that a GitSource has brought, where it is of use. What cannot be read is made again, and keeps no server from starting.
+fn kept(data_dir: &Path) -> Option<Schema> {
+    let file = apple_schema_file(data_dir);
+    match apple_schema::read(&file) {
+        Ok(found) => found.filter(|table| {
+            let is_of_use = !table.is_older_than(Schema::embedded());
+            if !is_of_use {
+                print::note(&format!(
+                    "{}: older than the table that ships, which counts",
+                    file.display()
+                ));
+            }
+            is_of_use
+        }),
+        Err(error) => {
+            print::note(&format!(
+                "{}: {error}; the table that ships counts until the GitSource has brought it again",
+                file.display()
+            ));
+            None
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use http::HeaderName;
 
 use super::place::Place;
 use super::print;
-use super::schema::AppleSchemaArgs;
+use super::schema::ServerSchemaArgs;
 use super::stop::Stop;
 use crate::app::evidence::NAMESPACE;
 use crate::app::{
@@ -30,7 +30,7 @@ pub(super) struct ServerArgs {
     #[command(flatten)]
     place: Place,
     #[command(flatten)]
-    schema: AppleSchemaArgs,
+    schema: ServerSchemaArgs,
     /// Where devices come (TLS). Port 0 takes a free one.
     #[arg(
         long,
@@ -204,7 +204,7 @@ pub(super) struct ServerArgs {
 impl ServerArgs {
     /// The settings of a server with these options.
     pub(super) fn settings(self, kubernetes: Kubernetes) -> anyhow::Result<Settings> {
-        self.schema.put_in_force()?;
+        self.schema.put_in_force(&self.place.data_dir)?;
         anyhow::ensure!(
             self.apns_cert.len() == self.apns_key.len(),
             "--apns-cert and --apns-key: give as many keys as certificates, in the same order"
@@ -241,6 +241,7 @@ impl ServerArgs {
                 },
             }),
             data_dir: self.place.data_dir,
+            apple_schema_source: self.schema.apple_schema_source,
             mdm_listen: self.mdm_listen,
             kubernetes,
             admin_listen: self.admin_listen,

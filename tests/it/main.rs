@@ -4,6 +4,8 @@
 #[cfg(test)]
 mod access;
 #[cfg(test)]
+mod apple_schema;
+#[cfg(test)]
 mod assignments;
 #[cfg(test)]
 mod baselines;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use provost::api::assignment::AssignmentMode;
 use provost::api::baseline::UnprovenReason;
 use provost::api::common::EnrollmentMode;
-use provost::api::{Assignment, Baseline, BaselineSpec, DeviceGroup, GitSource, Profile};
+use provost::api::{Assignment, Baseline, BaselineSpec, DeviceGroup, GitSource, Profile, Waiver};
 use provost::compliance::{self, Checks, Evidence};
 use provost::policy::inheritance::resolve;
 use provost::policy::platform::{Lacks, supports_declarations};
@@ -32,6 +32,7 @@ fn every_manifest_is_read_whole_by_its_kind() {
             "DeviceGroup" => round_trip::<DeviceGroup>(&document),
             "GitSource" => round_trip::<GitSource>(&document),
             "Profile" => round_trip::<Profile>(&document),
+            "Waiver" => round_trip::<Waiver>(&document),
             other => panic!("{}: unexpected kind {other}", file.display()),
         };
         let read = read.unwrap_or_else(|error| panic!("{}: {error}", file.display()));

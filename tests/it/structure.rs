@@ -58,7 +58,7 @@ const PARTS: &[(&str, &str)] = &[
     ("kubeapi", "api bearer body clock files listener pki secret"),
     (
         "controllers",
-        "api clock compliance gitops ids mdm policy push secret store telemetry",
+        "api clock compliance files gitops ids mdm policy push secret store telemetry",
     ),
     // The virtual fleet reads the protocol for itself; of the server it has the clock, and what keeps a text out of the log.
     ("simulator", "clock secret telemetry"),

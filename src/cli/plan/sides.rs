@@ -61,7 +61,7 @@ impl Sides {
         // What the newer revision is was told by more files than an empty older one has.
         let format = args.format.or(match after.standard.format {
             SourceFormat::Mscp => Some(Format::Mscp),
-            SourceFormat::Native => None,
+            SourceFormat::Native | SourceFormat::AppleSchema => None,
         });
         let format = if there_after { format } else { args.format };
         let before = load(&from, &args.from, there_before, format)?;

@@ -19,7 +19,7 @@ use crate::gitops::read::{Document, Documents};
 
 use super::Error;
 use super::origin::Origin;
-use super::status::{About, Ended};
+use super::status::{About, Ended, InForce};
 
 /// How many warnings the summary of a revision names.
 const WARNINGS: usize = 3;
@@ -81,6 +81,7 @@ pub(super) async fn apply(
         inventory: plan.inventory,
         other: documents.other_documents,
         summary,
+        since: InForce::Now,
     })
 }
 

@@ -3,6 +3,7 @@
 //! A revision is applied whole or not at all: everything that can be refused is refused before the first object is changed, by the
 //! compiled-in schemas (with file, line and column) and by a dry run against the API. What is in force stays in force until then.
 
+pub mod apple_schema;
 mod apply;
 mod begin;
 mod dereference;
@@ -72,6 +73,7 @@ struct Sources {
     /// Tells fetches to end.
     stop: CancellationToken,
     schemas: Arc<SchemaSet>,
+    apple_schema: apple_schema::Settings,
     cache: PathBuf,
     /// When each source is due, and what was asked of it at the last look; by uid.
     looks: Mutex<HashMap<String, Look>>,
@@ -104,6 +106,7 @@ enum Pass {
 pub async fn run(
     context: Context,
     schemas: Arc<SchemaSet>,
+    apple_schema: apple_schema::Settings,
     fetcher: Arc<Fetcher>,
     cache: PathBuf,
     shutdown: CancellationToken,
@@ -117,6 +120,7 @@ pub async fn run(
         fetcher,
         stop,
         schemas,
+        apple_schema,
         cache,
         looks: Mutex::default(),
         errors: Mutex::default(),
@@ -305,6 +309,10 @@ impl Sources {
         if source.spec.suspend {
             return Ok(Pass::Ended(Ended::Suspended));
         }
+        let brings_schema = source.spec.format == SourceFormat::AppleSchema;
+        if let Some(missing) = brings_schema.then(|| self.apple_schema.refusal(source)).flatten() {
+            return Ok(Pass::Ended(Ended::NotReady(missing)));
+        }
         let asked = dereference::request(&self.context.client, source, self.cache_of(source), &self.stop);
         let request = match asked.await? {
             Ok(request) => request,
@@ -337,6 +345,11 @@ impl Sources {
             Ok(signer) => signer,
             Err(refusal) => return Ok(Pass::Ended(Ended::Unverified { about, refusal })),
         };
+        if brings_schema {
+            let (settings, source) = (self.apple_schema.clone(), source.clone());
+            let kept = move || settings.keep(&source, about, &revision.files);
+            return Ok(Pass::Ended(tokio::task::spawn_blocking(kept).await?));
+        }
         let native = source.spec.format == SourceFormat::Native;
         let elsewhere = if native && revision::may_extend(&revision.files) {
             self.baselines_elsewhere(source).await?

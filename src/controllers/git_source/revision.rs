@@ -133,6 +133,8 @@ impl Judge<'_> {
                 documents
             }
             SourceFormat::Mscp => read_mscp(files, self.apple, &mut remarks),
+            // It holds no object.
+            SourceFormat::AppleSchema => Documents::default(),
         };
         let own: Baselines = documents
             .objects

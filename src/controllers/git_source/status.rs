@@ -85,9 +85,29 @@ pub(super) enum Ended {
         inventory: Vec<InventoryEntry>,
         other: usize,
         summary: String,
+        since: InForce,
     },
     /// The source is to go, and what it brought cannot be removed.
     NotRemoved(String),
+}
+
+/// Since when what a revision brings is in force.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum InForce {
+    Now,
+    /// The server has to start again first.
+    AtNextStart,
+}
+
+impl InForce {
+    fn told(self, revision: &str, summary: &str) -> String {
+        match self {
+            Self::Now => format!("{revision} is in force: {summary}"),
+            Self::AtNextStart => {
+                format!("{revision} comes into force when the server starts again: {summary}")
+            }
+        }
+    }
 }
 
 /// What was looked at: the spec and the requests as they were when the pass began.
@@ -197,10 +217,15 @@ impl Ended {
                 Reason::ApplyFailed,
                 format!("{} is refused by the API: {message}", about.revision),
             ),
-            Self::Applied { about, summary, .. } => ready(
+            Self::Applied {
+                about,
+                summary,
+                since,
+                ..
+            } => ready(
                 Status::True,
                 Reason::Succeeded,
-                format!("{} is in force: {summary}", about.revision),
+                since.told(&about.revision, summary),
             ),
             Self::NotRemoved(message) => {
                 let advice =
@@ -289,6 +314,7 @@ pub(super) fn build(source: &GitSource, asked: &Asked, ended: &Ended, now: Times
         about,
         inventory,
         other,
+        since,
         ..
     } = ended
     {
@@ -305,7 +331,7 @@ pub(super) fn build(source: &GitSource, asked: &Asked, ended: &Ended, now: Times
             .filter(|record| record.revision == about.revision && record.result == RevisionResult::Applied);
         if let Some(newest) = newest.filter(|_| is_in_force) {
             // The same revision once more: keep when it came into force, and what it changed then.
-            ready.message = format!("{} is in force: {}", about.revision, newest.detail);
+            ready.message = since.told(&about.revision, &newest.detail);
             if let Some(artifact) = &mut new.artifact {
                 artifact.signer.clone_from(&about.signer);
             }

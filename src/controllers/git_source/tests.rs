@@ -17,6 +17,10 @@ fn sources(ground: &Ground, fetcher: &Arc<Fetcher>, cache: &std::path::Path) -> 
         fetcher: Arc::clone(fetcher),
         stop: CancellationToken::new(),
         schemas: Arc::new(SchemaSet::new(&crds::all()).unwrap()),
+        apple_schema: apple_schema::Settings {
+            source: None,
+            file: cache.join("apple-schema.json"),
+        },
         cache: cache.to_owned(),
         looks: Mutex::default(),
         errors: Mutex::default(),

@@ -115,6 +115,13 @@ impl Schema {
         IN_FORCE.set(self).map_err(Box::new)
     }
 
+    /// Whether another table knows newer versions than this one, and none that is older.
+    #[must_use]
+    pub fn is_older_than(&self, other: &Self) -> bool {
+        let mut systems = self.newest.keys().chain(other.newest.keys());
+        self.newest != other.newest && systems.all(|system| self.newest(*system) <= other.newest(*system))
+    }
+
     /// Reads a table.
     ///
     /// # Errors

@@ -104,6 +104,8 @@ pub(crate) struct Setting {
     pub(crate) mdm_port: u16,
     /// Whether the server tells people the evidence.
     pub(crate) tells_evidence: bool,
+    /// More options of the server.
+    pub(crate) options: &'static [&'static str],
 }
 
 impl Default for Setting {
@@ -115,6 +117,7 @@ impl Default for Setting {
             evidence_interval: "1h",
             mdm_port: 0,
             tells_evidence: false,
+            options: &[],
         }
     }
 }
@@ -176,6 +179,7 @@ impl World {
             "--evidence-interval",
             setting.evidence_interval,
         ];
+        more.extend(setting.options);
         if setting.tells_evidence {
             more.extend(["--evidence-listen", "127.0.0.1:0"]);
         }

@@ -39,6 +39,7 @@ fn applied(revision: &str, summary: &str) -> Ended {
         inventory,
         other: 1,
         summary: summary.to_owned(),
+        since: InForce::Now,
     }
 }
 
@@ -288,6 +289,7 @@ fn an_unsigned_commit_is_told_while_the_last_good_one_stays() {
             inventory,
             other,
             summary,
+            since,
         } = applied(revision, "1 applied")
         else {
             unreachable!()
@@ -301,6 +303,7 @@ fn an_unsigned_commit_is_told_while_the_last_good_one_stays() {
             inventory,
             other,
             summary,
+            since,
         }
     };
     let unsigned = || Ended::Unverified {
