@@ -89,7 +89,7 @@ impl Settings {
         {
             return kept(about, &table, files.len(), InForce::AtNextStart);
         }
-        match table(files, &source.spec.path, title, in_force) {
+        match table(files, &source.spec.path, &title, in_force) {
             Err(findings) => Ended::Refused { about, findings },
             Ok((table, _)) => match files::replace(&self.file, table.write().as_bytes(), MODE) {
                 Ok(()) => kept(about, &table, files.len(), InForce::AtNextStart),
@@ -130,7 +130,7 @@ fn kept(about: About, table: &Schema, files: usize, since: InForce) -> Ended {
 fn table(
     files: &[SourceFile],
     root: &str,
-    title: String,
+    title: &str,
     earlier: &Schema,
 ) -> Result<(Schema, Report), Vec<Finding>> {
     let root = root.trim_matches('/');
@@ -154,7 +154,7 @@ fn table(
             })
         })
         .collect();
-    let (mut schema, report) = import(&found, &title).map_err(|error| findings(error, root))?;
+    let (mut schema, report) = import(&found, title).map_err(|error| findings(error, root))?;
     if schema.is_older_than(Schema::embedded()) {
         let message = "the schema speaks of older systems than the table that ships with the server; follow a newer release of it";
         return Err(vec![finding(root.to_owned(), None, message.to_owned())]);
@@ -253,7 +253,7 @@ payloadkeys:
             file("vendor/apple/docs/schema.yaml", "title: something else\n"),
             file("mdm/profiles/com.example.other.yaml", "neither: this\n"),
         ];
-        let (schema, report) = table(&files, "/vendor/apple/", "one".to_owned(), &Schema::default()).unwrap();
+        let (schema, report) = table(&files, "/vendor/apple/", "one", &Schema::default()).unwrap();
         assert_eq!(report.files, 2);
         assert!(schema.profiles.contains_key("com.example.dock"));
         assert_eq!(schema.source, "one");
@@ -262,13 +262,7 @@ payloadkeys:
     #[test]
     fn what_the_newer_schema_lacks_is_kept_of_the_earlier_one_as_removed() {
         let dock = file("mdm/profiles/com.example.dock.yaml", DOCK);
-        let (newer, _) = table(
-            &[dock, file(NEW_FILE, NEW)],
-            ".",
-            "two".to_owned(),
-            Schema::embedded(),
-        )
-        .unwrap();
+        let (newer, _) = table(&[dock, file(NEW_FILE, NEW)], ".", "two", Schema::embedded()).unwrap();
         assert!(newer.profiles.contains_key("com.example.dock"));
         assert!(newer.profiles.contains_key("com.apple.MCX.FileVault2"));
     }
@@ -276,22 +270,17 @@ payloadkeys:
     #[test]
     fn a_schema_that_is_older_than_the_one_that_ships_is_refused() {
         let files = [file("mdm/profiles/com.example.dock.yaml", DOCK)];
-        let older = table(&files, ".", String::new(), Schema::embedded()).unwrap_err();
+        let older = table(&files, ".", "", Schema::embedded()).unwrap_err();
         assert!(older[0].message.contains("older systems"), "{older:?}");
     }
 
     #[test]
     fn what_is_no_schema_is_refused_with_its_file() {
-        let nothing = table(
-            &[file("README.yaml", "a: b\n")],
-            ".",
-            String::new(),
-            &Schema::default(),
-        );
+        let nothing = table(&[file("README.yaml", "a: b\n")], ".", "", &Schema::default());
         let nothing = nothing.unwrap_err();
         assert!(nothing[0].message.contains("mdm/profiles"), "{nothing:?}");
         let files = [file("apple/mdm/profiles/broken.yaml", "title: [\n")];
-        let broken = table(&files, "apple", String::new(), &Schema::default()).unwrap_err();
+        let broken = table(&files, "apple", "", &Schema::default()).unwrap_err();
         assert_eq!(broken[0].file, "apple/mdm/profiles/broken.yaml", "{broken:?}");
     }
 
