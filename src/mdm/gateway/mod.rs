@@ -210,7 +210,7 @@ impl Gateway {
         fingerprint: Digest,
         sender: &Sender,
         now: Timestamp,
-    ) -> Result<Enrollment, Failure> {
+    ) -> Result<Arc<Enrollment>, Failure> {
         let enrollment = self.attribute(fingerprint, sender, now).await?;
         if enrollment.state == EnrollmentState::Ended {
             return Err(Failure::Ended);
@@ -225,7 +225,7 @@ impl Gateway {
         fingerprint: Digest,
         sender: &Sender,
         now: Timestamp,
-    ) -> Result<Enrollment, Failure> {
+    ) -> Result<Arc<Enrollment>, Failure> {
         tracing::Span::current().record("device.id", sender.enrollment.as_str());
         let enrollment = self
             .store
@@ -265,16 +265,16 @@ impl Gateway {
     /// The enrolment, with the certificate that is used as its pin where that is a renewed one.
     async fn renewed(
         &self,
-        enrollment: Enrollment,
+        enrollment: Arc<Enrollment>,
         fingerprint: Digest,
         now: Timestamp,
-    ) -> Result<Enrollment, Failure> {
+    ) -> Result<Arc<Enrollment>, Failure> {
         if enrollment.certificate == fingerprint {
             return Ok(enrollment);
         }
         // None: it is the pin before, for as long as that is accepted.
         let adopted = self.store.adopt(fingerprint, now).await?;
-        Ok(adopted.unwrap_or(enrollment))
+        Ok(adopted.map_or(enrollment, Arc::new))
     }
 
     /// What the device should hold. None: nothing, or nothing yet.

@@ -190,6 +190,15 @@ impl SqliteStore {
         self.readers.run(action, work).await
     }
 
+    /// As [`Self::read`], for a few rows by their key.
+    async fn look_up<T: Send + 'static>(
+        &self,
+        action: &'static str,
+        work: impl FnOnce(&Connection) -> Result<T, Fault> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.readers.run_here(action, work).await
+    }
+
     fn turn(&self, id: &EnrollmentId) -> Option<&tokio::sync::Mutex<()>> {
         let place = usize::try_from(self.hasher.hash_one(id)).unwrap_or(usize::MAX) % TURNS;
         self.turns.get(place)
