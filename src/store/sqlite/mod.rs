@@ -1,7 +1,7 @@
 //! The store in one SQLite file: the adapter for everything in one process.
 //!
-//! - One thread writes, committing in groups ([`writer`]); a few connections read beside it ([`readers`]). WAL with
-//!   `synchronous=FULL`: what was answered is on the disk.
+//! - One thread writes, committing in groups ([`writer`]), and another one forces the log to the disk ([`log`]) before anybody hears of a commit: what was
+//!   answered is on the disk. A few connections read beside them ([`readers`]).
 //! - Enrolments by certificate and manifests in use are kept in memory ([`cache`]), never older than the last commit; and, by the writer for itself, the queues
 //!   of the devices that are speaking ([`queues`]).
 //! - Push addresses, what devices give into safe keeping, command bodies and manifests, which may hold secrets, are sealed before they reach the file.
@@ -18,6 +18,7 @@ mod commands;
 mod enrollments;
 mod escrow;
 mod invitations;
+mod log;
 mod manifests;
 mod port;
 mod queues;
