@@ -21,7 +21,7 @@ use provost::ids::{CommandUuid, Digest, EnrollmentId, Namespace, PushTopic};
 use provost::mdm::command::{NewCommand, Priority, ReportStatus};
 use provost::pki::KeyFile;
 use provost::policy::{
-    AssignmentInput, BaselineInput, CompileInput, DeviceClass, Lacks, OsVersion, Plan, compile,
+    AssignmentInput, BaselineInput, CompileInput, DeviceClass, Lacks, OsVersion, Plan, Resolved, compile,
 };
 use provost::secret::Secret;
 use provost::store::sqlite::SqliteStore;
@@ -141,7 +141,7 @@ fn shipped_baseline() -> Result<AssignmentInput> {
         precedence: 0,
         baselines: vec![BaselineInput {
             name: "macos-essentials".into(),
-            spec: Arc::new(baseline.spec),
+            baseline: Resolved::alone(Arc::new(baseline.spec)),
             parameters: BTreeMap::new(),
             excluded: Vec::new(),
             revision: None,

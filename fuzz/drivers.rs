@@ -15,6 +15,7 @@ use provost::expression::Program;
 use provost::gitops::fetch::SourceFile;
 use provost::gitops::read::read_documents;
 use provost::gitops::validate::SchemaSet;
+use provost::gitops::verify::{Demand, KeyRing, RawObjects, RawTag};
 use provost::ids::CommandUuid;
 use provost::kubeapi::apply::{ApplyRequest, ResetFields, TypeInfo, apply};
 use provost::kubeapi::decode::decode;
@@ -32,12 +33,13 @@ use serde_json::json;
 type Target = fn(&[u8]);
 
 /// Every target by its name.
-pub(super) const TARGETS: [(&str, Target); 15] = [
+pub(super) const TARGETS: [(&str, Target); 16] = [
     ("certificate_request", certificate_request),
     ("check_in", check_in),
     ("command_report", command_report),
     ("endpoint", endpoint),
     ("expression", expression),
+    ("git_signature", git_signature),
     ("import_lines", import_lines),
     ("kubernetes_body", kubernetes_body),
     ("patch", patch),
@@ -301,4 +303,29 @@ pub(super) fn expression(bytes: &[u8]) {
         format!("{again:?}"),
         "the same question has two answers"
     );
+}
+
+/// A commit and, after a zero byte, which no commit holds, an entry of a Secret with keys.
+pub(super) fn git_signature(bytes: &[u8]) {
+    let mut parts = bytes.splitn(2, |byte| *byte == 0);
+    let (object, keys) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+    let tag = RawTag {
+        name: "v1".to_owned(),
+        object: Some(object.to_vec()),
+    };
+    let objects = RawObjects {
+        commit: object.to_vec(),
+        tag: Some(tag),
+    };
+    for entry in ["a.asc", "a.sshpub", "allowed_signers"] {
+        let ring = KeyRing::read([(entry, keys)]).unwrap_or_default();
+        for head in [true, false] {
+            let demand = Demand {
+                head,
+                tag: !head,
+                ..Demand::default()
+            };
+            let _ = provost::gitops::verify::verify("0", &objects, &ring, &demand);
+        }
+    }
 }

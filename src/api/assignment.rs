@@ -26,6 +26,7 @@ use super::schemas;
     printcolumn = r#"{"name":"Failing","type":"integer","jsonPath":".status.devices.failing"}"#,
     printcolumn = r#"{"name":"Unknown","type":"integer","jsonPath":".status.devices.unknown"}"#,
     printcolumn = r#"{"name":"Ready","type":"string","jsonPath":".status.conditions[?(@.type==\"Ready\")].status"}"#,
+    printcolumn = r#"{"name":"Waived","type":"integer","jsonPath":".status.verdicts.waived","priority":1}"#,
     printcolumn = r#"{"name":"Revision","type":"string","jsonPath":".status.revision","priority":1}"#,
     printcolumn = r#"{"name":"Classes","type":"integer","jsonPath":".status.classes","priority":1}"#,
     printcolumn = r#"{"name":"Age","type":"date","jsonPath":".metadata.creationTimestamp"}"#
@@ -127,9 +128,13 @@ pub struct AssignmentStatus {
     /// Its verdicts, summed over devices and rules.
     #[serde(default)]
     pub verdicts: VerdictCounts,
-    /// The verdicts by control of a framework, most failing first, at most sixty-four; `controlsTotal` counts all.
+    /// How many controls of each framework stand where, over all devices: the worst device decides. At most sixteen frameworks.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 64))]
+    #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["framework"]))]
+    pub frameworks: Vec<FrameworkCounts>,
+    /// The verdicts by control of a framework, most failing first, at most two hundred and fifty-six; `controlsTotal` counts all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 256))]
     pub controls: Vec<ControlCounts>,
     /// How many controls there are.
     #[serde(default)]
@@ -151,7 +156,7 @@ pub struct DeviceCounts {
     /// All that are concerned.
     #[serde(default)]
     pub total: i64,
-    /// Every applicable rule passes.
+    /// Every applicable rule passes, or is waived.
     #[serde(default)]
     pub compliant: i64,
     /// At least one rule fails.
@@ -176,6 +181,20 @@ pub struct ControlCounts {
     /// Verdicts, summed over devices and rules.
     #[serde(flatten)]
     pub verdicts: VerdictCounts,
+    /// Devices by how the control stands on them: the worst of its rules decides.
+    #[serde(default)]
+    pub devices: VerdictCounts,
+}
+
+/// How the controls of one framework stand.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct FrameworkCounts {
+    /// The framework.
+    pub framework: String,
+    /// Its controls that some rule supports, by how they stand.
+    #[serde(flatten)]
+    pub controls: VerdictCounts,
 }
 
 /// One revision that was in force.

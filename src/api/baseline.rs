@@ -5,7 +5,8 @@ use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::common::{DeclarationBody, PlatformRange, ProfilePayload, Severity};
+use super::assignment::RuleExclusion;
+use super::common::{DeclarationBody, ParameterValues, PlatformRange, ProfilePayload, Severity};
 use super::schemas;
 
 /// A versioned set of rules. Each rule says whom it concerns, what to enforce and how to check it.
@@ -31,6 +32,7 @@ use super::schemas;
     printcolumn = r#"{"name":"Age","type":"date","jsonPath":".metadata.creationTimestamp"}"#
 )]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("(has(self.rules) && size(self.rules) > 0) || (has(self.extends) && size(self.extends) > 0)").message("give at least one rule, or a baseline that this one extends"))]
 pub struct BaselineSpec {
     /// What people call it.
     #[schemars(length(min = 1, max = 256))]
@@ -46,13 +48,59 @@ pub struct BaselineSpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32))]
     pub platforms: Vec<PlatformRange>,
-    /// Values that an assignment may set.
+    /// Values that an assignment may set. One that an extended baseline has too takes its place; the type must be the same.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 128), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub parameters: Vec<Parameter>,
-    /// The rules.
-    #[schemars(length(min = 1, max = 512), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["id"]))]
+    /// Baselines of the same namespace of which this one has all rules and parameters, but for what is said here.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
+    pub extends: Vec<Extension>,
+    /// The rules of its own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 512), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["id"]))]
     pub rules: Vec<BaselineRule>,
+}
+
+/// A baseline that another one extends, and what that one has differently.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Extension {
+    /// The name of the Baseline.
+    #[schemars(length(min = 1, max = 253))]
+    pub name: String,
+    /// Values for its parameters, instead of their defaults. An assignment may still set others.
+    #[serde(default, skip_serializing_if = "ParameterValues::is_empty")]
+    #[schemars(schema_with = "schemas::map_of_any")]
+    pub parameters: ParameterValues,
+    /// Rules of it that are left out, each with the reason.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 256), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["rule"]))]
+    pub exclude: Vec<RuleExclusion>,
+    /// Rules of it that are changed.
+    #[serde(rename = "override", default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 256), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["rule"]))]
+    pub overrides: Vec<RuleOverride>,
+}
+
+/// What is different about an inherited rule. What is not given stays as it is.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("has(self.severity) || has(self.enforce) || has(self.check)").message("an override changes severity, enforce or check"))]
+pub struct RuleOverride {
+    /// The rule's id.
+    #[schemars(length(min = 1, max = 128))]
+    pub rule: String,
+    /// How much harm it does when it fails.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub severity: Option<Severity>,
+    /// What to put on devices, instead of all that the rule puts there. An empty list: nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 8))]
+    pub enforce: Option<Vec<Enforcement>>,
+    /// How to tell whether it holds, instead of the rule's own way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub check: Option<Check>,
 }
 
 /// A value that an assignment may set.
@@ -100,7 +148,7 @@ pub enum ParameterType {
 /// One demand.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("has(self.enforce) || has(self.check)").message("a rule needs enforce, check or both"))]
+#[x_kube(validation = Rule::new("has(self.enforce) || has(self.check) || has(self.unproven)").message("a rule needs enforce, check or both, or unproven"))]
 pub struct BaselineRule {
     /// A stable identifier, unique in the baseline.
     #[schemars(regex(pattern = r"^[a-z0-9][a-z0-9_.-]*$"), length(max = 128))]
@@ -130,10 +178,73 @@ pub struct BaselineRule {
     /// How to tell whether it holds. None: the enforced content is proven installed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub check: Option<Check>,
+    /// Why nothing that a device reports can prove it. Without a check the verdict is then unknown, for this reason.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unproven: Option<Unproven>,
+    /// A check that only a program on the device could make. Provost keeps it for people and never runs it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device_check: Option<DeviceCheck>,
     /// What a person can do where it fails and cannot be enforced.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     #[schemars(length(max = 4096))]
     pub remediation: String,
+    /// The files that an imported rule is made of: the library's own first, then those that change it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 4))]
+    pub origins: Vec<RuleOrigin>,
+}
+
+/// Why nothing that a device reports can prove a rule.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Unproven {
+    /// The kind of reason.
+    pub reason: UnprovenReason,
+    /// The reason, for people: it becomes that of the verdict.
+    #[schemars(length(min = 1, max = 1024))]
+    pub message: String,
+}
+
+/// Kinds of reason why nothing proves a rule.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema, strum::Display)]
+pub enum UnprovenReason {
+    /// It sets lines of a configuration file, of which only complete ones are delivered.
+    ConfigurationFile,
+    /// It contradicts another rule of the baseline, and neither value is served.
+    Conflict,
+    /// Apple's schema refuses what it sets, which is not served.
+    InvalidContent,
+    /// There is no setting and no check for it.
+    NotTechnical,
+    /// Only a check on the device can tell.
+    OnDeviceCheck,
+    /// What it sets can lock people out or is incomplete: it is put on devices only by an object of one's own.
+    OptIn,
+}
+
+/// A check that only a program on the device could make.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct DeviceCheck {
+    /// The shell command, as text.
+    #[schemars(length(min = 1, max = 4096))]
+    pub command: String,
+    /// What it prints where the rule is met.
+    #[serde(default)]
+    #[schemars(length(max = 1024))]
+    pub expected: String,
+}
+
+/// A file that a rule is made of.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RuleOrigin {
+    /// Its path from the root of the repository.
+    #[schemars(length(min = 1, max = 1024))]
+    pub path: String,
+    /// The id of its blob in git.
+    #[schemars(length(max = 64))]
+    pub blob: String,
 }
 
 /// A control of a framework.
@@ -189,9 +300,15 @@ pub struct BaselineStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "schemas::conditions")]
     pub conditions: Vec<Condition>,
-    /// How many rules it has.
+    /// How many rules it has, with those that it inherits.
     #[serde(default)]
     pub rules: i64,
+    /// How many of them it inherits.
+    #[serde(default)]
+    pub inherited_rules: i64,
+    /// How many rules of the baselines that it extends are left out.
+    #[serde(default)]
+    pub excluded_rules: i64,
     /// How many of them put something on devices.
     #[serde(default)]
     pub enforced_rules: i64,

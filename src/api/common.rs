@@ -131,7 +131,7 @@ pub struct PlatformRange {
 pub struct ProfilePayload {
     /// Apple's payload type, such as `com.apple.security.firewall`.
     #[schemars(
-        regex(pattern = r"^[A-Za-z0-9][A-Za-z0-9._()-]*$"),
+        regex(pattern = r"^[A-Za-z0-9.][A-Za-z0-9._()-]*$"),
         length(min = 1, max = 128)
     )]
     pub payload_type: String,
@@ -178,6 +178,9 @@ pub struct VerdictCounts {
     /// The rule does not hold, by evidence.
     #[serde(default)]
     pub fail: i64,
+    /// The rule does not hold, or there is no evidence, and a Waiver allows that.
+    #[serde(default)]
+    pub waived: i64,
     /// There is no evidence (yet), or the check could not be evaluated.
     #[serde(default)]
     pub unknown: i64,
@@ -208,6 +211,8 @@ pub enum Verdict {
     Pass,
     /// The rule does not hold, by evidence.
     Fail,
+    /// The rule does not hold, or there is no evidence, and a Waiver allows that.
+    Waived,
     /// There is no evidence.
     Unknown,
     /// The rule is not for this kind of device.

@@ -26,6 +26,10 @@ pub enum ConditionType {
     Conflicted,
     /// On a PushCertificate: it ends soon, or has ended.
     Expiring,
+    /// On a Waiver: it has ended.
+    Expired,
+    /// On a GitSource that asks for signatures: the newest revision seen is signed by somebody who may.
+    SourceVerified,
 }
 
 /// Why a condition has its value. Documented, CamelCase, never free text.
@@ -45,6 +49,10 @@ pub enum Reason {
     AuthenticationFailed,
     /// A file in the revision is wrong; the revision before it stays in force.
     InvalidRevision,
+    /// The revision is signed by somebody who may.
+    Verified,
+    /// The revision is not signed as the source asks; the revision before it stays in force.
+    VerificationError,
     /// The revision would remove too much, or holds nothing; a person must allow it.
     PruneNeedsApproval,
     /// The API refused an object.
@@ -93,7 +101,7 @@ pub enum Reason {
     ExpiresWithin30Days,
     /// The certificate ends within 7 days.
     ExpiresWithin7Days,
-    /// The certificate has ended.
+    /// The certificate, or the waiver, has ended.
     Expired,
     /// The certificate's time has not come.
     NotYetValid,

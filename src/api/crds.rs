@@ -7,7 +7,9 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
 use kube::CustomResourceExt as _;
 use serde_json::json;
 
-use super::{Assignment, Baseline, Device, DeviceGroup, GitSource, Profile, PushCertificate, unobserved};
+use super::{
+    Assignment, Baseline, Device, DeviceGroup, GitSource, Profile, PushCertificate, Waiver, unobserved,
+};
 
 /// Every definition, in the order people meet the kinds.
 #[must_use]
@@ -18,6 +20,7 @@ pub fn all() -> Vec<CustomResourceDefinition> {
         Profile::crd(),
         DeviceGroup::crd(),
         Assignment::crd(),
+        Waiver::crd(),
         Device::crd(),
         PushCertificate::crd(),
     ]

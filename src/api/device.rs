@@ -33,6 +33,7 @@ use super::schemas;
     printcolumn = r#"{"name":"Serial","type":"string","jsonPath":".status.serialNumber","priority":1}"#,
     printcolumn = r#"{"name":"Model","type":"string","jsonPath":".status.model","priority":1}"#,
     printcolumn = r#"{"name":"Pass","type":"integer","jsonPath":".status.verdicts.pass","priority":1}"#,
+    printcolumn = r#"{"name":"Waived","type":"integer","jsonPath":".status.verdicts.waived","priority":1}"#,
     printcolumn = r#"{"name":"Revision","type":"string","jsonPath":".status.revision","priority":1}"#,
     printcolumn = r#"{"name":"Age","type":"date","jsonPath":".metadata.creationTimestamp"}"#
 )]
@@ -133,6 +134,10 @@ pub struct DeviceStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 20))]
     pub failing_rules: Vec<FailingRule>,
+    /// Rules that a Waiver covers, at most twenty; `verdicts.waived` counts all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 20))]
+    pub waived_rules: Vec<WaivedRule>,
     /// The last changes, newest first, at most twenty.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 20))]
@@ -163,6 +168,26 @@ pub struct FailingRule {
     pub severity: Severity,
     /// What the evidence says.
     pub reason: String,
+    /// The baseline that it comes from, where its own inherits it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inherited_from: Option<String>,
+    /// The file of an imported rule, as `path@blob`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<String>,
+}
+
+/// A rule that would fail on this device, or be unknown, but for a Waiver.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct WaivedRule {
+    /// The baseline.
+    pub baseline: String,
+    /// The rule's id.
+    pub rule: String,
+    /// The name of the Waiver.
+    pub waiver: String,
+    /// When it ends.
+    pub expires_at: Time,
 }
 
 /// One change of a verdict or of the enrolment.

@@ -30,9 +30,11 @@ use super::schemas;
     printcolumn = r#"{"name":"Revision","type":"string","jsonPath":".status.artifact.revision"}"#,
     printcolumn = r#"{"name":"Status","type":"string","jsonPath":".status.conditions[?(@.type==\"Ready\")].message"}"#,
     printcolumn = r#"{"name":"Objects","type":"integer","jsonPath":".status.artifact.objects","priority":1}"#,
+    printcolumn = r#"{"name":"Verified","type":"string","jsonPath":".status.conditions[?(@.type==\"SourceVerified\")].status","priority":1}"#,
     printcolumn = r#"{"name":"Age","type":"date","jsonPath":".metadata.creationTimestamp"}"#
 )]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("!has(self.verify) || self.verify.mode == 'HEAD' || (has(self.ref) && has(self.ref.tag))").message("verify.mode Tag and TagAndHEAD need a tag to follow: give ref.tag"))]
 pub struct GitSourceSpec {
     /// The repository: `https://…`, `ssh://user@host/…` or `file:///…`, without a password in it.
     #[schemars(regex(pattern = r"^(https|ssh|file)://[^\s]+$"), length(max = 2048))]
@@ -45,6 +47,10 @@ pub struct GitSourceSpec {
     #[serde(default = "root_path")]
     #[schemars(length(max = 1024))]
     pub path: String,
+    /// What the files are: objects of Provost's, or a rule library of the macOS Security Compliance Project, each of whose baselines becomes a
+    /// Baseline.
+    #[serde(default)]
+    pub format: SourceFormat,
     /// How often to look for a new revision, such as `30s`, `5m` or `1h`.
     #[serde(default = "default_interval")]
     #[schemars(regex(pattern = r"^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$"), length(max = 32))]
@@ -57,6 +63,9 @@ pub struct GitSourceSpec {
     /// `identity`, `password` (of the key) and `known_hosts` for ssh.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret_ref: Option<super::common::NameRef>,
+    /// Who must have signed what is taken. None: what the repository holds is taken as it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verify: Option<Verification>,
     /// Whether objects that a revision no longer holds are removed.
     #[serde(default = "yes")]
     pub prune: bool,
@@ -67,6 +76,50 @@ pub struct GitSourceSpec {
     /// True: nothing is fetched or applied until this is false again.
     #[serde(default)]
     pub suspend: bool,
+}
+
+/// What the files of a source are.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+pub enum SourceFormat {
+    /// Objects of the group `provost.dev`, as YAML or JSON.
+    #[default]
+    Native,
+    /// A tree of the macOS Security Compliance Project, 2.0 or 1.x.
+    #[serde(rename = "MSCP")]
+    Mscp,
+}
+
+/// Who must have signed a revision. One that is not signed like this changes nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Verification {
+    /// What has to be signed.
+    #[serde(default)]
+    pub mode: VerificationMode,
+    /// A Secret in this namespace with the keys that count: entries `*.asc` are OpenPGP public keys in armor, `*.sshpub` SSH public keys, one a
+    /// line, and `allowed_signers` is as `ssh-keygen(1)` has it.
+    pub secret_ref: super::common::NameRef,
+    /// E-mail addresses: the author of a signed commit, and the tagger of a signed tag, must have one of them. Empty: the key decides alone.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(
+        length(max = 256),
+        inner(regex(pattern = r"^[^\s<>@]+@[^\s<>@]+$"), length(max = 254))
+    )]
+    pub authors: Vec<String>,
+}
+
+/// What of a revision has to be signed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+pub enum VerificationMode {
+    /// The commit that the reference leads to.
+    #[default]
+    #[serde(rename = "HEAD")]
+    Head,
+    /// The tag that the reference names.
+    Tag,
+    /// Both.
+    #[serde(rename = "TagAndHEAD")]
+    TagAndHead,
 }
 
 /// What to follow in a repository: one of these.
@@ -95,7 +148,7 @@ pub struct GitSourceStatus {
     /// The generation of the spec that this status is about.
     #[serde(default = "super::unobserved")]
     pub observed_generation: i64,
-    /// `Ready`, `Reconciling` and `Stalled`.
+    /// `Ready`, `SourceVerified`, `Reconciling` and `Stalled`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "schemas::conditions")]
     pub conditions: Vec<Condition>,
@@ -126,6 +179,9 @@ pub struct Artifact {
     pub revision: String,
     /// When it was applied.
     pub applied_at: Time,
+    /// Who signed it, where the source asks for that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signer: Option<String>,
     /// How many objects it holds.
     pub objects: i64,
     /// How many documents of other API groups were passed over.
@@ -192,6 +248,9 @@ const fn yes() -> bool {
     true
 }
 
+/// `pruneLimitPercent` where a source does not say.
+pub const PRUNE_LIMIT_PERCENT: i32 = 25;
+
 const fn default_prune_limit() -> i32 {
-    25
+    PRUNE_LIMIT_PERCENT
 }

@@ -24,6 +24,7 @@ pub mod roles;
 pub mod schema;
 mod schemas;
 pub mod selector;
+pub mod waiver;
 
 pub use assignment::{Assignment, AssignmentSpec, AssignmentStatus};
 pub use baseline::{Baseline, BaselineSpec, BaselineStatus};
@@ -32,6 +33,7 @@ pub use device_group::{DeviceGroup, DeviceGroupSpec, DeviceGroupStatus};
 pub use git_source::{GitSource, GitSourceSpec, GitSourceStatus};
 pub use profile::{Profile, ProfileSpec, ProfileStatus};
 pub use push_certificate::{PushCertificate, PushCertificateSpec, PushCertificateStatus};
+pub use waiver::{Waiver, WaiverSpec, WaiverStatus};
 
 /// `observedGeneration` before anything was observed: kstatus then reads "in progress", not "current".
 #[must_use]

@@ -37,7 +37,8 @@ use crate::clock::{Clock, Entropy};
 use crate::controllers::fleet;
 use crate::enrollment::http::{WaysIn, device_router};
 use crate::enrollment::{
-    CurrentAddress, IdentityIssuer, Invite, Limiter, MdmAddress, ProfileIssuer, Rate, ScepServer,
+    CurrentAddress, IdentityIssuer, IdentityMetrics, Invite, Limiter, MdmAddress, ProfileIssuer, Rate,
+    ScepServer,
 };
 use crate::gitops::validate::SchemaSet;
 use crate::kubeapi::KubeApi;
@@ -46,6 +47,7 @@ use crate::mdm::enqueue::Waker;
 use crate::mdm::gateway::{Gateway, NetworkUsers, setup};
 use crate::mdm::metrics::GatewayMetrics;
 use crate::mdm::peer::Peers;
+use crate::mdm::profile_pass::ProfilePasses;
 use crate::mdm::seen::SeenBatch;
 use crate::mdm::{self, http as device_http, proxy, serve as device_serve};
 use crate::pki::ca::{Pki, server_names};
@@ -120,7 +122,7 @@ impl Server {
         let store = store(&data_dir, sealer.clone())?;
         let ground = Ground {
             data_dir: &data_dir,
-            sealer,
+            sealer: sealer.clone(),
             clock: &clock,
             entropy: &entropy,
             gauges,
@@ -134,6 +136,7 @@ impl Server {
             settings: &settings,
             data_dir: &data_dir,
             store: store.clone(),
+            sealer,
             clock: &clock,
             entropy: &entropy,
             metrics: &metrics,
@@ -295,6 +298,7 @@ struct Devices<'a> {
     settings: &'a Settings,
     data_dir: &'a DataDir,
     store: Arc<SqliteStore>,
+    sealer: Arc<dyn Sealer>,
     clock: &'a Arc<dyn Clock>,
     entropy: &'a Arc<dyn Entropy>,
     metrics: &'a Metrics,
@@ -333,24 +337,31 @@ impl Devices<'_> {
         let store: Arc<dyn Store> = self.store.clone();
         let seen = Arc::new(SeenBatch::default());
         let gateway_metrics = GatewayMetrics::default();
-        let gateway = Arc::new(self.gateway(&seen, &push, &gateway_metrics));
+        let passes = ProfilePasses::new(self.sealer.clone(), &public_url);
+        let gateway = self.gateway(&seen, &push, &gateway_metrics);
+        let gateway = Arc::new(gateway.with_profile_passes(passes));
         let mdm: CurrentAddress = {
             let public_url = public_url.clone();
             Arc::new(move || MdmAddress::new(&public_url, topics()))
         };
         let limiter = Arc::new(Limiter::new(Rate::default()));
-        let ways_in = self.ways_in(&store, &pki, &public_url, &mdm, &limiter);
-        let issuer = Arc::new(IdentityIssuer::new(
+        let counts = IdentityMetrics::default();
+        let ways_in = self.ways_in(&store, &pki, &public_url, &mdm, &limiter, &counts);
+        let issuer = IdentityIssuer::new(
             store.clone(),
             self.clock.clone(),
             self.entropy.clone(),
             pki.devices,
             mdm,
             pki.servers.certificate_pem().to_owned(),
-        ));
+        );
+        let issuer = Arc::new(issuer.with_metrics(counts.clone()));
         let limits = device_http::Limits::default();
-        self.metrics
-            .register(|registry| gateway_metrics.register(registry.sub_registry_with_prefix("provost")));
+        self.metrics.register(|registry| {
+            let registry = registry.sub_registry_with_prefix("provost");
+            gateway_metrics.register(registry);
+            counts.register(registry);
+        });
         let identities = crate::enrollment::http::router(issuer, limiter, self.clock.clone());
         let router = device_http::router(gateway, peers.clone(), limits)
             .merge(identities)
@@ -433,16 +444,18 @@ impl Devices<'_> {
         public_url: &str,
         mdm: &CurrentAddress,
         limiter: &Arc<Limiter>,
+        counts: &IdentityMetrics,
     ) -> WaysIn {
+        let scep = ScepServer::new(
+            store.clone(),
+            self.clock.clone(),
+            self.entropy.clone(),
+            Arc::clone(&pki.scep),
+            Arc::clone(&pki.trust),
+            self.settings.scep,
+        );
         WaysIn {
-            scep: Arc::new(ScepServer::new(
-                store.clone(),
-                self.clock.clone(),
-                self.entropy.clone(),
-                Arc::clone(&pki.scep),
-                Arc::clone(&pki.trust),
-                self.settings.scep,
-            )),
+            scep: Arc::new(scep.with_metrics(counts.clone())),
             profiles: Arc::new(ProfileIssuer::new(
                 store.clone(),
                 self.clock.clone(),

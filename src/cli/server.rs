@@ -10,6 +10,7 @@ use http::HeaderName;
 
 use super::place::Place;
 use super::print;
+use super::schema::AppleSchemaArgs;
 use super::stop::Stop;
 use crate::app::evidence::NAMESPACE;
 use crate::app::{
@@ -28,6 +29,8 @@ use crate::secret::Secret;
 pub(super) struct ServerArgs {
     #[command(flatten)]
     place: Place,
+    #[command(flatten)]
+    schema: AppleSchemaArgs,
     /// Where devices come (TLS). Port 0 takes a free one.
     #[arg(
         long,
@@ -201,6 +204,7 @@ pub(super) struct ServerArgs {
 impl ServerArgs {
     /// The settings of a server with these options.
     pub(super) fn settings(self, kubernetes: Kubernetes) -> anyhow::Result<Settings> {
+        self.schema.put_in_force()?;
         anyhow::ensure!(
             self.apns_cert.len() == self.apns_key.len(),
             "--apns-cert and --apns-key: give as many keys as certificates, in the same order"

@@ -27,6 +27,10 @@ pub struct Demand {
     pub evidence: Evidence,
     /// Whether content is served for it: whether telling the device to apply that again can help.
     pub enforced: bool,
+    /// The file of an imported rule, as `path@blob`.
+    pub origin: Option<Arc<str>>,
+    /// The baseline that the rule is written in, where the demanded one inherits it.
+    pub inherited_from: Option<Arc<str>>,
     key: Arc<str>,
 }
 
@@ -52,6 +56,8 @@ impl Demand {
             revision,
             evidence,
             enforced: false,
+            origin: None,
+            inherited_from: None,
         }
     }
 
@@ -59,6 +65,20 @@ impl Demand {
     #[must_use]
     pub const fn enforced(mut self, enforced: bool) -> Self {
         self.enforced = enforced;
+        self
+    }
+
+    /// The demand, with the file of the rule, where it is imported.
+    #[must_use]
+    pub fn from_file(mut self, origin: Option<Arc<str>>) -> Self {
+        self.origin = origin;
+        self
+    }
+
+    /// The demand, with the baseline that the rule is written in, where the demanded one inherits it.
+    #[must_use]
+    pub fn inherited(mut self, from: Option<Arc<str>>) -> Self {
+        self.inherited_from = from;
         self
     }
 

@@ -47,8 +47,9 @@ pub const fn badness(verdict: Verdict) -> u8 {
     match verdict {
         Verdict::NotApplicable => 0,
         Verdict::Pass => 1,
-        Verdict::Unknown => 2,
-        Verdict::Fail => 3,
+        Verdict::Waived => 2,
+        Verdict::Unknown => 3,
+        Verdict::Fail => 4,
     }
 }
 
@@ -126,6 +127,7 @@ pub fn count(verdicts: impl IntoIterator<Item = Verdict>) -> VerdictCounts {
         match verdict {
             Verdict::Pass => counts.pass += 1,
             Verdict::Fail => counts.fail += 1,
+            Verdict::Waived => counts.waived += 1,
             Verdict::Unknown => counts.unknown += 1,
             Verdict::NotApplicable => counts.not_applicable += 1,
         }
@@ -149,6 +151,8 @@ pub fn failing_rules(demands: &[Demand], judgements: &[Judgement]) -> Vec<Failin
             rule: demand.rule.to_string(),
             severity: demand.severity,
             reason: shortened(&judgement.reason),
+            inherited_from: demand.inherited_from.as_deref().map(str::to_owned),
+            origin: demand.origin.as_deref().map(shortened),
         })
         .collect()
 }
@@ -229,6 +233,7 @@ fn summary(way: Way, alike: &[&Transition]) -> Option<TransitionRecord> {
             let named = [
                 (counts.fail, Verdict::Fail),
                 (counts.pass, Verdict::Pass),
+                (counts.waived, Verdict::Waived),
                 (counts.unknown, Verdict::Unknown),
                 (counts.not_applicable, Verdict::NotApplicable),
             ];

@@ -37,7 +37,7 @@ impl Judgement {
         }
     }
 
-    fn by_policy(verdict: Verdict, reason: impl Into<String>) -> Self {
+    pub(super) fn by_policy(verdict: Verdict, reason: impl Into<String>) -> Self {
         Self {
             verdict,
             reason: reason.into(),

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::invitation::digest_of;
+use super::metrics::IdentityMetrics;
 use crate::clock::{Clock, Entropy};
 use crate::ids::{EnrollmentId, PushTopic};
 use crate::pki::ca::{self, Authority};
@@ -85,6 +86,7 @@ pub struct IdentityIssuer {
     authority: Arc<Authority>,
     mdm: CurrentAddress,
     server_ca: String,
+    metrics: IdentityMetrics,
 }
 
 impl IdentityIssuer {
@@ -105,7 +107,15 @@ impl IdentityIssuer {
             authority,
             mdm,
             server_ca,
+            metrics: IdentityMetrics::default(),
         }
+    }
+
+    /// Counts requests in `metrics`; without this nobody sees the counts.
+    #[must_use]
+    pub fn with_metrics(mut self, metrics: IdentityMetrics) -> Self {
+        self.metrics = metrics;
+        self
     }
 
     /// Issues a certificate for a request (DER or PEM) on a challenge, and uses the challenge up.
@@ -113,6 +123,17 @@ impl IdentityIssuer {
     /// # Errors
     /// When the request is no good, the challenge does not allow it, or something of ours fails; the challenge is then not used up.
     pub async fn issue(&self, challenge: &str, request: &[u8]) -> Result<EnrollmentIdentity, Error> {
+        let outcome = self.identity(challenge, request).await;
+        let result = match &outcome {
+            Ok(_) => "issued",
+            Err(Error::Sign(_) | Error::Store(_)) => "failed",
+            Err(_) => "refused",
+        };
+        self.metrics.count("first", result);
+        outcome
+    }
+
+    async fn identity(&self, challenge: &str, request: &[u8]) -> Result<EnrollmentIdentity, Error> {
         let now = self.clock.now();
         let request = CertificateRequest::read(request)?;
         let enrollment = request.common_name.as_deref().ok_or(Error::NoCommonName)?;

@@ -149,62 +149,88 @@ fn measure(source: &str) -> Result<(), CompileError> {
             maximum: MAX_LENGTH,
         });
     }
-    let (mut operators, mut choices, mut signs) = (0_usize, 0_usize, 0_usize);
-    let mut brackets = Vec::new();
+    let mut scale = Scale::default();
     let mut rest = source;
     let mut before = ' ';
     while let Some(character) = rest.chars().next() {
-        let wrong = |message: String| syntax_error(source, rest, message);
-        match character {
-            '-' | '!' => signs += 1,
-            c if c.is_whitespace() => {}
-            _ => signs = 0,
-        }
-        let mut length = character.len_utf8();
-        match character {
-            '"' | '\'' => length = literal_length(rest, matches!(before, 'r' | 'R')),
-            '/' if rest.starts_with("//") => length = rest.find('\n').unwrap_or(rest.len()),
-            '(' | '[' | '{' => {
-                brackets.push(character);
-                operators += 1;
-            }
-            ')' | ']' | '}' if brackets.pop().map(closing) != Some(character) => {
-                return Err(wrong(format!("`{character}` closes nothing")));
-            }
-            ')' | ']' | '}' => {}
-            '?' => choices += 1,
-            c if c.is_ascii_punctuation() && c != '_' => operators += 1,
-            _ => {}
-        }
-        if signs > MAX_SIGNS {
-            return Err(CompileError::TooLarge {
-                what: "complex (signs in a row)",
-                maximum: MAX_SIGNS,
-            });
-        }
-        if brackets.len() > MAX_NESTING {
-            return Err(CompileError::TooLarge {
-                what: "nested (brackets)",
-                maximum: MAX_NESTING,
-            });
+        if let Some(length) = skipped(rest, character, before) {
+            scale.signs = 0;
+            rest = rest.get(length..).unwrap_or("");
+        } else {
+            scale
+                .weigh(character)
+                .map_err(|message| syntax_error(source, rest, message))?;
+            scale.limits_of_a_place()?;
+            rest = rest.get(character.len_utf8()..).unwrap_or("");
         }
         before = character;
-        rest = rest.get(length..).unwrap_or("");
     }
-    if let Some(open) = brackets.pop() {
+    if let Some(open) = scale.brackets.pop() {
         return Err(syntax_error(source, rest, format!("`{open}` is not closed")));
     }
-    if choices > MAX_CHOICES {
-        return Err(CompileError::TooLarge {
-            what: "complex (`?`)",
-            maximum: MAX_CHOICES,
-        });
+    scale.limits_of_the_whole()
+}
+
+/// The length in bytes of a literal or a comment that `rest` begins with. None: it begins with something that counts.
+fn skipped(rest: &str, character: char, before: char) -> Option<usize> {
+    match character {
+        '"' | '\'' => Some(literal_length(rest, matches!(before, 'r' | 'R'))),
+        '/' if rest.starts_with("//") => Some(rest.find('\n').unwrap_or(rest.len())),
+        _ => None,
     }
-    if operators > MAX_OPERATORS {
-        return Err(CompileError::TooLarge {
-            what: "complex (operators)",
-            maximum: MAX_OPERATORS,
-        });
+}
+
+/// What was counted in a text.
+#[derive(Debug, Default)]
+struct Scale {
+    operators: usize,
+    choices: usize,
+    /// In a row, with nothing but space between them.
+    signs: usize,
+    /// Those that are open.
+    brackets: Vec<char>,
+}
+
+impl Scale {
+    /// Counts one character. The error is for people.
+    fn weigh(&mut self, character: char) -> Result<(), String> {
+        match character {
+            '-' | '!' => self.signs += 1,
+            c if c.is_whitespace() => {}
+            _ => self.signs = 0,
+        }
+        match character {
+            '(' | '[' | '{' => {
+                self.brackets.push(character);
+                self.operators += 1;
+            }
+            ')' | ']' | '}' if self.brackets.pop().map(closing) != Some(character) => {
+                return Err(format!("`{character}` closes nothing"));
+            }
+            ')' | ']' | '}' => {}
+            '?' => self.choices += 1,
+            c if c.is_ascii_punctuation() && c != '_' => self.operators += 1,
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// The limits that hold at every place of the text.
+    fn limits_of_a_place(&self) -> Result<(), CompileError> {
+        within("complex (signs in a row)", self.signs, MAX_SIGNS)?;
+        within("nested (brackets)", self.brackets.len(), MAX_NESTING)
+    }
+
+    /// The limits that hold for the whole text.
+    fn limits_of_the_whole(&self) -> Result<(), CompileError> {
+        within("complex (`?`)", self.choices, MAX_CHOICES)?;
+        within("complex (operators)", self.operators, MAX_OPERATORS)
+    }
+}
+
+fn within(what: &'static str, count: usize, maximum: usize) -> Result<(), CompileError> {
+    if count > maximum {
+        return Err(CompileError::TooLarge { what, maximum });
     }
     Ok(())
 }

@@ -42,9 +42,52 @@ impl fmt::Display for Finding {
     }
 }
 
+/// The longest line that is shown, in characters.
+const SHOWN: usize = 160;
+
+impl Finding {
+    /// The line of `text`, its file, with a mark under the place; for people, below the finding itself. None: the file has no such line.
+    #[must_use]
+    pub fn snippet(&self, text: &str) -> Option<String> {
+        let line = text.lines().nth(self.position.line.checked_sub(1)?)?;
+        let clean: String = line
+            .chars()
+            .take(SHOWN)
+            .map(|c| match c {
+                '\t' => ' ',
+                c if c.is_control() => '\u{fffd}',
+                c => c,
+            })
+            .collect();
+        let number = self.position.line.to_string();
+        let margin = " ".repeat(number.len());
+        let before = " ".repeat(self.position.column.saturating_sub(1).min(SHOWN));
+        Some(format!("{number} | {clean}\n{margin} | {before}^"))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_snippet_shows_the_line_and_marks_the_place() {
+        let mut finding = Finding {
+            file: "a.yaml".into(),
+            position: Position { line: 2, column: 3 },
+            field: String::new(),
+            message: String::new(),
+        };
+        let text = "spec:\n\t\tEnable: yes\u{1b}no\n";
+        assert_eq!(
+            finding.snippet(text).unwrap(),
+            "2 |   Enable: yes\u{fffd}no\n  |   ^"
+        );
+        finding.position.line = 9;
+        assert_eq!(finding.snippet(text), None);
+        finding.position.line = 0;
+        assert_eq!(finding.snippet(text), None);
+    }
 
     #[test]
     fn a_finding_reads_as_compilers_write_them() {

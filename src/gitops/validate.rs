@@ -87,7 +87,9 @@ impl SchemaSet {
         findings
     }
 
-    fn check_document(&self, document: &Document) -> Vec<Finding> {
+    /// Every mistake in one document.
+    #[must_use]
+    pub fn check_document(&self, document: &Document) -> Vec<Finding> {
         let Some(schema) = self.0.get(&document.kind) else {
             let guess = did_you_mean(&document.kind, self.0.keys().map(String::as_str));
             return vec![document.finding("kind", format!("Provost has no kind {}{guess}", document.kind))];

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `PUT`, `POST` `/mdm` | reports on commands; check-in messages too, when their Content-Type or content says so |
 //! | `PUT`, `POST` `/mdm/checkin` | check-in messages |
-//! | `GET` `/mdm/profiles/{digest}` | profiles that declarations refer to |
+//! | `GET` `/mdm/profiles/{digest}` | profiles that declarations refer to; with a pass for devices that only sign ([`super::profile_pass`]) |
 //!
 //! A device acts on the status it gets: 401 and one kind of 403 make it leave. So every status is chosen by hand, in [`status_of`], and a fault of
 //! ours is a 5xx, whatever it is. Who the client is, the connection tells, or the message by its signature ([`super::signature`]); whether it is
@@ -15,7 +15,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use axum::extract::{Extension, Path, Request, State};
+use axum::extract::{Extension, Path, RawQuery, Request, State};
 use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
 use axum::http::request::Parts;
 use axum::http::{HeaderValue, StatusCode};
@@ -33,6 +33,7 @@ use super::gateway::{Failure, Gateway, PARSE_ASIDE, Reply};
 use super::metrics::{GatewayMetrics, KindLabels, RequestLabels};
 use super::peer::{Peer, Peers};
 use super::plist::BODY_LIMIT;
+use super::profile_pass::{ProfilePass, Proof};
 use super::signature::Claim;
 use crate::body::{self, Room};
 use crate::clock::Entropy;
@@ -107,10 +108,23 @@ async fn message(State(devices): State<Arc<Devices>>, request: Request) -> Respo
     ) = request.into_parts();
     let anonymous = || Arc::new(Peer::new(Identity::Absent));
     let peer = extensions.get::<Arc<Peer>>().cloned().unwrap_or_else(anonymous);
-    let malformed = |failure: &Failure| (Extension(Kind("Malformed")), refuse(failure)).into_response();
+    let malformed = |failure: &Failure| {
+        // Told apart: who comes with a certificate that ran out has missed its renewal.
+        let kind = match failure {
+            Failure::Peer(super::peer::Error::Expired { .. }) => Kind("Expired"),
+            _ => Kind("Malformed"),
+        };
+        (Extension(kind), refuse(failure)).into_response()
+    };
+    let shown = !peer.is_absent();
     let (peer, claim) = match devices.gateway.admit(&peer, &headers, &devices.peers) {
         Ok(admitted) => admitted,
         Err(failure) => return malformed(&failure),
+    };
+    let proof = if shown {
+        Proof::Connection
+    } else {
+        Proof::Signature
     };
     let declared_check_in = headers
         .get(CONTENT_TYPE)
@@ -127,7 +141,7 @@ async fn message(State(devices): State<Arc<Devices>>, request: Request) -> Respo
     }
     let answer = devices
         .gateway
-        .message(&peer, body.bytes.clone(), declared_check_in)
+        .message(&peer, proof, body.bytes.clone(), declared_check_in)
         .await;
     let response = match answer.result {
         Ok(Reply::Nothing) => StatusCode::OK.into_response(),
@@ -153,9 +167,11 @@ async fn profile(
     State(devices): State<Arc<Devices>>,
     peer: Option<Extension<Arc<Peer>>>,
     Path(digest): Path<String>,
+    RawQuery(query): RawQuery,
 ) -> Response {
+    let pass = query.as_deref().and_then(ProfilePass::read);
     let found = match (peer, Digest::from_hex(&digest)) {
-        (Some(Extension(peer)), Some(digest)) => devices.gateway.profile(&peer, digest).await,
+        (Some(Extension(peer)), Some(digest)) => devices.gateway.profile(&peer, pass.as_ref(), digest).await,
         _ => Err(Failure::NotFound),
     };
     let response = match found {

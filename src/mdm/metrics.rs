@@ -10,7 +10,8 @@ use prometheus_client::registry::Registry;
 /// One kind of request with one kind of answer.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct RequestLabels {
-    /// Apple's `MessageType` or `Status`, `DeclarativeManagement` with its endpoint, `Profile`, `Identity`, `Malformed` or `Other`.
+    /// Apple's `MessageType` or `Status`, `DeclarativeManagement` with its endpoint, `Profile`, `Identity`, `Malformed`, `Expired`
+    /// (of its certificate) or `Other`.
     pub kind: &'static str,
     /// The HTTP status.
     pub status: u16,

@@ -14,6 +14,7 @@ pub mod http;
 pub mod metrics;
 pub mod peer;
 pub mod plist;
+pub mod profile_pass;
 pub mod proxy;
 pub mod queue;
 pub mod seen;

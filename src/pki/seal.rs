@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use aws_lc_rs::hmac;
 
+use super::constant_time;
 use crate::clock::Entropy;
 use crate::ids::Digest;
 use crate::secret::Secret;
@@ -50,6 +51,9 @@ pub trait Sealer: Send + Sync + 'static {
     /// A digest that tells equal values from different ones, and nothing to those without the key: a plain digest of a
     /// value with few possibilities, such as a PIN, would give it away. It changes when the key does.
     fn tag(&self, context: &str, plain: &[u8]) -> Digest;
+
+    /// Whether `tag` was made by [`Sealer::tag`], under whichever key. How long it takes says nothing of what the tag would be.
+    fn is_tag(&self, context: &str, plain: &[u8], tag: &Digest) -> bool;
 }
 
 /// Why the sealing keys could not be had.
@@ -113,6 +117,17 @@ impl Key {
             cipher: LessSafeKey::new(UnboundKey::new(&AES_256_GCM, bytes).ok()?),
             tags: hmac::Key::new(hmac::HMAC_SHA256, derive(b"provost tag key").as_ref()),
         })
+    }
+
+    fn tag(&self, context: &str, plain: &[u8]) -> Digest {
+        let mut tag = hmac::Context::with_key(&self.tags);
+        // The length keeps `ab, c` and `a, bc` apart.
+        tag.update(&(context.len() as u64).to_be_bytes());
+        tag.update(context.as_bytes());
+        tag.update(plain);
+        // HMAC-SHA-256 gives exactly 32 bytes; were it otherwise, a digest of them still tells equal from different.
+        let tag = tag.sign();
+        Digest::from_slice(tag.as_ref()).unwrap_or_else(|| Digest::of(tag.as_ref()))
     }
 }
 
@@ -264,14 +279,13 @@ impl Sealer for KeyFile {
     }
 
     fn tag(&self, context: &str, plain: &[u8]) -> Digest {
-        let mut tag = hmac::Context::with_key(&self.current.tags);
-        // The length keeps `ab, c` and `a, bc` apart.
-        tag.update(&(context.len() as u64).to_be_bytes());
-        tag.update(context.as_bytes());
-        tag.update(plain);
-        // HMAC-SHA-256 gives exactly 32 bytes; were it otherwise, a digest of them still tells equal from different.
-        let tag = tag.sign();
-        Digest::from_slice(tag.as_ref()).unwrap_or_else(|| Digest::of(tag.as_ref()))
+        self.current.tag(context, plain)
+    }
+
+    fn is_tag(&self, context: &str, plain: &[u8], tag: &Digest) -> bool {
+        std::iter::once(&self.current)
+            .chain(&self.older)
+            .any(|key| constant_time::equal(&key.tag(context, plain).0, &tag.0))
     }
 }
 
@@ -362,6 +376,9 @@ mod tests {
         let new = after.seal("c", b"new").unwrap();
         assert_eq!(after.open("c", &new).unwrap().reveal(), b"new");
         assert_eq!(before.open("c", &new).unwrap_err(), SealError::UnknownKey);
+        let old = before.tag("c", b"1234");
+        assert!(after.is_tag("c", b"1234", &old) && after.is_tag("c", b"1234", &after.tag("c", b"1234")));
+        assert!(!before.is_tag("c", b"1234", &after.tag("c", b"1234")) && !after.is_tag("c", b"1235", &old));
     }
 
     #[test]

@@ -6,19 +6,22 @@
 //! writes profiles and declarations; then each rule gets the evidence that would prove it.
 
 mod assemble;
+mod explain;
 mod gather;
 
 use std::sync::Arc;
 
+pub use explain::{Carrier, Explanation, Place, RuleAccount, Setting, explain};
 pub(in crate::policy) use gather::{Target, select};
 
+use crate::api::ProfileSpec;
 use crate::api::assignment::{AssignmentMode, RuleExclusion};
 use crate::api::common::{ParameterValues, Verdict};
-use crate::api::{BaselineSpec, ProfileSpec};
 use crate::compliance::{Checks, Demand, Evidence, Facts, Needs, judge_evidence};
 use crate::expression::Path;
 
 use super::declaration;
+use super::inheritance::Resolved;
 use super::manifest::{Manifest, Section};
 use super::platform::DeviceClass;
 
@@ -59,13 +62,13 @@ pub struct AssignmentInput {
 pub struct BaselineInput {
     /// Its name.
     pub name: Arc<str>,
-    /// Its rules.
-    pub spec: Arc<BaselineSpec>,
+    /// Its rules, with those that it inherits.
+    pub baseline: Arc<Resolved>,
     /// Values for its parameters.
     pub parameters: ParameterValues,
     /// Rules left out.
     pub excluded: Vec<RuleExclusion>,
-    /// The git revision that last changed it; used where the assignment has none.
+    /// The newest git revision among it and what it extends; used where the assignment has none.
     pub revision: Option<Arc<str>>,
 }
 

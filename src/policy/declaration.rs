@@ -106,14 +106,16 @@ pub fn build(identifier: &str, type_: &str, payload: &Map<String, Value>) -> Dec
     }
 }
 
+/// What the addresses of all profiles begin with; the digest of the profile follows.
+#[must_use]
+pub fn profiles_address(public_url: &str) -> String {
+    format!("{}/mdm/profiles/", public_url.trim_end_matches('/'))
+}
+
 /// The declaration that brings a profile, which the device fetches from `public_url`.
 #[must_use]
 pub fn legacy(profile: &ProfileDocument, public_url: &str) -> Declaration {
-    let url = format!(
-        "{}/mdm/profiles/{}",
-        public_url.trim_end_matches('/'),
-        profile.digest
-    );
+    let url = format!("{}{}", profiles_address(public_url), profile.digest);
     let mut payload = Map::new();
     payload.insert("ProfileURL".to_owned(), Value::String(url));
     build(&identifier(&profile.identifier), LEGACY, &payload)

@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 
 use crate::api::DeviceGroupSpec;
 use crate::api::common::{EnrollmentMode, Platform};
+use crate::api::names::{ENROLLMENT_MODE_LABEL, PLATFORM_LABEL};
 use crate::api::selector::{LabelSelector, SelectorError};
 use crate::expression::{CompileError, Obstacle, Program};
 
@@ -52,6 +53,12 @@ pub struct Candidate {
 }
 
 impl Candidate {
+    /// The labels that selectors see.
+    #[must_use]
+    pub const fn labels(&self) -> &BTreeMap<String, String> {
+        &self.labels
+    }
+
     /// A device. What is not known of it is not among its keys.
     #[must_use]
     pub fn new(
@@ -139,6 +146,25 @@ impl Group {
             expression,
             serial_numbers: spec.serial_numbers.iter().cloned().collect(),
         })
+    }
+
+    /// Whether a device of which nothing is known but its platform, version and mode (and the labels that tell these) could belong. Where that
+    /// cannot be told, it could.
+    #[must_use]
+    pub fn could_contain(&self, candidate: &Candidate) -> bool {
+        if !self.serial_numbers.is_empty() {
+            return true;
+        }
+        let told = [PLATFORM_LABEL, ENROLLMENT_MODE_LABEL];
+        let by_labels = |selector: &LabelSelector| selector.on(&told).matches(&candidate.labels);
+        let by_expression = |program: &Program| match program.evaluate(&[(DEVICE, &candidate.device)]) {
+            // To ask whether a label is there gives an answer also where the labels are not known.
+            Ok(belongs) => belongs || program.source().contains("has(") || program.source().contains(" in "),
+            Err(_) => true,
+        };
+        (self.selector.is_some() || self.expression.is_some())
+            && self.selector.as_ref().is_none_or(by_labels)
+            && self.expression.as_ref().is_none_or(by_expression)
     }
 
     /// Whether a device belongs: it is listed by its serial number, or matches all that the group has of selector and

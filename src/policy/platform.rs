@@ -102,10 +102,71 @@ impl fmt::Display for DeviceClass {
     }
 }
 
-/// Whether a system can be managed by declarations: the first version of each that can.
+/// The first version of a platform that can be managed by declarations.
+#[must_use]
+pub fn declarations_since(platform: Platform) -> Option<OsVersion> {
+    tables::introduced(tables::BASE, platform).map(OsVersion::read)
+}
+
+/// Whether a system can be managed by declarations.
 #[must_use]
 pub fn supports_declarations(platform: Platform, version: OsVersion) -> bool {
-    version >= OsVersion::read(tables::introduced(tables::BASE, platform).unwrap_or("0"))
+    declarations_since(platform).is_none_or(|since| version >= since)
+}
+
+/// The ranges that include exactly the devices that both lists include; an empty list includes every device. None: no device is in both.
+#[must_use]
+pub fn in_both(one: &[PlatformRange], other: &[PlatformRange]) -> Option<Vec<PlatformRange>> {
+    if one.is_empty() || other.is_empty() {
+        return Some([one, other].concat());
+    }
+    let mut both: Vec<PlatformRange> = Vec::new();
+    for range in one
+        .iter()
+        .flat_map(|one| other.iter().filter_map(|other| common(one, other)))
+    {
+        if !both.contains(&range) {
+            both.push(range);
+        }
+    }
+    (!both.is_empty()).then_some(both)
+}
+
+/// What two ranges have in common.
+fn common(one: &PlatformRange, other: &PlatformRange) -> Option<PlatformRange> {
+    let version = |text: &String| OsVersion::read(text);
+    let minimum = [&one.minimum_version, &other.minimum_version];
+    let minimum = minimum
+        .into_iter()
+        .flatten()
+        .max_by_key(|text| version(text))
+        .cloned();
+    let before = [&one.before_version, &other.before_version];
+    let before = before
+        .into_iter()
+        .flatten()
+        .min_by_key(|text| version(text))
+        .cloned();
+    let modes = match (one.enrollment_modes.as_slice(), other.enrollment_modes.as_slice()) {
+        ([], modes) | (modes, []) => modes.to_vec(),
+        (one, other) => {
+            let shared: Vec<_> = one.iter().filter(|mode| other.contains(mode)).copied().collect();
+            if shared.is_empty() {
+                return None;
+            }
+            shared
+        }
+    };
+    let nothing = |(minimum, before): (&String, &String)| version(minimum) >= version(before);
+    if one.name != other.name || minimum.as_ref().zip(before.as_ref()).is_some_and(nothing) {
+        return None;
+    }
+    Some(PlatformRange {
+        name: one.name,
+        minimum_version: minimum,
+        before_version: before,
+        enrollment_modes: modes,
+    })
 }
 
 /// Ranges for people: `macOS 14 to before 26, iPadOS`.
@@ -134,6 +195,8 @@ pub fn describe(ranges: &[PlatformRange]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn class(platform: Platform, version: &str) -> DeviceClass {
@@ -185,6 +248,41 @@ mod tests {
             describe(&[from_14_before_26, range(Platform::IPadOS, None, None)]),
             "macOS 14 to before 26, iPadOS"
         );
+    }
+
+    fn ranges() -> impl Strategy<Value = Vec<PlatformRange>> {
+        let version = || prop::option::of(prop::sample::select(vec!["13", "14.2", "14.10", "15", "26"]));
+        let modes = prop::sample::subsequence(
+            vec![
+                EnrollmentMode::Supervised,
+                EnrollmentMode::Device,
+                EnrollmentMode::User,
+            ],
+            0..3,
+        );
+        let name = prop::sample::select(vec![Platform::MacOS, Platform::IOS]);
+        let one =
+            (name, version(), version(), modes).prop_map(|(name, minimum, before, modes)| PlatformRange {
+                enrollment_modes: modes,
+                ..range(name, minimum, before)
+            });
+        prop::collection::vec(one, 0..4)
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_in_both_is_what_each_includes(one in ranges(), other in ranges()) {
+            let both = in_both(&one, &other);
+            for platform in [Platform::MacOS, Platform::IOS, Platform::TvOS] {
+                for version in ["12", "13", "14.2", "14.9", "14.10", "15", "25", "26", "27"] {
+                    for mode in [EnrollmentMode::Supervised, EnrollmentMode::Device, EnrollmentMode::User] {
+                        let class = DeviceClass { mode, ..class(platform, version) };
+                        let expected = class.is_in_any(&one) && class.is_in_any(&other);
+                        prop_assert_eq!(both.as_ref().is_some_and(|both| class.is_in_any(both)), expected);
+                    }
+                }
+            }
+        }
     }
 
     #[test]

@@ -4,6 +4,8 @@
 //! content. The UUID of a payload that carries an identity or a connection stays the same, because the system replaces such a
 //! payload in place only then.
 
+use std::borrow::Cow;
+
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
@@ -27,6 +29,9 @@ const CONNECTIONS: [&str; 10] = [
     "com.apple.cellular",
     "com.apple.relay.managed",
 ];
+
+/// Managed preferences, by domain.
+const PREFERENCES: &str = "com.apple.ManagedClient.preferences";
 
 /// The keys that Provost derives, and that content may not hold.
 pub const DERIVED_KEYS: [&str; 10] = [
@@ -101,7 +106,7 @@ pub fn build(identifier: &str, title: &str, payloads: &[Payload]) -> Result<Prof
         if before > 0 {
             payload_identifier = format!("{payload_identifier}.{}", before + 1);
         }
-        let mut content = payload.content.clone();
+        let mut content = as_sent(&payload.payload_type, &payload.content).into_owned();
         content.insert(
             "PayloadUUID".to_owned(),
             json!(payload_uuid(&payload_identifier, payload)),
@@ -132,6 +137,31 @@ pub fn build(identifier: &str, title: &str, payloads: &[Payload]) -> Result<Prof
         digest: Digest::of(body.as_bytes()),
         body: body.into(),
     })
+}
+
+/// Content as devices read it. Managed preferences may be written as domains with their keys, which merge key by key; devices want each domain
+/// wrapped as forced.
+pub(super) fn as_sent<'c>(
+    payload_type: &str,
+    content: &'c Map<String, Value>,
+) -> Cow<'c, Map<String, Value>> {
+    let is_plain = payload_type == PREFERENCES
+        && !content.contains_key("PayloadContent")
+        && content.values().all(Value::is_object);
+    if !is_plain {
+        return Cow::Borrowed(content);
+    }
+    let domains: Map<String, Value> = content
+        .iter()
+        .map(|(domain, keys)| {
+            let forced = json!({ "Forced": [{ "mcx_preference_settings": keys }] });
+            (domain.clone(), forced)
+        })
+        .collect();
+    Cow::Owned(Map::from_iter([(
+        "PayloadContent".to_owned(),
+        Value::Object(domains),
+    )]))
 }
 
 fn payload_uuid(identifier: &str, payload: &Payload) -> String {
@@ -231,6 +261,23 @@ mod tests {
         assert_eq!(a[1], b[1]);
         assert_ne!(a[0], a[2], "two payloads of one type are two");
         assert_eq!(one, with(1));
+    }
+
+    #[test]
+    fn managed_preferences_are_wrapped_as_forced_by_domain() {
+        let wrapped =
+            |content: Value| Value::Object(as_sent(PREFERENCES, content.as_object().unwrap()).into_owned());
+        let plain = json!({ "com.apple.timed": { "On": true }, "com.apple.x": { "N": 1 } });
+        let forced = json!({ "PayloadContent": {
+            "com.apple.timed": { "Forced": [{ "mcx_preference_settings": { "On": true } }] },
+            "com.apple.x": { "Forced": [{ "mcx_preference_settings": { "N": 1 } }] },
+        } });
+        assert_eq!(wrapped(plain), forced);
+        assert_eq!(
+            wrapped(forced.clone()),
+            forced,
+            "what is wrapped already stays as it is"
+        );
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! What a resource's schema cannot say: mistakes that are found when an object is written, not when a device meets it.
 
+mod apple;
 mod contradictions;
+mod inherited;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -9,17 +11,21 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use crate::api::assignment::AssignmentSpec;
-use crate::api::baseline::{BaselineRule, Parameter, ParameterType};
+use crate::api::baseline::{BaselineRule, Check, Enforcement, Parameter, ParameterType};
 use crate::api::common::{DeclarationBody, PlatformRange, ProfilePayload};
-use crate::api::{BaselineSpec, DeviceGroupSpec, ProfileSpec};
-use crate::compliance::check;
+use crate::api::selector::LabelSelector;
+use crate::api::{BaselineSpec, DeviceGroupSpec, ProfileSpec, WaiverSpec};
+use crate::compliance::{check, frameworks};
 use crate::suggest::did_you_mean;
 
 use super::content;
 use super::group::{Group, GroupError};
+use super::inheritance::Resolved;
 use super::parameter;
-use super::platform::{OsVersion, declaration_type, declaration_types};
+use super::platform::OsVersion;
 use super::profile::DERIVED_KEYS;
+use super::schema::{self, Code, Extent, Schema, Severity};
+use apple::{Content, Values};
 
 /// A mistake.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,6 +34,8 @@ pub struct SpecError {
     pub field: String,
     /// What is wrong, and what to do.
     pub message: String,
+    /// Its kind, if Apple's schema says it.
+    pub code: Option<Code>,
 }
 
 impl fmt::Display for SpecError {
@@ -36,27 +44,72 @@ impl fmt::Display for SpecError {
     }
 }
 
-/// Collects mistakes.
-#[derive(Default)]
-struct Findings(Vec<SpecError>);
+/// What is found in an object that holds content.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Findings {
+    /// The mistakes: with one of them it cannot be used as it is.
+    pub errors: Vec<SpecError>,
+    /// What should be looked at.
+    pub warnings: Vec<SpecError>,
+}
 
 impl Findings {
+    /// Mistakes alone.
+    #[must_use]
+    pub const fn of(errors: Vec<SpecError>) -> Self {
+        Self {
+            errors,
+            warnings: Vec::new(),
+        }
+    }
+
     fn add(&mut self, field: impl Into<String>, message: impl Into<String>) {
-        self.0.push(SpecError {
-            field: field.into(),
-            message: message.into(),
-        });
+        self.note(Severity::Error, field.into(), message.into());
+    }
+
+    fn note(&mut self, severity: Severity, field: String, message: String) {
+        self.keep(severity, field, message, None);
+    }
+
+    /// What Apple's schema says of content.
+    fn note_of_schema(&mut self, severity: Severity, field: String, found: &schema::Finding) {
+        self.keep(severity, field, found.text(), Some(found.code));
+    }
+
+    fn keep(&mut self, severity: Severity, field: String, message: String, code: Option<Code>) {
+        let list = match severity {
+            Severity::Error => &mut self.errors,
+            Severity::Warning => &mut self.warnings,
+        };
+        list.push(SpecError { field, message, code });
     }
 }
 
-/// The mistakes of a Baseline; none: it can be used as it is.
+/// What is wrong with a Baseline that stands for itself, by itself and by Apple's schema.
 #[must_use]
-pub fn check_baseline(spec: &BaselineSpec) -> Vec<SpecError> {
-    let mut findings = Findings::default();
-    let values = check_parameters(&spec.parameters, &mut findings);
-    check_ranges("spec.platforms", &spec.platforms, &mut findings);
+pub fn check_baseline(spec: &BaselineSpec, schema: &Schema) -> Findings {
+    check_resolved(&Resolved::alone(Arc::new(spec.clone())), schema)
+}
+
+/// What is wrong with a Baseline beside those that it extends, by itself and by Apple's schema. What is wrong in those is theirs to tell.
+#[must_use]
+pub fn check_resolved(baseline: &Resolved, schema: &Schema) -> Findings {
+    let (own, spec) = (&baseline.own, &baseline.spec);
+    let mut findings = Findings::of(baseline.problems.clone());
+    check_parameters(&own.parameters, &mut findings);
+    check_ranges("spec.platforms", &own.platforms, &mut findings);
+    // What rules and parameters there are cannot be told, and what is said of them would be noise.
+    if baseline.incomplete {
+        return findings;
+    }
+    let values: Values = spec
+        .parameters
+        .iter()
+        .map(|declared| (declared.name.clone(), declared.default.clone()))
+        .collect();
+    let tried = apple::tried(&spec.parameters, &values);
     let mut ids = BTreeSet::new();
-    for (n, rule) in spec.rules.iter().enumerate() {
+    for (n, rule) in own.rules.iter().enumerate() {
         let field = format!("spec.rules[{n}]");
         if !ids.insert(&rule.id) {
             findings.add(
@@ -65,28 +118,29 @@ pub fn check_baseline(spec: &BaselineSpec) -> Vec<SpecError> {
             );
         }
         check_rule(&field, spec, rule, &values, &mut findings);
+        apple::check_enforced(schema, &field, rule, &tried, &mut findings);
+        apple::check_rule(schema, &field, spec, rule, &values, &mut findings);
     }
-    // Contradictions between rules that cannot be read would be noise.
-    if findings.0.is_empty() {
-        for contradiction in contradictions::find(spec, &values) {
-            findings.add(
-                format!("spec.rules[{}]", contradiction.rule),
-                contradiction.message,
-            );
+    inherited::check(baseline, schema, &values, &tried, &mut findings);
+    // What is said of rules that cannot be read would be noise.
+    if findings.errors.is_empty() {
+        let together = contradictions::find(schema, spec, &values);
+        for remark in together.contradictions {
+            findings.add(baseline.place(remark.rule), remark.message);
+        }
+        for remark in together.incomplete {
+            let field = baseline.place(remark.rule);
+            findings.note(Severity::Warning, field, remark.message);
         }
     }
-    findings.0
+    findings
 }
 
-/// The default values, or for a wrong default what else could stand there, so that only the mistake itself is reported.
-fn check_parameters(parameters: &[Parameter], findings: &mut Findings) -> BTreeMap<String, Value> {
-    let mut values = BTreeMap::new();
+fn check_parameters(parameters: &[Parameter], findings: &mut Findings) {
+    let mut names = BTreeSet::new();
     for (n, declared) in parameters.iter().enumerate() {
         let field = format!("spec.parameters[{n}]");
-        if values
-            .insert(declared.name.clone(), declared.default.clone())
-            .is_some()
-        {
+        if !names.insert(&declared.name) {
             findings.add(
                 format!("{field}.name"),
                 format!("there is another parameter `{}`", declared.name),
@@ -117,7 +171,6 @@ fn check_parameters(parameters: &[Parameter], findings: &mut Findings) -> BTreeM
             findings.add(format!("{field}.default"), error.to_string());
         }
     }
-    values
 }
 
 fn check_ranges(field: &str, ranges: &[PlatformRange], findings: &mut Findings) {
@@ -137,7 +190,7 @@ fn check_rule(
     field: &str,
     spec: &BaselineSpec,
     rule: &BaselineRule,
-    values: &BTreeMap<String, Value>,
+    values: &Values,
     findings: &mut Findings,
 ) {
     check_ranges(&format!("{field}.platforms"), &rule.platforms, findings);
@@ -153,7 +206,29 @@ fn check_rule(
     } else {
         &rule.platforms
     };
-    for (n, enforcement) in rule.enforce.iter().enumerate() {
+    check_enforce(field, &rule.enforce, outer, values, findings);
+    if rule.enforce.is_empty() && rule.check.is_none() && rule.unproven.is_none() {
+        findings.add(field, "a rule needs enforce, check or both, or unproven");
+    }
+    if let Some(check) = &rule.check {
+        check_cel(field, check, values, findings);
+    }
+    for (n, control) in rule.controls.iter().enumerate() {
+        if let Some(slip) = frameworks::slip(control) {
+            let field = format!("{field}.controls[{n}].id");
+            findings.note(Severity::Warning, field, slip);
+        }
+    }
+}
+
+fn check_enforce(
+    field: &str,
+    enforce: &[Enforcement],
+    outer: &[PlatformRange],
+    values: &Values,
+    findings: &mut Findings,
+) {
+    for (n, enforcement) in enforce.iter().enumerate() {
         let field = format!("{field}.enforce[{n}]");
         check_ranges(&format!("{field}.platforms"), &enforcement.platforms, findings);
         check_narrower(
@@ -171,25 +246,22 @@ fn check_rule(
             _ => findings.add(&field, "give exactly one of profile and declaration"),
         }
     }
-    if rule.enforce.is_empty() && rule.check.is_none() {
-        findings.add(field, "a rule needs enforce, check or both");
-    }
-    if let Some(check) = &rule.check {
-        let field = format!("{field}.check.cel");
-        match check::compile(&check.cel) {
-            Err(error) => findings.add(&field, error.to_string()),
-            Ok(program) => {
-                for path in program
-                    .paths()
-                    .iter()
-                    .filter(|path| path.root == check::PARAMETERS)
-                {
-                    if let Some(name) = path.keys.first().filter(|name| !values.contains_key(*name)) {
-                        let hint = did_you_mean(name, values.keys().map(String::as_str));
-                        findings.add(&field, format!("there is no parameter `{name}`{hint}"));
-                    }
-                }
-            }
+}
+
+fn check_cel(field: &str, check: &Check, values: &Values, findings: &mut Findings) {
+    let field = format!("{field}.check.cel");
+    let program = match check::compile(&check.cel) {
+        Ok(program) => program,
+        Err(error) => return findings.add(&field, error.to_string()),
+    };
+    let parameters = program
+        .paths()
+        .iter()
+        .filter(|path| path.root == check::PARAMETERS);
+    for path in parameters {
+        if let Some(name) = path.keys.first().filter(|name| !values.contains_key(*name)) {
+            let hint = did_you_mean(name, values.keys().map(String::as_str));
+            findings.add(&field, format!("there is no parameter `{name}`{hint}"));
         }
     }
 }
@@ -212,12 +284,7 @@ fn check_narrower(
     }
 }
 
-fn check_payload(
-    field: &str,
-    payload: &ProfilePayload,
-    values: &BTreeMap<String, Value>,
-    findings: &mut Findings,
-) {
+fn check_payload(field: &str, payload: &ProfilePayload, values: &Values, findings: &mut Findings) {
     let field = format!("{field}.content");
     for key in DERIVED_KEYS {
         if payload.content.get(key).is_some() {
@@ -227,21 +294,7 @@ fn check_payload(
     check_content(&field, &payload.content, values, findings);
 }
 
-fn check_declaration(
-    field: &str,
-    declaration: &DeclarationBody,
-    values: &BTreeMap<String, Value>,
-    findings: &mut Findings,
-) {
-    let type_ = &declaration.type_;
-    if declaration_type(type_).is_none() {
-        let names: Vec<String> = declaration_types().map(|known| known.name()).collect();
-        let hint = did_you_mean(type_, names.iter().map(String::as_str));
-        findings.add(
-            format!("{field}.type"),
-            format!("there is no declaration type `{type_}`{hint}"),
-        );
-    }
+fn check_declaration(field: &str, declaration: &DeclarationBody, values: &Values, findings: &mut Findings) {
     check_content(
         &format!("{field}.payload"),
         &declaration.payload,
@@ -250,7 +303,7 @@ fn check_declaration(
     );
 }
 
-fn check_content(field: &str, content: &Value, values: &BTreeMap<String, Value>, findings: &mut Findings) {
+fn check_content(field: &str, content: &Value, values: &Values, findings: &mut Findings) {
     if !content.is_object() {
         findings.add(field, "must be a dictionary");
     }
@@ -262,28 +315,28 @@ fn check_content(field: &str, content: &Value, values: &BTreeMap<String, Value>,
     }
 }
 
-/// The mistakes of a Profile.
+/// What is wrong with a Profile, by itself and by Apple's schema.
 #[must_use]
-pub fn check_profile(spec: &ProfileSpec) -> Vec<SpecError> {
+pub fn check_profile(spec: &ProfileSpec, schema: &Schema) -> Findings {
     let mut findings = Findings::default();
     check_ranges("spec.platforms", &spec.platforms, &mut findings);
+    let none = Values::new();
+    let against_schema = |field: &str, content: Content<'_>, findings: &mut Findings| {
+        let tried = std::slice::from_ref(&none);
+        apple::check_content(schema, field, content, tried, Extent::Whole, findings);
+        apple::check_profile(schema, field, spec, content, findings);
+    };
     for (n, payload) in spec.payloads.iter().enumerate() {
-        check_payload(
-            &format!("spec.payloads[{n}]"),
-            payload,
-            &BTreeMap::new(),
-            &mut findings,
-        );
+        let field = format!("spec.payloads[{n}]");
+        check_payload(&field, payload, &none, &mut findings);
+        against_schema(&field, Content::Payload(payload), &mut findings);
     }
     for (n, declaration) in spec.declarations.iter().enumerate() {
-        check_declaration(
-            &format!("spec.declarations[{n}]"),
-            declaration,
-            &BTreeMap::new(),
-            &mut findings,
-        );
+        let field = format!("spec.declarations[{n}]");
+        check_declaration(&field, declaration, &none, &mut findings);
+        against_schema(&field, Content::Declaration(declaration), &mut findings);
     }
-    findings.0
+    findings
 }
 
 /// The mistakes of a DeviceGroup.
@@ -297,14 +350,43 @@ pub fn check_group(spec: &DeviceGroupSpec) -> Vec<SpecError> {
         Err(error @ GroupError::Key { .. }) => findings.add("spec.expression", error.to_string()),
         Err(GroupError::Selector(error)) => findings.add("spec.selector", error.to_string()),
     }
-    findings.0
+    findings.errors
+}
+
+/// The mistakes of a Waiver. Rules that none of the baselines has which it means are to be looked at: a slip of the hand waives nothing. Where none of
+/// those is here, nothing is known of their rules.
+#[must_use]
+pub fn check_waiver(spec: &WaiverSpec, baselines: &BTreeMap<String, Arc<Resolved>>) -> Findings {
+    let mut findings = Findings::default();
+    if let Some(Err(error)) = spec.selector.as_ref().map(LabelSelector::from_spec) {
+        findings.add("spec.selector", error.to_string());
+    }
+    let is_meant = |name: &str| spec.baseline.as_deref().is_none_or(|wanted| wanted == name);
+    let meant = baselines.iter().filter(|(name, _)| is_meant(name));
+    let known: BTreeSet<&str> = meant
+        .flat_map(|(_, baseline)| baseline.spec.rules.iter().map(|rule| rule.id.as_str()))
+        .collect();
+    let unknown = spec
+        .rules
+        .iter()
+        .enumerate()
+        .filter(|(_, rule)| !known.contains(rule.as_str()));
+    for (n, rule) in unknown.filter(|_| !known.is_empty()) {
+        let hint = did_you_mean(rule, known.iter().copied());
+        findings.warnings.push(SpecError {
+            field: format!("spec.rules[{n}]"),
+            message: format!("no baseline among these files has a rule `{rule}`{hint}"),
+            code: None,
+        });
+    }
+    findings
 }
 
 /// The mistakes of an Assignment in what it says about baselines, which are given by name.
 #[must_use]
 pub fn check_assignment_against(
     spec: &AssignmentSpec,
-    baselines: &BTreeMap<String, Arc<BaselineSpec>>,
+    baselines: &BTreeMap<String, Arc<Resolved>>,
 ) -> Vec<SpecError> {
     let mut findings = Findings::default();
     let mut seen = BTreeSet::new();
@@ -325,7 +407,8 @@ pub fn check_assignment_against(
             continue;
         };
         // A wrong default is the baseline's mistake and is reported there.
-        let (_, errors) = parameter::resolve(&baseline.parameters, &assigned.parameters);
+        let spec = &baseline.spec;
+        let (_, errors) = parameter::resolve(&spec.parameters, &assigned.parameters);
         for error in errors {
             if let Some(name) = error
                 .parameter()
@@ -335,11 +418,11 @@ pub fn check_assignment_against(
             }
         }
         for (r, exclusion) in assigned.exclude_rules.iter().enumerate() {
-            if !baseline.rules.iter().any(|rule| rule.id == exclusion.rule) {
-                let hint = did_you_mean(
-                    &exclusion.rule,
-                    baseline.rules.iter().map(|rule| rule.id.as_str()),
-                );
+            // What the baseline leaves out itself may be left out once more: it can come back.
+            let left_out = baseline.left_out.iter().map(|left_out| &left_out.rule);
+            let known = spec.rules.iter().chain(left_out);
+            if !known.into_iter().any(|rule| rule.id == exclusion.rule) {
+                let hint = did_you_mean(&exclusion.rule, spec.rules.iter().map(|rule| rule.id.as_str()));
                 findings.add(
                     format!("{field}.excludeRules[{r}].rule"),
                     format!(
@@ -350,7 +433,7 @@ pub fn check_assignment_against(
             }
         }
     }
-    findings.0
+    findings.errors
 }
 
 #[cfg(test)]

@@ -259,11 +259,11 @@ async fn two_assignments_that_want_different_values_conflict_until_one_takes_pre
             ("fleet/groups.yaml", policy::EVERYONE.to_owned()),
             (
                 "fleet/open.yaml",
-                policy::one_rule("open", "cloud_allowed", payload, "allowCloudBackup", "true"),
+                policy::one_rule("open", "any_app", payload, "ratingApps", "1000"),
             ),
             (
                 "fleet/closed.yaml",
-                policy::one_rule("closed", "cloud_forbidden", payload, "allowCloudBackup", "false"),
+                policy::one_rule("closed", "some_apps", payload, "ratingApps", "600"),
             ),
             (
                 "fleet/a-open.yaml",
@@ -293,7 +293,7 @@ async fn two_assignments_that_want_different_values_conflict_until_one_takes_pre
     for assignment in conflicted.values() {
         let sums = sums(assignment);
         let message = &condition(&sums.conditions, "Conflicted").unwrap().message;
-        for part in ["allowCloudBackup", "closed/cloud_forbidden", "open/cloud_allowed"] {
+        for part in ["ratingApps", "closed/some_apps", "open/any_app"] {
             assert!(message.contains(part), "{part} is not in: {message}");
         }
         assert_eq!(sums.conflicts.len(), 1);
@@ -326,7 +326,7 @@ async fn two_assignments_that_want_different_values_conflict_until_one_takes_pre
     assert_eq!(sums[1].devices.unknown, 6, "what is overruled is not proven");
     for device in synced(&world, &decided).await.values() {
         assert_eq!(
-            history_of(device, "closed/cloud_forbidden").pop().unwrap().to,
+            history_of(device, "closed/some_apps").pop().unwrap().to,
             Some(Verdict::Pass)
         );
     }

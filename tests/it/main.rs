@@ -6,6 +6,8 @@ mod access;
 #[cfg(test)]
 mod assignments;
 #[cfg(test)]
+mod baselines;
+#[cfg(test)]
 mod bench;
 #[cfg(test)]
 mod chart;
@@ -26,6 +28,8 @@ mod enrolling;
 #[cfg(test)]
 mod evidence;
 #[cfg(test)]
+mod explain;
+#[cfg(test)]
 mod guarantees;
 #[cfg(test)]
 mod hostile;
@@ -38,9 +42,15 @@ mod kubectl;
 #[cfg(test)]
 mod leaving;
 #[cfg(test)]
+mod lint;
+#[cfg(test)]
 mod moving;
 #[cfg(test)]
+mod mscp;
+#[cfg(test)]
 mod plugin;
+#[cfg(test)]
+mod pull_requests;
 #[cfg(test)]
 mod push;
 #[cfg(test)]
@@ -58,6 +68,10 @@ mod secrets;
 #[cfg(test)]
 mod shipped;
 #[cfg(test)]
+mod signed;
+#[cfg(test)]
 mod structure;
+#[cfg(test)]
+mod waivers;
 #[cfg(test)]
 mod world;

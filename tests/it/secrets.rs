@@ -138,6 +138,21 @@ async fn no_secret_stands_in_clear_in_the_data_directory() {
 
     let mac = Mac::enrolled(&server, UDID).await;
     mac.drain().await;
+    let (bootstrap, unlock) = (b"bootstrap-token-0123456789", b"unlock-token-0123456789");
+    let given = ("BootstrapToken", plist::Value::Data(bootstrap.to_vec()));
+    assert_eq!(mac.check_in("SetBootstrapToken", &[given]).await.status, 200);
+    assert_eq!(mac.token_update_with("UnlockToken", unlock).await.status, 200);
+    let device = format!(
+        "/apis/provost.dev/v1alpha1/namespaces/default/devices/{}",
+        UDID.to_lowercase()
+    );
+    eventually("what is in safe keeping is shown", async || {
+        // It may not be there yet.
+        let device = administrator.send(&format!("GET {device}"), "", b"").await.json();
+        let shown = device["status"]["escrowed"] == json!(["BootstrapToken", "UnlockToken"]);
+        if shown { Ok(()) } else { Err(device.to_string()) }
+    })
+    .await;
 
     let mut secrets = BTreeMap::from([
         ("the first value of a Secret", first.as_bytes().to_vec()),
@@ -145,6 +160,8 @@ async fn no_secret_stands_in_clear_in_the_data_directory() {
         ("a push token", mac.token.clone()),
         ("a push magic", mac.magic.clone().into_bytes()),
         ("an invitation's challenge", mac.challenge.clone().into_bytes()),
+        ("a bootstrap token", bootstrap.to_vec()),
+        ("an unlock token", unlock.to_vec()),
     ]);
     for path in files(&server.data_dir().join("keys")) {
         let name: &str = path.file_name().unwrap().to_str().unwrap().to_owned().leak();

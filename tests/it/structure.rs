@@ -23,13 +23,13 @@ const PARTS: &[(&str, &str)] = &[
     ("expression", "suggest"),
     ("api", ""),
     // Pure.
-    ("compliance", "api expression ids"),
+    ("compliance", "api expression ids suggest"),
     ("policy", "api compliance expression ids suggest"),
     // Apple's messages and the rules of the queue: types and functions. The endpoint that speaks them is further down.
     ("mdm", "api clock compliance ids policy secret suggest"),
     // Ports and their adapters.
     ("push", "clock files secret telemetry"),
-    ("gitops", "api ids secret suggest telemetry"),
+    ("gitops", "api ids policy secret suggest telemetry"),
     ("pki", "clock files ids secret"),
     ("store", "api cache compliance files ids mdm pki policy secret"),
     // The endpoint for devices, from the inside out.
@@ -37,13 +37,14 @@ const PARTS: &[(&str, &str)] = &[
     ("mdm::peer", "cache ids pki"),
     ("mdm::signature", "ids mdm::peer pki"),
     ("mdm::seen", "ids store"),
+    ("mdm::profile_pass", "ids pki policy store"),
     (
         "mdm::gateway",
-        "clock ids mdm mdm::peer mdm::seen mdm::signature policy secret store",
+        "clock ids mdm mdm::peer mdm::profile_pass mdm::seen mdm::signature policy secret store",
     ),
     (
         "mdm::http",
-        "body clock ids mdm mdm::gateway mdm::metrics mdm::peer mdm::signature pki store",
+        "body clock ids mdm mdm::gateway mdm::metrics mdm::peer mdm::profile_pass mdm::signature pki store",
     ),
     ("mdm::proxy", "clock ids mdm::peer pki"),
     ("mdm::serve", "clock listener mdm::peer pki"),
@@ -63,7 +64,7 @@ const PARTS: &[(&str, &str)] = &[
     ("simulator", "clock secret telemetry"),
     (
         "app",
-        "api bearer clock compliance controllers enrollment files gitops ids kubeapi listener mdm mdm::enqueue mdm::gateway mdm::http mdm::metrics mdm::peer mdm::proxy mdm::seen mdm::serve pki push secret store telemetry",
+        "api bearer clock compliance controllers enrollment files gitops ids kubeapi listener mdm mdm::enqueue mdm::gateway mdm::http mdm::metrics mdm::peer mdm::profile_pass mdm::proxy mdm::seen mdm::serve pki push secret store telemetry",
     ),
     (
         "cli",
@@ -102,8 +103,14 @@ const ROOMS: &[(&str, &str)] = &[
     ),
     ("quick_xml", "mdm::plist"),
     // YAML: with the place of each field for people's files, plainly for bodies and files of our own.
-    ("saphyr_parser", "gitops::read kubeapi::decode"),
-    ("serde_yaml", "api::crds cli::plugin kubeapi"),
+    (
+        "saphyr_parser",
+        "gitops::read kubeapi::decode policy::schema::import",
+    ),
+    (
+        "serde_yaml",
+        "api::crds cli::explain cli::frameworks cli::mscp cli::plugin kubeapi policy::schema::import",
+    ),
     ("cel", "expression"),
     ("kube_cel", "api::schema"),
     ("schemars", "api kubeapi::openapi"),
@@ -117,7 +124,10 @@ const ROOMS: &[(&str, &str)] = &[
         "x509_parser",
         "gitops::fetch kubeapi::access pki push::certificate push::request",
     ),
-    ("aws_lc_rs", "gitops::fetch pki simulator::identity"),
+    (
+        "aws_lc_rs",
+        "gitops::fetch gitops::verify pki simulator::identity",
+    ),
     ("cbc", "pki::cms"),
     ("der", "enrollment::scep pki"),
     ("des", "pki::cms"),
@@ -135,7 +145,7 @@ const ROOMS: &[(&str, &str)] = &[
     ("rand", "clock"),
     (
         "prometheus_client",
-        "app::push listener mdm::http mdm::metrics telemetry",
+        "app::push enrollment::metrics listener mdm::http mdm::metrics telemetry",
     ),
     ("tracing_subscriber", "telemetry"),
     // The command line; options that are a component's own stand beside it.

@@ -56,6 +56,18 @@ impl LabelSelector {
         parser.selector()
     }
 
+    /// The conditions on these labels alone.
+    #[must_use]
+    pub fn on(&self, keys: &[&str]) -> Self {
+        let requirements = self.requirements.iter();
+        Self {
+            requirements: requirements
+                .filter(|requirement| keys.contains(&requirement.key.as_str()))
+                .cloned()
+                .collect(),
+        }
+    }
+
     /// Makes a selector of the structure that resources embed. An empty structure selects everything.
     ///
     /// # Errors

@@ -155,6 +155,7 @@ impl Records {
             profiles: self.all::<Profile>(namespace).await?,
             groups: BTreeMap::new(),
             assignments: self.all::<Assignment>(namespace).await?,
+            waivers: BTreeMap::new(),
         })
     }
 
@@ -185,6 +186,8 @@ fn record(
     transitions: &[Transition],
 ) -> RuleRecord {
     let judgement = judge_evidence(&demand.evidence, facts);
+    let is_waived =
+        recorded == Some(Verdict::Waived) && matches!(judgement.verdict, Verdict::Fail | Verdict::Unknown);
     let report = facts
         .reports
         .iter()
@@ -196,7 +199,11 @@ fn record(
         rule: demand.key().to_string(),
         assignment: demand.assignment.to_string(),
         severity: demand.severity,
-        verdict: judgement.verdict,
+        verdict: if is_waived {
+            Verdict::Waived
+        } else {
+            judgement.verdict
+        },
         recorded,
         evidence: judgement.reason,
         source: judgement.source.to_owned(),

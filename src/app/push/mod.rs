@@ -25,7 +25,7 @@ use crate::mdm::queue;
 use crate::mdm::seen::SeenBatch;
 use crate::push::schedule::{Pending, PushObserver, PushScheduler, PushTarget, ScheduleSettings, WakeUp};
 use crate::push::{HeldCertificate, PushFolder, Topics};
-use crate::store::{Change, EnrollmentState, PushAddress, PushRefusal, Store, StoreError};
+use crate::store::{Change, EnrollmentState, PushRefusal, Store, StoreError, Wakeable};
 use crate::telemetry::Chain;
 use crate::telemetry::Metrics;
 
@@ -226,32 +226,28 @@ async fn wake(
     topics: &Topics,
     id: &EnrollmentId,
 ) -> Result<(), StoreError> {
-    match store.push_address(id).await? {
-        Some(address) if topics.holds(address.topic.as_str()) => {
-            wake_at(store, scheduler, id, &address).await
-        }
-        _ => Ok(()),
+    if let Some(found) = store.wakeable(id).await?
+        && topics.holds(found.address.topic.as_str())
+    {
+        schedule(scheduler, id, &found);
     }
+    Ok(())
 }
 
-async fn wake_at(
-    store: &Arc<dyn Store>,
-    scheduler: &PushScheduler,
-    id: &EnrollmentId,
-    address: &PushAddress,
-) -> Result<(), StoreError> {
+fn schedule(scheduler: &PushScheduler, id: &EnrollmentId, found: &Wakeable) {
+    let Wakeable {
+        address, last_seen, ..
+    } = found;
     let target = PushTarget {
         token: address.token.reveal().clone(),
         push_magic: address.magic.reveal().clone(),
         topic: address.topic.as_str().into(),
     };
-    let last_seen = store.last_seen(id).await?;
     scheduler.wake([WakeUp {
         device: id.as_str().into(),
         target,
-        last_seen,
+        last_seen: *last_seen,
     }]);
-    Ok(())
 }
 
 /// Enrolments that somebody wants woken, until they are: no more than there are.
@@ -273,22 +269,20 @@ impl Waker for Bell {
         Box::pin(async move {
             let mut failures = Vec::new();
             for id in enrollments {
-                let enrollment = self.store.enrollment(id).await?;
-                if enrollment.is_some_and(|enrollment| enrollment.push_refused.is_some()) {
-                    failures.push((id.clone(), NotWoken::Refused));
-                    continue;
-                }
-                match self.store.push_address(id).await? {
-                    None => failures.push((id.clone(), NotWoken::NoAddress)),
-                    Some(address) if !self.topics.holds(address.topic.as_str()) => {
-                        failures.push((id.clone(), NotWoken::NoCertificate));
+                let why = match self.store.wakeable(id).await? {
+                    Some(found) if found.refused.is_some() => NotWoken::Refused,
+                    None => NotWoken::NoAddress,
+                    Some(found) if !self.topics.holds(found.address.topic.as_str()) => {
+                        NotWoken::NoCertificate
                     }
-                    Some(address) => {
+                    Some(found) => {
                         // First, so that the scheduler finds it.
                         wanted(&self.asked).insert(id.clone());
-                        wake_at(&self.store, &self.scheduler, id, &address).await?;
+                        schedule(&self.scheduler, id, &found);
+                        continue;
                     }
-                }
+                };
+                failures.push((id.clone(), why));
             }
             Ok(failures)
         })

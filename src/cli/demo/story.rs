@@ -12,7 +12,7 @@ use serde::Serialize;
 use serde_json::json;
 use tokio::time::{Instant, sleep};
 
-use crate::api::git_source::GitReference;
+use crate::api::git_source::{GitReference, SourceFormat};
 use crate::api::{GitSource, GitSourceSpec, names};
 use crate::app::admin_http::InviteOrder;
 use crate::app::{EvidenceSettings, PushService, Server, Settings, evidence};
@@ -135,10 +135,12 @@ async fn apply_source(client: &Client, policy: &Policy) -> anyhow::Result<()> {
             branch: Some("main".to_owned()),
             ..GitReference::default()
         }),
+        format: SourceFormat::Native,
         path: "fleet".to_owned(),
         interval: "30s".to_owned(),
         timeout: "60s".to_owned(),
         secret_ref: None,
+        verify: None,
         prune: true,
         prune_limit_percent: 25,
         suspend: false,

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
-use super::{completion, device, devices, reconcile, sources, why};
+use super::{completion, controls, device, devices, reconcile, sources, why};
 
 /// Shows who complies and why, and makes Provost look again.
 ///
@@ -35,6 +35,8 @@ pub(super) enum PluginCommand {
     Device(device::DeviceArgs),
     /// Show why a rule passes or fails on a device: the evidence, the rule, and the commit that demands it.
     Why(why::WhyArgs),
+    /// List the controls of frameworks and how they stand, over all devices of assignments.
+    Controls(controls::ControlsArgs),
     /// List git sources: what is in force, who committed it, and what waits.
     Sources(sources::SourcesArgs),
     /// Look at a git source, or ask a device for evidence, now; and wait for the outcome.
@@ -46,7 +48,7 @@ pub(super) enum PluginCommand {
 /// Which API, which fleet, and as whom: as kubectl has it.
 #[derive(Debug, Clone, Default, clap::Args)]
 #[command(next_help_heading = "Connection")]
-pub(super) struct ConnectionArgs {
+pub(in crate::cli) struct ConnectionArgs {
     /// The fleet. Without it: the namespace of the context.
     #[arg(
         short,
@@ -55,10 +57,10 @@ pub(super) struct ConnectionArgs {
         value_name = "NS",
         conflicts_with = "all_namespaces"
     )]
-    pub(super) namespace: Option<String>,
+    pub(in crate::cli) namespace: Option<String>,
     /// Every fleet.
     #[arg(short = 'A', long, global = true)]
-    pub(super) all_namespaces: bool,
+    pub(in crate::cli) all_namespaces: bool,
     /// The context of the kubeconfig, if not its current one.
     #[arg(long, global = true, value_name = "NAME")]
     pub(super) context: Option<String>,

@@ -132,6 +132,7 @@ fn verdicts(page: &mut Page, counts: VerdictCounts, style: Style) {
     let parts = [
         (counts.pass, '#', Tone::Good, "pass"),
         (counts.fail, '!', Tone::Bad, "fail"),
+        (counts.waived, '~', Tone::Quiet, "waived"),
         (counts.unknown, '?', Tone::Unsure, "unknown"),
         (counts.not_applicable, '-', Tone::Quiet, "not applicable"),
     ];
@@ -197,7 +198,7 @@ pub(super) fn transition(page: &mut Page, record: &TransitionRecord, now: Timest
         Some(Verdict::Fail) => Tone::Bad,
         Some(Verdict::Pass) => Tone::Good,
         Some(Verdict::Unknown) => Tone::Unsure,
-        Some(Verdict::NotApplicable) | None => Tone::Plain,
+        Some(Verdict::Waived | Verdict::NotApplicable) | None => Tone::Plain,
     };
     let text = format!("{change}{} ({})", record.reason, record.evidence);
     page.toned(&ago(record.time.0, now), tone, &text);

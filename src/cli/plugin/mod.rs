@@ -6,23 +6,24 @@
 //!
 //! Each subcommand reads what it needs, builds what it has to say (pure, with the time as a parameter) and prints it.
 
-mod arguments;
+pub(in crate::cli) mod arguments;
 mod completion;
+mod controls;
 mod device;
 mod devices;
 mod evidence;
 mod find;
 mod output;
-mod page;
+pub(in crate::cli) mod page;
 mod reconcile;
 mod rule;
-mod session;
+pub(in crate::cli) mod session;
 mod sources;
 mod table;
 #[cfg(test)]
 mod tests;
 mod why;
-mod words;
+pub(in crate::cli) mod words;
 
 use std::ffi::OsStr;
 use std::path::Path;
@@ -92,6 +93,7 @@ async fn run(cli: PluginCli) -> anyhow::Result<ExitCode> {
         PluginCommand::Devices(args) => devices::run(args, &connection, output).await,
         PluginCommand::Device(args) => device::run(&args, &connection, output).await,
         PluginCommand::Why(args) => why::run(&args, &connection, output).await,
+        PluginCommand::Controls(args) => controls::run(&args, &connection, output).await,
         PluginCommand::Sources(args) => sources::run(&args, &connection, output).await,
         PluginCommand::Reconcile(args) => reconcile::run(&args, &connection, output).await,
         PluginCommand::Completion(args) => completion::script(&args),

@@ -15,16 +15,16 @@ const LABEL: usize = 14;
 
 /// How to print on what is at hand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Style {
+pub(in crate::cli) struct Style {
     /// Whether to colour.
-    pub(super) colour: bool,
+    pub(in crate::cli) colour: bool,
     /// The columns there are.
-    pub(super) width: usize,
+    pub(in crate::cli) width: usize,
 }
 
 impl Style {
     /// For standard output: coloured on a terminal, unless the environment asks for none (`NO_COLOR`).
-    pub(super) fn of_stdout() -> Self {
+    pub(in crate::cli) fn of_stdout() -> Self {
         let terminal = std::io::stdout().is_terminal();
         let unwanted = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         let width = if terminal {
@@ -39,7 +39,7 @@ impl Style {
     }
 
     /// A text in a tone.
-    pub(super) fn paint(self, tone: Tone, text: &str) -> String {
+    pub(in crate::cli) fn paint(self, tone: Tone, text: &str) -> String {
         if !self.colour || tone == Tone::Plain {
             return text.to_owned();
         }
@@ -58,7 +58,7 @@ impl Style {
 
 /// What a colour says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Tone {
+pub(in crate::cli) enum Tone {
     Plain,
     Good,
     Bad,
@@ -81,13 +81,13 @@ impl Tone {
 
 /// A page as it grows.
 #[derive(Debug)]
-pub(super) struct Page {
+pub(in crate::cli) struct Page {
     style: Style,
     text: String,
 }
 
 impl Page {
-    pub(super) const fn new(style: Style) -> Self {
+    pub(in crate::cli) const fn new(style: Style) -> Self {
         Self {
             style,
             text: String::new(),
@@ -95,7 +95,7 @@ impl Page {
     }
 
     /// Begins a part of the page.
-    pub(super) fn heading(&mut self, text: &str) {
+    pub(in crate::cli) fn heading(&mut self, text: &str) {
         if !self.text.is_empty() {
             self.text.push('\n');
         }
@@ -104,12 +104,12 @@ impl Page {
     }
 
     /// A field; nothing where there is no value.
-    pub(super) fn field(&mut self, label: &str, value: &str) {
+    pub(in crate::cli) fn field(&mut self, label: &str, value: &str) {
         self.toned(label, Tone::Plain, value);
     }
 
     /// A field in a tone.
-    pub(super) fn toned(&mut self, label: &str, tone: Tone, value: &str) {
+    pub(in crate::cli) fn toned(&mut self, label: &str, tone: Tone, value: &str) {
         let value = clean(value);
         if value.trim().is_empty() {
             return;
@@ -128,7 +128,7 @@ impl Page {
     }
 
     /// An item of a list.
-    pub(super) fn item(&mut self, text: &str) {
+    pub(in crate::cli) fn item(&mut self, text: &str) {
         let room = self.style.width.saturating_sub(4).max(NARROWEST / 2);
         let mut mark = "- ";
         for line in wrapped(&clean(text), room) {
@@ -138,14 +138,14 @@ impl Page {
     }
 
     /// A ready line, such as of a bar.
-    pub(super) fn line(&mut self, line: &str) {
+    pub(in crate::cli) fn line(&mut self, line: &str) {
         self.text.push_str("  ");
         self.text.push_str(line);
         self.text.push('\n');
     }
 
     /// The page.
-    pub(super) fn finish(self) -> String {
+    pub(in crate::cli) fn finish(self) -> String {
         self.text
     }
 }

@@ -1,6 +1,7 @@
 //! Which rule a person means, among those that are demanded of a device.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use kube::ResourceExt;
 use kube::api::ListParams;
@@ -9,7 +10,9 @@ use super::session::Session;
 use super::words::some_of;
 use crate::api::assignment::AssignedBaseline;
 use crate::api::baseline::BaselineRule;
-use crate::api::{Assignment, Baseline, Device};
+use crate::api::{Assignment, Baseline, BaselineSpec, Device};
+use crate::policy::Resolved;
+use crate::policy::inheritance::{Inherited, LeftOut, resolve};
 use crate::suggest::nearest;
 
 /// How many candidates an error names.
@@ -20,7 +23,9 @@ const CANDIDATES: usize = 10;
 pub(super) struct Policies {
     /// Those that concern the device.
     pub(super) assignments: Vec<Assignment>,
+    /// Each with all that it inherits and all that is excluded on the way.
     pub(super) baselines: BTreeMap<String, Baseline>,
+    pub(super) resolved: BTreeMap<String, Arc<Resolved>>,
 }
 
 /// A rule, with everything that demands it.
@@ -29,6 +34,12 @@ pub(super) struct Demanded<'a> {
     pub(super) baseline: &'a Baseline,
     pub(super) rule: &'a BaselineRule,
     pub(super) assignments: Vec<(&'a Assignment, &'a AssignedBaseline)>,
+    /// Where the rule comes from, if the baseline inherits it.
+    pub(super) inherited: Option<&'a Inherited>,
+    /// Why it is excluded, if a baseline does that.
+    pub(super) left_out: Option<&'a LeftOut>,
+    /// The other baselines that made the rule what it is.
+    pub(super) bases: Vec<&'a Baseline>,
 }
 
 impl Demanded<'_> {
@@ -63,10 +74,32 @@ impl Policies {
         let baselines = session
             .list(&all, |baseline: Baseline| Some((baseline.name_any(), baseline)))
             .await?;
-        Ok(Self {
+        Ok(Self::new(assignments, baselines))
+    }
+
+    /// Puts them together. `baselines`: all of the fleet.
+    pub(super) fn new(
+        assignments: Vec<Assignment>,
+        baselines: impl IntoIterator<Item = (String, Baseline)>,
+    ) -> Self {
+        let mut baselines: BTreeMap<String, Baseline> = baselines.into_iter().collect();
+        let specs: BTreeMap<String, Arc<BaselineSpec>> = baselines
+            .iter()
+            .map(|(name, baseline)| (name.clone(), Arc::new(baseline.spec.clone())))
+            .collect();
+        let resolved = resolve(specs.keys().map(String::as_str), &specs);
+        for (name, baseline) in &mut baselines {
+            if let Some(resolved) = resolved.get(name) {
+                baseline.spec = BaselineSpec::clone(&resolved.spec);
+                let left_out = resolved.left_out.iter().map(|left_out| left_out.rule.clone());
+                baseline.spec.rules.extend(left_out);
+            }
+        }
+        Self {
             assignments,
-            baselines: baselines.into_iter().collect(),
-        })
+            baselines,
+            resolved,
+        }
     }
 
     /// The rule that a person means: its id or `baseline/id`, or the beginning of one.
@@ -174,10 +207,32 @@ impl Policies {
     fn demanded(&self, key: &str) -> Option<Demanded<'_>> {
         let (name, id) = key.split_once('/')?;
         let baseline = self.baselines.get(name)?;
+        let resolved = self.resolved.get(name)?;
+        let inherited = resolved.inherited.get(id);
+        let left_out = resolved.left_out.iter().find(|left_out| left_out.rule.id == id);
+        let made_by = inherited
+            .into_iter()
+            .flat_map(|inherited| [&inherited.from].into_iter().chain(&inherited.changed_by))
+            .chain(
+                left_out
+                    .into_iter()
+                    .flat_map(|left_out| [&left_out.from, &left_out.by]),
+            );
+        let mut bases: Vec<&Baseline> = Vec::new();
+        for base in made_by.filter(|base| &***base != name) {
+            if let Some(base) = self.baselines.get(&**base)
+                && !bases.iter().any(|known| known.name_any() == base.name_any())
+            {
+                bases.push(base);
+            }
+        }
         Some(Demanded {
             baseline,
             rule: baseline.spec.rules.iter().find(|rule| rule.id == id)?,
             assignments: self.assigned(name).collect(),
+            inherited,
+            left_out,
+            bases,
         })
     }
 }

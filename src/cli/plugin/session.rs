@@ -24,10 +24,10 @@ const SILENCE: Duration = Duration::from_secs(30);
 
 /// A client, and where it looks.
 #[derive(Clone)]
-pub(super) struct Session {
+pub(in crate::cli) struct Session {
     pub(super) client: Client,
     /// The fleet that was named, or that of the context.
-    pub(super) namespace: String,
+    pub(in crate::cli) namespace: String,
     /// Whether every fleet is meant.
     pub(super) everywhere: bool,
     pub(super) config: Config,
@@ -36,7 +36,7 @@ pub(super) struct Session {
 
 impl Session {
     /// Reads the kubeconfig; nothing is called yet.
-    pub(super) async fn open(args: &ConnectionArgs) -> anyhow::Result<Self> {
+    pub(in crate::cli) async fn open(args: &ConnectionArgs) -> anyhow::Result<Self> {
         let mut config = configuration(args).await?;
         config.connect_timeout = Some(CONNECT_PATIENCE);
         config.read_timeout = Some(SILENCE);
@@ -106,7 +106,7 @@ impl Session {
     }
 
     /// Every object that `keep` takes something from, page by page, so that the whole of a large fleet is never held.
-    pub(super) async fn list<K, T>(
+    pub(in crate::cli) async fn list<K, T>(
         &self,
         parameters: &ListParams,
         mut keep: impl FnMut(K) -> Option<T>,

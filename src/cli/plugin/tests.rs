@@ -137,10 +137,7 @@ fn policies(mode: &str, excluded: &Value) -> Policies {
             "baselines": [{ "name": "essentials", "parameters": { "passcodeLength": 12 }, "excludeRules": excluded }],
         }),
     ));
-    Policies {
-        assignments: vec![assignment],
-        baselines: [("essentials".to_owned(), baseline)].into(),
-    }
+    Policies::new(vec![assignment], [("essentials".to_owned(), baseline)])
 }
 
 fn why(device: &Device, policies: &Policies, rule: &str) -> String {
@@ -259,6 +256,46 @@ fn a_rule_that_is_not_found_is_answered_with_what_there_is() {
     assert_eq!(
         none.find("firewall_on").unwrap_err(),
         "the rule essentials/firewall_on is not demanded of this device: none of its assignments names the baseline\nits assignments: none"
+    );
+}
+
+#[test]
+fn an_inherited_rule_says_where_it_comes_from_and_an_excluded_one_why() {
+    let base: Baseline = read(from_git(
+        "Baseline",
+        "fleet/base.yaml",
+        &json!({ "title": "Base", "version": "3", "rules": [
+            { "id": "firewall_on", "title": "On", "check": { "cel": "SecurityInfo.FirewallSettings.FirewallEnabled" } },
+            { "id": "stealth", "title": "Silent", "check": { "cel": "SecurityInfo.FirewallSettings.StealthMode" } },
+        ] }),
+    ));
+    let heir: Baseline = read(from_git(
+        "Baseline",
+        "fleet/baseline.yaml",
+        &json!({ "title": "Essentials", "version": "1", "extends": [{ "name": "base",
+            "exclude": [{ "rule": "stealth", "reason": "Our scanner needs answers." }],
+            "override": [{ "rule": "firewall_on", "severity": "High" }] }] }),
+    ));
+    let known = policies("Audit", &json!([]));
+    let policies = Policies::new(
+        known.assignments,
+        [("base".to_owned(), base), ("essentials".to_owned(), heir)],
+    );
+    let page = why(&failing_mac(), &policies, "firewall_on");
+    assert!(
+        page.contains("Comes from    base, changed by essentials"),
+        "{page}"
+    );
+    assert_eq!(policies.find("firewall_on").unwrap().bases.len(), 1);
+    let page = why(&failing_mac(), &policies, "stealth");
+    assert!(page.contains("stealth is left out on"), "{page}");
+    assert!(
+        page.contains("Excluded      by Baseline essentials: Our scanner needs answers."),
+        "{page}"
+    );
+    assert!(
+        page.contains("remove it from spec.extends[].exclude of Baseline essentials"),
+        "{page}"
     );
 }
 

@@ -55,7 +55,7 @@ pub(super) fn commit(revision: &str) -> &str {
 }
 
 /// Text from elsewhere on one line, without anything that would move the cursor of a terminal.
-pub(super) fn clean(text: &str) -> String {
+pub(in crate::cli) fn clean(text: &str) -> String {
     text.chars()
         .map(|c| match c {
             '\n' | '\t' => ' ',
@@ -71,7 +71,7 @@ pub(super) fn lines(text: &str) -> String {
 }
 
 /// The first of many, and how many more there are.
-pub(super) fn some_of<'a>(names: impl IntoIterator<Item = &'a str>, most: usize) -> String {
+pub(in crate::cli) fn some_of<'a>(names: impl IntoIterator<Item = &'a str>, most: usize) -> String {
     let names: Vec<&str> = names.into_iter().collect();
     let shown: Vec<&str> = names.iter().copied().take(most).collect();
     match names.len().saturating_sub(most) {

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::Resource as _;
 
-use crate::api::assignment::{AssignmentRecord, ControlCounts};
+use crate::api::assignment::{AssignmentRecord, ControlCounts, FrameworkCounts};
 use crate::api::condition::{ConditionType, Reason, Statement, Status, merge};
 use crate::api::{Assignment, AssignmentStatus};
 use crate::policy::SpecError;
@@ -17,7 +17,9 @@ use super::policies::Policies;
 use super::tally::Tally;
 
 /// How many controls a status names.
-const CONTROLS: usize = 64;
+const CONTROLS: usize = 256;
+/// How many frameworks a status names.
+const FRAMEWORKS: usize = 16;
 /// How many conflicts and how many revisions a status names.
 const NAMES: usize = 20;
 
@@ -78,14 +80,24 @@ pub fn build(
         &tally,
     );
     let controls_total = count(tally.controls.len());
+    let frameworks: Vec<FrameworkCounts> = tally
+        .frameworks()
+        .into_iter()
+        .map(|(framework, controls)| FrameworkCounts {
+            framework: framework.to_owned(),
+            controls,
+        })
+        .take(FRAMEWORKS)
+        .collect();
     let classes = count(tally.classes());
     let mut controls: Vec<ControlCounts> = tally
         .controls
         .into_iter()
-        .map(|(control, verdicts)| ControlCounts {
+        .map(|(control, stands)| ControlCounts {
             framework: control.framework,
             id: control.id,
-            verdicts,
+            verdicts: stands.verdicts,
+            devices: stands.devices,
         })
         .collect();
     controls.sort_by_key(|control| std::cmp::Reverse((control.verdicts.fail, control.verdicts.unknown)));
@@ -100,6 +112,7 @@ pub fn build(
         classes,
         devices: tally.devices,
         verdicts: tally.verdicts,
+        frameworks,
         controls,
         controls_total,
         conflicts: tally.conflicts.into_iter().take(NAMES).collect(),
@@ -159,7 +172,8 @@ fn compliant(tally: &Tally) -> Statement {
     if devices.total == 0 {
         return Statement::new(kind, Status::Unknown, Reason::NoRules, "it concerns no device");
     }
-    if tally.verdicts.pass == 0 {
+    let waived = tally.verdicts.waived;
+    if tally.verdicts.pass + waived == 0 {
         return Statement::new(
             kind,
             Status::Unknown,
@@ -167,12 +181,12 @@ fn compliant(tally: &Tally) -> Statement {
             "no rule of it applies to its devices",
         );
     }
-    Statement::new(
-        kind,
-        true,
-        Reason::AllRulesPass,
-        format!("all {} devices pass", devices.total),
-    )
+    let exceptions = match waived {
+        0 => String::new(),
+        waived => format!(", with {waived} verdicts waived"),
+    };
+    let message = format!("all {} devices pass{exceptions}", devices.total);
+    Statement::new(kind, true, Reason::AllRulesPass, message)
 }
 
 /// The history with what is in force. `moved` counts devices, whenever it is counted: counting again changes nothing.

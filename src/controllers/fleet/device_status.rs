@@ -8,7 +8,8 @@ use serde::Serialize;
 
 use crate::api::common::VerdictCounts;
 use crate::api::condition::{ConditionType, Reason, Statement, Status, merge};
-use crate::api::device::{DeviceStatus, EscrowedSecret, FailingRule, TransitionRecord};
+use crate::api::device::{DeviceStatus, EscrowedSecret, FailingRule, TransitionRecord, WaivedRule};
+use crate::compliance::Waived;
 use crate::ids::Digest;
 use crate::store::EnrollmentState;
 
@@ -17,6 +18,8 @@ use super::waiting::Waiting;
 
 /// The most bytes of JSON that a status may take: a Device with its metadata stays under 8 KiB.
 const LARGEST: usize = 7 * 1024;
+/// How many rules that are waived a status names.
+const WAIVED: usize = 20;
 /// How many assignments a status names.
 const ASSIGNMENTS: usize = 20;
 /// The longest message of a condition of a Device, in characters.
@@ -29,6 +32,8 @@ pub struct Judged {
     pub counts: VerdictCounts,
     /// The worst failing rules, at most twenty.
     pub failing: Vec<FailingRule>,
+    /// The rules that a waiver covers.
+    pub waived: Vec<Waived>,
     /// What the device says it could not apply.
     pub problems: Vec<String>,
     /// Whether the newest facts prove what the device should hold.
@@ -98,6 +103,7 @@ pub fn build(
             .collect(),
         verdicts: judged.counts,
         failing_rules: judged.failing.clone(),
+        waived_rules: judged.waived.iter().take(WAIVED).map(waived_rule).collect(),
         history: history
             .into_iter()
             .map(|record| TransitionRecord {
@@ -143,13 +149,16 @@ fn bounded(mut status: DeviceStatus) -> DeviceStatus {
         let lists = [
             weight(&status.history),
             weight(&status.failing_rules),
+            weight(&status.waived_rules),
             weight(&status.assignments),
         ];
-        let [history, failing, assignments] = lists;
-        let cut = if history >= failing.max(assignments) {
+        let [history, failing, waived, assignments] = lists;
+        let cut = if history >= failing.max(waived).max(assignments) {
             status.history.pop().map(|last| weight(&last))
-        } else if failing >= assignments {
+        } else if failing >= waived.max(assignments) {
             status.failing_rules.pop().map(|last| weight(&last))
+        } else if waived >= assignments {
+            status.waived_rules.pop().map(|last| weight(&last))
         } else {
             status.assignments.pop().map(|last| weight(&last))
         };
@@ -158,6 +167,15 @@ fn bounded(mut status: DeviceStatus) -> DeviceStatus {
         excess = excess.saturating_sub(cut);
     }
     status
+}
+
+fn waived_rule(waived: &Waived) -> WaivedRule {
+    WaivedRule {
+        baseline: waived.baseline.to_string(),
+        rule: waived.rule.to_string(),
+        waiver: waived.waiver.to_string(),
+        expires_at: Time(whole_second(waived.expires_at)),
+    }
 }
 
 fn weight<T: Serialize>(value: &T) -> usize {
@@ -260,15 +278,15 @@ fn compliant(judged: &Judged) -> Statement {
         let message = format!("evidence is missing for {} rules", counts.unknown);
         return Statement::new(kind, Status::Unknown, Reason::EvidenceMissing, message);
     }
-    if counts.pass == 0 {
+    if counts.pass + counts.waived == 0 {
         return Statement::new(kind, Status::Unknown, Reason::NoRules, "no rule applies to it");
     }
-    Statement::new(
-        kind,
-        true,
-        Reason::AllRulesPass,
-        format!("{} rules pass", counts.pass),
-    )
+    let exceptions = match counts.waived {
+        0 => String::new(),
+        waived => format!(", {waived} are waived"),
+    };
+    let message = format!("{} rules pass{exceptions}", counts.pass);
+    Statement::new(kind, true, Reason::AllRulesPass, message)
 }
 
 /// A message that leaves room for the others.

@@ -14,8 +14,8 @@ use crate::api;
 use crate::api::common::Verdict;
 use crate::api::device::TransitionRecord;
 use crate::compliance::{
-    DeclarationState, Demand, Facts, Judgement, Verdicts, count, failing_rules, judge, push_history,
-    transitions,
+    self, DeclarationState, Demand, Facts, Judgement, Verdicts, count, failing_rules, judge, push_history,
+    transitions, waive,
 };
 use crate::controllers::{Context, status};
 use crate::mdm::ddm::{declarations_proven, profiles_proven};
@@ -87,18 +87,22 @@ pub enum Correction {
     NotBefore(Timestamp),
 }
 
-/// Judges a device and writes what changed.
+/// Judges a device and writes what changed. `waivers` are those that are for it.
 ///
 /// # Errors
 /// When the store or the API fails; nothing is lost and the call can be repeated.
-pub async fn evaluate(context: &Context, device: &Device) -> Result<Outcome, Error> {
+pub async fn evaluate(
+    context: &Context,
+    device: &Device,
+    waivers: &[Arc<compliance::Waiver>],
+) -> Result<Outcome, Error> {
     let now = context.clock.now();
     let id = device.id();
     context.metrics.evaluations.inc();
     let facts = context.store.facts(id).await?;
     let plan = device.plan.as_deref();
     let demands = plan.map_or(&[][..], |plan| &plan.demands);
-    let judgements = judge(demands, &facts);
+    let mut judgements = judge(demands, &facts);
     let before = context.store.verdicts(id).await?;
     let holds = plan.is_some_and(|plan| holds(device, plan, &facts));
     let correction = match plan {
@@ -107,11 +111,14 @@ pub async fn evaluate(context: &Context, device: &Device) -> Result<Outcome, Err
         }
         _ => Correction::NotNeeded,
     };
+    // What is waived is told to apply again like everything else: a waiver is about what counts.
+    let waived = waive(demands, &mut judgements, waivers, now);
     let revision = plan.and_then(|plan| plan.revision.as_ref());
     let (after, transitions) = transitions(&before, demands, &judgements, revision, now);
     let judged = Judged {
         counts: count(after.values().copied()),
         failing: failing_rules(demands, &judgements),
+        waived,
         problems: problems(device, &facts),
         waiting: waiting(context, device, holds, now).await?,
         holds,

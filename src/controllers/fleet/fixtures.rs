@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::Event;
 use super::device::Device;
 use crate::api::common::{EnrollmentMode, Platform};
-use crate::api::{self, Assignment, Baseline, DeviceGroup, Profile, names};
+use crate::api::{self, Assignment, Baseline, DeviceGroup, Profile, Waiver, names};
 use crate::controllers::watch::Watched;
 use crate::ids::{Digest, EnrollmentId, Namespace, SerialNumber};
 use crate::policy::Lacks;
@@ -90,6 +90,10 @@ pub(super) fn baseline(name: &str, length: i64, generation: i64) -> Baseline {
 
 pub(super) fn group(name: &str, spec: &Value, generation: i64) -> DeviceGroup {
     object("DeviceGroup", name, spec, generation)
+}
+
+pub(super) fn waiver(name: &str, spec: &Value, generation: i64) -> Waiver {
+    object("Waiver", name, spec, generation)
 }
 
 pub(super) fn team(name: &str) -> DeviceGroup {
@@ -175,6 +179,8 @@ pub(super) fn empty_lists() -> Vec<Event> {
         Event::Group(Watched::Listed),
         Event::Assignment(Watched::Listing),
         Event::Assignment(Watched::Listed),
+        Event::Waiver(Watched::Listing),
+        Event::Waiver(Watched::Listed),
         Event::Device(Watched::Listing),
         Event::Device(Watched::Listed),
     ]

@@ -6,8 +6,8 @@
 //! 1. finds which groups and assignments concern which devices ([`policies`]),
 //! 2. compiles one plan for each class of devices ([`classes`]),
 //! 3. points devices at their manifests, all in one transaction, and queues the commands that bring them there ([`orders`]),
-//! 4. judges the devices that reported something ([`evaluate`]) and writes their statuses,
-//! 5. writes the sums into the statuses of groups, assignments, baselines and profiles.
+//! 4. judges the devices that reported something, or for which a waiver begins or ends ([`evaluate`]), and writes their statuses,
+//! 5. writes the sums into the statuses of groups, assignments, baselines, profiles and waivers.
 //!
 //! Nothing is written where nothing but time has changed. Nothing is planned before every kind has been listed once: an empty list
 //! would look like a policy that demands nothing.
@@ -22,6 +22,7 @@ mod group_status;
 pub mod orders;
 pub mod policies;
 pub mod profile_status;
+pub mod waivers;
 
 #[cfg(test)]
 mod fixtures;
@@ -33,6 +34,7 @@ mod shared;
 mod sums;
 mod tally;
 mod waiting;
+mod waiver_status;
 mod world;
 
 use std::time::Duration;
@@ -43,7 +45,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::api::{Assignment, Baseline, Device, DeviceGroup, Profile};
+use crate::api::{Assignment, Baseline, Device, DeviceGroup, Profile, Waiver};
 
 use super::Context;
 use super::watch::{Watched, guarded, plain, watch};
@@ -67,6 +69,8 @@ pub(crate) enum Event {
     Group(Watched<DeviceGroup>),
     /// To an Assignment.
     Assignment(Watched<Assignment>),
+    /// To a Waiver.
+    Waiver(Watched<Waiver>),
     /// To a Device, of which only the metadata is watched.
     Device(Watched<PartialObjectMeta<Device>>),
 }
@@ -105,6 +109,13 @@ pub async fn run(context: Context, settings: Settings, shutdown: CancellationTok
         guarded,
         sender.clone(),
         Event::Assignment,
+        shutdown.clone(),
+    ));
+    watches.spawn(watch(
+        Api::all(client.clone()),
+        guarded,
+        sender.clone(),
+        Event::Waiver,
         shutdown.clone(),
     ));
     watches.spawn(watch(

@@ -6,10 +6,13 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use kube::{Resource, ResourceExt as _};
 
-use crate::api::{Assignment, Baseline, DeviceGroup, Profile, names};
+use crate::api::{Assignment, Baseline, BaselineSpec, DeviceGroup, Profile, Waiver, names};
+use crate::policy::inheritance::{Family, Resolved, resolve};
 use crate::policy::{
     AssignmentInput, BaselineInput, Candidate, Group, ProfileInput, SpecError, check_assignment_against,
 };
+
+use super::waivers::KnownWaiver;
 
 /// The policy objects of one fleet.
 #[derive(Default)]
@@ -22,6 +25,8 @@ pub struct Policies {
     pub groups: BTreeMap<Arc<str>, KnownGroup>,
     /// Assignments by name.
     pub assignments: BTreeMap<Arc<str>, Arc<Assignment>>,
+    /// Waivers by name.
+    pub waivers: BTreeMap<Arc<str>, KnownWaiver>,
 }
 
 /// A group and what can be asked of it.
@@ -43,6 +48,8 @@ impl KnownGroup {
 
 /// A kind of policy object.
 pub trait PolicyKind: Resource<DynamicType = ()> + Sized {
+    /// Whether plans are made of it. Otherwise it only concerns how devices are judged.
+    const IS_PLANNED: bool = true;
     /// The object of a name.
     fn known<'a>(policies: &'a Policies, name: &str) -> Option<&'a Self>;
     /// The names of all.
@@ -95,6 +102,29 @@ impl PolicyKind for DeviceGroup {
     }
     fn take(policies: &mut Policies, name: &str) -> bool {
         policies.groups.remove(name).is_some()
+    }
+}
+
+impl PolicyKind for Waiver {
+    const IS_PLANNED: bool = false;
+
+    fn known<'a>(policies: &'a Policies, name: &str) -> Option<&'a Self> {
+        policies.waivers.get(name).map(|waiver| waiver.object.as_ref())
+    }
+    fn names(policies: &Policies) -> Vec<Arc<str>> {
+        policies.waivers.keys().cloned().collect()
+    }
+    fn put(policies: &mut Policies, name: Arc<str>, object: Self, same: bool) {
+        let object = Arc::new(object);
+        match policies.waivers.get_mut(&name) {
+            Some(known) if same => known.object = object,
+            _ => {
+                policies.waivers.insert(name, KnownWaiver::new(object));
+            }
+        }
+    }
+    fn take(policies: &mut Policies, name: &str) -> bool {
+        policies.waivers.remove(name).is_some()
     }
 }
 
@@ -156,9 +186,7 @@ impl Policies {
 
     fn newest_of(&self, assignment: &Assignment) -> Option<(Option<Timestamp>, Arc<str>)> {
         let baselines = assignment.spec.baselines.iter();
-        let baselines = baselines
-            .filter_map(|assigned| self.baselines.get(assigned.name.as_str()))
-            .map(|baseline| origin(baseline.as_ref()));
+        let baselines = baselines.map(|assigned| self.newest_of_baseline(&assigned.name));
         let profiles = assignment.spec.profiles.iter();
         let profiles = profiles
             .filter_map(|reference| self.profiles.get(reference.name.as_str()))
@@ -170,15 +198,43 @@ impl Policies {
             .max()
     }
 
+    /// The newest git revision among a baseline and all that it extends.
+    fn newest_of_baseline(&self, name: &str) -> Option<(Option<Timestamp>, Arc<str>)> {
+        let mut open = vec![name];
+        let mut seen = BTreeSet::new();
+        let mut newest = None;
+        while let Some(name) = open.pop() {
+            if let Some(baseline) = self.baselines.get(name).filter(|_| seen.insert(name)) {
+                newest = newest.max(origin(baseline.as_ref()));
+                open.extend(
+                    baseline
+                        .spec
+                        .extends
+                        .iter()
+                        .map(|extension| extension.name.as_str()),
+                );
+            }
+        }
+        newest
+    }
+
+    /// Baselines with all that they inherit, by name.
+    #[must_use]
+    pub fn resolved<'n>(&self, names: impl IntoIterator<Item = &'n str>) -> BTreeMap<String, Arc<Resolved>> {
+        resolve(names, self)
+    }
+
     fn input(&self, assignment: &Assignment) -> AssignmentInput {
+        let resolved = self.resolved(named(assignment));
         let baselines = assignment.spec.baselines.iter().filter_map(|assigned| {
-            let baseline = self.baselines.get(assigned.name.as_str())?;
             Some(BaselineInput {
                 name: assigned.name.as_str().into(),
-                spec: Arc::new(baseline.spec.clone()),
+                baseline: Arc::clone(resolved.get(&assigned.name)?),
                 parameters: assigned.parameters.clone(),
                 excluded: assigned.exclude_rules.clone(),
-                revision: revision(baseline.as_ref()),
+                revision: self
+                    .newest_of_baseline(&assigned.name)
+                    .map(|(_, revision)| revision),
             })
         });
         let profiles = assignment.spec.profiles.iter().filter_map(|reference| {
@@ -207,10 +263,8 @@ impl Policies {
         let groups = groups
             .filter(|name| !self.groups.contains_key(*name))
             .map(|name| format!("DeviceGroup {name}"));
-        let baselines = spec.baselines.iter().map(|baseline| baseline.name.as_str());
-        let baselines = baselines
-            .filter(|name| !self.baselines.contains_key(*name))
-            .map(|name| format!("Baseline {name}"));
+        let baselines = self.missing_baselines(named(assignment));
+        let baselines = baselines.into_iter().map(|name| format!("Baseline {name}"));
         let profiles = spec.profiles.iter().map(|profile| profile.name.as_str());
         let profiles = profiles
             .filter(|name| !self.profiles.contains_key(*name))
@@ -218,35 +272,77 @@ impl Policies {
         groups.chain(baselines).chain(profiles).collect()
     }
 
+    /// Those of these baselines, and of all that they extend, that are not there.
+    fn missing_baselines<'p>(&'p self, names: impl Iterator<Item = &'p str>) -> Vec<&'p str> {
+        let mut open: Vec<&str> = names.collect();
+        // The last is looked at first.
+        open.reverse();
+        let mut seen = BTreeSet::new();
+        let mut missing = Vec::new();
+        while let Some(name) = open.pop() {
+            if !seen.insert(name) {
+                continue;
+            }
+            match self.baselines.get(name) {
+                Some(baseline) => open.extend(
+                    baseline
+                        .spec
+                        .extends
+                        .iter()
+                        .map(|extension| extension.name.as_str()),
+                ),
+                None => missing.push(name),
+            }
+        }
+        missing
+    }
+
     /// What is wrong in an assignment, as far as the baselines that are there can tell.
     #[must_use]
     pub fn mistakes(&self, assignment: &Assignment) -> Vec<SpecError> {
-        let named = assignment.spec.baselines.iter();
-        let baselines = named
-            .filter_map(|assigned| {
-                let baseline = self.baselines.get(assigned.name.as_str())?;
-                Some((assigned.name.clone(), Arc::new(baseline.spec.clone())))
-            })
-            .collect();
-        checked_where_known(&assignment.spec, &baselines)
+        checked_where_known(&assignment.spec, &self.resolved(named(assignment)))
     }
+}
+
+impl Family for Policies {
+    fn spec(&self, name: &str) -> Option<Arc<BaselineSpec>> {
+        self.baselines
+            .get(name)
+            .map(|baseline| Arc::new(baseline.spec.clone()))
+    }
+
+    fn names(&self) -> Vec<&str> {
+        self.baselines.keys().map(AsRef::as_ref).collect()
+    }
+}
+
+/// The baselines that an assignment names.
+fn named(assignment: &Assignment) -> impl Iterator<Item = &str> {
+    assignment
+        .spec
+        .baselines
+        .iter()
+        .map(|assigned| assigned.name.as_str())
 }
 
 /// The mistakes of an assignment; that a baseline is not among `baselines` is none: it may come from elsewhere, or later.
 #[must_use]
 pub fn checked_where_known(
     spec: &crate::api::AssignmentSpec,
-    baselines: &BTreeMap<String, Arc<crate::api::BaselineSpec>>,
+    baselines: &BTreeMap<String, Arc<Resolved>>,
 ) -> Vec<SpecError> {
-    let elsewhere: Vec<String> = spec
+    let unknown: Vec<String> = spec
         .baselines
         .iter()
         .enumerate()
-        .filter(|(_, assigned)| !baselines.contains_key(&assigned.name))
-        .map(|(index, _)| format!("spec.baselines[{index}].name"))
+        .filter_map(|(index, assigned)| match baselines.get(&assigned.name) {
+            None => Some(format!("spec.baselines[{index}].name")),
+            // It lacks what it extends: which rules and parameters it has cannot be told.
+            Some(found) => found.incomplete.then(|| format!("spec.baselines[{index}].")),
+        })
         .collect();
     let mut mistakes = check_assignment_against(spec, baselines);
-    mistakes.retain(|mistake| !elsewhere.contains(&mistake.field));
+    mistakes.retain(|mistake| !unknown.iter().any(|field| mistake.field.starts_with(field)));
     mistakes
 }
 

@@ -7,6 +7,7 @@ use crate::api::condition::merge;
 use crate::api::{Profile, ProfileStatus};
 use crate::ids::Digest;
 use crate::policy::check_profile;
+use crate::policy::schema::Schema;
 
 use super::baseline_status::{count, spec_statements};
 use super::policies::revision;
@@ -17,7 +18,7 @@ pub fn build(profile: &Profile, targeted: usize, applied: usize, now: Timestamp)
     let old = profile.status.clone().unwrap_or_default();
     let generation = profile.meta().generation;
     let good = || format!("{applied} of {targeted} devices have it");
-    let statements = spec_statements(&check_profile(&profile.spec), good);
+    let statements = spec_statements(&check_profile(&profile.spec, Schema::in_force()), good);
     ProfileStatus {
         observed_generation: generation.unwrap_or_else(crate::api::unobserved),
         conditions: merge(&old.conditions, &statements, generation, now),

@@ -10,8 +10,9 @@ use futures::StreamExt as _;
 use futures::future::BoxFuture;
 use futures::stream;
 use jiff::Timestamp;
-use kube::{Api, ResourceExt as _};
+use kube::{Api, Resource as _, ResourceExt as _};
 
+use crate::api::WaiverStatus;
 use crate::api::common::Verdict;
 use crate::controllers::error::{Class, classify};
 use crate::controllers::watch::Watched;
@@ -23,8 +24,9 @@ use crate::telemetry::Chain;
 use super::device::Device;
 use super::policies::Policies;
 use super::tally::{Alike, Tally};
+use super::waivers::KnownWaiver;
 use super::world::{Fleet, World};
-use super::{Event, assignment_status, baseline_status, group_status, profile_status};
+use super::{Event, assignment_status, baseline_status, group_status, profile_status, waiver_status};
 
 /// How many members a group names.
 const SAMPLE: usize = 20;
@@ -37,6 +39,14 @@ pub(super) struct Sums {
     pub(super) tallies: BTreeMap<Arc<str>, Tally>,
     pub(super) members: BTreeMap<Arc<str>, Members>,
     pub(super) profiles: BTreeMap<Arc<str>, Installed>,
+    pub(super) waivers: BTreeMap<Arc<str>, Covered>,
+}
+
+/// The devices that a waiver covers, and how many verdicts on them are waived.
+#[derive(Debug, Default)]
+pub(super) struct Covered {
+    pub(super) devices: Members,
+    pub(super) waived: usize,
 }
 
 /// The members of a group: how many, and the first by name.
@@ -89,7 +99,7 @@ pub(super) async fn write(context: &Context, world: &mut World) -> bool {
         let Some(fleet) = world.fleets.get(namespace) else {
             continue;
         };
-        let sums = sum(fleet, devices.into_iter());
+        let sums = sum(fleet, devices.into_iter(), context.clock.now());
         if let Err(error) = write_fleet(context, namespace, fleet, sums, &mut written).await {
             tracing::warn!(%namespace, error = %Chain(&error), "statuses could not be written and will be again");
             failed.push(namespace.clone());
@@ -109,13 +119,18 @@ pub(super) async fn write(context: &Context, world: &mut World) -> bool {
 }
 
 /// Counts the devices of one fleet.
-pub(super) fn sum<'a>(fleet: &Fleet, devices: impl Iterator<Item = &'a Device>) -> Sums {
+pub(super) fn sum<'a>(fleet: &Fleet, devices: impl Iterator<Item = &'a Device>, now: Timestamp) -> Sums {
     let mut sums = Sums::default();
+    let in_force = fleet.policies.waivers.values();
+    let waivers: Vec<&KnownWaiver> = in_force.filter(|waiver| waiver.terms.is_in_force(now)).collect();
     let mut crowds: HashMap<Kind<'_>, Crowd<'_>> = HashMap::new();
     for device in devices {
         let Some(plan) = &device.plan else { continue };
         for group in device.groups.iter() {
             sums.members.entry(group.clone()).or_default().add(device.id());
+        }
+        for waiver in waivers.iter().filter(|waiver| waiver.is_for(device)) {
+            sums.cover(waiver, device, plan);
         }
         let moved_at = device.enrollment.manifest_at;
         for name in device.assignments.iter() {
@@ -144,6 +159,26 @@ pub(super) fn sum<'a>(fleet: &Fleet, devices: impl Iterator<Item = &'a Device>) 
 }
 
 impl Sums {
+    /// Counts a device that a waiver is for, where one of its rules is demanded of it.
+    fn cover(&mut self, waiver: &KnownWaiver, device: &Device, plan: &Plan) {
+        let demands = plan.demands.iter().enumerate();
+        let mut covered = demands
+            .filter(|(_, demand)| waiver.terms.covers(demand))
+            .peekable();
+        if covered.peek().is_none() {
+            return;
+        }
+        let is_waived = |place: usize| device.verdicts.get(place) == Some(&Verdict::Waived);
+        // A rule that several assignments demand is one rule.
+        let rules: BTreeSet<&Arc<str>> = covered
+            .filter(|(place, _)| is_waived(*place))
+            .map(|(_, demand)| demand.key())
+            .collect();
+        let sum = self.waivers.entry(waiver.terms.name.clone()).or_default();
+        sum.devices.add(device.id());
+        sum.waived += rules.len();
+    }
+
     fn add(&mut self, policies: &Policies, kind: &Kind<'_>, crowd: &Crowd<'_>) {
         let alike = Alike {
             plan: crowd.plan,
@@ -228,6 +263,7 @@ fn writes<'a>(
         profiles,
         groups,
         assignments,
+        waivers,
     } = &fleet.policies;
     for (name, group) in groups {
         let new = group_status::build(group, &sums.members.remove(name).unwrap_or_default(), now);
@@ -250,8 +286,14 @@ fn writes<'a>(
             Event::Assignment,
         )));
     }
+    let family = fleet.policies.resolved(baselines.keys().map(AsRef::as_ref));
+    for (name, waiver) in waivers {
+        let covered = sums.waivers.remove(name).unwrap_or_default();
+        let new = waiver_status::build(waiver, &fleet.policies, &covered, now);
+        writes.push(Box::pin(put_waiver(context, namespace, waiver, new)));
+    }
     for baseline in baselines.values() {
-        let new = baseline_status::build(baseline, now);
+        let new = baseline_status::build(baseline, &family, now);
         writes.push(Box::pin(put(
             context,
             namespace,
@@ -272,6 +314,25 @@ fn writes<'a>(
         )));
     }
     writes
+}
+
+/// Writes the status of a waiver, and tells it when it has ended. Losing an event is no harm: the status has it too.
+async fn put_waiver(
+    context: &Context,
+    namespace: &Namespace,
+    waiver: &KnownWaiver,
+    new: WaiverStatus,
+) -> kube::Result<Option<Event>> {
+    let object = waiver.object.as_ref();
+    let news = waiver_status::news(object.status.as_ref(), &new);
+    let written = put(context, namespace, object, new, Event::Waiver).await?;
+    if let (Some(_), Some(news)) = (&written, news) {
+        tracing::info!(%namespace, waiver.name = object.name_any(), "{}", news.note);
+        if let Err(error) = context.events.tell(&object.object_ref(&()), &news).await {
+            tracing::debug!(error = %Chain(&error), "an event was not recorded");
+        }
+    }
+    Ok(written)
 }
 
 /// Writes a status if it says something new, and gives the object with it.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::api::assignment::DeviceCounts;
 use crate::api::baseline::ControlRef;
 use crate::api::common::{Verdict, VerdictCounts};
+use crate::compliance::{Demand, by_control, present, roll_up};
 use crate::policy::Plan;
 
 /// How many conflicts are kept.
@@ -31,14 +32,23 @@ pub struct Tally {
     pub devices: DeviceCounts,
     /// Their verdicts.
     pub verdicts: VerdictCounts,
-    /// The verdicts by control.
-    pub controls: BTreeMap<ControlRef, VerdictCounts>,
+    /// By control, the verdicts of its rules, and the devices by how it stands on them.
+    pub controls: BTreeMap<ControlRef, Control>,
     /// Contradictions that concern the assignment.
     pub conflicts: BTreeSet<String>,
     /// Their classes, by the address of the plan.
     pub(super) classes: BTreeSet<usize>,
     /// Devices pointed at a manifest since the revision of the assignment is in force.
     pub moved: i64,
+}
+
+/// How one control stands.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Control {
+    /// The verdicts of its rules, summed over devices.
+    pub verdicts: VerdictCounts,
+    /// Devices by the worst of them.
+    pub devices: VerdictCounts,
 }
 
 impl Tally {
@@ -62,30 +72,50 @@ impl Tally {
                 .extend(conflicts.take(room).map(|conflict| conflict.message.clone()));
         }
         let mut worst = None;
-        for (index, demand) in plan.demands.iter().enumerate() {
-            if &*demand.assignment != assignment {
-                continue;
-            }
-            // Not judged yet: there is no evidence.
-            let verdict = verdicts.get(index).copied().unwrap_or(Verdict::Unknown);
-            add(&mut self.verdicts, verdict, devices);
+        // Not judged yet: there is no evidence.
+        let judged = verdicts
+            .iter()
+            .copied()
+            .chain(std::iter::repeat(Verdict::Unknown));
+        let own: Vec<(&Demand, Verdict)> = plan
+            .demands
+            .iter()
+            .zip(judged)
+            .filter(|(demand, _)| &*demand.assignment == assignment)
+            .collect();
+        for (demand, verdict) in &own {
+            add(&mut self.verdicts, *verdict, devices);
             for control in demand.controls.iter() {
-                match self.controls.get_mut(control) {
-                    Some(counts) => add(counts, verdict, devices),
-                    None => add(
-                        self.controls.entry(control.clone()).or_default(),
-                        verdict,
-                        devices,
-                    ),
-                }
+                self.count(control, |counts| add(&mut counts.verdicts, *verdict, devices));
             }
-            worst = worst.max(rank(verdict));
+            worst = worst.max(rank(*verdict));
+        }
+        for (control, verdict) in by_control(own) {
+            self.count(control, |counts| add(&mut counts.devices, verdict, devices));
         }
         match worst {
             Some(Rank::Fail) => self.devices.failing += devices,
             Some(Rank::Unknown) => self.devices.unknown += devices,
             Some(Rank::Pass) | None => self.devices.compliant += devices,
         }
+    }
+
+    fn count(&mut self, control: &ControlRef, count: impl FnOnce(&mut Control)) {
+        match self.controls.get_mut(control) {
+            Some(counts) => count(counts),
+            None => count(self.controls.entry(control.clone()).or_default()),
+        }
+    }
+
+    /// How many controls of each framework stand where: the worst device decides.
+    #[must_use]
+    pub fn frameworks(&self) -> BTreeMap<&str, VerdictCounts> {
+        let mut frameworks: BTreeMap<&str, VerdictCounts> = BTreeMap::new();
+        for (control, counts) in &self.controls {
+            let stands = roll_up(present(counts.devices));
+            add(frameworks.entry(&control.framework).or_default(), stands, 1);
+        }
+        frameworks
     }
 
     /// In how many classes the devices fall.
@@ -104,7 +134,7 @@ enum Rank {
 
 const fn rank(verdict: Verdict) -> Option<Rank> {
     match verdict {
-        Verdict::Pass => Some(Rank::Pass),
+        Verdict::Pass | Verdict::Waived => Some(Rank::Pass),
         Verdict::Unknown => Some(Rank::Unknown),
         Verdict::Fail => Some(Rank::Fail),
         Verdict::NotApplicable => None,
@@ -115,6 +145,7 @@ const fn add(counts: &mut VerdictCounts, verdict: Verdict, devices: i64) {
     match verdict {
         Verdict::Pass => counts.pass += devices,
         Verdict::Fail => counts.fail += devices,
+        Verdict::Waived => counts.waived += devices,
         Verdict::Unknown => counts.unknown += devices,
         Verdict::NotApplicable => counts.not_applicable += devices,
     }

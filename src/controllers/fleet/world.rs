@@ -51,6 +51,8 @@ pub(super) struct World {
     pub(super) unclaimed: BTreeSet<Key>,
     /// Devices to ask for evidence; a device's own `evidence_due` decides.
     pub(super) evidence: Schedule<Timestamp, EnrollmentId>,
+    /// Waivers, by when they end.
+    pub(super) endings: Schedule<Timestamp, Key>,
     labels: Shared<BTreeMap<String, String>>,
     listing: Listing,
 }
@@ -62,7 +64,7 @@ struct Listing {
     complete: HashSet<String>,
 }
 
-const KINDS: usize = 5;
+const KINDS: usize = 6;
 
 impl World {
     /// Whether every kind has been listed once.
@@ -91,6 +93,7 @@ impl World {
             Event::Profile(event) => self.policy(event),
             Event::Assignment(event) => self.policy(event),
             Event::Group(event) => self.policy(event),
+            Event::Waiver(event) => self.policy(event),
             Event::Device(event) => self.device(event),
         }
     }
@@ -133,20 +136,32 @@ impl World {
 
     /// `listed`: the object comes from a new list, which is right whatever was known.
     fn put_policy<K: PolicyKind>(&mut self, key: Key, object: K, listed: bool) {
-        let fleet = self.fleets.entry(key.namespace).or_default();
+        let fleet = self.fleets.entry(key.namespace.clone()).or_default();
         let known = K::known(&fleet.policies, &key.name);
         if known.is_some_and(|known| !listed && is_older(&object, known)) {
             // An event that was under way while we wrote a status. What was written is known already.
             return;
         }
         let unchanged = known.is_some_and(|known| same(known, &object));
-        K::put(&mut fleet.policies, key.name, object, unchanged);
-        fleet.replan |= !unchanged;
+        if K::IS_PLANNED || unchanged {
+            fleet.replan |= !unchanged;
+            K::put(&mut fleet.policies, key.name, object, unchanged);
+            return;
+        }
+        // Those it was for, and those it is for now.
+        self.judge_meant_by(&key);
+        if let Some(fleet) = self.fleets.get_mut(&key.namespace) {
+            K::put(&mut fleet.policies, key.name.clone(), object, unchanged);
+        }
+        self.heed_waiver(&key);
     }
 
     fn take_policy<K: PolicyKind>(&mut self, key: &Key) {
+        if !K::IS_PLANNED {
+            self.judge_meant_by(key);
+        }
         if let Some(fleet) = self.fleets.get_mut(&key.namespace) {
-            fleet.replan |= K::take(&mut fleet.policies, &key.name);
+            fleet.replan |= K::take(&mut fleet.policies, &key.name) && K::IS_PLANNED;
         }
     }
 

@@ -12,6 +12,7 @@ use crate::api::git_source::InventoryEntry;
 use crate::api::{GitSource, names};
 use crate::controllers::Context;
 use crate::controllers::error::{Class, classify, is_not_found};
+use crate::controllers::fleet::baseline_status::warned;
 use crate::gitops::Finding;
 use crate::gitops::plan::{Decision, PrunePolicy, SyncPlan, plan};
 use crate::gitops::read::{Document, Documents};
@@ -19,6 +20,9 @@ use crate::gitops::read::{Document, Documents};
 use super::Error;
 use super::origin::Origin;
 use super::status::{About, Ended};
+
+/// How many warnings the summary of a revision names.
+const WARNINGS: usize = 3;
 
 /// Applies `documents` and removes what they no longer hold, or says why not.
 ///
@@ -71,7 +75,7 @@ pub(super) async fn apply(
     if let Some(message) = prune(context, source, &plan.prune).await? {
         return Ok(Ended::ApplyFailed { about, message });
     }
-    let summary = plan.to_string();
+    let summary = plan.to_string() + &warned(&documents.warnings, WARNINGS);
     Ok(Ended::Applied {
         about,
         inventory: plan.inventory,

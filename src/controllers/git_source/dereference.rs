@@ -13,10 +13,14 @@ use crate::api::GitSource;
 use crate::api::condition::Reason;
 use crate::controllers::duration;
 use crate::gitops::fetch::{Credentials, FetchRequest, Limits, Reference};
+use crate::gitops::verify::KeyRing;
 use crate::secret::Secret;
 
 const BRANCH: &str = "main";
 const TIMEOUT: Duration = Duration::from_mins(1);
+/// The entries that a Secret of signers should have.
+const SIGNERS: &str =
+    "the keys that may sign: `NAME.asc` (OpenPGP), `NAME.sshpub` (SSH public keys) or `allowed_signers`";
 
 /// What a source needs and does not have. It is looked for again and again.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,7 +45,14 @@ pub(super) async fn request(
         None => (None, BTreeMap::new()),
         Some(reference) => {
             let namespace = source.namespace().unwrap_or_default();
-            match secret(client, &namespace, &reference.name, &spec.url).await? {
+            match secret(
+                client,
+                &namespace,
+                &reference.name,
+                ("secretRef", keys(&spec.url)),
+            )
+            .await?
+            {
                 Ok(data) => (Some(format!("{namespace}/{}", reference.name)), data),
                 Err(missing) => return Ok(Err(missing)),
             }
@@ -68,28 +79,50 @@ pub(super) async fn request(
     }))
 }
 
-/// What a Secret holds, or why it cannot be had.
+/// The keys that count for the signatures of a source, or what is missing for them. None: it asks for no signatures.
+///
+/// # Errors
+/// When the API fails.
+pub(super) async fn key_ring(
+    client: &Client,
+    source: &GitSource,
+) -> kube::Result<Option<Result<KeyRing, Missing>>> {
+    let Some(verify) = &source.spec.verify else {
+        return Ok(None);
+    };
+    let (namespace, name) = (source.namespace().unwrap_or_default(), &verify.secret_ref.name);
+    let wanted = ("verify.secretRef", SIGNERS);
+    let found = secret(client, &namespace, name, wanted).await?;
+    Ok(Some(found.and_then(|data| {
+        let entries = data
+            .iter()
+            .map(|(entry, bytes)| (entry.as_str(), bytes.0.as_slice()));
+        KeyRing::read(entries).map_err(|error| Missing {
+            reason: Reason::SecretIncomplete,
+            message: format!("the Secret {namespace}/{name} of verify.secretRef cannot be used: {error}"),
+        })
+    })))
+}
+
+/// What a Secret holds, or why it cannot be had. `field`, and what the Secret there should hold, are for people.
 async fn secret(
     client: &Client,
     namespace: &str,
     name: &str,
-    url: &str,
+    (field, content): (&str, &str),
 ) -> kube::Result<Result<BTreeMap<String, ByteString>, Missing>> {
     let api: Api<KubernetesSecret> = Api::namespaced(client.clone(), namespace);
     let (reason, message) = match api.get_opt(name).await {
         Ok(Some(secret)) => return Ok(Ok(secret.data.unwrap_or_default())),
         Ok(None) => (
             Reason::SecretNotFound,
-            format!(
-                "the Secret {namespace}/{name} of secretRef does not exist; make it, with {}",
-                keys(url)
-            ),
+            format!("the Secret {namespace}/{name} of {field} does not exist; make it, with {content}"),
         ),
         // It may exist or not: who may not read it is not told.
         Err(kube::Error::Api(refusal)) if refusal.code == 403 => (
             Reason::SecretNotGranted,
             format!(
-                "Provost may not read the Secret {namespace}/{name} of secretRef; grant it with the chart's value gitCredentials: \
+                "Provost may not read the Secret {namespace}/{name} of {field}; grant it with the chart's value gitCredentials: \
                  `- {{ namespace: {namespace}, secretName: {name} }}`"
             ),
         ),

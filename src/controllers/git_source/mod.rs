@@ -1,4 +1,4 @@
-//! The GitSource controller: fetch → read → validate → plan → apply → status.
+//! The GitSource controller: fetch → verify → read → validate → plan → apply → status.
 //!
 //! A revision is applied whole or not at all: everything that can be refused is refused before the first object is changed, by the
 //! compiled-in schemas (with file, line and column) and by a dry run against the API. What is in force stays in force until then.
@@ -8,7 +8,8 @@ mod begin;
 mod dereference;
 mod finalizer;
 mod origin;
-mod revision;
+pub mod revision;
+mod signed;
 mod status;
 #[cfg(test)]
 mod tests;
@@ -19,6 +20,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures::StreamExt as _;
+use kube::api::ListParams;
 use kube::core::DeserializeGuard;
 use kube::runtime::controller::{Action, Controller};
 use kube::runtime::watcher;
@@ -26,9 +28,11 @@ use kube::{Api, Resource as _, ResourceExt as _};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::api::GitSource;
+use crate::api::git_source::SourceFormat;
+use crate::api::{Baseline, GitSource, names};
 use crate::gitops::fetch::{FetchErrorKind, Fetcher};
 use crate::gitops::validate::SchemaSet;
+use crate::policy::schema::Schema;
 use crate::telemetry::metrics::Reconciliation;
 
 use super::error::backoff;
@@ -306,6 +310,13 @@ impl Sources {
             Ok(request) => request,
             Err(missing) => return Ok(Pass::Ended(Ended::NotReady(missing))),
         };
+        let ring = match dereference::key_ring(&self.context.client, source)
+            .await?
+            .transpose()
+        {
+            Ok(ring) => ring,
+            Err(missing) => return Ok(Pass::Ended(Ended::NotReady(missing))),
+        };
         // libgit2 blocks: all of it runs off the async threads.
         let fetcher = self.fetcher.clone();
         let revision = match tokio::task::spawn_blocking(move || fetcher.fetch(&request)).await? {
@@ -321,11 +332,24 @@ impl Sources {
                 });
             }
         };
-        let about = About::from(&revision);
-        let documents = match revision::read(
-            &revision,
+        let mut about = About::from(&revision);
+        about.signer = match signed::verify(source, &revision, ring.as_ref(), self.context.clock.now()) {
+            Ok(signer) => signer,
+            Err(refusal) => return Ok(Pass::Ended(Ended::Unverified { about, refusal })),
+        };
+        let native = source.spec.format == SourceFormat::Native;
+        let elsewhere = if native && revision::may_extend(&revision.files) {
+            self.baselines_elsewhere(source).await?
+        } else {
+            revision::Baselines::new()
+        };
+        let documents = match revision::read_beside(
+            &revision.files,
+            source.spec.format,
             source.namespace().unwrap_or_default().as_str(),
             &self.schemas,
+            Schema::in_force(),
+            Some(&elsewhere),
         ) {
             Ok(documents) => documents,
             Err(findings) => return Ok(Pass::Ended(Ended::Refused { about, findings })),
@@ -333,6 +357,21 @@ impl Sources {
         apply::apply(&self.context, source, about, &documents)
             .await
             .map(Pass::Ended)
+    }
+
+    /// The baselines of the fleet that a source did not bring.
+    async fn baselines_elsewhere(&self, source: &GitSource) -> kube::Result<revision::Baselines> {
+        let namespace = source.namespace().unwrap_or_default();
+        let api: Api<Baseline> = Api::namespaced(self.context.client.clone(), &namespace);
+        let name = source.name_any();
+        let found = api.list(&ListParams::default()).await?;
+        let others = found.items.into_iter().filter(|baseline| {
+            let owner = baseline.labels().get(names::SOURCE_LABEL);
+            owner.is_none_or(|owner| *owner != name)
+        });
+        Ok(others
+            .map(|baseline| (baseline.name_any(), Arc::new(baseline.spec)))
+            .collect())
     }
 
     /// A line in the log, and an event on the object for `kubectl describe` and `kubectl events`. Losing one is no harm: the status has it too.

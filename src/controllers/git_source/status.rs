@@ -12,6 +12,7 @@ use crate::controllers::fleet::device_status::whole_second;
 use crate::gitops::Finding;
 use crate::gitops::fetch::{FetchErrorKind, Revision};
 use crate::gitops::plan::record;
+use crate::gitops::verify::Refusal;
 
 use super::dereference::Missing;
 
@@ -25,6 +26,8 @@ pub(super) struct About {
     author: String,
     message: String,
     pub(super) committed_at: Timestamp,
+    /// Who signed it, where the source asks for that.
+    pub(super) signer: Option<String>,
 }
 
 #[cfg(test)]
@@ -35,6 +38,7 @@ impl About {
             author: String::new(),
             message: String::new(),
             committed_at,
+            signer: None,
         }
     }
 }
@@ -46,6 +50,7 @@ impl From<&Revision> for About {
             author: format!("{} <{}>", revision.author.name, revision.author.email),
             message: revision.message.clone(),
             committed_at: revision.committed_at,
+            signer: None,
         }
     }
 }
@@ -58,6 +63,10 @@ pub(super) enum Ended {
     NotFetched {
         kind: FetchErrorKind,
         message: String,
+    },
+    Unverified {
+        about: About,
+        refusal: Refusal,
     },
     Refused {
         about: About,
@@ -107,6 +116,7 @@ impl Ended {
             Self::Suspended => "suspended",
             Self::NotReady(_) => "dependency_not_ready",
             Self::NotFetched { .. } => "not_fetched",
+            Self::Unverified { .. } => "unverified",
             Self::Refused { .. } => "refused",
             Self::Waiting { .. } => "waiting",
             Self::ApplyFailed { .. } => "apply_failed",
@@ -161,6 +171,11 @@ impl Ended {
             Self::NotFetched { message, .. } => {
                 ready(Status::False, Reason::GitOperationFailed, message.clone())
             }
+            Self::Unverified { about, refusal } => ready(
+                Status::False,
+                Reason::VerificationError,
+                unverified(about, refusal, in_force),
+            ),
             Self::Refused { about, findings } => ready(
                 Status::False,
                 Reason::InvalidRevision,
@@ -195,11 +210,31 @@ impl Ended {
         }
     }
 
+    /// Whether the newest revision seen is signed by somebody who may. None: this pass has not found out, or the source does not ask.
+    fn verified(&self, source: &GitSource) -> Option<Statement> {
+        let kind = ConditionType::SourceVerified;
+        match self {
+            Self::Suspended | Self::NotReady(_) | Self::NotFetched { .. } | Self::NotRemoved(_) => None,
+            Self::Unverified { .. } => Some(Statement {
+                kind,
+                ..self.statement(source)
+            }),
+            Self::Refused { about, .. }
+            | Self::Waiting { about, .. }
+            | Self::ApplyFailed { about, .. }
+            | Self::Applied { about, .. } => about.signer.as_ref().map(|signer| {
+                let message = format!("{} is signed: {signer}", about.revision);
+                Statement::new(kind, true, Reason::Verified, message)
+            }),
+        }
+    }
+
     fn record(&self, now: Timestamp) -> Option<RevisionRecord> {
         let (about, result, detail) = match self {
             Self::Suspended | Self::NotReady(_) | Self::NotFetched { .. } | Self::NotRemoved(_) => {
                 return None;
             }
+            Self::Unverified { about, refusal } => (about, RevisionResult::Refused, refusal.to_string()),
             Self::Refused { about, findings } => (about, RevisionResult::Refused, list(findings)),
             Self::Waiting { about, reason } => (about, RevisionResult::Waiting, reason.clone()),
             Self::ApplyFailed { about, message } => (about, RevisionResult::Refused, message.clone()),
@@ -215,6 +250,27 @@ impl Ended {
             detail: detail.chars().take(1_024).collect(),
         })
     }
+}
+
+fn unverified(about: &About, refusal: &Refusal, in_force: Option<&Artifact>) -> String {
+    let stays = in_force.map_or_else(String::new, |artifact| {
+        format!("; {} stays in force", artifact.revision)
+    });
+    format!("{} is not taken: {refusal}{stays}", about.revision)
+}
+
+/// What was last found out about signatures: it stays true of that revision while nothing newer is seen.
+fn known_of_signatures(old: &GitSourceStatus) -> Option<Statement> {
+    let kind = ConditionType::SourceVerified;
+    let name: &str = kind.into();
+    let known = old.conditions.iter().find(|condition| condition.type_ == name)?;
+    let is_signed = known.status == <&str>::from(Status::True);
+    let reason = if is_signed {
+        Reason::Verified
+    } else {
+        Reason::VerificationError
+    };
+    Some(Statement::new(kind, is_signed, reason, known.message.clone()))
 }
 
 fn list(findings: &[Finding]) -> String {
@@ -250,6 +306,9 @@ pub(super) fn build(source: &GitSource, asked: &Asked, ended: &Ended, now: Times
         if let Some(newest) = newest.filter(|_| is_in_force) {
             // The same revision once more: keep when it came into force, and what it changed then.
             ready.message = format!("{} is in force: {}", about.revision, newest.detail);
+            if let Some(artifact) = &mut new.artifact {
+                artifact.signer.clone_from(&about.signer);
+            }
         } else {
             let applied_at = new
                 .artifact
@@ -259,6 +318,7 @@ pub(super) fn build(source: &GitSource, asked: &Asked, ended: &Ended, now: Times
             new.artifact = Some(Artifact {
                 revision: about.revision.clone(),
                 applied_at: applied_at.unwrap_or_else(|| Time(whole_second(now))),
+                signer: about.signer.clone(),
                 objects,
                 other_documents,
             });
@@ -273,7 +333,7 @@ pub(super) fn build(source: &GitSource, asked: &Asked, ended: &Ended, now: Times
     }
     let stalled = matches!(
         ended,
-        Ended::Refused { .. } | Ended::ApplyFailed { .. } | Ended::Waiting { .. }
+        Ended::Unverified { .. } | Ended::Refused { .. } | Ended::ApplyFailed { .. } | Ended::Waiting { .. }
     )
     .then(|| {
         Statement::new(
@@ -291,7 +351,13 @@ pub(super) fn build(source: &GitSource, asked: &Asked, ended: &Ended, now: Times
             "tried again by itself",
         )
     });
-    let statements: Vec<Statement> = std::iter::once(ready).chain(stalled).chain(reconciling).collect();
+    let verified = source.spec.verify.as_ref();
+    let verified = verified.and_then(|_| ended.verified(source).or_else(|| known_of_signatures(&new)));
+    let statements: Vec<Statement> = std::iter::once(ready)
+        .chain(verified)
+        .chain(stalled)
+        .chain(reconciling)
+        .collect();
     new.conditions = merge(&new.conditions, &statements, asked.generation, now);
     new.observed_generation = asked.generation.unwrap_or_else(crate::api::unobserved);
     new.last_handled_reconcile_at.clone_from(&asked.reconcile);

@@ -10,6 +10,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::message::{self, Dialect, Error as MessageError, FailInfo, MessageType, Request, Transaction};
 use crate::clock::{Clock, Entropy};
 use crate::enrollment::invitation::digest_of;
+use crate::enrollment::metrics::IdentityMetrics;
 use crate::ids::{Digest, EnrollmentId};
 use crate::pki::ca::{self, ClientTrust, Identity, IssuedIdentity, ScepAuthority, ScepKeys};
 use crate::pki::cms::Cipher;
@@ -93,6 +94,7 @@ pub struct ScepServer {
     keys: Arc<ScepKeys>,
     trust: Arc<ClientTrust>,
     dialect: Dialect,
+    metrics: IdentityMetrics,
 }
 
 impl ScepServer {
@@ -113,7 +115,15 @@ impl ScepServer {
             keys,
             trust,
             dialect,
+            metrics: IdentityMetrics::default(),
         }
+    }
+
+    /// Counts requests in `metrics`; without this nobody sees the counts.
+    #[must_use]
+    pub fn with_metrics(mut self, metrics: IdentityMetrics) -> Self {
+        self.metrics = metrics;
+        self
     }
 
     /// The algorithms that it accepts.
@@ -153,10 +163,19 @@ impl ScepServer {
             }
             Err(error) => return Err(Error::Message(error)),
         };
-        match self
-            .certificate(&request, Digest::of(message), &authority)
-            .await?
-        {
+        let outcome = self.certificate(&request, Digest::of(message), &authority).await;
+        self.metrics.count(
+            match request.message_type {
+                MessageType::RenewalReq => "renewal",
+                _ => "first",
+            },
+            match &outcome {
+                Ok(Ok(_)) => "issued",
+                Ok(Err(_)) => "refused",
+                Err(_) => "failed",
+            },
+        );
+        match outcome? {
             Ok((certificate, cipher)) => {
                 let sealed = message::success(&request, &certificate, cipher, &authority, &*self.entropy);
                 Ok(Answer {

@@ -7,7 +7,7 @@ use super::server::Answer;
 use super::*;
 use crate::api::common::{EnrollmentMode, Platform};
 use crate::clock::{Clock as _, ManualClock, SeededEntropy};
-use crate::enrollment::{InviteRequest, invite};
+use crate::enrollment::{IdentityMetrics, InviteRequest, invite};
 use crate::ids::{Digest, EnrollmentId, Namespace, PushTopic};
 use crate::pki::KeyFile;
 use crate::pki::ca::{Pki, server_names};
@@ -35,6 +35,7 @@ struct World {
     store: Arc<dyn Store>,
     clock: Arc<ManualClock>,
     pki: Pki,
+    metrics: IdentityMetrics,
     server: ScepServer,
 }
 
@@ -47,6 +48,7 @@ impl World {
         let store: Arc<dyn Store> =
             Arc::new(SqliteStore::open(&folder.path().join("db"), Arc::new(sealer)).unwrap());
         let pki = Pki::open(folder.path(), &server_names("localhost"), clock.now(), &*entropy).unwrap();
+        let metrics = IdentityMetrics::default();
         let server = ScepServer::new(
             store.clone(),
             clock.clone(),
@@ -54,12 +56,14 @@ impl World {
             pki.scep.clone(),
             pki.trust.clone(),
             Dialect::Strict,
-        );
+        )
+        .with_metrics(metrics.clone());
         Self {
             _folder: folder,
             store,
             clock,
             pki,
+            metrics,
             server,
         }
     }
@@ -320,4 +324,40 @@ async fn a_damaged_message_is_refused_wherever_it_is_damaged() {
 fn capabilities_name_what_is_spoken() {
     insta::assert_snapshot!(capabilities(Dialect::Strict).replace('\n', " "), @"AES POSTPKIOperation Renewal SCEPStandard SHA-256 SHA-512");
     assert!(capabilities(Dialect::Legacy).contains("SHA-1\n"));
+}
+
+#[tokio::test]
+async fn renewals_are_counted_apart_from_first_certificates_with_what_came_of_them() {
+    let world = World::new();
+    let mut device = Client::new();
+    let challenge = world.challenge(Some(UDID)).await;
+    let message = device.request(&world, &challenge).await;
+    let first = device.read(&world.ask(&message).await).unwrap();
+    assert_eq!(world.authenticate(&first, UDID).await, Ok(()));
+    let too_late = device.request(&world, &challenge).await;
+    assert!(!world.ask(&too_late).await.issued);
+
+    let stranger = Client::new();
+    let forged = stranger.message(&world, "17", &stranger.csr(None)).await;
+    assert!(!world.ask(&forged).await.issued);
+    device.certificate = first;
+    let renewal = device.message(&world, "17", &device.csr(None)).await;
+    assert!(world.ask(&renewal).await.issued);
+    assert!(world.ask(&renewal).await.issued, "the same once more");
+
+    let mut registry = prometheus_client::registry::Registry::default();
+    world.metrics.register(&mut registry);
+    let mut shown = String::new();
+    prometheus_client::encoding::text::encode(&mut shown, &registry).unwrap();
+    let mut counted: Vec<&str> = shown.lines().filter(|line| !line.starts_with('#')).collect();
+    counted.sort_unstable();
+    assert_eq!(
+        counted,
+        [
+            r#"identity_requests_total{kind="first",result="issued"} 1"#,
+            r#"identity_requests_total{kind="first",result="refused"} 1"#,
+            r#"identity_requests_total{kind="renewal",result="issued"} 2"#,
+            r#"identity_requests_total{kind="renewal",result="refused"} 1"#,
+        ]
+    );
 }

@@ -14,6 +14,7 @@ use super::process;
 use super::request::{Author, FetchRequest, Reference, Revision};
 use super::tree::{self, TreeError};
 use super::url::Scheme;
+use crate::gitops::verify::{MAXIMUM_OBJECT, RawObjects, RawTag};
 
 /// Where the cache keeps what it fetched last.
 const LOCAL_REFERENCE: &str = "refs/provost/head";
@@ -134,7 +135,7 @@ fn attempt(
 ) -> Result<Revision, Attempt> {
     connection.check_deadline()?;
     let repository = &cache.repository;
-    let (name, commit) = match &request.reference {
+    let (name, (found, commit)) = match &request.reference {
         Reference::Branch(branch) => {
             let full = format!("refs/heads/{branch}");
             (
@@ -149,7 +150,10 @@ fn attempt(
                 fetch_named(cache, connection, &full, &format!("tag {tag}"))?,
             )
         }
-        Reference::Commit(id) => (String::new(), fetch_commit(cache, connection, id)?),
+        Reference::Commit(id) => {
+            let commit = fetch_commit(cache, connection, id)?;
+            (String::new(), (commit.id(), commit))
+        }
     };
     let suspect = |error: git2::Error| {
         Attempt::Suspect(FetchError::caused(
@@ -177,6 +181,34 @@ fn attempt(
         message: one_line(commit.message_bytes()),
         files,
         skipped,
+        objects: objects(repository, &request.reference, found, commit.id()).map_err(suspect)?,
+    })
+}
+
+/// The commit, and the tag that led to it, as they are kept.
+fn objects(
+    repository: &Repository,
+    reference: &Reference,
+    found: Oid,
+    commit: Oid,
+) -> Result<RawObjects, git2::Error> {
+    let odb = repository.odb()?;
+    let raw = |id: Oid| -> Result<Vec<u8>, git2::Error> {
+        let object = odb.read(id)?;
+        // One byte more than is ever looked at shows that there is more.
+        let end = object.len().min(MAXIMUM_OBJECT + 1);
+        Ok(object.data().get(..end).unwrap_or_default().to_vec())
+    };
+    let tag = match reference {
+        Reference::Tag(name) => Some(RawTag {
+            name: name.clone(),
+            object: if found == commit { None } else { Some(raw(found)?) },
+        }),
+        Reference::Branch(_) | Reference::Commit(_) => None,
+    };
+    Ok(RawObjects {
+        commit: raw(commit)?,
+        tag,
     })
 }
 
@@ -212,7 +244,7 @@ fn fetch_named<'c>(
     connection: &Connection<'_>,
     full: &str,
     what: &str,
-) -> Result<Commit<'c>, Attempt> {
+) -> Result<(Oid, Commit<'c>), Attempt> {
     let repository = &cache.repository;
     let mut remote = repository
         .remote_anonymous(&connection.url.text)
@@ -241,7 +273,7 @@ fn fetch_named<'c>(
         .find_object(id, None)
         .and_then(|object| object.peel(ObjectType::Commit));
     match object.map(git2::Object::into_commit) {
-        Ok(Ok(commit)) => Ok(commit),
+        Ok(Ok(commit)) => Ok((id, commit)),
         Ok(Err(_)) => {
             Err(FetchError::new(FetchErrorKind::NotFound, format!("{what} is not a commit")).into())
         }
@@ -367,7 +399,7 @@ fn parents(commit: &Commit<'_>) -> Vec<String> {
 }
 
 /// The first line, fit for a status and a terminal.
-fn one_line(text: &[u8]) -> String {
+pub(super) fn one_line(text: &[u8]) -> String {
     let text = String::from_utf8_lossy(text);
     let line = text.trim_start().lines().next().unwrap_or_default();
     line.chars()

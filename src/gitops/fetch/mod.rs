@@ -6,7 +6,7 @@
 //! one, to the system's authorities). No credential reaches a log, an error or the disk.
 //!
 //! https and ssh fetch one commit deep. A `file://` repository cannot be fetched in part. A commit asked for by its id
-//! is fetched alone where the server allows that, and with the whole history where it does not.
+//! is fetched alone where the server allows that, and with the whole history where it does not. A [`LocalRepository`] is read where it lies.
 
 mod cache;
 mod certificate;
@@ -14,6 +14,7 @@ mod connection;
 mod error;
 mod fetcher;
 mod known_hosts;
+mod local;
 mod process;
 mod request;
 mod tree;
@@ -24,5 +25,6 @@ mod tests;
 
 pub use error::{FetchError, FetchErrorKind};
 pub use fetcher::Fetcher;
+pub use local::{LocalRepository, LocalRevision};
 pub(in crate::gitops) use process::initialise as isolate;
 pub use request::{Author, Credentials, FetchRequest, Limits, Reference, Revision, Skipped, SourceFile};

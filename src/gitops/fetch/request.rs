@@ -6,6 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
+use crate::gitops::verify::RawObjects;
 use crate::secret::Secret;
 
 /// One fetch: where, what, with which rights and within which limits.
@@ -116,6 +117,8 @@ pub struct Revision {
     pub files: Vec<SourceFile>,
     /// What lies under the path and was not read.
     pub skipped: Skipped,
+    /// What may be signed of it.
+    pub objects: RawObjects,
 }
 
 /// A person as a commit names them. Nothing proves it.
@@ -134,6 +137,17 @@ pub struct SourceFile {
     pub path: String,
     /// Its bytes.
     pub content: Vec<u8>,
+}
+
+impl SourceFile {
+    /// The id that git gives to a blob of this content, in 40 hexadecimal digits.
+    #[must_use]
+    pub fn blob(&self) -> String {
+        // Hashing fails for no content: the id of an empty blob would be wrong, none is honest.
+        git2::Oid::hash_object(git2::ObjectType::Blob, &self.content)
+            .map(|id| id.to_string())
+            .unwrap_or_default()
+    }
 }
 
 /// Counts of what was not read.

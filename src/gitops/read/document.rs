@@ -64,7 +64,7 @@ pub(super) enum Reading {
 }
 
 /// Sorts a document out. What is inside `spec` is judged later, against the kind's schema.
-pub(super) fn read(file: &str, document: YamlDocument, namespace: &str) -> Reading {
+pub(super) fn read(file: &str, document: YamlDocument, namespace: Option<&str>) -> Reading {
     let YamlDocument { value, positions } = document;
     let text = |field: &str| value.get(field).and_then(Value::as_str).unwrap_or_default();
     let (api_version, kind) = (text("apiVersion"), text("kind"));
@@ -133,7 +133,11 @@ pub(super) fn read(file: &str, document: YamlDocument, namespace: &str) -> Readi
     })
 }
 
-fn check_metadata(metadata: &Map<String, Value>, namespace: &str, report: &mut impl FnMut(&str, String)) {
+fn check_metadata(
+    metadata: &Map<String, Value>,
+    namespace: Option<&str>,
+    report: &mut impl FnMut(&str, String),
+) {
     match metadata.get("name") {
         Some(Value::String(name)) if is_dns_subdomain(name) => {}
         Some(Value::String(_)) => report(
@@ -151,11 +155,14 @@ fn check_metadata(metadata: &Map<String, Value>, namespace: &str, report: &mut i
     }
     match metadata.get("namespace") {
         None => {}
-        Some(Value::String(given)) if given == namespace => {}
-        Some(_) => report(
-            "metadata.namespace",
-            format!("objects of this source live in its own namespace; write {namespace} or leave it out"),
-        ),
+        Some(Value::String(given)) if namespace.is_none_or(|namespace| given == namespace) => {}
+        Some(_) => {
+            let own = namespace.map_or_else(String::new, |namespace| format!("write {namespace} or "));
+            report(
+                "metadata.namespace",
+                format!("objects of this source live in its own namespace; {own}leave it out"),
+            );
+        }
     }
     for field in ["labels", "annotations"] {
         match metadata.get(field) {

@@ -20,6 +20,8 @@ pub use document::Document;
 pub use position::PositionIndex;
 pub(super) use position::after_key;
 
+use serde_json::Value;
+
 use self::document::Reading;
 use super::fetch::SourceFile;
 use super::finding::Finding;
@@ -39,6 +41,8 @@ pub struct Documents {
     pub other_documents: usize,
     /// Files that are not valid YAML and do not mention `provost.dev`, such as templates.
     pub unread_files: usize,
+    /// What should be looked at in the objects, and refuses nothing.
+    pub warnings: Vec<Finding>,
 }
 
 /// Reads `files` for a source that lives in `namespace`.
@@ -46,6 +50,16 @@ pub struct Documents {
 /// # Errors
 /// Every mistake found, ordered by file and place, at most [`MAXIMUM_FINDINGS`].
 pub fn read_documents(files: &[SourceFile], namespace: &str) -> Result<Documents, Vec<Finding>> {
+    match read_what_can_be(files, Some(namespace)) {
+        (documents, wrong) if wrong.is_empty() => Ok(documents),
+        (_, wrong) => Err(wrong),
+    }
+}
+
+/// Reads what of `files` can be read, with every mistake found, ordered by file and place, at most [`MAXIMUM_FINDINGS`]; after so many it reads
+/// no further. Without a namespace, objects may name any.
+#[must_use]
+pub fn read_what_can_be(files: &[SourceFile], namespace: Option<&str>) -> (Documents, Vec<Finding>) {
     let mut documents = Documents::default();
     let mut findings = Vec::new();
     let mut objects: BTreeMap<(String, String), Document> = BTreeMap::new();
@@ -72,13 +86,32 @@ pub fn read_documents(files: &[SourceFile], namespace: &str) -> Result<Documents
             Err(_) => documents.unread_files += 1,
         }
     }
-    if findings.is_empty() {
-        documents.objects = objects.into_values().collect();
-        return Ok(documents);
-    }
+    documents.objects = objects.into_values().collect();
     findings.sort();
     findings.truncate(MAXIMUM_FINDINGS);
-    Err(findings)
+    (documents, findings)
+}
+
+/// Reads a file of which another format says that it holds one document. None: it is empty.
+///
+/// # Errors
+/// When it is not YAML that is read, or holds more than one document.
+pub(super) fn read_single(file: &SourceFile) -> Result<Option<(Value, PositionIndex)>, Finding> {
+    let finding = |position, field, message| Finding {
+        file: file.path.clone(),
+        position,
+        field,
+        message,
+    };
+    let mut documents =
+        yaml::parse(&file.content).map_err(|error| finding(error.position, error.field, error.message))?;
+    if let Some(second) = documents.get(1) {
+        let message = "the file holds a second document; keep one in each file".to_owned();
+        return Err(finding(second.positions.start(), String::new(), message));
+    }
+    Ok(documents
+        .pop()
+        .map(|document| (document.value, document.positions)))
 }
 
 /// Keeps an object, unless there is one of its kind and name already, or too many.
@@ -104,8 +137,9 @@ fn keep(document: Document, objects: &mut BTreeMap<(String, String), Document>) 
     }
 }
 
-/// A file that is not YAML may still be meant as policy: then its mistake must be told, not passed over.
-fn mentions_policy(content: &[u8]) -> bool {
+/// Whether a file names the group of Provost. One that is not YAML may still be meant as policy: then its mistake must be told, not passed over.
+#[must_use]
+pub fn mentions_policy(content: &[u8]) -> bool {
     let needle = format!("{GROUP}/");
     content
         .windows(needle.len())

@@ -18,6 +18,8 @@ pub(super) struct Node {
 #[derive(Debug, Clone)]
 pub(super) enum Inside {
     Nothing,
+    /// A number, as it is written: `3.10` is not `3.1` where it is a name.
+    Number(Box<str>),
     Fields(BTreeMap<String, Node>),
     Items(Vec<Node>),
 }
@@ -25,6 +27,15 @@ pub(super) enum Inside {
 impl PositionIndex {
     pub(super) const fn new(root: Node) -> Self {
         Self(root)
+    }
+
+    /// The places of a document of which only the beginning is known, as of one that is made from a file of another format.
+    #[must_use]
+    pub const fn beginning_at(at: Position) -> Self {
+        Self(Node {
+            at,
+            inside: Inside::Nothing,
+        })
     }
 
     /// Where the document begins.
@@ -37,13 +48,40 @@ impl PositionIndex {
     /// field, the place of its nearest ancestor.
     #[must_use]
     pub fn locate(&self, field: &str) -> Position {
+        self.walk(field).0.at
+    }
+
+    /// The place of `field`, if there is such a field.
+    #[must_use]
+    pub fn find(&self, field: &str) -> Option<Position> {
+        let (node, rest) = self.walk(field);
+        rest.is_empty().then_some(node.at)
+    }
+
+    /// The number at `field` as the file writes it.
+    #[must_use]
+    pub fn number(&self, field: &str) -> Option<&str> {
+        match self.walk(field) {
+            (
+                Node {
+                    inside: Inside::Number(text),
+                    ..
+                },
+                "",
+            ) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// Follows `field` as far as there are places: the last node, and what is left of the path.
+    fn walk<'n, 'p>(&'n self, field: &'p str) -> (&'n Node, &'p str) {
         let mut node = &self.0;
         let mut rest = field;
         while let Some((next, after)) = node.step(rest) {
             node = next;
             rest = after;
         }
-        node.at
+        (node, rest)
     }
 }
 
@@ -52,7 +90,7 @@ impl Node {
     /// where a part ends; the longest wins.
     fn step<'n, 'p>(&'n self, path: &'p str) -> Option<(&'n Self, &'p str)> {
         match &self.inside {
-            Inside::Nothing => None,
+            Inside::Nothing | Inside::Number(_) => None,
             Inside::Items(items) => {
                 let (index, after) = path.strip_prefix('[')?.split_once(']')?;
                 Some((items.get(index.parse::<usize>().ok()?)?, after))

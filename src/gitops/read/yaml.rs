@@ -212,9 +212,12 @@ impl Loader {
             return self.key(text.into_owned(), style, at).map(|()| None);
         }
         let length = text.len();
-        let value = match style {
-            ScalarStyle::Plain => scalar::resolve(&text).map_err(|message| self.error(at, message))?,
-            _ => Value::String(text.into_owned()),
+        let (value, inside) = match style {
+            ScalarStyle::Plain => match scalar::resolve(&text).map_err(|message| self.error(at, message))? {
+                number @ Value::Number(_) => (number, Inside::Number(text.into())),
+                other => (other, Inside::Nothing),
+            },
+            _ => (Value::String(text.into_owned()), Inside::Nothing),
         };
         let built = Built {
             value,
@@ -222,14 +225,7 @@ impl Loader {
             text: length,
             height: 0,
         };
-        self.finish(
-            built,
-            anchor,
-            Node {
-                at,
-                inside: Inside::Nothing,
-            },
-        )
+        self.finish(built, anchor, Node { at, inside })
     }
 
     fn key(&mut self, text: String, style: ScalarStyle, at: Position) -> Result<(), YamlError> {

@@ -14,17 +14,39 @@ use crate::kubeapi::unmarshal;
 /// Warnings of unknown fields sent with one answer.
 pub(super) const MAX_WARNINGS: usize = 20;
 
+/// A new object on its way.
+pub(super) struct Incoming {
+    pub(super) object: Value,
+    /// The fields that nobody knows and that were dropped, where its types have been checked.
+    dropped: Option<Vec<String>>,
+}
+
+impl From<Value> for Incoming {
+    /// As it came: of whatever types.
+    fn from(object: Value) -> Self {
+        Self {
+            object,
+            dropped: None,
+        }
+    }
+}
+
 /// Checks types, drops unknown fields (or refuses them) and fills in defaults.
 pub(super) fn conform(
     resource: &Resource,
-    object: &mut Value,
+    incoming: Incoming,
     strictness: FieldValidation,
     warnings: &mut Vec<String>,
-) -> Result<(), ApiError> {
-    refuse_unknown(resource, &prune(resource, object)?, strictness, warnings)?;
-    tidy(object, warnings);
-    fill_defaults(resource, object);
-    Ok(())
+) -> Result<Value, ApiError> {
+    let Incoming { mut object, dropped } = incoming;
+    let unknown = match dropped {
+        Some(dropped) => dropped,
+        None => prune(resource, &mut object)?,
+    };
+    refuse_unknown(resource, &unknown, strictness, warnings)?;
+    tidy(&mut object, warnings);
+    fill_defaults(resource, &mut object);
+    Ok(object)
 }
 
 /// Metadata as its type writes it: without empty maps and lists, each owner once. Says what clients should mend.
@@ -189,23 +211,29 @@ fn as_asked(
     }
 }
 
-/// Why a patched object is none of its kind: wrong types or, where unknown fields are refused, such fields; `also` is
-/// what was wrong with the patch itself.
-pub(super) fn refusal(
+/// A patched object, of the right types. `also` is what was wrong with the patch itself.
+///
+/// # Errors
+/// Why it is none of its kind: wrong types or, where unknown fields are refused, such fields.
+pub(super) fn patched(
     resource: &Resource,
     patched: &Value,
     also: &[String],
     strictness: FieldValidation,
-) -> Option<String> {
-    let mut copy = patched.clone();
-    let unknown = match decode(resource, &mut copy) {
-        Err(why) => return Some(why),
-        Ok(unknown) if strictness == FieldValidation::Strict => unknown,
-        Ok(_) => return None,
-    };
-    let unknown = unknown.iter().map(|field| unknown_field(field));
-    let texts: Vec<String> = also.iter().cloned().chain(unknown).collect();
-    (!texts.is_empty()).then(|| strictly(&texts))
+) -> Result<Incoming, String> {
+    let mut object = patched.clone();
+    let dropped = decode(resource, &mut object)?;
+    if strictness == FieldValidation::Strict {
+        let unknown = dropped.iter().map(|field| unknown_field(field));
+        let texts: Vec<String> = also.iter().cloned().chain(unknown).collect();
+        if !texts.is_empty() {
+            return Err(strictly(&texts));
+        }
+    }
+    Ok(Incoming {
+        object,
+        dropped: Some(dropped),
+    })
 }
 
 fn unknown_field(field: &str) -> String {

@@ -101,9 +101,9 @@ pub(super) async fn create_locked(
     draft::identify(target, &mut object)?;
     let name = object::text(&object, "name").to_owned();
     require_namespace(core, target, &name).await?;
-    conform::conform(
+    let mut object = conform::conform(
         &target.resource,
-        &mut object,
+        object.into(),
         options.field_validation,
         &mut warnings,
     )?;

@@ -45,9 +45,8 @@ pub(crate) async fn patch(
                     PatchFormat::Apply | PatchFormat::Merge => merge_patch(old, &patch),
                 };
                 let patched = patched.map_err(refused)?;
-                if let Some(why) = conform::refusal(resource, &patched, &unknown, options.field_validation) {
-                    return Err(undecodable(format, &patch, &patched, why));
-                }
+                let incoming = conform::patched(resource, &patched, &unknown, options.field_validation)
+                    .map_err(|why| undecodable(format, &patch, &patched, why))?;
                 let uid = object::text(&patched, "uid");
                 if !uid.is_empty() && uid != object::text(old, "uid") {
                     let error = FieldError::invalid("metadata.uid", &uid.into(), "field is immutable");
@@ -57,7 +56,7 @@ pub(crate) async fn patch(
                         draft::twice(&target.resource, error),
                     ));
                 }
-                Ok(patched)
+                Ok(incoming)
             })
             .await?
         }
@@ -173,7 +172,16 @@ async fn server_side_apply(
                 }
             }
             Some((old, revision)) => {
-                update(core, target, options, Tracking::Applied, &old, revision, merged).await?
+                update(
+                    core,
+                    target,
+                    options,
+                    Tracking::Applied,
+                    &old,
+                    revision,
+                    merged.into(),
+                )
+                .await?
             }
         };
         if let Some(written) = written {

@@ -102,7 +102,7 @@ async fn change(
         {
             object::set(&mut changed, "resourceVersion", Some(revision.clone()));
         }
-        Ok(changed)
+        Ok(changed.into())
     })
     .await?;
     written.object = Answer::Value(scale(resource, &written.object.into_value()?)?);

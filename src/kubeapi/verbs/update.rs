@@ -5,6 +5,7 @@ use std::sync::Arc;
 use http::StatusCode;
 use serde_json::{Value, json};
 
+use super::conform::Incoming;
 use super::create::{Tracking, lock_definitions};
 use super::write::{self, Commit};
 use super::{Answer, Part, Target, Written};
@@ -57,7 +58,10 @@ pub(crate) async fn replace(
         });
     }
     let mut definitions = lock_definitions(core, target).await;
-    let written = attempt(core, target, options, Tracking::Update, |_| Ok(object.clone())).await?;
+    let written = attempt(core, target, options, Tracking::Update, |_| {
+        Ok(object.clone().into())
+    })
+    .await?;
     if let Some(cache) = &mut definitions {
         core.refresh_locked(cache).await?;
     }
@@ -81,7 +85,7 @@ pub(crate) async fn rewrite(
     let written = attempt(core, target, &options, Tracking::Applied, |old| {
         let mut new = old.clone();
         change(&mut new);
-        Ok(new)
+        Ok(new.into())
     })
     .await?;
     if let Some(cache) = &mut definitions {
@@ -96,7 +100,7 @@ pub(super) async fn attempt(
     target: &Target,
     options: &WriteOptions,
     tracking: Tracking,
-    change: impl Fn(&Value) -> Result<Value, ApiError> + Send + Sync,
+    change: impl Fn(&Value) -> Result<Incoming, ApiError> + Send + Sync,
 ) -> Result<Written, ApiError> {
     for _ in 0..ATTEMPTS {
         let found = core
@@ -119,14 +123,14 @@ pub(super) async fn update(
     tracking: Tracking,
     old: &Value,
     revision: i64,
-    mut new: Value,
+    mut incoming: Incoming,
 ) -> Result<Option<Written>, ApiError> {
     let mut warnings = Vec::new();
-    draft::identify(target, &mut new)?;
-    check_preconditions(target, old, &new)?;
-    conform::conform(
+    draft::identify(target, &mut incoming.object)?;
+    check_preconditions(target, old, &incoming.object)?;
+    let mut new = conform::conform(
         &target.resource,
-        &mut new,
+        incoming,
         options.field_validation,
         &mut warnings,
     )?;

@@ -5,14 +5,13 @@
 //!
 //! Specification: `supportedOS` of Apple's schema, for the command and for each key in it; `AccessRights` of the MDM payload.
 
-use std::collections::BTreeMap;
-
 use plist::{Dictionary, Value};
 
 use super::class::{managed_only, spares_personal_devices};
-use super::table::{self, AccessRights, Conditions, DISCRIMINATOR, Key, Kind, Mode, Since, System, Version};
+use super::table::{self, AccessRights, Conditions, DISCRIMINATOR, Key, Keys, Kind, Since, System};
 use crate::api::common::{EnrollmentMode, Platform};
 use crate::policy::OsVersion;
+use crate::policy::schema::{self, Unmet};
 
 /// What is known of the receiver.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,83 +49,13 @@ pub enum Refused {
         /// The key that limits it.
         key: &'static str,
     },
-    /// A User Enrollment does not have it.
-    #[error("{what} is not there in a User Enrollment")]
-    UserEnrollment {
+    /// The device does not meet a condition of it.
+    #[error("{what} {unmet}")]
+    Unmet {
         /// What.
         what: String,
-    },
-    /// The system does not have it at all.
-    #[error("{what} is not there on {system}")]
-    System {
-        /// What.
-        what: String,
-        /// Where.
-        system: System,
-    },
-    /// The system is too old.
-    #[error("{what} needs {system} {since} or later; the device has {}", found.0)]
-    TooOld {
-        /// What.
-        what: String,
-        /// Where.
-        system: System,
-        /// The first version that has it.
-        since: OsVersion,
-        /// The version there is.
-        found: Version,
-    },
-    /// The system is too new.
-    #[error("{what} is no longer there since {system} {removed}; the device has {}", found.0)]
-    Removed {
-        /// What.
-        what: String,
-        /// Where.
-        system: System,
-        /// The first version without it.
-        removed: OsVersion,
-        /// The version there is.
-        found: Version,
-    },
-    /// The device is not supervised.
-    #[error("{what} needs a supervised device")]
-    Unsupervised {
-        /// What.
-        what: String,
-    },
-    /// The device did not enrol automatically.
-    #[error("{what} needs Automated Device Enrollment")]
-    NotAutomated {
-        /// What.
-        what: String,
-    },
-    /// The enrolment lacks a right.
-    #[error("{what} needs a right that the enrolment was not granted: {needed}")]
-    Rights {
-        /// What.
-        what: String,
-        /// The right.
-        needed: AccessRights,
-    },
-    /// Not on this channel.
-    #[error("{what} does not work on the channel of {channel}")]
-    Channel {
-        /// What.
-        what: String,
-        /// Which channel: `the device` or `a user`.
-        channel: &'static str,
-    },
-    /// Shared iPads do not have it.
-    #[error("{what} is not there on a Shared iPad")]
-    SharedIPad {
-        /// What.
-        what: String,
-    },
-    /// Only Shared iPads have it.
-    #[error("{what} needs a Shared iPad")]
-    NotSharedIPad {
-        /// What.
-        what: String,
+        /// The condition.
+        unmet: Unmet,
     },
 }
 
@@ -149,7 +78,7 @@ pub(super) fn admissible(request_type: &str, arguments: &Dictionary, target: &Ta
     if target.mode == EnrollmentMode::User
         && let Some(key) = managed_only(request_type)
         && facts
-            .request
+            .keys
             .get(key)
             .is_some_and(|key| is_there(key, system, conditions))
         && arguments.get(key).and_then(Value::as_boolean) != Some(true)
@@ -159,7 +88,7 @@ pub(super) fn admissible(request_type: &str, arguments: &Dictionary, target: &Ta
     let Some(conditions) = conditions else {
         return Ok(());
     };
-    keys(&facts.request, arguments, &conditions, target, &|name| {
+    keys(&facts.keys, arguments, &conditions, target, &|name| {
         format!("{name} of {request_type}")
     })
 }
@@ -189,7 +118,7 @@ fn is_there(key: &Key, system: System, below: Option<Conditions>) -> bool {
 }
 
 fn keys(
-    keys: &BTreeMap<String, Key>,
+    keys: &Keys,
     arguments: &Dictionary,
     below: &Conditions,
     target: &Target,
@@ -222,7 +151,7 @@ fn one(
                     .as_dictionary()
                     .and_then(|entries| entries.get(DISCRIMINATOR))
                     .and_then(Value::as_string);
-                if let Some(kind) = key.item(discriminator) {
+                if let Some(kind) = table::item(&key.keys, discriminator) {
                     let own = || discriminator.map_or_else(own, what);
                     one(kind, item, &conditions, target, &own, what)?;
                 }
@@ -248,101 +177,24 @@ fn one(
 impl Target {
     /// Whether the receiver meets the conditions. None: its system does not have it.
     fn meets(&self, conditions: Option<Conditions>, what: impl Fn() -> String) -> Result<(), Refused> {
-        let system = System::from(self.platform);
-        let Some(on) = conditions.filter(|on| on.since != Some(Since::Never)) else {
-            return Err(Refused::System { what: what(), system });
-        };
-        self.has_version(&on, system, &what)?;
-        match self.mode {
-            EnrollmentMode::User if on.user_enrollment == Some(Mode::Forbidden) => {
-                return Err(Refused::UserEnrollment { what: what() });
-            }
-            EnrollmentMode::Device | EnrollmentMode::Supervised
-                if on.user_enrollment == Some(Mode::Required) =>
-            {
-                return Err(Refused::System { what: what(), system });
-            }
-            _ => {}
-        }
-        if on.supervised == Some(true) && !self.is_supervised() {
-            return Err(Refused::Unsupervised { what: what() });
-        }
-        if on.automated == Some(true) && self.automated == Some(false) {
-            return Err(Refused::NotAutomated { what: what() });
-        }
-        if let Some(needed) = on.rights
-            && self.mode != EnrollmentMode::User
-            && !self.rights.include(needed)
-        {
-            return Err(Refused::Rights { what: what(), needed });
-        }
-        self.has_channel(&on, &what)
-    }
-
-    fn has_version(
-        &self,
-        on: &Conditions,
-        system: System,
-        what: &impl Fn() -> String,
-    ) -> Result<(), Refused> {
-        let found = Version(self.os_version);
-        if self.os_version == OsVersion::default() {
-            return Ok(());
-        }
-        match (on.since, on.removed) {
-            (Some(Since::Version(since)), _) if found < since => Err(Refused::TooOld {
-                what: what(),
-                system,
-                since: since.0,
-                found,
-            }),
-            (_, Some(removed)) if found >= removed => Err(Refused::Removed {
-                what: what(),
-                system,
-                removed: removed.0,
-                found,
-            }),
-            _ => Ok(()),
+        match schema::Target::from(self).unmet(conditions) {
+            // What does nothing does no harm: a person asked for it.
+            None | Some(Unmet::Ignored) => Ok(()),
+            Some(unmet) => Err(Refused::Unmet { what: what(), unmet }),
         }
     }
+}
 
-    fn has_channel(&self, on: &Conditions, what: &impl Fn() -> String) -> Result<(), Refused> {
-        let shared = on.shared_ipad.unwrap_or_default();
-        match (shared.mode, self.shared_ipad) {
-            (Some(Mode::Forbidden), Some(true)) => return Err(Refused::SharedIPad { what: what() }),
-            (Some(Mode::Required), Some(false)) => return Err(Refused::NotSharedIPad { what: what() }),
-            _ => {}
-        }
-        // An iPad has users' channels only as a Shared iPad, and its rules for them stand there.
-        let shared_ipad =
-            self.shared_ipad == Some(true) || self.user_channel && System::from(self.platform) == System::IOS;
-        let (device, user) = if shared_ipad {
-            (shared.device_channel, shared.user_channel)
-        } else {
-            (on.device_channel, on.user_channel)
-        };
-        let (channel, open) = if self.user_channel {
-            ("a user", user.unwrap_or(false))
-        } else {
-            ("the device", device.unwrap_or(true))
-        };
-        if open {
-            return Ok(());
-        }
-        Err(Refused::Channel {
-            what: what(),
-            channel,
-        })
-    }
-
-    /// Apple's schema has no plain device enrolment of Macs: since macOS 11 they are supervised by enrolling.
-    fn is_supervised(&self) -> bool {
-        match self.mode {
-            // So are all that come automatically.
-            _ if self.automated == Some(true) => true,
-            EnrollmentMode::Supervised => true,
-            EnrollmentMode::Device => self.platform == Platform::MacOS,
-            EnrollmentMode::User => false,
+impl From<&Target> for schema::Target {
+    fn from(target: &Target) -> Self {
+        Self {
+            os_version: target.os_version,
+            mode: Some(target.mode),
+            rights: Some(target.rights),
+            user_channel: Some(target.user_channel),
+            shared_ipad: target.shared_ipad,
+            automated: target.automated,
+            ..Self::of(target.platform)
         }
     }
 }

@@ -172,7 +172,7 @@ impl Answer {
                             .as_dictionary()
                             .and_then(|entries| entries.get(DISCRIMINATOR));
                         let discriminator = discriminator.and_then(Value::as_string);
-                        let kind = key.and_then(|key| key.item(discriminator));
+                        let kind = key.and_then(|key| table::item(&key.keys, discriminator));
                         self.one(path, kind, item)
                     })
                     .collect(),

@@ -7,13 +7,14 @@ use jiff::Timestamp;
 use plist::{Dictionary, Value};
 
 use super::admissible::{Refused, Target, admissible, admissible_values};
-use super::arguments::{self, ArgumentError};
+use super::arguments::entries;
 use super::class::{self, Class};
 use super::table;
 use crate::api::common::EnrollmentMode;
 use crate::ids::{CommandUuid, EnrollmentId};
 use crate::mdm::command::{Intent, NewCommand};
 use crate::mdm::plist::to_xml;
+use crate::policy::schema::{Finding, Schema};
 use crate::suggest::did_you_mean;
 
 /// The `PayloadIdentifier` of the profile that holds the MDM payload. Removing it ends the enrolment.
@@ -52,11 +53,11 @@ pub enum BuildError {
         /// Which command.
         request_type: &'static str,
         /// What is wrong with them.
-        errors: Vec<ArgumentError>,
+        errors: Vec<Finding>,
     },
 }
 
-fn told(errors: &[ArgumentError]) -> String {
+fn told(errors: &[Finding]) -> String {
     let errors: Vec<String> = errors.iter().map(ToString::to_string).collect();
     errors.join("; ")
 }
@@ -121,13 +122,15 @@ impl Command {
     /// # Errors
     /// When Apple has no such command, or it cannot have these arguments.
     pub fn build(request_type: &str, arguments: Dictionary) -> Result<Self, BuildError> {
-        let Some((request_type, facts)) = table::command(request_type) else {
+        let Some((request_type, _)) = table::command(request_type) else {
             return Err(BuildError::UnknownCommand {
                 request_type: request_type.chars().take(64).collect(),
                 hint: did_you_mean(request_type, table::commands().keys().map(String::as_str)),
             });
         };
-        let errors = arguments::check(&facts.request, &arguments);
+        let errors = Schema::in_force()
+            .check_command(request_type, &entries(&arguments))
+            .unwrap_or_default();
         if !errors.is_empty() {
             return Err(BuildError::Arguments { request_type, errors });
         }

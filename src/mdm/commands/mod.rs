@@ -19,7 +19,6 @@ pub mod table;
 
 pub use admissible::{Refused, Target};
 pub use answer::Answer;
-pub use arguments::{ArgumentError, Problem};
 pub use build::{BuildError, Built, Command, MDM_PROFILE};
 pub use class::{Class, spares_personal_devices};
 pub use first_contact::{FIRST_CONTACT_DEADLINE, first_contact};

@@ -10,6 +10,7 @@ use crate::ids::{CommandUuid, Digest};
 use crate::mdm::checkin::{Authenticate, CheckIn, Message, TokenRequest, TokenUpdate};
 use crate::mdm::commands::{FIRST_CONTACT_DEADLINE, configured, first_contact};
 use crate::mdm::plist::to_xml;
+use crate::mdm::profile_pass::Proof;
 use crate::mdm::sender::Sender;
 use crate::secret::Secret;
 use crate::store::{Authentication, Ending, Enrollment, EnrollmentState, Escrow, PushAddress};
@@ -18,6 +19,7 @@ impl Gateway {
     pub(super) async fn check_in(
         &self,
         fingerprint: Digest,
+        proof: Proof,
         checkin: CheckIn,
         now: Timestamp,
         kind: &mut &'static str,
@@ -31,7 +33,7 @@ impl Gateway {
             Message::TokenUpdate(update) => self.token_update(fingerprint, &sender, update, now).await,
             Message::CheckOut => self.check_out(fingerprint, &sender, now).await,
             Message::DeclarativeManagement(step) => {
-                self.declarative_management(fingerprint, &sender, step, now, kind)
+                self.declarative_management(fingerprint, proof, &sender, step, now, kind)
                     .await
             }
             Message::UserAuthenticate { answered } => {

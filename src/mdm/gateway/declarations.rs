@@ -12,6 +12,7 @@ use crate::mdm::checkin::DeclarativeManagement;
 use crate::mdm::ddm::{
     self, Endpoint, StatusReport, declaration, declaration_items, declarations_proven, tokens,
 };
+use crate::mdm::profile_pass::Proof;
 use crate::mdm::sender::Sender;
 use crate::policy::{DeviceClass, Lacks, Manifest, OsVersion, Section};
 use crate::store::{Enrollment, SystemNews};
@@ -20,6 +21,7 @@ impl Gateway {
     pub(super) async fn declarative_management(
         &self,
         fingerprint: Digest,
+        proof: Proof,
         sender: &Sender,
         step: DeclarativeManagement,
         now: Timestamp,
@@ -48,7 +50,7 @@ impl Gateway {
             }
             Endpoint::DeclarationItems => self.declaration_items(&device, now).await,
             Endpoint::Declaration { section, identifier } => {
-                self.declaration(&device, section, identifier).await
+                self.declaration(&device, proof, section, identifier).await
             }
             Endpoint::Status => self.status(&device, step.data.as_deref(), now).await,
         }
@@ -71,6 +73,7 @@ impl Gateway {
     async fn declaration(
         &self,
         enrollment: &Enrollment,
+        proof: Proof,
         section: Section,
         identifier: &str,
     ) -> Result<Reply, Failure> {
@@ -79,7 +82,11 @@ impl Gateway {
                 continue;
             };
             if let Some(found) = declaration([&*manifest], section, identifier) {
-                return Ok(Reply::Json(found.body.clone()));
+                let passed = match (&self.passes, proof) {
+                    (Some(passes), Proof::Signature) => passes.added_to(&found.body, enrollment),
+                    _ => None,
+                };
+                return Ok(Reply::Json(passed.map_or_else(|| found.body.clone(), Arc::from)));
             }
         }
         Err(Failure::NotFound)

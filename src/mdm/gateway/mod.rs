@@ -29,6 +29,7 @@ use super::checkin::CheckIn;
 use super::commands::CommandReport;
 use super::peer::{Peer, Peers};
 use super::plist::read_dictionary;
+use super::profile_pass::{ProfilePass, ProfilePasses, Proof};
 use super::seen::SeenBatch;
 use super::sender::Sender;
 use super::signature::Claim;
@@ -69,6 +70,7 @@ pub struct Gateway {
     network_users: NetworkUsers,
     token_services: HashMap<String, Arc<dyn TokenService>>,
     reachable: Option<Reachable>,
+    passes: Option<ProfilePasses>,
 }
 
 /// What a network or mobile user of a Mac gets who asks to be managed (`UserAuthenticate`).
@@ -101,7 +103,15 @@ impl Gateway {
             network_users: NetworkUsers::default(),
             token_services: HashMap::new(),
             reachable: None,
+            passes: None,
         }
+    }
+
+    /// Gives devices that only sign a pass for each of their profiles; without this they get none.
+    #[must_use]
+    pub fn with_profile_passes(mut self, passes: ProfilePasses) -> Self {
+        self.passes = Some(passes);
+        self
     }
 
     /// Decides about network users; without this they are declined.
@@ -149,10 +159,10 @@ impl Gateway {
     }
 
     /// Handles a message. It is a check-in message when `declared_check_in` says so (its Content-Type), or when it looks like one.
-    pub async fn message(&self, peer: &Peer, body: Bytes, declared_check_in: bool) -> Answer {
+    pub async fn message(&self, peer: &Peer, proof: Proof, body: Bytes, declared_check_in: bool) -> Answer {
         let mut kind = "Malformed";
         let result = self
-            .handle_message(peer, body, declared_check_in, &mut kind)
+            .handle_message(peer, proof, body, declared_check_in, &mut kind)
             .await;
         Answer { kind, result }
     }
@@ -160,6 +170,7 @@ impl Gateway {
     async fn handle_message(
         &self,
         peer: &Peer,
+        proof: Proof,
         body: Bytes,
         declared_check_in: bool,
         kind: &mut &'static str,
@@ -170,27 +181,29 @@ impl Gateway {
         let message = parse(body).await?;
         if declared_check_in || (message.contains_key("MessageType") && !message.contains_key("Status")) {
             let checkin = CheckIn::read(&message)?;
-            self.check_in(fingerprint, checkin, now, kind).await
+            self.check_in(fingerprint, proof, checkin, now, kind).await
         } else {
             let report = CommandReport::read(&message)?;
             self.report(fingerprint, report, now, kind).await
         }
     }
 
-    /// A profile that a manifest names which the client was told of, should hold or was to hold before.
+    /// A profile that a manifest names which the client was told of, should hold or was to hold before. Who shows no certificate needs a pass
+    /// for it.
     ///
     /// # Errors
     /// [`Failure::NotFound`] whenever this client may not have it, whatever the reason; [`Failure::Store`] when the store fails.
-    pub async fn profile(&self, peer: &Peer, digest: Digest) -> Result<Arc<str>, Failure> {
+    pub async fn profile(
+        &self,
+        peer: &Peer,
+        pass: Option<&ProfilePass>,
+        digest: Digest,
+    ) -> Result<Arc<str>, Failure> {
         let now = self.clock.now();
-        let fingerprint = peer.fingerprint(now).map_err(|_| Failure::NotFound)?;
-        let enrollment = self
-            .store
-            .enrollment_by_certificate(fingerprint, now)
-            .await?
-            .filter(|enrollment| enrollment.state != EnrollmentState::Ended)
-            .ok_or(Failure::NotFound)?;
-        let enrollment = self.renewed(enrollment, fingerprint, now).await?;
+        let enrollment = match pass {
+            Some(pass) if peer.is_absent() => Arc::new(self.admitted(pass, digest).await?),
+            _ => self.shown(peer, now).await?,
+        };
         tracing::Span::current().record("device.id", enrollment.id.as_str());
         self.seen.note(&enrollment.id, now);
         for id in served(&enrollment) {
@@ -202,6 +215,27 @@ impl Gateway {
             }
         }
         Err(Failure::NotFound)
+    }
+
+    /// The active enrolment whose certificate the client shows.
+    async fn shown(&self, peer: &Peer, now: Timestamp) -> Result<Arc<Enrollment>, Failure> {
+        let fingerprint = peer.fingerprint(now).map_err(|_| Failure::NotFound)?;
+        let enrollment = self.store.enrollment_by_certificate(fingerprint, now).await?;
+        let enrollment = enrollment.filter(|enrollment| is_active(enrollment));
+        let enrollment = enrollment.ok_or(Failure::NotFound)?;
+        self.renewed(enrollment, fingerprint, now).await
+    }
+
+    /// The active enrolment that a pass is for. A forged one is refused before anything is looked up.
+    async fn admitted(&self, pass: &ProfilePass, profile: Digest) -> Result<Enrollment, Failure> {
+        let made = |passes: &ProfilePasses| passes.made(pass, profile);
+        if !self.passes.as_ref().is_some_and(made) {
+            return Err(Failure::NotFound);
+        }
+        let enrollment = self.store.enrollment(&pass.enrollment).await?;
+        enrollment
+            .filter(|enrollment| is_active(enrollment) && pass.is_of(enrollment))
+            .ok_or(Failure::NotFound)
     }
 
     /// The active enrolment of a message: the one that the certificate is pinned to, which must be the one that the message speaks of.
@@ -297,6 +331,10 @@ async fn parse(body: Bytes) -> Result<Dictionary, Failure> {
         Ok(parsed) => Ok(parsed?),
         Err(_) => Err(Failure::Stopping),
     }
+}
+
+fn is_active(enrollment: &Enrollment) -> bool {
+    enrollment.state != EnrollmentState::Ended
 }
 
 fn profile_of(manifest: &Manifest, digest: Digest) -> Option<&ProfileDocument> {

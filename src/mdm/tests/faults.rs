@@ -25,7 +25,7 @@ use crate::secret::Secret;
 use crate::store::{
     Arrival, Arrived, Authentication, Change, CommandResult, Ending, Enrollment, EnrollmentState, Escrow,
     FactsChange, Invitation, IssuedCertificate, NotQueued, NotTaken, PushAddress, PushRefusal, Refusal,
-    Reissued, ReportOutcome, Store, StoreError, SystemNews, Transition, Verdicts,
+    Reissued, ReportOutcome, Store, StoreError, SystemNews, Transition, Verdicts, Wakeable,
 };
 
 #[test]
@@ -127,6 +127,7 @@ faulty! {
     remove_at_next_contact(enrollment: &EnrollmentId, now: Timestamp) -> bool;
     update_system(enrollment: &EnrollmentId, news: SystemNews) -> ();
     push_address(enrollment: &EnrollmentId) -> Option<PushAddress>;
+    wakeable(enrollment: &EnrollmentId) -> Option<Wakeable>;
     push_topic(enrollment: &EnrollmentId) -> Option<PushTopic>;
     push_topics() -> BTreeMap<PushTopic, u32>;
     drop_push_address(enrollment: &EnrollmentId, token: &[u8], since: Option<Timestamp>) -> bool;

@@ -6,6 +6,7 @@ use plist::Value;
 use super::world::{World, dictionary, manifest};
 use crate::compliance::Source;
 use crate::mdm::commands::Command;
+use crate::mdm::metrics::RequestLabels;
 use crate::store::{Change, EnrollmentState};
 
 const UDID: &str = "A0000000-0000-4000-8000-000000000001";
@@ -111,12 +112,18 @@ async fn a_repeated_or_unknown_acknowledgement_does_no_harm() {
 }
 
 #[tokio::test]
-async fn a_status_that_nobody_knows_is_recorded_and_answered() {
+async fn a_status_that_nobody_knows_is_counted_and_answered() {
     let world = World::new();
     let device = world.enrolled(UDID).await;
     let (_, uuid) = device.idle().await.command().unwrap();
     assert_eq!(device.reply(&uuid, "Foo", &[]).await.status, StatusCode::OK);
     assert_eq!(world.store.pending(&device.id()).await.unwrap().len(), 3);
+    let (kind, status) = ("Other", 200);
+    let counted = world
+        .metrics
+        .requests
+        .get_or_create(&RequestLabels { kind, status });
+    assert_eq!(counted.get(), 1);
 }
 
 #[tokio::test]
@@ -225,4 +232,18 @@ async fn contacts_are_noted_in_memory_and_written_together() {
     world.seen.flush(&*world.store).await.unwrap();
     let seen = world.store.last_seen(&device.id()).await.unwrap();
     assert_eq!(seen, Some("2026-11-24T00:00:00Z".parse().unwrap()));
+}
+
+#[tokio::test]
+async fn nothing_is_written_because_a_device_polls() {
+    let world = World::new();
+    let device = world.enrolled(UDID).await;
+    device.drain().await;
+    let before = world.database();
+    for _ in 0..20 {
+        assert_eq!(device.idle().await.command(), None);
+    }
+    assert_eq!(world.database(), before);
+    world.enqueue(&device, &Command::SecurityInfo, "c-1").await;
+    assert_ne!(world.database(), before, "what is written is seen");
 }

@@ -7,6 +7,7 @@ mod declarations;
 mod faults;
 mod formats;
 mod life;
+mod passes;
 mod proxies;
 mod renewing;
 mod safekeeping;

@@ -11,6 +11,7 @@ use super::world::{Client, Device, World};
 use crate::clock::Clock as _;
 use crate::ids::{Digest, EnrollmentId};
 use crate::mdm::commands::Command;
+use crate::mdm::metrics::RequestLabels;
 use crate::pki::csr::CertificateRequest;
 use crate::store::{EnrollmentState, IssuedCertificate, Refusal};
 
@@ -170,4 +171,20 @@ async fn a_certificate_that_ran_out_is_good_for_its_renewal_and_for_nothing_else
     );
     world.clock.advance(Duration::from_hours((365 + 91) * 24));
     assert_eq!(renew(&world, &chain, UDID).await.unwrap_err(), Refusal::RanOut);
+}
+
+#[tokio::test]
+async fn who_has_missed_its_renewal_is_counted_apart() {
+    let world = World::new();
+    let device = world.enrolled(UDID).await;
+    world.clock.advance(Duration::from_hours(366 * 24));
+    assert_eq!(device.idle().await.status, StatusCode::BAD_REQUEST);
+    let counted = |kind, status| {
+        world
+            .metrics
+            .requests
+            .get_or_create(&RequestLabels { kind, status })
+            .get()
+    };
+    assert_eq!((counted("Expired", 400), counted("Malformed", 400)), (1, 0));
 }

@@ -34,17 +34,21 @@ use crate::mdm::http::{Limits, guarded, router};
 use crate::mdm::metrics::GatewayMetrics;
 use crate::mdm::peer::Peers;
 use crate::mdm::plist::{read_dictionary, to_xml};
+use crate::mdm::profile_pass::ProfilePasses;
 use crate::mdm::proxy::{Proxies, behind};
 use crate::mdm::seen::SeenBatch;
 use crate::mdm::serve::{serve, serve_proxies, tls_config};
-use crate::pki::KeyFile;
 use crate::pki::ca::{ClientTrust, Pki, server_names};
 use crate::pki::cms::HashPolicy;
+use crate::pki::{KeyFile, Sealer};
 use crate::policy::{Declaration, Manifest, ProfileDocument, Section};
 use crate::store::Store;
 use crate::store::sqlite::SqliteStore;
 
 pub(super) const TOPIC: &str = "com.apple.mgmt.External.00000000-0000-4000-8000-000000000001";
+
+/// Where devices are told that the server is.
+pub(super) const PUBLIC_URL: &str = "https://localhost";
 
 /// A server that runs until it is dropped.
 pub(super) struct World {
@@ -59,7 +63,7 @@ pub(super) struct World {
     /// What answers devices.
     pub(super) app: Router,
     shutdown: CancellationToken,
-    _directory: tempfile::TempDir,
+    directory: tempfile::TempDir,
 }
 
 impl Drop for World {
@@ -92,8 +96,9 @@ impl World {
         let clock = Arc::new(ManualClock::new("2026-11-24T00:00:00Z".parse().unwrap()));
         let entropy = Arc::new(SeededEntropy::new(1));
         let sealer = KeyFile::open(&directory.path().join("store.key"), SeededEntropy::new(2)).unwrap();
+        let sealer: Arc<dyn Sealer> = Arc::new(sealer);
         let store: Arc<dyn Store> =
-            Arc::new(SqliteStore::open(&directory.path().join("store.db"), Arc::new(sealer)).unwrap());
+            Arc::new(SqliteStore::open(&directory.path().join("store.db"), sealer.clone()).unwrap());
         let pki = Pki::open(
             directory.path(),
             &server_names("localhost"),
@@ -108,18 +113,21 @@ impl World {
         let served = between(Arc::clone(&store));
         let seen = Arc::new(SeenBatch::default());
         let metrics = GatewayMetrics::default();
-        let gateway = Arc::new(set(Gateway::new(
+        let gateway = Gateway::new(
             Arc::clone(&served),
             clock.clone(),
             entropy.clone(),
             Arc::clone(&seen),
-        )));
+        );
+        let gateway = Arc::new(set(
+            gateway.with_profile_passes(ProfilePasses::new(sealer, PUBLIC_URL))
+        ));
         let issuer = IdentityIssuer::new(
             served,
             clock.clone(),
             entropy.clone(),
             Arc::clone(&pki.devices),
-            Arc::new(|| MdmAddress::new("https://localhost", PushTopic::parse(TOPIC).unwrap())),
+            Arc::new(|| MdmAddress::new(PUBLIC_URL, PushTopic::parse(TOPIC).unwrap())),
             pki.servers.certificate_pem().to_owned(),
         );
         let limiter = Arc::new(Limiter::new(Rate::default()));
@@ -153,8 +161,14 @@ impl World {
             peers,
             app,
             shutdown,
-            _directory: directory,
+            directory,
         }
+    }
+
+    /// The database as it is on the disk, with what has not yet been moved into its main file.
+    pub(super) fn database(&self) -> [Digest; 2] {
+        ["store.db", "store.db-wal"]
+            .map(|file| Digest::of(&std::fs::read(self.directory.path().join(file)).unwrap()))
     }
 
     /// A client without a certificate.

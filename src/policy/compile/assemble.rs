@@ -3,14 +3,19 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use serde_json::{Map, Value};
+
 use super::gather::{Gathered, Piece, Proof, Target};
 use super::{CompileInput, Conflict};
 use crate::compliance::Evidence;
 use crate::policy::declaration;
 use crate::policy::manifest::{Declaration, ProfileDocument, Section};
-use crate::policy::merge::{Clash, Merged, Part, merge, unmet};
+use crate::policy::merge::{
+    Clash, Combination, Merged, Part, all_unmet, merge_by, of_declaration, of_payload,
+};
 use crate::policy::platform::Channels;
 use crate::policy::profile::{self, Payload};
+use crate::policy::schema::Schema;
 
 /// How many contradicting rules evidence names.
 const MAX_NAMED: usize = 3;
@@ -23,6 +28,8 @@ pub(super) struct Assembled {
     pub(super) users: Vec<Declaration>,
     pub(super) profiles: Vec<ProfileDocument>,
     pub(super) conflicts: Vec<Conflict>,
+    /// What is served of each target, before it is written.
+    pub(super) contents: Vec<(Target, Map<String, Value>)>,
     pieces: Vec<Evidence>,
     objects: Vec<Evidence>,
 }
@@ -183,21 +190,27 @@ pub(super) fn assemble(input: &CompileInput<'_>, gathered: &Gathered) -> Assembl
         targets.entry(&piece.target).or_default().push(index);
     }
     for (target, members) in targets {
-        let parts: Vec<Part<'_>> = members
+        let parts: Vec<(usize, Part<'_>)> = members
             .iter()
             .filter_map(|index| Some((*index, pieces.get(*index)?)))
             .filter(|(_, piece)| piece.served)
-            .map(|(source, piece)| Part {
-                precedence: piece.precedence,
-                source,
-                content: &piece.content,
+            .map(|(source, piece)| {
+                let part = Part {
+                    precedence: piece.precedence,
+                    source,
+                    content: &piece.content,
+                };
+                (piece.group, part)
             })
             .collect();
         if parts.is_empty() {
             continue;
         }
-        let merged = merge(&parts);
+        let merged = merge_by(&parts, &|path| law(target, path));
         let proof = assembled.add_document(input, target, &merged);
+        if !merged.content.is_empty() || merged.clashes.is_empty() {
+            assembled.contents.push((target.clone(), merged.content.clone()));
+        }
         for clash in &merged.clashes {
             assembled.add_conflicts(pieces, target, clash);
         }
@@ -223,6 +236,15 @@ pub(super) fn assemble(input: &CompileInput<'_>, gathered: &Gathered) -> Assembl
     assembled.conflicts.sort();
     assembled.conflicts.dedup();
     assembled
+}
+
+/// How different values of a setting become one.
+fn law(target: &Target, path: &[&str]) -> Option<Combination<'static>> {
+    match target {
+        Target::Declaration(type_) => of_declaration(Schema::in_force(), type_, path),
+        Target::Payload(type_) => of_payload(type_, path),
+        Target::OwnDeclaration(..) => None,
+    }
 }
 
 fn audit_only() -> Evidence {
@@ -260,14 +282,23 @@ fn piece_evidence(
             };
         }
     }
-    match unmet(&piece.content, &merged.content) {
-        None => proof.clone(),
-        Some(_) if !piece.served => audit_only(),
-        Some(setting) => Evidence::None {
-            reason: format!(
-                "{type_}: {setting} is served with another value, by an assignment of higher precedence"
-            )
-            .into(),
-        },
+    // A value that is combined with others and at least as strict meets the demand.
+    let open = all_unmet(&piece.content, &merged.content);
+    let unmet = open
+        .into_iter()
+        .find(|setting| merged.combined.get(setting) != Some(&true));
+    let Some(setting) = unmet else {
+        return proof.clone();
+    };
+    if !piece.served {
+        return audit_only();
+    }
+    let why = if merged.combined.contains_key(&setting) {
+        "is combined with what others want, as devices do, and that is not what this rule wants"
+    } else {
+        "is served with another value, by an assignment of higher precedence"
+    };
+    Evidence::None {
+        reason: format!("{type_}: {setting} {why}").into(),
     }
 }

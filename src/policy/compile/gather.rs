@@ -46,6 +46,8 @@ pub(super) struct Piece {
     pub(super) label: Arc<str>,
     pub(super) assignment: Arc<str>,
     pub(super) precedence: i32,
+    /// Pieces of one group belong together: those of one baseline, or profile, for one assignment.
+    pub(super) group: usize,
     /// False in Audit mode: it is compared with what is served, but not served itself.
     pub(super) served: bool,
 }
@@ -72,6 +74,8 @@ pub(super) struct Draft {
     revision: Option<Arc<str>>,
     proof: Proof,
     enforced: bool,
+    origin: Option<Arc<str>>,
+    inherited_from: Option<Arc<str>>,
 }
 
 impl Draft {
@@ -86,6 +90,8 @@ impl Draft {
             assembled.evidence(&self.proof),
         )
         .enforced(self.enforced)
+        .from_file(self.origin.clone())
+        .inherited(self.inherited_from.clone())
     }
 }
 
@@ -116,6 +122,14 @@ pub(super) struct Gathered {
     pub(super) drafts: Vec<Draft>,
     pub(super) pieces: Vec<Piece>,
     pub(super) profiles: Vec<ObjectProfile>,
+    groups: usize,
+}
+
+impl Gathered {
+    fn next_group(&mut self) -> usize {
+        self.groups += 1;
+        self.groups
+    }
 }
 
 /// Gathers from assignments, highest precedence first.
@@ -164,7 +178,7 @@ struct Parameters {
 
 impl Parameters {
     fn of(baseline: &BaselineInput) -> Self {
-        let (values, errors) = parameter::resolve(&baseline.spec.parameters, &baseline.parameters);
+        let (values, errors) = parameter::resolve(&baseline.baseline.spec.parameters, &baseline.parameters);
         let wrong = errors
             .iter()
             .filter_map(|error| Some((error.parameter()?.to_owned(), error.to_string())))
@@ -199,7 +213,25 @@ fn gather_baseline(
     gathered: &mut Gathered,
 ) {
     let parameters = Parameters::of(baseline);
-    for rule in &baseline.spec.rules {
+    let group = gathered.next_group();
+    let resolved = &baseline.baseline;
+    let draft = |rule: &BaselineRule, from: Option<&Arc<str>>, proof: Proof, enforced: bool| Draft {
+        assignment: Arc::clone(&assignment.name),
+        baseline: Arc::clone(&baseline.name),
+        rule: rule.id.clone(),
+        severity: rule.severity,
+        controls: rule.controls.clone().into(),
+        revision: assignment.revision.clone().or_else(|| baseline.revision.clone()),
+        proof,
+        enforced,
+        // Where users have changed the rule, their file is the one to look at.
+        origin: rule
+            .origins
+            .last()
+            .map(|origin| format!("{}@{}", origin.path, origin.blob).into()),
+        inherited_from: from.cloned(),
+    };
+    for rule in &resolved.spec.rules {
         let before = gathered.pieces.len();
         let proof = gather_rule(
             input,
@@ -207,18 +239,20 @@ fn gather_baseline(
             baseline,
             &parameters,
             rule,
+            group,
             &mut gathered.pieces,
         );
-        gathered.drafts.push(Draft {
-            assignment: Arc::clone(&assignment.name),
-            baseline: Arc::clone(&baseline.name),
-            rule: rule.id.clone(),
-            severity: rule.severity,
-            controls: rule.controls.clone().into(),
-            revision: assignment.revision.clone().or_else(|| baseline.revision.clone()),
-            proof,
-            enforced: assignment.mode == AssignmentMode::Enforce && gathered.pieces.len() > before,
+        let enforced = assignment.mode == AssignmentMode::Enforce && gathered.pieces.len() > before;
+        let from = resolved.inherited.get(&rule.id).map(|inherited| &inherited.from);
+        gathered.drafts.push(draft(rule, from, proof, enforced));
+    }
+    for left_out in &resolved.left_out {
+        let proof = Proof::Known(Evidence::NotApplicable {
+            reason: format!("left out by baseline {}: {}", left_out.by, left_out.reason).into(),
         });
+        gathered
+            .drafts
+            .push(draft(&left_out.rule, Some(&left_out.from), proof, false));
     }
 }
 
@@ -228,6 +262,7 @@ fn gather_rule(
     baseline: &BaselineInput,
     parameters: &Parameters,
     rule: &BaselineRule,
+    group: usize,
     pieces: &mut Vec<Piece>,
 ) -> Proof {
     if let Some(exclusion) = baseline
@@ -239,7 +274,7 @@ fn gather_rule(
             reason: format!("left out by assignment {}: {}", assignment.name, exclusion.reason).into(),
         });
     }
-    for ranges in [&baseline.spec.platforms, &rule.platforms] {
+    for ranges in [&baseline.baseline.spec.platforms, &rule.platforms] {
         if !input.class.is_in_any(ranges) {
             return Proof::Known(Evidence::NotApplicable {
                 reason: format!("the rule is for {}", describe(ranges)).into(),
@@ -253,12 +288,18 @@ fn gather_rule(
             label: format!("{}/{}", baseline.name, rule.id).into(),
             assignment: Arc::clone(&assignment.name),
             precedence: assignment.precedence,
+            group,
             served: assignment.mode == AssignmentMode::Enforce,
         });
         Ok(pieces.len() - 1)
     });
     if let Some(check) = &rule.check {
         return Proof::Known(check_evidence(input, parameters, &check.cel));
+    }
+    if let Some(unproven) = &rule.unproven {
+        return Proof::Known(Evidence::None {
+            reason: unproven.message.as_str().into(),
+        });
     }
     match content {
         Ok(piece) => Proof::Piece(piece),
@@ -358,6 +399,7 @@ fn gather_profile(
         payloads: Vec::new(),
         parts: Vec::new(),
     };
+    let group = gathered.next_group();
     let none = |reason: String| {
         Proof::Known(Evidence::None {
             reason: reason.into(),
@@ -370,6 +412,7 @@ fn gather_profile(
             label: format!("profile/{}", profile.name).into(),
             assignment: Arc::clone(&assignment.name),
             precedence: assignment.precedence,
+            group,
             served: true,
         });
         Proof::Piece(gathered.pieces.len() - 1)

@@ -3,6 +3,8 @@
     reason = "tests read better with the data in its place"
 )]
 
+mod coverage;
+
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -35,7 +37,7 @@ fn baseline(name: &str, rules: Value) -> BaselineInput {
     ] });
     BaselineInput {
         name: name.into(),
-        spec: Arc::new(serde_json::from_value(spec).unwrap()),
+        baseline: Resolved::alone(Arc::new(serde_json::from_value(spec).unwrap())),
         parameters: ParameterValues::new(),
         excluded: Vec::new(),
         revision: Some("main@sha1:base".into()),
@@ -102,6 +104,55 @@ fn bodies(plan: &Plan) -> Vec<Value> {
         .iter()
         .map(|d| serde_json::from_str(&d.body).unwrap())
         .collect()
+}
+
+#[test]
+fn an_inherited_rule_tells_where_it_comes_from_and_an_excluded_one_why() {
+    let spec = |more: Value| {
+        let mut whole = json!({ "title": "t", "version": "1" });
+        whole
+            .as_object_mut()
+            .unwrap()
+            .extend(more.as_object().unwrap().clone());
+        Arc::new(serde_json::from_value(whole).unwrap())
+    };
+    let family: std::collections::BTreeMap<String, Arc<crate::api::BaselineSpec>> = [
+        ("cis".to_owned(), spec(json!({ "rules": [firewall("firewall", true), passcode("passcode", 8)] }))),
+        (
+            "corp".to_owned(),
+            spec(json!({ "extends": [{ "name": "cis", "exclude": [{ "rule": "passcode", "reason": "we have tokens" }] }],
+                "rules": [filevault()] })),
+        ),
+    ]
+    .into();
+    let found = crate::policy::inheritance::resolve(["corp"], &family);
+    let corp = BaselineInput {
+        baseline: Arc::clone(&found["corp"]),
+        ..baseline("corp", json!([]))
+    };
+    let plan = compiled(mac(), &[assignment("all", 0, vec![corp])]);
+    let told: Vec<(&str, Option<&str>)> = plan
+        .demands
+        .iter()
+        .map(|demand| (&**demand.key(), demand.inherited_from.as_deref()))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            ("corp/firewall", Some("cis")),
+            ("corp/filevault", None),
+            ("corp/passcode", Some("cis")),
+        ]
+    );
+    assert_eq!(
+        reason(&plan, "passcode"),
+        "left out by baseline corp: we have tokens"
+    );
+    assert!(
+        bodies(&plan)
+            .iter()
+            .all(|body| !body.to_string().contains("MinimumLength"))
+    );
 }
 
 #[test]
@@ -239,19 +290,19 @@ fn between_assignments_precedence_decides_and_the_loser_is_not_proven_by_the_win
     let high = assignment(
         "high",
         10,
-        vec![baseline("strict", json!([passcode("long", 14)]))],
+        vec![baseline("strict", json!([firewall("on", true)]))],
     );
-    let low = assignment("low", 0, vec![baseline("lax", json!([passcode("short", 6)]))]);
+    let low = assignment("low", 0, vec![baseline("lax", json!([firewall("off", false)]))]);
     let plan = compiled(mac(), &[low.clone(), high.clone()]);
     assert_eq!(plan.conflicts, []);
     assert!(
-        bodies(&plan)
-            .iter()
-            .any(|body| body["Payload"]["MinimumLength"] == json!(14))
+        plan.manifest.profiles[0]
+            .body
+            .contains("<key>EnableFirewall</key>\n\t\t\t<true/>")
     );
     assert_eq!(
-        reason(&plan, "short"),
-        "com.apple.configuration.passcode.settings: MinimumLength is served with another value, by an assignment of higher precedence"
+        reason(&plan, "off"),
+        "com.apple.security.firewall: EnableFirewall is served with another value, by an assignment of higher precedence"
     );
     let equal = AssignmentInput {
         precedence: 0,
@@ -264,11 +315,88 @@ fn between_assignments_precedence_decides_and_the_loser_is_not_proven_by_the_win
         .map(|conflict| &*conflict.assignment)
         .collect();
     assert_eq!(concerned, ["high", "low"]);
-    assert!(
-        bodies(&plan)
-            .iter()
-            .any(|body| body["Payload"] == json!({ "RequirePasscode": true }))
+    assert_eq!(
+        plan.conflicts[0].message,
+        "lax/off of assignment low and strict/on of assignment high want different values for com.apple.security.firewall: EnableFirewall; neither is served"
     );
+}
+
+/// What proves a rule.
+fn evidence<'p>(plan: &'p Plan, rule: &str) -> &'p Evidence {
+    &plan
+        .demands
+        .iter()
+        .find(|demand| &*demand.rule == rule)
+        .unwrap()
+        .evidence
+}
+
+#[test]
+fn what_devices_combine_is_combined_whatever_the_precedence_and_a_stricter_value_meets_a_laxer_rule() {
+    let reuse = |id: &str, limit: i64| {
+        json!({ "id": id, "title": "t", "enforce": [{ "declaration": { "type": "com.apple.configuration.passcode.settings",
+            "payload": { "PasscodeReuseLimit": limit } } }] })
+    };
+    let high = assignment(
+        "high",
+        10,
+        vec![baseline("lax", json!([passcode("short", 6), reuse("few", 3)]))],
+    );
+    let low = assignment(
+        "low",
+        0,
+        vec![baseline(
+            "strict",
+            json!([passcode("long", 14), reuse("many", 9)]),
+        )],
+    );
+    let plan = compiled(mac(), &[low.clone(), high.clone()]);
+    assert_eq!(plan.conflicts, []);
+    let served = bodies(&plan)
+        .into_iter()
+        .find(|body| !body["Payload"]["MinimumLength"].is_null());
+    assert_eq!(
+        served.unwrap()["Payload"],
+        json!({ "MinimumLength": 14, "PasscodeReuseLimit": 3, "RequirePasscode": true })
+    );
+    for rule in ["short", "long"] {
+        assert!(
+            matches!(evidence(&plan, rule), Evidence::InstalledDeclaration { .. }),
+            "{rule}"
+        );
+    }
+    // The shorter history wins, and is not the stricter one.
+    assert_eq!(
+        reason(&plan, "many"),
+        "com.apple.configuration.passcode.settings: PasscodeReuseLimit is combined with what others want, as devices do, and that is not what this rule wants"
+    );
+    // Of one payload, only what is documented, and only among equals.
+    let equal = AssignmentInput {
+        precedence: 0,
+        ..high.clone()
+    };
+    let plan = compiled(old_mac(), &[low.clone(), equal]);
+    assert!(plan.manifest.profiles[0].body.contains("<integer>14</integer>"));
+    assert_eq!(plan.conflicts, []);
+    let plan = compiled(old_mac(), &[low, high]);
+    assert!(plan.manifest.profiles[0].body.contains("<integer>6</integer>"));
+}
+
+#[test]
+fn rules_of_one_baseline_that_differ_are_a_conflict_even_where_devices_would_combine() {
+    let rules = json!([passcode("short", 6), passcode("long", 14), filevault()]);
+    let plan = compiled(mac(), &[assignment("all", 0, vec![baseline("cis", rules)])]);
+    assert_eq!(plan.conflicts.len(), 1);
+    for rule in ["short", "long"] {
+        assert!(
+            matches!(evidence(&plan, rule), Evidence::Conflict { .. }),
+            "{rule}"
+        );
+    }
+    let served = bodies(&plan)
+        .into_iter()
+        .find(|body| !body["Payload"]["RequirePasscode"].is_null());
+    assert_eq!(served.unwrap()["Payload"], json!({ "RequirePasscode": true }));
 }
 
 #[test]

@@ -1,29 +1,23 @@
-//! Tables of Apple's schema: which system knows which declaration and status item, since when, in which kinds of enrolment.
+//! Which system knows which declaration and status item, since when, in which kinds of enrolment: declarations by Apple's
+//! [`schema`](crate::policy::schema), status items by a table here.
 //!
 //! A row's systems stand in the order iOS (and iPadOS), macOS, tvOS, visionOS, watchOS, each as `since:modes` with `s` (supervised),
 //! `d` (device) and `u` (user), or `-`.
 
 use super::{DeviceClass, OsVersion};
 use crate::api::common::{EnrollmentMode, Platform};
+use crate::policy::schema::{Schema, Scopes, Since, Target, TypeFacts, Unmet};
 
-use Apply::{Combined as C, Multiple as M, Single as S};
+pub use crate::policy::schema::Apply;
 
-/// How several declarations of one type act together.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Apply {
-    /// The device combines their settings.
-    Combined,
-    /// Each acts for itself.
-    Multiple,
-    /// Only one may be active.
-    Single,
-}
+/// What activations are called: the one kind of declaration that nobody writes by hand.
+const ACTIVATIONS: &str = "com.apple.activation.";
 
 /// A declaration type.
 #[derive(Debug, Clone, Copy)]
 pub struct DeclarationType {
-    suffix: &'static str,
-    systems: &'static str,
+    name: &'static str,
+    facts: &'static TypeFacts,
     place: usize,
     /// How several of them act together.
     pub apply: Apply,
@@ -54,7 +48,7 @@ impl DeclarationType {
     /// Apple's name.
     #[must_use]
     pub fn name(&self) -> String {
-        format!("com.apple.{}", self.suffix)
+        self.name.to_owned()
     }
 
     /// Whether devices of a class take it.
@@ -65,26 +59,16 @@ impl DeclarationType {
         if !class.declarative {
             return Err("the device is not managed by declarations".to_owned());
         }
-        let Some((since, modes)) = system(self.systems, class.platform) else {
-            return Err(format!("{} does not exist on {}", self.name(), class.platform));
-        };
-        if class.os_version < OsVersion::read(since) {
-            return Err(format!(
-                "{} needs {} {}",
-                self.name(),
-                class.platform,
-                OsVersion::read(since)
-            ));
-        }
-        if !modes.contains(letter(class)) {
-            return Err(format!(
-                "{} is not allowed in this kind of enrolment ({})",
-                self.name(),
-                class.mode
-            ));
+        let target = Target::from(class);
+        let (name, platform) = (self.name, class.platform);
+        match target.unmet(self.facts.on(target.system())) {
+            None => {}
+            Some(Unmet::System { .. }) => return Err(format!("{name} does not exist on {platform}")),
+            Some(Unmet::TooOld { since, .. }) => return Err(format!("{name} needs {platform} {since}")),
+            Some(unmet) => return Err(format!("{name} {unmet}")),
         }
         if class.lacks.declaration(self.place) {
-            return Err(format!("the device says that it does not take {}", self.name()));
+            return Err(format!("the device says that it does not take {}", self.name));
         }
         Ok(())
     }
@@ -93,10 +77,13 @@ impl DeclarationType {
     /// iPad of one person has no users' channels, and a shared one has nothing to do with what its own channel brings.
     #[must_use]
     pub fn channels(&self, platform: Platform) -> Channels {
-        let name = self.suffix.strip_prefix("configuration.").unwrap_or_default();
+        let on = self.facts.on(platform.into()).unwrap_or_default();
+        let users_alone = Some(Scopes::USER);
         match platform {
-            Platform::MacOS if USERS_OF_MACS.contains(&name) => Channels::Users,
-            Platform::IPadOS if USERS_OF_SHARED_IPADS.contains(&name) => Channels::Both,
+            Platform::MacOS if on.scopes == users_alone => Channels::Users,
+            Platform::IPadOS if on.shared_ipad.and_then(|shared| shared.scopes) == users_alone => {
+                Channels::Both
+            }
             _ => Channels::Device,
         }
     }
@@ -104,13 +91,16 @@ impl DeclarationType {
     /// The first version of a platform that knows it.
     #[must_use]
     pub fn since(&self, platform: Platform) -> Option<OsVersion> {
-        introduced(self.systems, platform).map(OsVersion::read)
+        match self.facts.on(platform.into())?.since? {
+            Since::Version(version) => Some(version.0),
+            Since::Never => None,
+        }
     }
 
     /// Whether there is a system that knows it.
     #[must_use]
     pub fn is_on_some_system(&self) -> bool {
-        self.systems.split(' ').any(|system| system != "-")
+        !self.facts.on.is_empty()
     }
 }
 
@@ -147,20 +137,21 @@ pub(super) fn introduced(systems: &'static str, platform: Platform) -> Option<&'
 /// A declaration type by Apple's name.
 #[must_use]
 pub fn declaration_type(name: &str) -> Option<DeclarationType> {
-    let suffix = name.strip_prefix("com.apple.")?;
-    declaration_types().find(|row| row.suffix == suffix)
+    declaration_types().find(|row| row.name == name)
 }
 
 /// Every declaration type but activations.
 pub fn declaration_types() -> impl Iterator<Item = DeclarationType> {
-    DECLARATIONS
-        .iter()
+    let types = Schema::in_force().declarations.iter();
+    types
+        .filter(|(name, _)| !name.starts_with(ACTIVATIONS))
         .enumerate()
-        .map(|(place, (suffix, apply, systems))| DeclarationType {
-            suffix,
-            systems,
+        .map(|(place, (name, facts))| DeclarationType {
+            name,
+            facts,
             place,
-            apply: *apply,
+            // What Apple says nothing of, such as assets, acts for itself.
+            apply: facts.apply.unwrap_or(Apply::Multiple),
         })
 }
 
@@ -183,84 +174,6 @@ pub fn status_items(class: &DeviceClass) -> impl Iterator<Item = StatusItem> {
 pub(super) fn item_names() -> impl Iterator<Item = &'static str> {
     STATUS_ITEMS.iter().map(|(name, _)| *name)
 }
-
-#[rustfmt::skip]
-const DECLARATIONS: &[(&str, Apply, &str)] = &[
-    ("asset.credential.acme", M, "17:sdu 14:sdu 17:sdu 1.1:sdu 10:sdu"),
-    ("asset.credential.certificate", M, "17:sdu 14:sdu 17:sdu 1.1:sdu 10:sdu"),
-    ("asset.credential.identity", M, "17:sdu 14:sdu 17:sdu 1.1:sdu 10:sdu"),
-    ("asset.credential.scep", M, "17:sdu 14:sdu 17:sdu 1.1:sdu 10:sdu"),
-    ("asset.credential.userpassword", M, "15:sdu 13:sdu 16:sdu 1.1:sdu 10:sdu"),
-    ("asset.data", M, "17:sdu 14:sdu 17:sdu 1.1:sdu 10:sdu"),
-    ("asset.useridentity", M, "15:sdu 13:sdu 16:sdu 1.1:sdu 10:sdu"),
-    ("configuration.accessibility.settings", C, "27:sdu 27:s - 27:sdu -"),
-    ("configuration.account.caldav", M, "15:sdu 13:su - 1.1:sdu -"),
-    ("configuration.account.carddav", M, "15:sdu 13:su - 1.1:sdu -"),
-    ("configuration.account.exchange", M, "15:sdu 13:su - 1.1:sdu -"),
-    ("configuration.account.google", M, "15:sdu 13:su - 1.1:sdu -"),
-    ("configuration.account.ldap", M, "15:sdu 13:su - 1.1:sdu -"),
-    ("configuration.account.mail", M, "15:sdu 13:su - 1.1:sdu -"),
-    ("configuration.account.subscribed-calendar", M, "15:sdu 14:su - 1.1:sdu -"),
-    ("configuration.app.managed", M, "17.2:sdu 26:su - 2.4:sdu -"),
-    ("configuration.app.settings", C, "27:s 27:s 27:s 27:s -"),
-    ("configuration.audio-accessory.settings", C, "26:s - - - -"),
-    ("configuration.content-cache.settings", S, "- 27:s - - -"),
-    ("configuration.diskmanagement.settings", C, "- 15:s - - -"),
-    ("configuration.extensible-sso", M, "27:sdu 27:su - 27:sdu -"),
-    ("configuration.external-intelligence.settings", C, "26.4:s 26.4:s - 26.4:s -"),
-    ("configuration.intelligence.settings", C, "26.4:s 26.4:s - 26.4:s -"),
-    ("configuration.keyboard.settings", C, "26.4:s 26.4:s - - -"),
-    ("configuration.legacy", M, "15:sdu 13:su 16:sd 1.1:sdu 10:s"),
-    ("configuration.legacy.interactive", M, "15:sdu 13:su 16:sd 1.1:sdu -"),
-    ("configuration.management.status-subscriptions", C, "15:sdu 13:su 16:sd 1.1:sdu 10:s"),
-    ("configuration.management.test", M, "15:sdu 13:su 16:sd 1.1:sdu 10:s"),
-    ("configuration.math.settings", C, "18:s 15:s - - -"),
-    ("configuration.migration-assistant.settings", C, "- 26.4:s - - -"),
-    ("configuration.network.dns-proxy", M, "27:sdu 27:s - 27:sdu -"),
-    ("configuration.network.dns-settings", M, "27:sd 27:s - 27:sd -"),
-    ("configuration.network.relay", M, "27:sdu 27:su - 27:sdu -"),
-    ("configuration.network.vpn.always-on", S, "27:sd - - 27:sd -"),
-    ("configuration.network.vpn.ikev2", M, "27:sd 27:s 27:sd 27:sd -"),
-    ("configuration.network.vpn.ipsec", M, "27:sd 27:s - 27:sd -"),
-    ("configuration.network.vpn.vpn-plugin", M, "27:sd 27:s 27:sd 27:sd -"),
-    ("configuration.package", M, "- 26:s - - -"),
-    ("configuration.passcode.settings", C, "15:sdu 13:s - 2:sdu 10:s"),
-    ("configuration.safari.bookmarks", C, "26:sd 26:s - 26:sd -"),
-    ("configuration.safari.extensions.settings", C, "18:s 15:s - 26:s -"),
-    ("configuration.safari.settings", C, "26:sd 26:s - 26:sd -"),
-    ("configuration.screensharing.connection", M, "- 14:su - - -"),
-    ("configuration.screensharing.connection.group", M, "- 14:su - - -"),
-    ("configuration.screensharing.host.settings", S, "- 14:s - - -"),
-    ("configuration.security.certificate", M, "17:sdu 14:su 17:sd 1.1:sdu 10:s"),
-    ("configuration.security.identity", M, "17:sdu 14:su 17:sd 1.1:sdu 10:s"),
-    ("configuration.security.passkey.attestation", M, "17:sd 14:s - - -"),
-    ("configuration.services.background-tasks", M, "- 15:s - - -"),
-    ("configuration.services.configuration-files", M, "- 14:s - - -"),
-    ("configuration.siri.settings", C, "26.4:s 26.4:s 27:s 26.4:s 26.4:s"),
-    ("configuration.softwareupdate.enforcement.specific", M, "17:sd 14:s 18.4:sd 26:sd -"),
-    ("configuration.softwareupdate.settings", C, "18:sd 15:s 18.4:sd 26:sd -"),
-    ("configuration.watch.enrollment", S, "17:s - - - -"),
-    ("configuration.webcontent-filter.plugin", M, "27:sdu 27:s - 27:sdu -"),
-    ("management.organization-info", M, "15:sdu 13:sdu 16:sdu 1.1:sdu 10:sdu"),
-    ("management.properties", M, "16:sdu 13:sdu 16:sdu 1.1:sdu 10:sdu"),
-    ("management.server-capabilities", M, "15:sdu 13:sdu 16:sdu 1.1:sdu 10:sdu"),
-];
-
-/// Configurations that Macs take on the channels of their users alone (`allowed-scopes`).
-#[rustfmt::skip]
-const USERS_OF_MACS: &[&str] = &[
-    "account.caldav", "account.carddav", "account.exchange", "account.google", "account.ldap", "account.mail",
-    "account.subscribed-calendar", "math.settings", "safari.bookmarks", "safari.extensions.settings", "safari.settings",
-    "security.passkey.attestation",
-];
-
-/// Configurations that Shared iPads take on the channels of their users alone.
-#[rustfmt::skip]
-const USERS_OF_SHARED_IPADS: &[&str] = &[
-    "account.caldav", "account.carddav", "account.exchange", "account.google", "account.ldap", "account.mail",
-    "account.subscribed-calendar", "app.settings", "extensible-sso", "keyboard.settings", "math.settings", "network.relay",
-    "safari.bookmarks", "safari.extensions.settings", "safari.settings", "siri.settings",
-];
 
 /// Of the device's own channel: the accounts on a Mac are told on the channels of its users.
 #[rustfmt::skip]

@@ -1,4 +1,4 @@
-//! Rules of one baseline that want different values for one setting on the same device.
+//! Rules of one baseline on the same device: those that want different values for one setting, and what all of them together leave out.
 //!
 //! Every class of devices that the baseline can tell apart is tried: the versions at which a range or a declaration type
 //! begins or ends, each kind of enrolment, with and without declarative management.
@@ -7,19 +7,30 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use serde_json::{Map, Value};
 
+use super::apple;
 use crate::api::BaselineSpec;
 use crate::api::baseline::BaselineRule;
 use crate::api::common::{EnrollmentMode, Platform, PlatformRange};
 use crate::policy::compile::{Target, select};
-use crate::policy::merge::{Part, merge};
+use crate::policy::merge::{Clash, Merged, Part, merge};
 use crate::policy::parameter;
 use crate::policy::platform::{DeviceClass, Lacks, OsVersion, declaration_type, supports_declarations};
+use crate::policy::schema::Schema;
 
-/// Two rules that cannot both hold.
-pub(super) struct Contradiction {
-    /// The index of the later rule.
+/// Something about a rule beside others.
+pub(super) struct Remark {
+    /// The index of the rule; of two, of the later.
     pub(super) rule: usize,
     pub(super) message: String,
+}
+
+/// What is found about the rules together.
+#[derive(Default)]
+pub(super) struct Together {
+    /// Rules that cannot both hold.
+    pub(super) contradictions: Vec<Remark>,
+    /// Rules of which the content lacks something that no other rule adds.
+    pub(super) incomplete: Vec<Remark>,
 }
 
 const PLATFORMS: [Platform; 6] = [
@@ -41,7 +52,8 @@ const OLDEST: OsVersion = OsVersion([0; 4]);
 /// After every version that ends anything.
 const NEWEST: OsVersion = OsVersion([u32::MAX; 4]);
 
-pub(super) fn find(spec: &BaselineSpec, values: &BTreeMap<String, Value>) -> Vec<Contradiction> {
+pub(super) fn find(schema: &Schema, spec: &BaselineSpec, values: &BTreeMap<String, Value>) -> Together {
+    let mut incomplete: BTreeMap<(usize, String), String> = BTreeMap::new();
     let mut found: BTreeMap<(usize, usize, String), String> = BTreeMap::new();
     let mut tried = HashSet::new();
     for class in classes(spec) {
@@ -61,7 +73,21 @@ pub(super) fn find(spec: &BaselineSpec, values: &BTreeMap<String, Value>) -> Vec
             continue;
         }
         for (target, members) in &targets {
-            for (setting, one, other) in contradicting(members, values) {
+            let merged = merged(members, values);
+            if let Some((first, _)) = members.first() {
+                for finding in apple::missing(schema, target, &merged.content, &class) {
+                    let message = format!(
+                        "what the rules set in {} lacks {}: it {}",
+                        target.type_(),
+                        finding.path,
+                        finding.text()
+                    );
+                    incomplete
+                        .entry((*first, format!("{}: {}", target.type_(), finding.path)))
+                        .or_insert(message);
+                }
+            }
+            for (setting, one, other) in contradicting(&merged.clashes) {
                 let names = [one, other].map(|n| spec.rules.get(n).map_or("", |rule| rule.id.as_str()));
                 let [first, second] = names;
                 let message = format!(
@@ -75,10 +101,18 @@ pub(super) fn find(spec: &BaselineSpec, values: &BTreeMap<String, Value>) -> Vec
             }
         }
     }
-    found
+    let contradictions = found
         .into_iter()
-        .map(|((_, rule, _), message)| Contradiction { rule, message })
-        .collect()
+        .map(|((_, rule, _), message)| Remark { rule, message })
+        .collect();
+    let incomplete = incomplete
+        .into_iter()
+        .map(|((rule, _), message)| Remark { rule, message })
+        .collect();
+    Together {
+        contradictions,
+        incomplete,
+    }
 }
 
 /// A class for people; a version that only stands for the oldest or newest is not named.
@@ -90,11 +124,8 @@ fn name(class: &DeviceClass) -> String {
     }
 }
 
-/// The settings on which rules differ, each with the two rules, the earlier one first.
-fn contradicting(
-    members: &[(usize, &Value)],
-    values: &BTreeMap<String, Value>,
-) -> Vec<(String, usize, usize)> {
+/// What rules say together.
+fn merged(members: &[(usize, &Value)], values: &BTreeMap<String, Value>) -> Merged {
     let contents: Vec<(usize, Map<String, Value>)> = members
         .iter()
         .filter_map(|(n, content)| match parameter::substitute(content, values) {
@@ -110,8 +141,13 @@ fn contradicting(
             content,
         })
         .collect();
+    merge(&parts)
+}
+
+/// The settings on which rules differ, each with the two rules, the earlier one first.
+fn contradicting(clashes: &[Clash]) -> Vec<(String, usize, usize)> {
     let mut pairs = Vec::new();
-    for clash in merge(&parts).clashes {
+    for clash in clashes {
         let firsts: Vec<usize> = clash
             .sides
             .iter()

@@ -17,10 +17,14 @@ fn baseline(spec: Value) -> BaselineSpec {
 }
 
 fn found(spec: Value) -> Vec<String> {
-    check_baseline(&baseline(spec))
-        .iter()
-        .map(ToString::to_string)
-        .collect()
+    let findings = check_baseline(&baseline(spec), Schema::embedded());
+    findings.errors.iter().map(ToString::to_string).collect()
+}
+
+fn warned(spec: Value) -> Vec<String> {
+    let findings = check_baseline(&baseline(spec), Schema::embedded());
+    assert_eq!(findings.errors, []);
+    findings.warnings.iter().map(ToString::to_string).collect()
 }
 
 fn rule(more: Value) -> Value {
@@ -141,7 +145,8 @@ fn a_profile_is_checked_too_and_has_no_parameters() {
         "payloads": [{ "payloadType": "com.apple.dock", "content": { "a": "$(x)", "PayloadVersion": 1 } }],
         "declarations": [{ "type": "com.apple.configuration.legcy", "payload": {} }] }))
     .unwrap();
-    let mistakes: Vec<String> = check_profile(&spec).iter().map(ToString::to_string).collect();
+    let findings = check_profile(&spec, Schema::embedded());
+    let mistakes: Vec<String> = findings.errors.iter().map(ToString::to_string).collect();
     assert_eq!(
         mistakes,
         [
@@ -172,7 +177,7 @@ fn an_assignment_is_checked_against_its_baselines() {
         json!({ "parameters": [{ "name": "delay", "type": "Integer", "default": 5, "maximum": 9 }],
         "rules": [firewall("firewall", json!({ "EnableFirewall": true }))] }),
     );
-    let baselines = BTreeMap::from([("cis".to_owned(), Arc::new(cis))]);
+    let baselines = BTreeMap::from([("cis".to_owned(), Resolved::alone(Arc::new(cis)))]);
     let spec: AssignmentSpec = serde_json::from_value(json!({ "groups": [{ "name": "g" }], "baselines": [
         { "name": "cis", "parameters": { "delay": 10, "dela": 1 }, "excludeRules": [{ "rule": "firewal", "reason": "x" }] },
         { "name": "cis" }, { "name": "sic" } ] })).unwrap();
@@ -190,4 +195,171 @@ fn an_assignment_is_checked_against_its_baselines() {
             "spec.baselines[2].name: there is no Baseline `sic`",
         ]
     );
+}
+
+/// A rule on Macs with one payload, or on other devices by `more`.
+fn enforcing(payload_type: &str, content: Value, more: Value) -> Value {
+    let mut rule = json!({ "id": "r", "title": "t",
+        "enforce": [{ "profile": { "payloadType": payload_type, "content": content } }] });
+    rule.as_object_mut()
+        .unwrap()
+        .extend(more.as_object().unwrap().clone());
+    rule
+}
+
+fn declaring(declaration_type: &str, payload: Value, range: Value) -> Value {
+    json!({ "id": "r", "title": "t", "platforms": [range],
+        "enforce": [{ "declaration": { "type": declaration_type, "payload": payload } }] })
+}
+
+#[test]
+fn a_value_of_a_wrong_type_is_refused_at_its_place() {
+    let rule = enforcing("com.apple.MCX.FileVault2", json!({ "Enable": true }), json!({}));
+    assert_eq!(
+        found(json!({ "rules": [rule] })),
+        ["spec.rules[0].enforce[0].profile.content.Enable: is true or false; give it one of `On` or `Off`"]
+    );
+}
+
+#[test]
+fn unknown_keys_warn_in_a_profile_and_refuse_a_declaration() {
+    let rule = enforcing(
+        "com.apple.security.firewall",
+        json!({ "EnableFirewal": true }),
+        json!({}),
+    );
+    assert_eq!(
+        warned(json!({ "rules": [rule] })),
+        [
+            "spec.rules[0].enforce[0].profile.content.EnableFirewal: there is no such key; did you mean `EnableFirewall`?",
+            "spec.rules[0]: what the rules set in com.apple.security.firewall lacks EnableFirewall: it is missing; give it true or false"
+        ]
+    );
+    let rule = declaring(
+        "com.apple.configuration.softwareupdate.settings",
+        json!({ "AutomaticActions": { "InstallSecurityUpdates": "AlwaysOn" } }),
+        json!({ "name": "macOS", "minimumVersion": "15" }),
+    );
+    assert_eq!(
+        found(json!({ "rules": [rule] })),
+        [
+            "spec.rules[0].enforce[0].declaration.payload.AutomaticActions.InstallSecurityUpdates: there is no such key; did you mean `InstallSecurityUpdate`?"
+        ]
+    );
+}
+
+#[test]
+fn what_no_device_of_the_rule_can_take_is_refused_and_what_some_cannot_is_told() {
+    let before = |minimum: &str, end: &str| {
+        enforcing(
+            "com.apple.applicationaccess",
+            json!({ "allowExternalIntelligenceIntegrations": false }),
+            json!({ "platforms": [{ "name": "macOS", "minimumVersion": minimum, "beforeVersion": end }] }),
+        )
+    };
+    let place = "spec.rules[0].enforce[0].profile.content.allowExternalIntelligenceIntegrations";
+    assert_eq!(
+        found(json!({ "rules": [before("14", "15.2")] })),
+        [format!(
+            "{place}: needs macOS 15.2 or later; limit it to macOS with minimumVersion: \"15.2\""
+        )]
+    );
+    assert_eq!(
+        warned(json!({ "rules": [before("15", "26")] })),
+        [format!(
+            "{place}: needs macOS 15.2 or later, and some of the devices that it is for do not meet that; limit it to macOS with minimumVersion: \"15.2\""
+        )]
+    );
+    assert_eq!(
+        warned(json!({ "rules": [before("15.2", "26")] })),
+        Vec::<String>::new()
+    );
+}
+
+#[test]
+fn a_fallback_is_judged_only_where_it_is_chosen() {
+    let rule = json!({ "id": "r", "title": "t", "platforms": [{ "name": "macOS", "minimumVersion": "14" }], "enforce": [
+        { "declaration": { "type": "com.apple.configuration.softwareupdate.settings", "payload": { "RapidSecurityResponse": { "Enable": true } } } },
+        { "profile": { "payloadType": "com.apple.SoftwareUpdate", "content": { "CriticalUpdateInstall": true } } },
+    ] });
+    // From macOS 15 on the declaration is there, and so nobody is sent what macOS 27 no longer has.
+    assert_eq!(warned(json!({ "rules": [rule] })), Vec::<String>::new());
+}
+
+#[test]
+fn the_kind_of_enrolment_is_judged_where_it_is_named() {
+    let rule = |modes: Value| {
+        json!({ "platforms": [{ "name": "iOS" }], "rules": [enforcing(
+            "com.apple.applicationaccess",
+            json!({ "allowAppInstallation": false }),
+            json!({ "platforms": [{ "name": "iOS", "minimumVersion": "18", "enrollmentModes": modes }] }),
+        )] })
+    };
+    assert_eq!(warned(rule(json!(["Supervised"]))), Vec::<String>::new());
+    let mistakes = found(rule(json!(["User"])));
+    assert_eq!(mistakes.len(), 1, "{mistakes:?}");
+    let remarks = warned(rule(json!(["Supervised", "Device"])));
+    assert_eq!(
+        remarks,
+        [
+            "spec.rules[0].enforce[0].profile.content.allowAppInstallation: needs a supervised device, and some of the devices that it is for do not meet that; limit it to enrollmentModes: [Supervised]"
+        ]
+    );
+}
+
+#[test]
+fn a_declaration_that_none_of_its_devices_takes_is_refused() {
+    let rule = declaring(
+        "com.apple.configuration.diskmanagement.settings",
+        json!({ "Restrictions": { "ExternalStorage": "ReadOnly" } }),
+        json!({ "name": "macOS", "minimumVersion": "13", "beforeVersion": "15" }),
+    );
+    assert_eq!(
+        found(json!({ "rules": [rule] })),
+        [
+            "spec.rules[0].enforce[0].declaration.type: com.apple.configuration.diskmanagement.settings needs macOS 15.0"
+        ]
+    );
+}
+
+#[test]
+fn every_value_that_a_parameter_may_have_is_tried() {
+    let spec = json!({ "parameters": [{ "name": "length", "type": "Integer", "default": 8, "minimum": 4, "maximum": 99 }],
+        "rules": [declaring("com.apple.configuration.passcode.settings", json!({ "MinimumLength": "$(length)" }),
+            json!({ "name": "macOS", "minimumVersion": "14" }))] });
+    assert_eq!(
+        found(spec),
+        [
+            "spec.rules[0].enforce[0].declaration.payload.MinimumLength: cannot be 99 (with a value that a parameter may have); give it an integer from 0 to 16"
+        ]
+    );
+}
+
+#[test]
+fn rules_that_together_leave_out_what_must_be_there_are_told() {
+    let mail = enforcing(
+        "com.apple.mail.managed",
+        json!({ "disableMailRecentsSyncing": true }),
+        json!({}),
+    );
+    let remarks = warned(json!({ "rules": [mail] }));
+    assert!(
+        !remarks.is_empty()
+            && remarks.iter().all(|remark| remark
+                .starts_with("spec.rules[0]: what the rules set in com.apple.mail.managed lacks ")),
+        "{remarks:?}"
+    );
+}
+
+#[test]
+fn managed_preferences_may_be_written_by_domain() {
+    let preferences = |content: Value| {
+        json!({ "rules": [rule(json!({ "enforce": [{ "profile": {
+            "payloadType": "com.apple.ManagedClient.preferences", "content": content } }] }))] })
+    };
+    let plain = json!({ "com.apple.timed": { "TMAutomaticTimeOnlyEnabled": true } });
+    assert_eq!(warned(preferences(plain)), Vec::<String>::new());
+    // What is not all domains is taken as it stands.
+    let mixed = json!({ "com.apple.timed": { "TMAutomaticTimeOnlyEnabled": true }, "x": 1 });
+    assert_ne!(warned(preferences(mixed)), Vec::<String>::new());
 }

@@ -7,8 +7,10 @@ mod arriving;
 mod desired;
 mod enrolling;
 mod fixtures;
+mod inviting;
 mod pushing;
 mod queue;
+mod queueing;
 mod renewing;
 mod users;
 
@@ -16,8 +18,10 @@ pub(super) use arriving::*;
 pub(super) use desired::*;
 pub(super) use enrolling::*;
 pub(super) use fixtures::*;
+pub(super) use inviting::*;
 pub(super) use pushing::*;
 pub(super) use queue::*;
+pub(super) use queueing::*;
 pub(super) use renewing::*;
 pub(super) use users::*;
 

@@ -47,6 +47,13 @@ pub(in crate::store) async fn a_refused_push_address_is_kept_until_another_or_an
     assert_eq!(changes.recv().await.unwrap(), Change::Enrollment(device.clone()));
     let address = store.push_address(&device).await.unwrap().unwrap();
     assert_eq!(address.token.reveal(), b"token");
+    store.seen(&[(device.clone(), at(7))]).await.unwrap();
+    let wakeable = store.wakeable(&device).await.unwrap().unwrap();
+    assert_eq!(wakeable.address.token.reveal(), b"token");
+    assert_eq!(
+        (wakeable.refused, wakeable.last_seen),
+        (Some(PushRefusal::BadDeviceToken), Some(at(7)))
+    );
 
     // The device says it again: it may be better this time.
     store
@@ -64,6 +71,7 @@ pub(in crate::store) async fn a_refused_push_address_is_kept_until_another_or_an
     store.end(&device, Ending::CheckOut, at(3)).await.unwrap();
     let ended = store.enrollment(&device).await.unwrap().unwrap();
     assert_eq!(ended.push_refused, None);
+    assert!(store.wakeable(&device).await.unwrap().is_none());
 }
 
 pub(in crate::store) async fn topics_are_counted_by_devices(store: &dyn Store) {

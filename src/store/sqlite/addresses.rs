@@ -103,6 +103,28 @@ pub(super) fn of(connection: &Connection, id: &EnrollmentId) -> Result<Option<Se
         .optional()?)
 }
 
+/// The address of an enrolment, why it is refused, and when it was last heard of.
+type SealedWakeable = (SealedAddress, Option<PushRefusal>, Option<Timestamp>);
+
+pub(super) fn wakeable(connection: &Connection, id: &EnrollmentId) -> Result<Option<SealedWakeable>, Fault> {
+    Ok(connection
+        .prepare_cached(
+            "SELECT p.topic, p.token, p.magic, e.push_refused, s.at
+             FROM enrollments e JOIN push_addresses p ON p.enrollment = e.id LEFT JOIN seen s ON s.enrollment = e.id
+             WHERE e.device = ?1",
+        )?
+        .query_row([id], |row| {
+            let address = SealedAddress {
+                topic: row.get(0)?,
+                token: row.get(1)?,
+                magic: row.get(2)?,
+            };
+            let last_seen: Option<Micros> = row.get(4)?;
+            Ok((address, row.get(3)?, last_seen.map(|Micros(time)| time)))
+        })
+        .optional()?)
+}
+
 pub(super) fn topic(connection: &Connection, id: &EnrollmentId) -> Result<Option<PushTopic>, Fault> {
     let topic = connection
         .prepare_cached(

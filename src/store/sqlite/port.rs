@@ -20,7 +20,7 @@ use crate::secret::Secret;
 use crate::store::{
     Arrival, Arrived, Authentication, Change, CommandResult, Ending, Enrollment, Escrow, FactsChange,
     Invitation, IssuedCertificate, NotQueued, NotTaken, PushAddress, PushRefusal, Refusal, Reissued,
-    ReportOutcome, Store, StoreError, SystemNews, Transition, Verdicts,
+    ReportOutcome, Store, StoreError, SystemNews, Transition, Verdicts, Wakeable,
 };
 
 /// Work that needs neither async nor a database, off the async threads.
@@ -248,6 +248,21 @@ impl Store for SqliteStore {
             .map(|sealed| sealed.unseal(&*self.sealer, enrollment))
             .transpose()
             .map_err(|fault| fault.during(action))
+    }
+
+    async fn wakeable(&self, enrollment: &EnrollmentId) -> Result<Option<Wakeable>, StoreError> {
+        let action = "look up how to wake a device";
+        let id = enrollment.clone();
+        let found = self.read(action, move |db| addresses::wakeable(db, &id)).await?;
+        let unsealed = found.map(|(sealed, refused, last_seen)| {
+            let address = sealed.unseal(&*self.sealer, enrollment)?;
+            Ok(Wakeable {
+                address,
+                refused,
+                last_seen,
+            })
+        });
+        unsealed.transpose().map_err(|fault: Fault| fault.during(action))
     }
 
     async fn push_topic(&self, enrollment: &EnrollmentId) -> Result<Option<PushTopic>, StoreError> {

@@ -36,6 +36,18 @@ spec:
       content: { LoginwindowText: Ours }
 ";
 
+const WAIVER: &str = "\
+apiVersion: provost.dev/v1alpha1
+kind: Waiver
+metadata: { name: lab }
+spec:
+  rules: [firewall_on]
+  selector: { matchLabels: { team: lab } }
+  reason: The lab tests the firewall.
+  approvedBy: Ada
+  expiresAt: 2100-01-01T00:00:00Z
+";
+
 /// A verb on a resource, as rules grant it and as requests use it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Right {
@@ -186,6 +198,7 @@ async fn story(world: &mut World) {
     let source = GitSource::new(SOURCE, serde_json::from_value(spec).unwrap());
     world.write_essentials(12);
     world.write("fleet/profile.yaml", PROFILE);
+    world.write("fleet/waiver.yaml", WAIVER);
     let revision = world.commit("Begin");
     world
         .api::<GitSource>()
@@ -208,7 +221,7 @@ async fn story(world: &mut World) {
     })
     .await;
 
-    for file in ["group", "baseline", "profile", "assignment"] {
+    for file in ["group", "baseline", "profile", "assignment", "waiver"] {
         world.remove(&format!("fleet/{file}.yaml"));
     }
     world.write("fleet/other.yaml", &policy::group("other", "team", "other"));

@@ -109,12 +109,21 @@ impl Mac {
     }
 
     pub(crate) async fn token_update(&self) -> Answer {
-        let entries = [
+        self.check_in("TokenUpdate", &self.tokens()).await
+    }
+
+    /// Tells its push address, and a secret with it.
+    pub(crate) async fn token_update_with(&self, key: &str, secret: &[u8]) -> Answer {
+        let entries = [self.tokens().as_slice(), &[(key, Value::Data(secret.to_vec()))]].concat();
+        self.check_in("TokenUpdate", &entries).await
+    }
+
+    fn tokens(&self) -> [(&'static str, Value); 3] {
+        [
             ("Topic", self.topic.as_str().into()),
             ("Token", Value::Data(self.token.clone())),
             ("PushMagic", self.magic.as_str().into()),
-        ];
-        self.check_in("TokenUpdate", &entries).await
+        ]
     }
 
     pub(crate) async fn declarative(&self, endpoint: &str) -> Answer {

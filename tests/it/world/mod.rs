@@ -124,7 +124,7 @@ pub(crate) struct World {
     pub(crate) server: Server,
     pub(crate) simulator: Simulator,
     pub(crate) client: Client,
-    git: Author,
+    pub(crate) git: Author,
     asked: u32,
     batches: u32,
     /// The cluster, where there is one; after the server.

@@ -39,6 +39,12 @@ pub(in crate::cli::plugin) struct Explanation {
     /// Such as `soc2 CC6.1`.
     pub(super) controls: Vec<String>,
     pub(super) baseline: BaselineTitle,
+    /// Where the rule comes from, if the baseline inherits it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) inherited: Option<Heritage>,
+    /// Which baseline excludes it and why, if one does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) excluded: Option<Exclusion>,
     #[serde(flatten)]
     pub(super) finding: Finding,
     /// What the rule puts on this device.
@@ -47,6 +53,9 @@ pub(in crate::cli::plugin) struct Explanation {
     pub(super) check: String,
     #[serde(skip_serializing_if = "String::is_empty")]
     pub(super) remediation: String,
+    /// The files that an imported rule is made of, as `path@blob`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) files: Vec<String>,
     pub(super) assignments: Vec<Asked>,
     pub(super) commits: Vec<Commit>,
     /// The changes of this rule that the device's status remembers, newest first.
@@ -60,6 +69,22 @@ pub(in crate::cli::plugin) struct Explanation {
 pub(in crate::cli::plugin) struct BaselineTitle {
     pub(super) title: String,
     pub(super) version: String,
+}
+
+/// Where an inherited rule comes from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(in crate::cli::plugin) struct Heritage {
+    pub(super) from: String,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) changed_by: Vec<String>,
+}
+
+/// Why a baseline leaves a rule of another one out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(in crate::cli::plugin) struct Exclusion {
+    pub(super) by: String,
+    pub(super) reason: String,
 }
 
 /// An assignment that asks for the rule.
@@ -80,9 +105,9 @@ pub(in crate::cli::plugin) struct Asked {
 }
 
 impl Explanation {
-    /// Whether every assignment that names the baseline leaves the rule out.
+    /// Whether the baseline, or every assignment that names it, leaves the rule out.
     pub(super) fn is_left_out(&self) -> bool {
-        all_leave_out(&self.assignments)
+        self.excluded.is_some() || all_leave_out(&self.assignments)
     }
 }
 
@@ -134,10 +159,23 @@ pub(in crate::cli::plugin) fn explain(
             title: baseline.title.clone(),
             version: baseline.version.clone(),
         },
+        inherited: demanded.inherited.map(|inherited| Heritage {
+            from: inherited.from.to_string(),
+            changed_by: inherited.changed_by.iter().map(ToString::to_string).collect(),
+        }),
+        excluded: demanded.left_out.map(|left_out| Exclusion {
+            by: left_out.by.to_string(),
+            reason: left_out.reason.to_string(),
+        }),
         finding,
         enforces: enforces(&status, demanded),
         check: check(rule),
         remediation: rule.remediation.clone(),
+        files: rule
+            .origins
+            .iter()
+            .map(|origin| format!("{}@{}", origin.path, origin.blob))
+            .collect(),
         assignments,
         commits,
         history,
@@ -232,7 +270,10 @@ fn enforces(status: &DeviceStatus, demanded: &Demanded<'_>) -> Vec<String> {
 fn check(rule: &BaselineRule) -> String {
     match &rule.check {
         Some(check) => check.cel.clone(),
-        None => "what it enforces is proven to be installed".to_owned(),
+        None => match &rule.unproven {
+            Some(unproven) => format!("nothing: {}", unproven.message),
+            None => "what it enforces is proven to be installed".to_owned(),
+        },
     }
 }
 
@@ -249,7 +290,12 @@ fn next(explanation: &Explanation, status: &DeviceStatus) -> Vec<String> {
         .filter(|asked| asked.left_out.is_none())
         .collect();
     match explanation.finding.verdict {
+        _ if let Some(excluded) = &explanation.excluded => next.push(format!(
+            "to demand it again, remove it from spec.extends[].exclude of Baseline {}",
+            excluded.by
+        )),
         Some(Verdict::Pass) => next.push("nothing: the rule holds".to_owned()),
+        Some(Verdict::Waived) => next.push(waived(&explanation.rule, status)),
         Some(Verdict::NotApplicable) => next.push("nothing: the rule is not for this device".to_owned()),
         Some(Verdict::Fail) => {
             let enforced = asking.iter().any(|asked| asked.mode == AssignmentMode::Enforce);
@@ -287,6 +333,19 @@ fn next(explanation: &Explanation, status: &DeviceStatus) -> Vec<String> {
         Some(Verdict::Unknown) | None => next.push(ask),
     }
     next
+}
+
+/// Until when a rule is waived, and by what.
+fn waived(rule: &str, status: &DeviceStatus) -> String {
+    let mut known = status.waived_rules.iter();
+    match known.find(|known| format!("{}/{}", known.baseline, known.rule) == rule) {
+        Some(known) => format!(
+            "nothing until {}, when the Waiver {} ends",
+            words::moment(known.expires_at.0),
+            known.waiver
+        ),
+        None => "nothing until the Waiver ends".to_owned(),
+    }
 }
 
 /// An advice to change the assignments, with the file where they are.

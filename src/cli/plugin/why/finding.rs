@@ -89,7 +89,7 @@ pub(super) fn by_status(
             ..finding(Some(Verdict::Fail), failing.reason.clone())
         };
     }
-    if all_leave_out(assignments) {
+    if demanded.left_out.is_some() || all_leave_out(assignments) {
         return finding(None, "the rule is left out for this device".to_owned());
     }
     let applies = class(status)

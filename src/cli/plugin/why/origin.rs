@@ -41,20 +41,27 @@ pub(in crate::cli::plugin) struct Commit {
     pub(in crate::cli::plugin) written_with: Option<String>,
 }
 
-/// The commits behind a rule: of its baseline first, then of each assignment.
+/// The commits behind a rule: of its baseline first and of those that it has the rule from, then of each assignment.
 pub(super) async fn commits(session: &Session, demanded: &Demanded<'_>) -> anyhow::Result<Vec<Commit>> {
     let mut sources = BTreeMap::new();
     let names = demanded
         .assignments
         .iter()
         .filter_map(|(assignment, _)| source_of(*assignment));
-    for name in names.chain(source_of(demanded.baseline)) {
+    let baselines = || {
+        [demanded.baseline]
+            .into_iter()
+            .chain(demanded.bases.iter().copied())
+    };
+    for name in names.chain(baselines().filter_map(source_of)) {
         if !sources.contains_key(name) {
             sources.insert(name, source(session, name).await?);
         }
     }
     let status = |object: Option<&str>| object.and_then(|name| sources.get(name)?.as_ref());
-    let mut commits = vec![of(demanded.baseline, status(source_of(demanded.baseline)))];
+    let mut commits: Vec<Commit> = baselines()
+        .map(|baseline| of(baseline, status(source_of(baseline))))
+        .collect();
     for (assignment, _) in &demanded.assignments {
         commits.push(of(*assignment, status(source_of(*assignment))));
     }

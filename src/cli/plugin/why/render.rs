@@ -54,6 +54,7 @@ fn verdict(page: &mut Page, explanation: &Explanation, now: Timestamp) {
     let (word, tone) = match finding.verdict {
         Some(Verdict::Pass) => ("passes", Tone::Good),
         Some(Verdict::Fail) => ("FAILS", Tone::Bad),
+        Some(Verdict::Waived) => ("is waived", Tone::Quiet),
         Some(Verdict::Unknown) => ("is unknown", Tone::Unsure),
         Some(Verdict::NotApplicable) => ("does not apply", Tone::Quiet),
         None if explanation.is_left_out() => ("is left out", Tone::Quiet),
@@ -98,6 +99,18 @@ fn rule(page: &mut Page, explanation: &Explanation) {
             explanation.baseline.title, explanation.baseline.version
         ),
     );
+    if let Some(inherited) = &explanation.inherited {
+        let mut from = inherited.from.clone();
+        if !inherited.changed_by.is_empty() {
+            from.push_str(", changed by ");
+            from.push_str(&inherited.changed_by.join(" and "));
+        }
+        page.field("Comes from", &from);
+    }
+    if let Some(excluded) = &explanation.excluded {
+        let why = format!("by Baseline {}: {}", excluded.by, excluded.reason);
+        page.toned("Excluded", Tone::Unsure, &why);
+    }
     page.field("Controls", &explanation.controls.join(", "));
     if explanation.enforces.is_empty() {
         page.field("Enforces", "nothing on this device");
@@ -106,6 +119,9 @@ fn rule(page: &mut Page, explanation: &Explanation) {
         page.field("Enforces", setting);
     }
     page.field("Checked by", &explanation.check);
+    for file in &explanation.files {
+        page.field("File", file);
+    }
 }
 
 fn origin(page: &mut Page, origin: &Commit, now: Timestamp) {

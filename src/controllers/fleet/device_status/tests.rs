@@ -1,3 +1,5 @@
+use serde_json::json;
+
 use super::*;
 use crate::api::common::{Severity, Verdict};
 use crate::controllers::fleet::fixtures::*;
@@ -103,20 +105,22 @@ fn synced_needs_the_proof_and_that_nothing_says_otherwise() {
 
 #[test]
 fn compliant_is_what_the_rules_say() {
-    let compliant = |pass, fail, unknown| {
+    let compliant = |pass, fail, unknown, waived| {
         let (device, mut judged) = holding();
         judged.counts = VerdictCounts {
             pass,
             fail,
+            waived,
             unknown,
             not_applicable: 1,
         };
         condition(&built(&device, &judged), "Compliant")
     };
-    assert_eq!(compliant(2, 0, 0), "True AllRulesPass");
-    assert_eq!(compliant(2, 1, 1), "False RulesFail");
-    assert_eq!(compliant(2, 0, 1), "Unknown EvidenceMissing");
-    assert_eq!(compliant(0, 0, 0), "Unknown NoRules");
+    assert_eq!(compliant(2, 0, 0, 0), "True AllRulesPass");
+    assert_eq!(compliant(2, 1, 1, 1), "False RulesFail");
+    assert_eq!(compliant(2, 0, 1, 1), "Unknown EvidenceMissing");
+    assert_eq!(compliant(0, 0, 0, 2), "True AllRulesPass");
+    assert_eq!(compliant(0, 0, 0, 0), "Unknown NoRules");
 }
 
 #[test]
@@ -159,6 +163,8 @@ fn the_largest_device_stays_under_8_kib() {
         rule: format!("{n:03}{}", long(125)),
         severity: Severity::Medium,
         reason: "é".repeat(160),
+        inherited_from: Some(long(253)),
+        origin: Some(long(160)),
     };
     let record = |second| TransitionRecord {
         time: Time(at(second)),
@@ -169,14 +175,22 @@ fn the_largest_device_stays_under_8_kib() {
         evidence: "DeviceInformation".to_owned(),
         reason: "é".repeat(160),
     };
+    let waived = |_| Waived {
+        baseline: long(253).into(),
+        rule: long(128).into(),
+        waiver: long(253).into(),
+        expires_at: at(1),
+    };
     let judged = Judged {
         counts: VerdictCounts {
             pass: i64::MAX,
             fail: i64::MAX,
+            waived: i64::MAX,
             unknown: i64::MAX,
             not_applicable: i64::MAX,
         },
         failing: (0..20).map(failing).collect(),
+        waived: (0..64).map(waived).collect(),
         problems: vec![long(4_000)],
         holds: false,
         waiting: None,
@@ -219,6 +233,8 @@ fn an_ordinary_device_loses_nothing() {
         rule: format!("os_rule_number_{n}"),
         severity: Severity::Medium,
         reason: "SecurityInfo.FDE_Enabled is false".to_owned(),
+        inherited_from: None,
+        origin: None,
     };
     judged.failing = (0..20).map(failing).collect();
     let status = build(
@@ -242,4 +258,19 @@ fn an_object_without_an_enrolment_keeps_what_it_says_of_the_past() {
         (3, &old.serial_number)
     );
     assert_eq!(without_enrollment(&stray, Some(3), at(99)), stray);
+}
+
+#[test]
+fn what_is_in_safe_keeping_is_named_and_nothing_else_of_it_is_shown() {
+    let (mut device, judged) = holding();
+    for (bootstrap, unlock, shown) in [
+        (false, false, json!(null)),
+        (true, false, json!(["BootstrapToken"])),
+        (false, true, json!(["UnlockToken"])),
+        (true, true, json!(["BootstrapToken", "UnlockToken"])),
+    ] {
+        (device.enrollment.bootstrap_token, device.enrollment.unlock_token) = (bootstrap, unlock);
+        let status = serde_json::to_value(built(&device, &judged)).unwrap();
+        assert_eq!(status["escrowed"], shown);
+    }
 }

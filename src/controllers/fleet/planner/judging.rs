@@ -6,6 +6,7 @@ use super::evidence::{AFTER_CORRECTION, later};
 use super::retries::Attempt;
 use super::{Planner, some_at_a_time};
 use crate::compliance::Occasion;
+use crate::controllers::fleet::device::Device;
 use crate::controllers::fleet::evaluate::{Correction, Outcome, evaluate};
 use crate::ids::EnrollmentId;
 
@@ -19,11 +20,21 @@ impl Planner {
             self.world.judge.remove(id);
             self.unjudged.remove(id);
         }
-        let (context, devices) = (&self.context, &self.world.devices);
+        let (context, devices, fleets) = (&self.context, &self.world.devices, &self.world.fleets);
+        let now = context.clock.now();
+        let waivers = |device: &Device| {
+            let fleet = fleets.get(&device.enrollment.namespace);
+            fleet
+                .map(|fleet| fleet.policies.waivers_for(device, now))
+                .unwrap_or_default()
+        };
         let known = ids
             .into_iter()
             .filter_map(|id| devices.get(&id).map(|device| (id, device)));
-        let judging = known.map(|(id, device)| async move { (id, evaluate(context, device).await) }.boxed());
+        let judging = known.map(|(id, device)| {
+            let waivers = waivers(device);
+            async move { (id, evaluate(context, device, &waivers).await) }.boxed()
+        });
         for (id, result) in some_at_a_time(judging.collect()).await {
             match result {
                 Ok(outcome) => self.keep(&id, outcome),

@@ -195,6 +195,7 @@ impl Planner {
     async fn tick(&mut self) {
         let now = Instant::now();
         self.retry(now);
+        self.world.end_waivers(self.context.clock.now());
         self.correct().await;
         self.ask_for_evidence().await;
     }

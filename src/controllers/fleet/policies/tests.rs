@@ -74,6 +74,39 @@ fn what_is_not_there_is_named() {
 }
 
 #[test]
+fn what_a_baseline_extends_counts_for_its_assignments() {
+    let heir = |base: &str| -> Baseline {
+        let spec = json!({ "title": "t", "version": "1", "extends": [{ "name": base }] });
+        let object = json!({ "apiVersion": names::API_VERSION, "kind": "Baseline", "metadata": { "name": "corp" }, "spec": spec });
+        serde_json::from_value(object).unwrap()
+    };
+    let spec = json!({ "groups": [{ "name": "g" }], "baselines": [{ "name": "corp", "parameters": { "none": 1 } }] });
+    let of = |base| {
+        let own = from_git(heir(base), "main@sha1:corp", 2);
+        let cis = from_git(baseline("cis", 8, 1), "main@sha1:cis", 3);
+        policies(vec![assignment("all", &spec, 1)], vec![own, cis], Vec::new())
+    };
+    let whole = of("cis");
+    let assignment = whole.assignments["all"].clone();
+    let input = &whole.inputs(&["all".into()])[0];
+    assert_eq!(input.baselines[0].baseline.spec.rules.len(), 2);
+    assert_eq!(
+        input.revision.as_deref(),
+        Some("main@sha1:cis"),
+        "of what it extends"
+    );
+    assert_eq!(input.baselines[0].revision, input.revision);
+    assert_eq!(whole.mistakes(&assignment).len(), 1, "there is no such parameter");
+    let torn = of("gone");
+    assert_eq!(torn.missing(&assignment), ["DeviceGroup g", "Baseline gone"]);
+    assert_eq!(
+        torn.mistakes(&assignment),
+        [],
+        "which parameters there are is not known"
+    );
+}
+
+#[test]
 fn a_parameter_that_no_baseline_has_is_a_mistake() {
     let spec = json!({ "groups": [{ "name": "g" }], "baselines": [{ "name": "cis", "parameters": { "nothing": 1 } }] });
     let policies = policies(

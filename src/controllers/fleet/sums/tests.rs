@@ -35,6 +35,7 @@ fn sums(world: &World) -> Sums {
     sum(
         &world.fleets[&namespace("fleet")],
         world.devices.values().map(Box::as_ref),
+        at(60),
     )
 }
 
@@ -83,7 +84,14 @@ fn devices_are_counted_by_state() {
             .unwrap()
             .1
     };
-    assert_eq!((control("5.2").pass, control("2.6").fail), (3, 1));
+    assert_eq!(
+        (control("5.2").verdicts.pass, control("2.6").verdicts.fail),
+        (3, 1)
+    );
+    let on_devices = control("2.6").devices;
+    assert_eq!((on_devices.pass, on_devices.fail, on_devices.unknown), (1, 1, 2));
+    let cis = enforce.frameworks()["cis"];
+    assert_eq!((cis.fail, cis.unknown), (1, 1), "the worst device decides");
     let audit = &sums.tallies["audit"];
     assert_eq!(
         (audit.devices.total, audit.devices.failing, audit.moved),

@@ -1,3 +1,5 @@
+use serde_json::json;
+
 use super::*;
 use crate::controllers::fleet::fixtures::*;
 
@@ -309,3 +311,33 @@ fn an_ended_enrolment_without_an_object_is_not_kept() {
 }
 
 use crate::api::names;
+
+#[test]
+fn a_waiver_has_those_judged_that_it_is_for_and_plans_nothing_anew() {
+    let waiver = |name: &str, team: &str, generation: i64| {
+        let spec = json!({ "rules": ["passcode"], "selector": { "matchLabels": { "team": team } }, "reason": "r",
+                           "approvedBy": "a", "expiresAt": at(3_600).to_string() });
+        waiver(name, &spec, generation)
+    };
+    let mut world = lab();
+    world.judge.clear();
+    world.observe(Event::Waiver(present(waiver("repair", "lab", 1))));
+    assert!(!world.fleets[&namespace("fleet")].replan);
+    assert_eq!(world.judge, [id("A")].into());
+    world.judge.clear();
+    // Its own status coming back.
+    world.observe(Event::Waiver(present(waiver("repair", "lab", 1))));
+    assert!(world.judge.is_empty());
+    // For others now: those it was for, and those it is for.
+    world.observe(Event::Waiver(present(waiver("repair", "shop", 2))));
+    assert_eq!(world.judge, [id("A"), id("B")].into());
+    world.judge.clear();
+    world.end_waivers(at(3_599));
+    assert!(world.judge.is_empty());
+    world.end_waivers(at(3_600));
+    assert_eq!(world.judge, [id("B")].into());
+    world.judge.clear();
+    world.observe(Event::Waiver(gone("repair")));
+    assert_eq!(world.judge, [id("B")].into());
+    assert!(!world.fleets[&namespace("fleet")].replan);
+}

@@ -1,6 +1,8 @@
 use serde_json::json;
 
 use super::*;
+use crate::api::common::NameRef;
+use crate::api::git_source::{Verification, VerificationMode};
 use crate::gitops::Position;
 
 fn at(second: i64) -> Timestamp {
@@ -22,6 +24,7 @@ fn about(revision: &str) -> About {
         author: "Ada <ada@example.com>".to_owned(),
         message: "Tighten".to_owned(),
         committed_at: at(0),
+        signer: None,
     }
 }
 
@@ -275,4 +278,92 @@ fn what_stands_otherwise_than_before_is_told_and_what_fails_again_alike_is_not()
     }
     assert!(applied("main@sha1:1", "1 object").news(&source).is_good);
     assert!(!unreachable().news(&source).is_good);
+}
+
+#[test]
+fn an_unsigned_commit_is_told_while_the_last_good_one_stays() {
+    let signed = |revision: &str| {
+        let Ended::Applied {
+            about,
+            inventory,
+            other,
+            summary,
+        } = applied(revision, "1 applied")
+        else {
+            unreachable!()
+        };
+        let about = About {
+            signer: Some("the commit by ada (ssh-ed25519 SHA256:x)".into()),
+            ..about
+        };
+        Ended::Applied {
+            about,
+            inventory,
+            other,
+            summary,
+        }
+    };
+    let unsigned = || Ended::Unverified {
+        about: about("main@sha1:b"),
+        refusal: Refusal::UnknownKey {
+            what: "commit b".into(),
+            key: "ssh-ed25519 SHA256:y".into(),
+        },
+    };
+    let asking = |passes: &[Ended]| {
+        let mut source = source();
+        source.spec.verify = Some(Verification {
+            mode: VerificationMode::Head,
+            secret_ref: NameRef {
+                name: "signers".into(),
+            },
+            authors: Vec::new(),
+        });
+        for (minute, ended) in passes.iter().enumerate() {
+            let now = at(60 * i64::try_from(minute).unwrap());
+            source.status = Some(build(&source, &Asked::from(&source), ended, now));
+        }
+        source.status.unwrap()
+    };
+    let good = asking(&[signed("main@sha1:a")]);
+    assert_eq!(
+        conditions(&good),
+        ["Ready True Succeeded", "SourceVerified True Verified"]
+    );
+    assert_eq!(
+        good.artifact.as_ref().unwrap().signer.as_deref(),
+        Some("the commit by ada (ssh-ed25519 SHA256:x)")
+    );
+    let bad = asking(&[signed("main@sha1:a"), unsigned()]);
+    assert_eq!(
+        conditions(&bad),
+        [
+            "Ready False VerificationError",
+            "SourceVerified False VerificationError",
+            "Stalled True VerificationError"
+        ]
+    );
+    assert_eq!(
+        bad.conditions[1].message,
+        "main@sha1:b is not taken: the commit b is signed by ssh-ed25519 SHA256:y, which is not among the keys of \
+         spec.verify.secretRef; main@sha1:a stays in force"
+    );
+    assert_eq!((&bad.artifact, &bad.inventory), (&good.artifact, &good.inventory));
+    assert_eq!(bad.history[0].result, RevisionResult::Refused);
+    assert!(is_news(&good, &bad, &unsigned()));
+    // The same once more is no news and no write.
+    let again = asking(&[signed("main@sha1:a"), unsigned(), unsigned()]);
+    assert!(!is_news(&bad, &again, &unsigned()));
+    // A pass that finds nothing out leaves what is known.
+    let away = Ended::NotFetched {
+        kind: FetchErrorKind::Timeout,
+        message: "away".into(),
+    };
+    let away = asking(&[signed("main@sha1:a"), unsigned(), away]);
+    assert_eq!(away.conditions[1], bad.conditions[1]);
+    // Whoever does not ask is told nothing.
+    assert_eq!(
+        conditions(&status(&[unsigned(), applied("main@sha1:b", "1 applied")])),
+        ["Ready True Succeeded"]
+    );
 }

@@ -1,6 +1,7 @@
 //! Stories with real repositories, over every transport.
 
 mod https;
+mod in_place;
 mod local;
 mod origin;
 mod ssh;

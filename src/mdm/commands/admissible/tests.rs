@@ -1,5 +1,6 @@
 use super::*;
-use crate::mdm::commands::{Command, table::commands};
+use crate::mdm::commands::Command;
+use crate::mdm::commands::table::{Mode, commands};
 
 fn dictionary(entries: &[(&str, Value)]) -> Dictionary {
     let entries = entries.iter().cloned();

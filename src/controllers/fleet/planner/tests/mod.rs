@@ -6,3 +6,4 @@ mod life;
 mod pace;
 mod policy;
 mod stage;
+mod waivers;
