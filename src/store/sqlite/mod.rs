@@ -1,7 +1,7 @@
 //! The store in one SQLite file: the adapter for everything in one process.
 //!
 //! - One thread writes, committing in groups ([`writer`]), and another one forces the log to the disk ([`log`]) before anybody hears of a commit: what was
-//!   answered is on the disk. A few connections read beside them ([`readers`]).
+//!   answered is on the disk. A third one carries the log into the database ([`checkpoint`]). A few connections read beside them ([`readers`]).
 //! - Enrolments by certificate and manifests in use are kept in memory ([`cache`]), never older than the last commit; and, by the writer for itself, the queues
 //!   of the devices that are speaking ([`queues`]).
 //! - Push addresses, what devices give into safe keeping, command bodies and manifests, which may hold secrets, are sealed before they reach the file.
@@ -13,6 +13,7 @@ mod addresses;
 mod arrivals;
 mod bodies;
 mod cache;
+mod checkpoint;
 mod columns;
 mod commands;
 mod enrollments;

@@ -83,12 +83,15 @@ const STATEMENTS: usize = 128;
 /// How long a connection waits for another process, such as a backup.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Pages in the log before the writer carries them into the database: 64 MiB. The more there are, the more often a page that was changed many times is
+/// Pages in the log before they are carried into the database: 64 MiB. The more there are, the more often a page that was changed many times is
 /// carried over once.
-const CHECKPOINT_PAGES: i64 = 16_384;
+pub(super) const CHECKPOINT_PAGES: i64 = 16_384;
+
+/// Pages in the log before the writer does this by itself, should `super::checkpoint` not do it.
+const LAST_CHECKPOINT_PAGES: i64 = 4 * CHECKPOINT_PAGES;
 
 /// What the log is cut to after it was larger, in bytes: room for its usual size.
-const LOG_SIZE: i64 = 96 << 20;
+const LOG_SIZE: i64 = 128 << 20;
 
 /// Pages that the writer keeps in memory, in KiB (negative, which is SQLite's way to say so). A commit in which a tree was balanced looks at all of
 /// them; what is missing here is in the system's memory.
@@ -115,6 +118,12 @@ pub(super) fn open_writer(path: &Path) -> Result<Connection, OpenError> {
     Ok(connection)
 }
 
+/// Opens a connection that carries the log into the database and does nothing else.
+pub(super) fn open_checkpointer(path: &Path) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    Connection::open_with_flags(path, flags)
+}
+
 /// Opens a connection that only reads.
 pub(super) fn open_reader(path: &Path) -> rusqlite::Result<Connection> {
     let connection = Connection::open_with_flags(
@@ -132,7 +141,7 @@ fn configure(connection: &Connection) -> rusqlite::Result<()> {
     // Checkpoints are safe; that commits are on the disk before anybody hears of them is seen to by `super::log`.
     connection.pragma_update(None, "synchronous", "NORMAL")?;
     connection.pragma_update(None, "foreign_keys", true)?;
-    connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
+    connection.pragma_update(None, "wal_autocheckpoint", LAST_CHECKPOINT_PAGES)?;
     // Keep the log from staying as large as its largest burst.
     connection.pragma_update(None, "journal_size_limit", LOG_SIZE)?;
     connection.pragma_update(None, "cache_size", CACHE_KIB)?;

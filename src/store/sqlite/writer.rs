@@ -17,10 +17,11 @@ use rusqlite::Connection;
 use tokio::sync::{broadcast, mpsc, oneshot};
 
 use super::cache::EnrollmentCache;
+use super::checkpoint::Checkpoints;
 use super::columns::Fault;
 use super::log::{Announcement, Log};
 use super::queues::Queues;
-use super::schema::OpenError;
+use super::schema::{self, OpenError};
 use crate::ids::Digest;
 use crate::store::{Change, StoreError};
 
@@ -169,9 +170,22 @@ impl Writer {
         };
         let (sender, receiver) = mpsc::channel(WAITING);
         let log = Log::open(path).map_err(not_started)?;
+        let checkpointer = schema::open_checkpointer(path).map_err(|source| OpenError::Database {
+            path: path.to_owned(),
+            source,
+        })?;
+        let checkpoints = Checkpoints::start(checkpointer, schema::CHECKPOINT_PAGES).map_err(not_started)?;
         let thread = std::thread::Builder::new()
             .name("store-writer".to_owned())
-            .spawn(move || serve(&connection, receiver, &log, &Followers { cache, feed }))
+            .spawn(move || {
+                serve(
+                    &connection,
+                    receiver,
+                    &log,
+                    &checkpoints,
+                    &Followers { cache, feed },
+                )
+            })
             .map_err(not_started)?;
         Ok(Self {
             sender: Some(sender),
@@ -252,6 +266,7 @@ fn serve(
     connection: &Connection,
     mut receiver: mpsc::Receiver<Box<dyn Operation>>,
     log: &Log,
+    checkpoints: &Checkpoints,
     followers: &Followers,
 ) {
     let queues = RefCell::new(Queues::new());
@@ -272,6 +287,7 @@ fn serve(
                     // What waits and what comes is told that the store is closed.
                     return;
                 }
+                checkpoints.after_commit(connection);
             }
             Err(error) => {
                 let not_committed = &error as &dyn std::error::Error;
