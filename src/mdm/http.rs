@@ -76,7 +76,6 @@ impl Default for Limits {
 #[derive(Debug, Clone, Copy)]
 pub struct Kind(pub &'static str);
 
-#[derive(Clone)]
 struct Devices {
     gateway: Arc<Gateway>,
     peers: Arc<Peers>,
@@ -85,11 +84,12 @@ struct Devices {
 
 /// The device endpoint, without the limits: see [`guarded`]. Those who sign are judged by `peers`.
 pub fn router(gateway: Arc<Gateway>, peers: Arc<Peers>, limits: Limits) -> Router {
-    let devices = Devices {
+    // Shared as a whole: the router clones its state for each request, several times.
+    let devices = Arc::new(Devices {
         gateway,
         peers,
         bodies: Room::new(limits.large_bodies),
-    };
+    });
     let messages = put(message).post(message);
     Router::new()
         .route("/mdm", messages.clone())
@@ -98,7 +98,7 @@ pub fn router(gateway: Arc<Gateway>, peers: Arc<Peers>, limits: Limits) -> Route
         .with_state(devices)
 }
 
-async fn message(State(devices): State<Devices>, request: Request) -> Response {
+async fn message(State(devices): State<Arc<Devices>>, request: Request) -> Response {
     // Taken apart and not extracted: that would copy the headers, and there may be a certificate in them.
     let (
         Parts {
@@ -164,7 +164,7 @@ async fn prove(claim: Claim, body: Bytes) -> Result<(), Failure> {
 }
 
 async fn profile(
-    State(devices): State<Devices>,
+    State(devices): State<Arc<Devices>>,
     peer: Option<Extension<Arc<Peer>>>,
     Path(digest): Path<String>,
     RawQuery(query): RawQuery,
@@ -258,9 +258,8 @@ fn busy() -> Response {
         .into_response()
 }
 
-#[derive(Clone)]
 struct Guard {
-    slots: Arc<Semaphore>,
+    slots: Semaphore,
     limits: Limits,
     metrics: GatewayMetrics,
     entropy: Arc<dyn Entropy>,
@@ -269,12 +268,12 @@ struct Guard {
 /// Puts the limits around what faces the network: so many requests at a time, so long for each, a panic is a 500, and every request has an id
 /// that is in the answer (`x-request-id`) and in every line of the log about it.
 pub fn guarded(router: Router, limits: Limits, metrics: GatewayMetrics, entropy: Arc<dyn Entropy>) -> Router {
-    let guard = Guard {
-        slots: Arc::new(Semaphore::new(limits.concurrent)),
+    let guard = Arc::new(Guard {
+        slots: Semaphore::new(limits.concurrent),
         limits,
         metrics,
         entropy,
-    };
+    });
     router.layer(middleware::from_fn_with_state(guard, guard_request))
 }
 
@@ -290,22 +289,22 @@ fn panicked(panic: &(dyn Any + Send), metrics: &GatewayMetrics) -> Response {
 }
 
 /// Counts a request as under way until it is answered, or until its client hangs up.
-struct InFlight(Gauge);
+struct InFlight<'a>(&'a Gauge);
 
-impl InFlight {
-    fn new(metrics: &GatewayMetrics) -> Self {
+impl<'a> InFlight<'a> {
+    fn new(metrics: &'a GatewayMetrics) -> Self {
         metrics.in_flight.inc();
-        Self(metrics.in_flight.clone())
+        Self(&metrics.in_flight)
     }
 }
 
-impl Drop for InFlight {
+impl Drop for InFlight<'_> {
     fn drop(&mut self) {
         self.0.dec();
     }
 }
 
-async fn guard_request(State(guard): State<Guard>, request: Request, next: Next) -> Response {
+async fn guard_request(State(guard): State<Arc<Guard>>, request: Request, next: Next) -> Response {
     let id = guard.entropy.uuid().to_string();
     let span = tracing::info_span!(
         "device request",
@@ -315,7 +314,7 @@ async fn guard_request(State(guard): State<Guard>, request: Request, next: Next)
         command.kind = tracing::field::Empty,
     );
     let started = Instant::now();
-    let mut response = match Arc::clone(&guard.slots).try_acquire_owned() {
+    let mut response = match guard.slots.try_acquire() {
         Ok(_slot) => {
             let _counted = InFlight::new(&guard.metrics);
             // Caught here and not by a layer of its own, which would wrap every answer once more. Nothing is used after a panic that it may have left half done.

@@ -143,12 +143,12 @@ pub trait Store: Send + Sync + 'static {
     async fn enrollment(&self, id: &EnrollmentId) -> Result<Option<Enrollment>, StoreError>;
 
     /// The enrolment that a certificate is good for: its pin (ended enrolments included), one that renews the pin, or the pin before while
-    /// they overlap. The hot path of every request.
+    /// they overlap. The hot path of every request, and so shared with what is kept in memory.
     async fn enrollment_by_certificate(
         &self,
         fingerprint: Digest,
         now: Timestamp,
-    ) -> Result<Option<Enrollment>, StoreError>;
+    ) -> Result<Option<Arc<Enrollment>>, StoreError>;
 
     /// A renewed certificate has been used: from now on it is the pin, and the one before is accepted for [`super::PIN_OVERLAP`] longer; renewed ones
     /// issued before it are withdrawn. None, and nothing done, for every other certificate.

@@ -317,11 +317,11 @@ impl ScepServer {
         let record = IssuedCertificate {
             fingerprint: issued.fingerprint,
             key: csr.key_digest,
-            enrollment: Some(enrollment.id),
+            enrollment: Some(enrollment.id.clone()),
             not_after: issued.not_after,
-            namespace: enrollment.namespace,
-            labels: enrollment.labels,
-            serial_number: enrollment.serial_number,
+            namespace: enrollment.namespace.clone(),
+            labels: enrollment.labels.clone(),
+            serial_number: enrollment.serial_number.clone(),
         };
         let recorded = self.store.renew(by, record, now).await?;
         Ok(recorded.map(|()| issued).map_err(Refused::Store))

@@ -1,5 +1,7 @@
 //! What check-in messages do.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use plist::{Dictionary, Value};
 
@@ -277,7 +279,7 @@ impl Gateway {
     /// A token of another service, where there is one for it.
     async fn token(
         &self,
-        device: Enrollment,
+        device: Arc<Enrollment>,
         sender: &Sender,
         request: &TokenRequest,
         now: Timestamp,
@@ -289,7 +291,7 @@ impl Gateway {
         let enrollment = if sender.is_device() {
             device
         } else {
-            self.user(sender, now).await?.ok_or(Failure::NotAuthenticated)?
+            Arc::new(self.user(sender, now).await?.ok_or(Failure::NotAuthenticated)?)
         };
         let token = service.issue(&enrollment, request, now).await?;
         let token = token.ok_or(not_offered)?;

@@ -201,7 +201,7 @@ impl Gateway {
     ) -> Result<Arc<str>, Failure> {
         let now = self.clock.now();
         let enrollment = match pass {
-            Some(pass) if peer.is_absent() => self.admitted(pass, digest).await?,
+            Some(pass) if peer.is_absent() => Arc::new(self.admitted(pass, digest).await?),
             _ => self.shown(peer, now).await?,
         };
         tracing::Span::current().record("device.id", enrollment.id.as_str());
@@ -218,10 +218,11 @@ impl Gateway {
     }
 
     /// The active enrolment whose certificate the client shows.
-    async fn shown(&self, peer: &Peer, now: Timestamp) -> Result<Enrollment, Failure> {
+    async fn shown(&self, peer: &Peer, now: Timestamp) -> Result<Arc<Enrollment>, Failure> {
         let fingerprint = peer.fingerprint(now).map_err(|_| Failure::NotFound)?;
         let enrollment = self.store.enrollment_by_certificate(fingerprint, now).await?;
-        let enrollment = enrollment.filter(is_active).ok_or(Failure::NotFound)?;
+        let enrollment = enrollment.filter(|enrollment| is_active(enrollment));
+        let enrollment = enrollment.ok_or(Failure::NotFound)?;
         self.renewed(enrollment, fingerprint, now).await
     }
 
@@ -243,7 +244,7 @@ impl Gateway {
         fingerprint: Digest,
         sender: &Sender,
         now: Timestamp,
-    ) -> Result<Enrollment, Failure> {
+    ) -> Result<Arc<Enrollment>, Failure> {
         let enrollment = self.attribute(fingerprint, sender, now).await?;
         if enrollment.state == EnrollmentState::Ended {
             return Err(Failure::Ended);
@@ -258,7 +259,7 @@ impl Gateway {
         fingerprint: Digest,
         sender: &Sender,
         now: Timestamp,
-    ) -> Result<Enrollment, Failure> {
+    ) -> Result<Arc<Enrollment>, Failure> {
         tracing::Span::current().record("device.id", sender.enrollment.as_str());
         let enrollment = self
             .store
@@ -298,16 +299,16 @@ impl Gateway {
     /// The enrolment, with the certificate that is used as its pin where that is a renewed one.
     async fn renewed(
         &self,
-        enrollment: Enrollment,
+        enrollment: Arc<Enrollment>,
         fingerprint: Digest,
         now: Timestamp,
-    ) -> Result<Enrollment, Failure> {
+    ) -> Result<Arc<Enrollment>, Failure> {
         if enrollment.certificate == fingerprint {
             return Ok(enrollment);
         }
         // None: it is the pin before, for as long as that is accepted.
         let adopted = self.store.adopt(fingerprint, now).await?;
-        Ok(adopted.unwrap_or(enrollment))
+        Ok(adopted.map_or(enrollment, Arc::new))
     }
 
     /// What the device should hold. None: nothing, or nothing yet.

@@ -275,7 +275,7 @@ impl Gateway {
 /// What a device gets that is offered a command, or none.
 fn offer(next: Option<OfferedCommand>) -> Reply {
     next.map_or(Reply::Nothing, |command| {
-        tracing::Span::current().record("command.kind", &*command.request_type);
+        tracing::debug!(command.kind = %command.request_type, "a command is offered");
         Reply::PropertyList(command.body)
     })
 }

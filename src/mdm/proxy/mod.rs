@@ -59,9 +59,8 @@ impl Proxies {
     }
 }
 
-#[derive(Clone)]
 struct Gate {
-    proxies: Arc<Proxies>,
+    proxies: Proxies,
     peers: Arc<Peers>,
     clock: Arc<dyn Clock>,
 }
@@ -90,16 +89,16 @@ impl Gate {
 /// `router` as trusted proxies may reach it: the client of a request is in its extensions, as [`Arc<Peer>`], and its address, where the proxy tells it,
 /// as [`ConnectInfo`]. Everybody else is refused.
 pub fn behind(router: Router, proxies: Proxies, peers: Arc<Peers>, clock: Arc<dyn Clock>) -> Router {
-    let gate = Gate {
-        proxies: Arc::new(proxies),
+    let gate = Arc::new(Gate {
+        proxies,
         peers,
         clock,
-    };
+    });
     router.layer(middleware::from_fn_with_state(gate, introduce))
 }
 
 async fn introduce(
-    State(gate): State<Gate>,
+    State(gate): State<Arc<Gate>>,
     ConnectInfo(hop): ConnectInfo<SocketAddr>,
     mut request: Request,
     next: Next,

@@ -119,7 +119,7 @@ faulty! {
     weigh_arrivals(arrivals: Arc<[Arrival]>) -> Vec<Result<Arrived, NotTaken>>;
     take_over(arrivals: Arc<[Arrival]>, now: Timestamp) -> Vec<Result<Arrived, NotTaken>>;
     enrollment(id: &EnrollmentId) -> Option<Enrollment>;
-    enrollment_by_certificate(fingerprint: Digest, now: Timestamp) -> Option<Enrollment>;
+    enrollment_by_certificate(fingerprint: Digest, now: Timestamp) -> Option<Arc<Enrollment>>;
     adopt(fingerprint: Digest, now: Timestamp) -> Option<Enrollment>;
     enrollments(after: Option<&EnrollmentId>, limit: usize) -> Vec<Enrollment>;
     users(device: &EnrollmentId) -> Vec<Enrollment>;

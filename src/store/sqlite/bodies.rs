@@ -13,6 +13,7 @@ use super::columns::Fault;
 use super::writer::Writing;
 use crate::ids::{CommandUuid, Digest};
 use crate::pki::Sealer;
+use crate::secret::Secret;
 
 /// Begins an escape. XML has no such character, so it is rarely seen, but nothing depends on that.
 const ESCAPE: char = '\0';
@@ -101,18 +102,30 @@ fn context(tag: Digest) -> String {
 
 /// The body of a command.
 pub(super) fn body(
-    connection: &Connection,
+    writing: &Writing<'_>,
     sealer: &dyn Sealer,
     row: i64,
     uuid: &CommandUuid,
 ) -> Result<Arc<str>, Fault> {
-    let (tag, stored): (Digest, Vec<u8>) = connection
-        .prepare_cached("SELECT tag, sealed FROM bodies WHERE id = ?1")?
-        .query_row([row], |row| Ok((row.get(0)?, row.get(1)?)))?;
-    let template = sealer.open(&context(tag), &stored)?;
+    let known = writing.queues().borrow_mut().template(row);
+    let template = match known {
+        Some(known) => known,
+        None => {
+            let opened = Arc::new(open(writing, sealer, row)?);
+            writing.queues().borrow_mut().know_template(row, &opened);
+            opened
+        }
+    };
     let template = std::str::from_utf8(template.reveal())
         .map_err(|error| Fault::Damaged("command body", Box::new(error)))?;
     Ok(fill(template, uuid).into())
+}
+
+fn open(connection: &Connection, sealer: &dyn Sealer, row: i64) -> Result<Secret<Vec<u8>>, Fault> {
+    let (tag, stored): (Digest, Vec<u8>) = connection
+        .prepare_cached("SELECT tag, sealed FROM bodies WHERE id = ?1")?
+        .query_row([row], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    Ok(sealer.open(&context(tag), &stored)?)
 }
 
 #[cfg(test)]

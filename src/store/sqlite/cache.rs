@@ -1,6 +1,6 @@
 //! What the hot paths keep in memory: bounded, and never older than what was committed.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::cache::Cache;
 use crate::ids::Digest;
@@ -19,7 +19,7 @@ pub(super) struct EnrollmentCache(Mutex<Enrollments>);
 #[derive(Debug)]
 struct Enrollments {
     epoch: u64,
-    kept: Cache<Digest, Enrollment>,
+    kept: Cache<Digest, Arc<Enrollment>>,
 }
 
 impl EnrollmentCache {
@@ -35,14 +35,14 @@ impl EnrollmentCache {
     }
 
     /// The enrolment, or else the epoch to give back to [`EnrollmentCache::keep`].
-    pub(super) fn lookup(&self, certificate: &Digest) -> Result<Enrollment, u64> {
+    pub(super) fn lookup(&self, certificate: &Digest) -> Result<Arc<Enrollment>, u64> {
         let mut enrollments = self.lock();
         let epoch = enrollments.epoch;
         enrollments.kept.lookup(certificate).ok_or(epoch)
     }
 
     /// Keeps what was read since `epoch`, unless something has changed meanwhile.
-    pub(super) fn keep(&self, epoch: u64, enrollment: Enrollment) {
+    pub(super) fn keep(&self, epoch: u64, enrollment: Arc<Enrollment>) {
         let mut enrollments = self.lock();
         if enrollments.epoch == epoch {
             enrollments.kept.insert(enrollment.certificate, enrollment, 1);

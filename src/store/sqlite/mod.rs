@@ -1,7 +1,7 @@
 //! The store in one SQLite file: the adapter for everything in one process.
 //!
-//! - One thread writes, committing in groups ([`writer`]); a few connections read beside it ([`readers`]). WAL with
-//!   `synchronous=FULL`: what was answered is on the disk.
+//! - One thread writes, committing in groups ([`writer`]), and another one forces the log to the disk ([`log`]) before anybody hears of a commit: what was
+//!   answered is on the disk. A third one carries the log into the database ([`checkpoint`]). A few connections read beside them ([`readers`]).
 //! - Enrolments by certificate and manifests in use are kept in memory ([`cache`]), never older than the last commit; and, by the writer for itself, the queues
 //!   of the devices that are speaking ([`queues`]).
 //! - Push addresses, what devices give into safe keeping, command bodies and manifests, which may hold secrets, are sealed before they reach the file.
@@ -13,11 +13,13 @@ mod addresses;
 mod arrivals;
 mod bodies;
 mod cache;
+mod checkpoint;
 mod columns;
 mod commands;
 mod enrollments;
 mod escrow;
 mod invitations;
+mod log;
 mod manifests;
 mod port;
 mod queues;
@@ -188,6 +190,15 @@ impl SqliteStore {
         work: impl FnOnce(&Connection) -> Result<T, Fault> + Send + 'static,
     ) -> Result<T, StoreError> {
         self.readers.run(action, work).await
+    }
+
+    /// As [`Self::read`], for a few rows by their key.
+    async fn look_up<T: Send + 'static>(
+        &self,
+        action: &'static str,
+        work: impl FnOnce(&Connection) -> Result<T, Fault> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.readers.run_here(action, work).await
     }
 
     fn turn(&self, id: &EnrollmentId) -> Option<&tokio::sync::Mutex<()>> {

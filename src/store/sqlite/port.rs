@@ -159,22 +159,22 @@ impl Store for SqliteStore {
     async fn enrollment(&self, id: &EnrollmentId) -> Result<Option<Enrollment>, StoreError> {
         let id = id.clone();
         let work = move |db: &Connection| Ok(enrollments::by_id(db, &id)?.map(|found| found.enrollment));
-        self.read("look up an enrolment", work).await
+        self.look_up("look up an enrolment", work).await
     }
 
     async fn enrollment_by_certificate(
         &self,
         fingerprint: Digest,
         now: Timestamp,
-    ) -> Result<Option<Enrollment>, StoreError> {
+    ) -> Result<Option<Arc<Enrollment>>, StoreError> {
         let epoch = match self.enrollments.lookup(&fingerprint) {
             Ok(enrollment) => return Ok(Some(enrollment)),
             Err(epoch) => epoch,
         };
         let work = move |db: &Connection| enrollments::by_certificate(db, fingerprint, now);
-        let found = self.read("look up a certificate", work).await?;
+        let found = self.look_up("look up a certificate", work).await?.map(Arc::new);
         if let Some(enrollment) = &found {
-            self.enrollments.keep(epoch, enrollment.clone());
+            self.enrollments.keep(epoch, Arc::clone(enrollment));
         }
         Ok(found)
     }
@@ -418,7 +418,7 @@ impl Store for SqliteStore {
         let action = "find the next command";
         let id = enrollment.clone();
         if !self
-            .read(action, move |db| commands::has_pending(db, &id))
+            .look_up(action, move |db| commands::has_pending(db, &id))
             .await?
         {
             return Ok(None);
@@ -542,7 +542,7 @@ impl Store for SqliteStore {
         let id = enrollment.clone();
         // Said with every status report and new with hardly any.
         if self
-            .read(action, move |db| manifests::is_applied(db, &id, manifest))
+            .look_up(action, move |db| manifests::is_applied(db, &id, manifest))
             .await?
         {
             return Ok(false);

@@ -4,10 +4,12 @@
 //! Only the writer changes queues, and only through [`super::commands`]. Whoever works on a queue takes it out, and puts it back when all that
 //! was to be written has been written; everybody else who changes it throws it away. So what is kept is what the transaction would read.
 
-use crate::cache::Cache;
-use crate::ids::EnrollmentId;
+use std::sync::Arc;
 
 use super::commands::Pending;
+use crate::cache::Cache;
+use crate::ids::EnrollmentId;
+use crate::secret::Secret;
 
 /// Commands kept, in all: a few MiB.
 const COMMANDS: usize = 16_384;
@@ -18,11 +20,21 @@ const LONGEST: usize = 64;
 /// Rows of enrolments kept.
 const ROWS: usize = 16_384;
 
+/// Templates of request bodies kept, in bytes.
+const TEMPLATES: usize = 4 << 20;
+
+/// The largest template that is kept.
+const LARGEST: usize = 256 << 10;
+
+/// The template of a request body, as it is sealed in the database.
+pub(super) type Template = Arc<Secret<Vec<u8>>>;
+
 /// The queues, by the row of their enrolment.
 pub(super) struct Queues {
     kept: Cache<i64, Vec<Pending>>,
     /// Which row an enrolment has; it never gets another one.
     rows: Cache<EnrollmentId, i64>,
+    templates: Cache<i64, Template>,
 }
 
 impl Queues {
@@ -30,6 +42,7 @@ impl Queues {
         Self {
             kept: Cache::new(COMMANDS),
             rows: Cache::new(ROWS),
+            templates: Cache::new(TEMPLATES),
         }
     }
 
@@ -54,6 +67,24 @@ impl Queues {
     /// Remembers the row of an enrolment.
     pub(super) fn know(&mut self, id: &EnrollmentId, row: i64) {
         self.rows.insert(id.clone(), row, 1);
+    }
+
+    /// The template of a row of `bodies`, if it is known here.
+    pub(super) fn template(&mut self, body: i64) -> Option<Template> {
+        self.templates.lookup(&body)
+    }
+
+    /// Remembers a template.
+    pub(super) fn know_template(&mut self, body: i64, template: &Template) {
+        let weight = template.reveal().len() + 64;
+        if weight <= LARGEST {
+            self.templates.insert(body, Arc::clone(template), weight);
+        }
+    }
+
+    /// To be called by who removes a row of `bodies`: another body may get its number.
+    pub(super) fn forget_template(&mut self, body: i64) {
+        self.templates.remove(&body);
     }
 
     /// Forgets everything: the transaction was not committed.

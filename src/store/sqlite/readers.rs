@@ -1,4 +1,4 @@
-//! A few connections that read, each beside the writer in its own snapshot, off the async threads.
+//! A few connections that read, each beside the writer in its own snapshot; off the async threads, but for what is over at once.
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -30,7 +30,20 @@ impl Readers {
         }))
     }
 
-    /// Runs `work` on one of them. `action` completes "the store could not …".
+    /// As [`Self::run`], for work that reads a few rows by their key: it is done here and now, since to hand it to another thread and to wait
+    /// for the answer takes several times as long. With no connection idle it is handed over all the same.
+    pub(super) async fn run_here<T: Send + 'static>(
+        self: &Arc<Self>,
+        action: &'static str,
+        work: impl FnOnce(&Connection) -> Result<T, Fault> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let Ok(_permit) = self.permits.try_acquire() else {
+            return self.run(action, work).await;
+        };
+        self.work(action, work)
+    }
+
+    /// Runs `work` on one of them, off the async threads. `action` completes "the store could not …".
     pub(super) async fn run<T: Send + 'static>(
         self: &Arc<Self>,
         action: &'static str,
@@ -43,11 +56,7 @@ impl Readers {
         let readers = Arc::clone(self);
         let task = tokio::task::spawn_blocking(move || {
             let _permit = permit;
-            let reader = Reader::take(&readers).ok_or(StoreError::Closed)?;
-            reader
-                .connection()
-                .ok_or(StoreError::Closed)
-                .and_then(|connection| work(connection).map_err(|fault| fault.during(action)))
+            readers.work(action, work)
         });
         task.await.unwrap_or_else(|source| {
             Err(StoreError::Database {
@@ -55,6 +64,17 @@ impl Readers {
                 source: Box::new(source),
             })
         })
+    }
+
+    /// For who has a permit.
+    fn work<T>(
+        &self,
+        action: &'static str,
+        work: impl FnOnce(&Connection) -> Result<T, Fault>,
+    ) -> Result<T, StoreError> {
+        let reader = Reader::take(self).ok_or(StoreError::Closed)?;
+        let connection = reader.connection().ok_or(StoreError::Closed)?;
+        work(connection).map_err(|fault| fault.during(action))
     }
 }
 

@@ -103,6 +103,7 @@ pub(super) fn remove_bodies(writing: &Writing<'_>, unneeded: &[Unneeded]) -> Res
     let mut statement = writing.prepare_cached("DELETE FROM bodies WHERE id = ?1 AND uses = ?2")?;
     let mut removed = 0;
     for Unneeded { id, uses } in unneeded {
+        writing.queues().borrow_mut().forget_template(*id);
         removed += statement.execute([id, uses])?;
     }
     Ok(removed)

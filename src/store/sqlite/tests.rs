@@ -331,6 +331,24 @@ async fn a_broadcast_stores_its_body_once() {
 }
 
 #[tokio::test]
+async fn a_body_that_takes_the_place_of_a_removed_one_is_offered_as_it_is() {
+    let opened = open();
+    let store = &opened.store;
+    let device = enroll(store, "A").await;
+    store.enqueue(vec![command(&device, "c-1")], at(0)).await.unwrap();
+    assert_eq!(next(store, &device, true).await.as_deref(), Some("c-1"));
+    report(store, &device, "c-1", ReportStatus::Acknowledged).await;
+    assert_eq!(store.retain(at(1)).await.unwrap().bodies, 1);
+    let other = NewCommand {
+        body: "<dict>another body</dict>".into(),
+        ..command(&device, "c-2")
+    };
+    store.enqueue(vec![other], at(2)).await.unwrap();
+    let offered = store.next_command(&device, true, at(3)).await.unwrap().unwrap();
+    assert_eq!(&*offered.body, "<dict>another body</dict>");
+}
+
+#[tokio::test]
 async fn bodies_in_use_are_not_removed() {
     let opened = open();
     let store = &opened.store;

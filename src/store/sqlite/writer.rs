@@ -1,10 +1,12 @@
 //! The one thread that writes, committing in groups.
 //!
 //! Operations wait in a channel. The thread takes all that have gathered, runs each in a savepoint of its own, so that one that fails takes
-//! nothing else with it, commits once, and only then tells the caches, the feed and the callers. What is done for every report of a device goes
-//! without the savepoint, which would cost as much as a statement: see [`Writer::run_bare`].
+//! nothing else with it, and commits once. The caches, the feed and the callers are told when the commit is on the disk, which is waited for
+//! elsewhere: see [`super::log`]. What is done for every report of a device goes without the savepoint, which would cost as much as a statement: see
+//! [`Writer::run_bare`].
 
 use std::cell::RefCell;
+use std::io;
 use std::ops::Deref;
 use std::panic::AssertUnwindSafe;
 use std::path::Path;
@@ -15,9 +17,11 @@ use rusqlite::Connection;
 use tokio::sync::{broadcast, mpsc, oneshot};
 
 use super::cache::EnrollmentCache;
+use super::checkpoint::Checkpoints;
 use super::columns::Fault;
+use super::log::{Announcement, Log};
 use super::queues::Queues;
-use super::schema::OpenError;
+use super::schema::{self, OpenError};
 use crate::ids::Digest;
 use crate::store::{Change, StoreError};
 
@@ -80,6 +84,8 @@ struct Effects {
 enum NotCommitted {
     #[error("the transaction failed")]
     Database(#[source] Arc<rusqlite::Error>),
+    #[error("the log could not be forced to the disk")]
+    Log(#[source] Arc<io::Error>),
     #[error("another operation of the same transaction failed, which could not be undone alone")]
     Neighbour,
 }
@@ -158,14 +164,29 @@ impl Writer {
         cache: Arc<EnrollmentCache>,
         feed: broadcast::Sender<Change>,
     ) -> Result<Self, OpenError> {
+        let not_started = |source| OpenError::Thread {
+            path: path.to_owned(),
+            source,
+        };
         let (sender, receiver) = mpsc::channel(WAITING);
+        let log = Log::open(path).map_err(not_started)?;
+        let checkpointer = schema::open_checkpointer(path).map_err(|source| OpenError::Database {
+            path: path.to_owned(),
+            source,
+        })?;
+        let checkpoints = Checkpoints::start(checkpointer, schema::CHECKPOINT_PAGES).map_err(not_started)?;
         let thread = std::thread::Builder::new()
             .name("store-writer".to_owned())
-            .spawn(move || serve(&connection, receiver, &cache, &feed))
-            .map_err(|source| OpenError::Thread {
-                path: path.to_owned(),
-                source,
-            })?;
+            .spawn(move || {
+                serve(
+                    &connection,
+                    receiver,
+                    &log,
+                    &checkpoints,
+                    &Followers { cache, feed },
+                )
+            })
+            .map_err(not_started)?;
         Ok(Self {
             sender: Some(sender),
             thread: Some(thread),
@@ -222,11 +243,31 @@ impl Drop for Writer {
     }
 }
 
+/// Who hears of a commit beside the callers.
+#[derive(Clone)]
+struct Followers {
+    cache: Arc<EnrollmentCache>,
+    feed: broadcast::Sender<Change>,
+}
+
+impl Followers {
+    fn tell(&self, effects: Effects) {
+        self.cache.forget(&effects.forgotten);
+        for change in effects.changes {
+            // Nobody listening is fine: who comes later looks at everything first.
+            let _ = self.feed.send(change);
+        }
+    }
+}
+
+type Batch = Vec<Box<dyn Operation>>;
+
 fn serve(
     connection: &Connection,
     mut receiver: mpsc::Receiver<Box<dyn Operation>>,
-    cache: &EnrollmentCache,
-    feed: &broadcast::Sender<Change>,
+    log: &Log,
+    checkpoints: &Checkpoints,
+    followers: &Followers,
 ) {
     let queues = RefCell::new(Queues::new());
     while let Some(first) = receiver.blocking_recv() {
@@ -237,25 +278,46 @@ fn serve(
             batch.push(next);
         }
         let mut effects = Effects::default();
-        let commit = write(connection, &mut batch, &mut effects, &queues);
-        match &commit {
+        match write(connection, &mut batch, &mut effects, &queues) {
             Ok(()) => {
-                cache.forget(&effects.forgotten);
-                for change in effects.changes {
-                    // Nobody listening is fine: who comes later looks at everything first.
-                    let _ = feed.send(change);
+                if log
+                    .announce(announcement(batch, effects, followers.clone()))
+                    .is_err()
+                {
+                    // What waits and what comes is told that the store is closed.
+                    return;
                 }
+                checkpoints.after_commit(connection);
             }
             Err(error) => {
-                let error = error as &dyn std::error::Error;
-                tracing::error!(error, operations = batch.len(), "the store could not commit");
+                let not_committed = &error as &dyn std::error::Error;
+                tracing::error!(
+                    error = not_committed,
+                    operations = batch.len(),
+                    "the store could not commit"
+                );
                 roll_back(connection);
                 queues.borrow_mut().clear();
+                reply(batch, &Err(error));
             }
         }
-        for operation in batch {
-            operation.reply(commit.clone());
+    }
+}
+
+/// What to do once it is known whether a commit is on the disk.
+fn announcement(batch: Batch, effects: Effects, followers: Followers) -> Announcement {
+    Box::new(move |forced| {
+        let commit = forced.map_err(NotCommitted::Log);
+        if commit.is_ok() {
+            followers.tell(effects);
         }
+        reply(batch, &commit);
+    })
+}
+
+fn reply(batch: Batch, commit: &Result<(), NotCommitted>) {
+    for operation in batch {
+        operation.reply(commit.clone());
     }
 }
 
