@@ -108,13 +108,12 @@ pub(super) fn body(
     uuid: &CommandUuid,
 ) -> Result<Arc<str>, Fault> {
     let known = writing.queues().borrow_mut().template(row);
-    let template = match known {
-        Some(known) => known,
-        None => {
-            let opened = Arc::new(open(writing, sealer, row)?);
-            writing.queues().borrow_mut().know_template(row, &opened);
-            opened
-        }
+    let template = if let Some(known) = known {
+        known
+    } else {
+        let opened = Arc::new(open(writing, sealer, row)?);
+        writing.queues().borrow_mut().know_template(row, &opened);
+        opened
     };
     let template = std::str::from_utf8(template.reveal())
         .map_err(|error| Fault::Damaged("command body", Box::new(error)))?;

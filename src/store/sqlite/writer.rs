@@ -175,17 +175,10 @@ impl Writer {
             source,
         })?;
         let checkpoints = Checkpoints::start(checkpointer, schema::CHECKPOINT_PAGES).map_err(not_started)?;
+        let followers = Followers { cache, feed };
         let thread = std::thread::Builder::new()
             .name("store-writer".to_owned())
-            .spawn(move || {
-                serve(
-                    &connection,
-                    receiver,
-                    &log,
-                    &checkpoints,
-                    &Followers { cache, feed },
-                )
-            })
+            .spawn(move || serve(&connection, receiver, &log, &checkpoints, &followers))
             .map_err(not_started)?;
         Ok(Self {
             sender: Some(sender),
