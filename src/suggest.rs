@@ -7,10 +7,13 @@ const MAXIMUM_LENGTH: usize = 64;
 #[must_use]
 pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let fits = |text: &str| text.len() <= MAXIMUM_LENGTH;
-    let allowed = (name.chars().count() / 3).clamp(1, 6);
+    let length = name.chars().count();
+    let allowed = (length / 3).clamp(1, 6);
+    // Texts differ at least by as many letters as one has more: most candidates need no comparing.
+    let may_be_near = |text: &str| text.chars().count().abs_diff(length) <= allowed;
     candidates
         .into_iter()
-        .filter(|candidate| fits(name) && fits(candidate))
+        .filter(|candidate| fits(name) && fits(candidate) && may_be_near(candidate))
         .map(|candidate| (distance(name, candidate), candidate))
         .filter(|(distance, _)| *distance <= allowed)
         .min()

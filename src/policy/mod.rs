@@ -17,6 +17,7 @@ pub mod parameter;
 pub mod platform;
 pub mod profile;
 pub mod schema;
+mod side_by_side;
 pub mod spec_check;
 
 pub use compile::{
@@ -27,6 +28,7 @@ pub use group::{Candidate, Group, GroupError};
 pub use inheritance::Resolved;
 pub use manifest::{Declaration, Manifest, ProfileDocument, Section};
 pub use platform::{DeviceClass, Lacks, OsVersion};
+pub use side_by_side::side_by_side;
 pub use spec_check::{
     Findings, SpecError, check_assignment_against, check_baseline, check_group, check_profile,
     check_resolved, check_waiver,

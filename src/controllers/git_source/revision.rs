@@ -17,6 +17,7 @@ use crate::policy::inheritance::resolve;
 use crate::policy::schema::{Schema, Severity};
 use crate::policy::{
     Findings, Resolved, SpecError, check_baseline, check_group, check_profile, check_resolved, check_waiver,
+    side_by_side,
 };
 
 /// Baselines by name, as they are written.
@@ -147,32 +148,13 @@ impl Judge<'_> {
         family.extend(own);
         // What is wrong with baselines from elsewhere is told there.
         let baselines = resolve(names.iter().map(String::as_str), &family);
-        for document in &documents.objects {
+        for some in documents.objects.chunks(JUDGED_TOGETHER) {
             if remarks.is_full() {
                 break;
             }
-            let unlike_its_kind = self.schemas.check_document(document);
-            if !unlike_its_kind.is_empty() {
-                remarks.add(Severity::Error, Kind::Object, unlike_its_kind);
-                continue;
-            }
-            // What is made of a tree has been judged in the making, rule by rule, and what contradicted itself is left out of it.
-            if format == SourceFormat::Native {
-                // What the schema cannot say, once the shape is right.
-                let mut found = check(document, &baselines, self.apple);
-                if self.elsewhere.is_none() {
-                    allow_elsewhere(document, &baselines, &mut found);
-                }
-                for (severity, found) in [
-                    (Severity::Error, found.errors),
-                    (Severity::Warning, found.warnings),
-                ] {
-                    for error in found {
-                        let kind = error.code.map_or(Kind::Policy, Kind::Apple);
-                        let finding = document.finding(&error.field, error.message);
-                        remarks.add(severity, kind, [finding]);
-                    }
-                }
+            let judged = side_by_side(some, |document| self.judge(document, format, &baselines));
+            for (severity, kind, finding) in judged.into_iter().flatten() {
+                remarks.add(severity, kind, [finding]);
             }
         }
         let (remarks, left_out) = remarks.into_parts();
@@ -182,7 +164,44 @@ impl Judge<'_> {
             left_out,
         }
     }
+
+    /// What is to be said of one object.
+    fn judge(
+        &self,
+        document: &Document,
+        format: SourceFormat,
+        baselines: &Resolutions,
+    ) -> Vec<(Severity, Kind, Finding)> {
+        let unlike_its_kind = self.schemas.check_document(document);
+        if !unlike_its_kind.is_empty() {
+            let told = unlike_its_kind.into_iter();
+            return told
+                .map(|finding| (Severity::Error, Kind::Object, finding))
+                .collect();
+        }
+        // What is made of a tree has been judged in the making, rule by rule, and what contradicted itself is left out of it.
+        if format != SourceFormat::Native {
+            return Vec::new();
+        }
+        // What the schema cannot say, once the shape is right.
+        let mut found = check(document, baselines, self.apple);
+        if self.elsewhere.is_none() {
+            allow_elsewhere(document, baselines, &mut found);
+        }
+        let errors = found.errors.into_iter().map(|error| (Severity::Error, error));
+        let warnings = found.warnings.into_iter().map(|error| (Severity::Warning, error));
+        errors
+            .chain(warnings)
+            .map(|(severity, error)| {
+                let kind = error.code.map_or(Kind::Policy, Kind::Apple);
+                (severity, kind, document.finding(&error.field, error.message))
+            })
+            .collect()
+    }
 }
+
+/// How many objects are judged before it is asked whether there is room for more findings.
+const JUDGED_TOGETHER: usize = 64;
 
 /// What files are, by what they hold: objects where the group of Provost is named, else a rule library if there is one.
 #[must_use]

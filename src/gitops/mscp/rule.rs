@@ -475,17 +475,12 @@ pub(super) fn controls(raw: &Raw, system: System, version: &str) -> Vec<ControlR
         .into_iter()
         .flatten()
     {
-        let field = format!("references.{namespace}");
-        collect(
-            raw,
-            references,
-            &field,
-            &mut vec![namespace],
-            &edition,
-            &mut found,
-        );
+        collect(raw, references, &mut vec![namespace], &edition, &mut found);
     }
-    found.sort_by_key(|control: &ControlRef| (rank(&control.framework), control.clone()));
+    found.sort_by(|a: &ControlRef, b| {
+        let by_rank = rank(&a.framework).cmp(&rank(&b.framework));
+        by_rank.then_with(|| a.cmp(b))
+    });
     found.dedup();
     found.truncate(MAXIMUM_CONTROLS);
     found
@@ -499,7 +494,6 @@ const MAXIMUM_CONTROL_ID: usize = 63;
 fn collect<'r>(
     raw: &Raw,
     references: &'r Value,
-    field: &str,
     path: &mut Vec<&'r str>,
     edition: &str,
     found: &mut Vec<ControlRef>,
@@ -514,7 +508,7 @@ fn collect<'r>(
                     Value::String(text) => text.trim().to_owned(),
                     // Ids look like numbers: what the file says counts, not what a reader makes of it.
                     Value::Number(number) => raw
-                        .number(&format!("{field}[{n}]"))
+                        .number(&format!("references.{}[{n}]", path.join(".")))
                         .map_or_else(|| number.to_string(), str::to_owned),
                     _ => continue,
                 };
@@ -529,7 +523,7 @@ fn collect<'r>(
         Value::Object(map) if path.len() < 4 => {
             for (key, below) in map {
                 path.push(key);
-                collect(raw, below, &format!("{field}.{key}"), path, edition, found);
+                collect(raw, below, path, edition, found);
                 path.pop();
             }
         }
