@@ -1,19 +1,19 @@
 //! `provost schema`: Apple's schema, which content is checked against.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::{fs, io};
 
 use anyhow::{Context as _, bail};
 use clap::Subcommand;
 
 use super::print;
 use crate::app::data_dir::apple_schema_file;
-use crate::controllers::git_source::apple_schema::{self, SchemaSource};
+use crate::controllers::git_source::apple_schema::{self, ReadError, SchemaSource};
+use crate::policy::schema::Schema;
 use crate::policy::schema::import::{
     self, Errata, FOLDERS, MAXIMUM_FILES, Report, SchemaFile, Succession, import,
 };
-use crate::policy::schema::{MAXIMUM_TABLE, Schema};
 
 /// Folders within each other that are looked into.
 const MAXIMUM_DEPTH: usize = 8;
@@ -133,16 +133,15 @@ impl ServerSchemaArgs {
 fn kept(data_dir: &Path) -> Option<Schema> {
     let file = apple_schema_file(data_dir);
     match apple_schema::read(&file) {
-        Ok(found) => found.filter(|table| {
-            let is_of_use = !table.is_older_than(Schema::embedded());
-            if !is_of_use {
-                print::note(&format!(
-                    "{}: older than the table that ships, which counts",
-                    file.display()
-                ));
-            }
-            is_of_use
-        }),
+        Ok(table) if !table.is_older_than(Schema::embedded()) => Some(table),
+        Ok(_) => {
+            print::note(&format!(
+                "{}: older than the table that ships, which counts",
+                file.display()
+            ));
+            None
+        }
+        Err(ReadError::File(error)) if error.kind() == io::ErrorKind::NotFound => None,
         Err(error) => {
             print::note(&format!(
                 "{}: {error}; the table that ships counts until the GitSource has brought it again",
@@ -250,16 +249,7 @@ fn list(lines: &mut Vec<String>, title: &str, items: &[String]) {
 }
 
 fn read_table(file: &Path) -> anyhow::Result<Schema> {
-    let unread = || format!("the table {} cannot be read", file.display());
-    let size = fs::metadata(file).with_context(unread)?.len();
-    if usize::try_from(size).is_ok_and(|size| size > MAXIMUM_TABLE) {
-        bail!(
-            "{}: larger than the {MAXIMUM_TABLE} bytes that are read",
-            unread()
-        );
-    }
-    let text = fs::read_to_string(file).with_context(unread)?;
-    Schema::read(&text).with_context(unread)
+    apple_schema::read(file).with_context(|| format!("the table {} cannot be read", file.display()))
 }
 
 fn read_errata(file: &Path) -> anyhow::Result<Errata> {

@@ -6,6 +6,7 @@
 
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::{fs, io};
 
 use kube::ResourceExt as _;
 
@@ -14,8 +15,8 @@ use crate::api::condition::Reason;
 use crate::files;
 use crate::gitops::fetch::SourceFile;
 use crate::gitops::{Finding, Position};
-use crate::policy::schema::Schema;
 use crate::policy::schema::import::{Errata, FOLDERS, ImportError, Note, Report, SchemaFile, import};
+use crate::policy::schema::{MAXIMUM_TABLE, Schema, TableError};
 
 use super::dereference::Missing;
 use super::status::{About, Ended, InForce};
@@ -82,11 +83,7 @@ impl Settings {
         if in_force.source == title {
             return kept(about, in_force, files.len(), InForce::Now);
         }
-        if let Some(table) = read(&self.file)
-            .ok()
-            .flatten()
-            .filter(|table| table.source == title)
-        {
+        if let Some(table) = read(&self.file).ok().filter(|table| table.source == title) {
             return kept(about, &table, files.len(), InForce::AtNextStart);
         }
         match table(files, &source.spec.path, &title, in_force) {
@@ -196,16 +193,27 @@ fn findings(error: ImportError, root: &str) -> Vec<Finding> {
     }
 }
 
-/// The table that is kept in a file. None: there is none.
+/// Why the file of a table cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// It cannot be opened, or is no text.
+    #[error(transparent)]
+    File(#[from] io::Error),
+    /// It is no table that this program reads.
+    #[error(transparent)]
+    Table(#[from] TableError),
+}
+
+/// The table in a file. What is larger than any table is not read.
 ///
 /// # Errors
-/// When it cannot be read, in words for people.
-pub fn read(file: &Path) -> Result<Option<Schema>, String> {
-    match std::fs::read_to_string(file) {
-        Ok(text) => Schema::read(&text).map(Some).map_err(|error| error.to_string()),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error.to_string()),
+/// When it cannot be read.
+pub fn read(file: &Path) -> Result<Schema, ReadError> {
+    let bytes = usize::try_from(fs::metadata(file)?.len()).unwrap_or(usize::MAX);
+    if bytes > MAXIMUM_TABLE {
+        return Err(TableError::Size { bytes }.into());
     }
+    Ok(Schema::read(&fs::read_to_string(file)?)?)
 }
 
 #[cfg(test)]
