@@ -66,12 +66,10 @@ impl Policies {
     /// What the waivers say that are for a device and have not ended.
     #[must_use]
     pub fn waivers_for(&self, device: &Device, now: Timestamp) -> Vec<Arc<compliance::Waiver>> {
-        let waivers = self.waivers.values();
-        let in_force = waivers.filter(|waiver| waiver.terms.is_in_force(now) && waiver.is_for(device));
-        in_force.map(|waiver| waiver.terms.clone()).collect()
+        self.waivers_in_force(now, |waiver| waiver.is_for(device))
     }
 
-    /// What the waivers say that are for a Device object and have not ended, by its labels and name.
+    /// The same of a Device object, by its labels and name.
     #[must_use]
     pub fn waivers_for_object(
         &self,
@@ -79,9 +77,16 @@ impl Policies {
         name: &str,
         now: Timestamp,
     ) -> Vec<Arc<compliance::Waiver>> {
-        let in_force = self.waivers.values().filter(|waiver| {
-            waiver.terms.is_in_force(now) && waiver.is_for_object(labels, || name.to_owned())
-        });
+        self.waivers_in_force(now, |waiver| waiver.is_for_object(labels, || name.to_owned()))
+    }
+
+    fn waivers_in_force(
+        &self,
+        now: Timestamp,
+        is_for: impl Fn(&KnownWaiver) -> bool,
+    ) -> Vec<Arc<compliance::Waiver>> {
+        let waivers = self.waivers.values();
+        let in_force = waivers.filter(|waiver| waiver.terms.is_in_force(now) && is_for(waiver));
         in_force.map(|waiver| waiver.terms.clone()).collect()
     }
 
